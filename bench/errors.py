@@ -1,0 +1,35 @@
+"""Errors that teach: what was wrong, what is allowed, and what was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BenchError(Exception):
+    """A mistake the user can mend. Shown as one short message, without a traceback.
+
+    Args:
+        message: what was wrong.
+        fix: what to do about it; may span several lines.
+    """
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.fix}" if self.fix else self.message
+
+
+class FitFailed(BenchError):
+    """An attack could not use these photos (no face, say). It is a result, recorded as `fit_failed`."""
+
+
+def unknown_name(what: str, name: str, allowed: Iterable[str]) -> BenchError:
+    """The error for a name that is not among `allowed`, with the nearest match first."""
+    options = sorted(allowed)
+    close = get_close_matches(name, options, n=1, cutoff=0.5)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    return BenchError(f"Unknown {what} {name!r}.", f"{guess}Allowed: {', '.join(options) or '(nothing)'}.")

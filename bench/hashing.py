@@ -1,0 +1,35 @@
+"""Content hashes: of files, of pixels, and of plain configuration values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_array(array: np.ndarray[Any, Any]) -> str:
+    """SHA-256 of an array's type, shape and bytes: equal pictures have equal hashes, whatever file they came from."""
+    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of a JSON value, independent of key order. Anything that is not plain JSON is an error, not a `str()`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_files(paths: Iterable[Path], root: Path) -> str:
+    """One hash for several files: their relative names and contents, in sorted order."""
+    return hash_of(sorted([path.relative_to(root).as_posix(), sha256_file(path)] for path in paths))

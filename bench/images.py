@@ -1,0 +1,89 @@
+"""Pictures in and out: read, make square, save, and convert between uint8 arrays and tensors."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bench.errors import BenchError
+from bench.types import Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def read_image(path: Path) -> Image.Image:
+    """Open a photo upright (EXIF orientation applied) and as RGB.
+
+    Raises:
+        BenchError: the file is not a picture, or is cut off.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BenchError(
+            f"{path} cannot be read as a picture ({type(error).__name__}).",
+            "Remove it from the folder, or replace it with a real PNG or JPEG.",
+        ) from error
+
+
+def crop_square(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """Crop a square in pixels (left, top, right, bottom); parts outside the photo repeat its border."""
+    left, top, right, bottom = (round(edge) for edge in box)
+    side = max(right - left, bottom - top, 1)
+    columns = np.clip(np.arange(left, left + side), 0, image.width - 1)
+    rows = np.clip(np.arange(top, top + side), 0, image.height - 1)
+    return Image.fromarray(np.asarray(image)[rows[:, None], columns[None, :]])
+
+
+def crop_centre(image: Image.Image) -> Image.Image:
+    """The largest centred square."""
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return crop_square(image, (left, top, left + side, top + side))
+
+
+def resize(image: Image.Image, side: int) -> Pixels:
+    """A square photo as (side, side, 3) uint8, Lanczos."""
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def png_bytes(pixels: Pixels) -> bytes:
+    """Lossless 8-bit PNG of (h, w, 3) uint8."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def read_png(path: Path) -> Pixels:
+    """(h, w, 3) uint8 of a PNG that the harness wrote itself."""
+    return np.asarray(read_image(path))
+
+
+def to_tensor(pictures: Sequence[Pixels]) -> Tensor:
+    """n pictures (h, w, 3) uint8 -> (n, 3, h, w) fp32 in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def to_pixels(photos: Tensor) -> list[Pixels]:
+    """(n, 3, h, w) in [0, 1] -> n pictures (h, w, 3) uint8, rounded to the nearest level.
+
+    Raises:
+        BenchError: a value is not finite; NaN would otherwise become a black picture, which looks like protection.
+    """
+    import torch
+
+    if not bool(torch.isfinite(photos).all()):
+        raise BenchError("A picture has values that are not finite.", "Lower the learning rate, or use precision=fp32.")
+    levels = photos.detach().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return list(levels.permute(0, 2, 3, 1).contiguous().numpy())

@@ -1,0 +1,196 @@
+"""One registry for every kind of plug-in: defenses, attacks, countermeasures, data sets.
+
+A name comes from one of four places, looked up in this order:
+
+1. a class registered with the decorator (`@DEFENSES.register("my_cloak")`), usually in a file given as
+   `plugins=[my_cloak.py]`;
+2. a built-in, declared by its import path and imported on first use;
+3. an entry point of an installed package, in the registry's own group (`cloakbench.defenses`, ...).
+
+Plug-ins are dataclasses: their fields are their configuration, their docstring's first line is their description.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from bench.errors import BenchError, unknown_name
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One line of `python -m bench.list`."""
+
+    name: str
+    description: str
+    origin: str
+
+
+class Registry(Generic[T]):
+    """Names of one kind of plug-in and the classes behind them.
+
+    Args:
+        kind: singular word for messages and the Hydra group, such as "defense".
+        group: entry-point group that other packages use.
+        builtins: name -> "module:Class" of what comes with the project.
+    """
+
+    def __init__(self, kind: str, group: str, builtins: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.group = group
+        self._builtins = dict(builtins)
+        self._registered: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that adds a plug-in under `name`.
+
+        Raises:
+            BenchError: another class has the name, or the class is not a dataclass.
+        """
+
+        def add(cls: type[T]) -> type[T]:
+            if name in self._builtins or self._registered.get(name, cls).__qualname__ != cls.__qualname__:
+                raise BenchError(f"The {self.kind} {name!r} exists already.", "Choose another name for yours.")
+            if not dataclasses.is_dataclass(cls):
+                raise BenchError(
+                    f"The {self.kind} {name!r} ({cls.__name__}) is not a dataclass.",
+                    "Put @dataclass below the register decorator: its fields become the configuration.",
+                )
+            self._registered[name] = cls
+            return cls
+
+        return add
+
+    def names(self) -> list[str]:
+        """All names, sorted; imports nothing."""
+        return sorted({*self._builtins, *self._registered, *self._entry_points()})
+
+    def get(self, name: str) -> type[T]:
+        """The class behind a name, imported if necessary.
+
+        Raises:
+            BenchError: nothing has this name, or importing it failed.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        if name in self._builtins:
+            module, _, attribute = self._builtins[name].partition(":")
+            return self._checked(getattr(importlib.import_module(module), attribute), name)
+        found = self._entry_points().get(name)
+        if found is None:
+            raise unknown_name(self.kind, name, self.names())
+        try:
+            return self._checked(found.load(), name)
+        except Exception as error:  # a stranger's package may fail in any way; name it and go on teaching
+            package = found.dist.name if found.dist else "an installed package"
+            raise BenchError(
+                f"The {self.kind} {name!r} of {package} does not import: {type(error).__name__}: {error}",
+                f"Upgrade or uninstall {package}.",
+            ) from error
+
+    def is_builtin(self, name: str) -> bool:
+        """Whether the name comes with the project (and so has a file under `conf/`)."""
+        return name in self._builtins
+
+    def create(self, name: str, settings: Mapping[str, Any]) -> T:
+        """Build a plug-in from its settings, checking names and types.
+
+        Raises:
+            BenchError: unknown name, unknown setting, or a setting of the wrong type.
+        """
+        return build(self.get(name), settings, f"{self.kind}.")
+
+    def entries(self) -> list[Entry]:
+        """Every name with its description and origin. A plug-in that fails to import says so in its line."""
+        return [self._entry(name) for name in self.names()]
+
+    def _entry(self, name: str) -> Entry:
+        try:
+            cls = self.get(name)
+        except BenchError as error:
+            return Entry(name, error.message, "broken")
+        description = (inspect.getdoc(cls) or "").partition("\n")[0]
+        if name in self._builtins:
+            return Entry(name, description, "cloakbench")
+        if name in self._registered:
+            return Entry(name, description, inspect.getfile(cls))
+        distribution = self._entry_points()[name].dist
+        return Entry(name, description, f"{distribution.name} {distribution.version}" if distribution else self.group)
+
+    def _checked(self, cls: Any, name: str) -> type[T]:
+        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+            raise BenchError(f"The {self.kind} {name!r} is not a dataclass.", "Its fields become the configuration.")
+        return cls
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+
+def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
+    """Make a dataclass from plain settings: unknown names get a suggestion, types are checked.
+
+    Raises:
+        BenchError: what is wrong with which setting.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    allowed = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+    for key in settings:
+        if key not in allowed:
+            raise unknown_name("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in allowed])
+    try:
+        return TypeAdapter(cls).validate_python(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BenchError(f"Bad setting {prefix}{where}={first['input']!r}.", first["msg"] + ".") from None
+
+
+def import_plugins(sources: Iterable[str]) -> None:
+    """Import plug-in files (`my_cloak.py`) or modules (`my_package.cloaks`), once each.
+
+    Raises:
+        BenchError: a file or module that is not there or does not import.
+    """
+    for source in sources:
+        try:
+            _import(source)
+        except BenchError:
+            raise
+        except Exception as error:  # the user's own code: any error in it is the message they need
+            raise BenchError(
+                f"The plug-in {source} does not import: {type(error).__name__}: {error}",
+                f"Try it alone: python {source}" if source.endswith(".py") else f"Try: python -c 'import {source}'",
+            ) from error
+
+
+def _import(source: str) -> None:
+    if not source.endswith(".py"):
+        importlib.import_module(source)
+        return
+    path = Path(source).expanduser().resolve()
+    if not path.is_file():
+        raise BenchError(f"The plug-in file {source} does not exist.", f"Looked for {path}.")
+    name = f"cloakbench_plugin_{path.stem}"
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(path):
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise

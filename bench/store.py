@@ -1,0 +1,123 @@
+"""The content-addressed store: every stage's output in a folder named by the hash of everything that made it.
+
+    store/<stage>/<key[:2]>/<key>/   the files of one output, and meta.json with their hashes and cost
+
+Work is done once: a process that finds the output reads it, one that does not takes the key's lock, computes into a
+temporary folder and renames it into place. So a killed run leaves nothing half-written, two processes with the same
+command share the work, and a damaged file is noticed and made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from bench.hashing import sha256_file
+from bench.meter import Meter
+
+META = "meta.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stored output.
+
+    Attributes:
+        path: the folder with its files.
+        key: the stage key.
+        seconds: wall time of the computation that made it.
+        peak_mb: peak memory of that computation in MB (host, or GPU where it ran on one).
+        cached: whether it was there already.
+    """
+
+    path: Path
+    key: str
+    seconds: float
+    peak_mb: float
+    cached: bool
+
+
+@dataclass(frozen=True)
+class _Meta:
+    seconds: float
+    peak_mb: float
+    files: dict[str, str]
+
+
+class Store:
+    """A folder shared by any number of processes and runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def path(self, stage: str, key: str) -> Path:
+        """Where an output is, or would be."""
+        return self.root / stage / key[:2] / key
+
+    def find(self, stage: str, key: str) -> Entry | None:
+        """The output if it is there and whole, else None."""
+        folder = self.path(stage, key)
+        meta = _read_meta(folder)
+        if meta is None or any(not _is_whole(folder / name, digest) for name, digest in meta.files.items()):
+            return None
+        return Entry(folder, key, meta.seconds, meta.peak_mb, cached=True)
+
+    def compute(self, stage: str, key: str, work: Callable[[Path], None]) -> Entry:
+        """The output of a stage, computed by `work(folder)` unless it is there.
+
+        Args:
+            stage: stage name.
+            key: hash of everything that determines the output.
+            work: writes the output's files into the folder it is given.
+        """
+        found = self.find(stage, key)
+        if found is not None:
+            return found
+        folder = self.path(stage, key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            found = self.find(stage, key)  # another process may have finished while this one waited
+            if found is not None:
+                return found
+            scratch = folder.with_suffix(".partial")
+            shutil.rmtree(scratch, ignore_errors=True)  # the lock is ours, so its writer is dead
+            scratch.mkdir()
+            with Meter() as meter:
+                work(scratch)
+            files = {f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()}
+            meta = _Meta(meter.seconds, meter.peak_mb, files)
+            (scratch / META).write_text(json.dumps(asdict(meta), indent=1))
+            shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
+            scratch.rename(folder)
+        return Entry(folder, key, meta.seconds, meta.peak_mb, cached=False)
+
+    def discard(self, stage: str, key: str) -> None:
+        """Delete one output if it is there."""
+        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old or the new content, never a part; safe with several writers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    scratch.write_bytes(data)
+    scratch.replace(path)
+
+
+def _read_meta(folder: Path) -> _Meta | None:
+    try:
+        return _Meta(**json.loads((folder / META).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_whole(file: Path, digest: str) -> bool:
+    return file.is_file() and sha256_file(file) == digest

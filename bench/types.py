@@ -1,0 +1,87 @@
+"""The small vocabulary that every part of the harness shares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+"""One picture, (h, w, 3) uint8, RGB."""
+
+Array = npt.NDArray[np.float64]
+
+Status = Literal["ok", "skipped", "fit_failed", "failed"]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo, already upright, RGB, cropped and resized.
+
+    Attributes:
+        name: file name, unique within its set.
+        pixels: (h, w, 3) uint8.
+        sha256: hash of the pixels (not of the file: a re-encoded but equal photo is the same photo).
+    """
+
+    name: str
+    pixels: Pixels = field(repr=False, compare=False)
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person.
+
+    Attributes:
+        name: folder name, unique within the data set.
+        reference: set A, the defender's clean photos.
+        protect: set B, the photos to cloak; the attacker trains on them.
+        extra: set C, clean photos that nobody trains on.
+        problem: why this person cannot be measured ("no face in b.png"), or empty.
+    """
+
+    name: str
+    reference: tuple[Photo, ...]
+    protect: tuple[Photo, ...]
+    extra: tuple[Photo, ...] = ()
+    problem: str = ""
+
+    @property
+    def clean(self) -> tuple[Photo, ...]:
+        """Sets A and C: never cloaked and never trained on, so the judge compares with these."""
+        return self.reference + self.extra
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Identities and the facts a record must state about them."""
+
+    name: str
+    licence: str
+    identities: tuple[Identity, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest change of any pixel, in grey levels of 255, as measured on the saved 8-bit PNG."""
+
+    levels: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.levels) and 0 <= self.levels <= 255):
+            raise ValueError(f"a budget is between 0 and 255 grey levels, not {self.levels}")
+
+    @property
+    def whole_levels(self) -> int:
+        """Whole grey levels that fit: 8-bit files cannot use the fraction, and rounding up would exceed the budget."""
+        return math.floor(self.levels)
+
+    @property
+    def radius(self) -> float:
+        """Radius of the L-infinity ball for photos in [0, 1]."""
+        return self.whole_levels / 255

@@ -1,0 +1,115 @@
+"""ASPL, alternating surrogate and perturbation learning (Anti-DreamBooth, Van Le et al., ICCV 2023, Sec. 4.3, Alg. 1).
+
+The defender imitates the attacker. Each round, a copy of the surrogate learns the person from clean photos, the cloak
+is moved to raise that copy's denoising loss, and the surrogate itself learns from the cloaked photos, as the attacker
+will have to.
+
+Different from the released code: surrogates have fp32 master weights (AdamW on bf16 weights at this learning rate
+loses nearly every update), every photo takes part in fine-tuning (there, each call starts again at the first and the
+fourth is never reached), and gradients are really clipped (there, the iterator handed over is already empty).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.models.base import Base
+from bench.presets import fill
+from defenses import Context, Defense
+from defenses.pgd import ascend
+
+
+@dataclass(frozen=True)
+class Aspl(Defense):
+    """Anti-DreamBooth (ASPL): raise the loss of a surrogate that is fine-tuned along the way.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and "antidb", the published values, for all others.
+        rounds: outer rounds (published: 50).
+        surrogate_steps: fine-tuning steps per round, on the clean and again on the cloaked photos (published: 3).
+        pgd_steps: steps of the cloak per round (published: 6).
+        step: size of a cloak step in grey levels (published: 0.64, for a budget of 6.4).
+        learning_rate: AdamW learning rate of the surrogate (published: 5e-7, made for Stable Diffusion).
+        weight_decay: AdamW weight decay.
+        prior_weight: weight of the prior-preservation loss (published: 1); 0 leaves it out.
+        class_count: pictures of other people for the prior loss (published: 200).
+        prompt: what the surrogate is taught to call the person.
+        class_prompt: what it calls people in general.
+    """
+
+    preset: str = "auto"
+    rounds: int | None = None
+    surrogate_steps: int = 3
+    pgd_steps: int = 6
+    step: float | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 1e-2
+    prior_weight: float | None = None
+    class_count: int | None = None
+    prompt: str = "a photo of sks person"
+    class_prompt: str = "a photo of person"
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "antidb": {"rounds": 50, "step": 0.64, "learning_rate": 5e-7, "prior_weight": 1.0, "class_count": 200},
+        "facelet": {"rounds": 20, "step": 1.6, "learning_rate": 1e-4, "prior_weight": 0.0, "class_count": 0},
+    }
+
+    def resolved(self, family: str) -> Aspl:
+        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        surrogate = context.surrogates[0]
+        student = surrogate.clone()
+        with torch.no_grad():
+            reference = surrogate.encode(context.reference)
+            strangers = self._class_latents(surrogate, context)
+        cloaked = photos
+        assert self.rounds is not None and self.step is not None  # filled in by `resolved`
+        for done in range(self.rounds):
+            student.copy_weights_from(surrogate)
+            self._finetune(student, reference, strangers, context.generator)
+            cloaked = self._raise_loss(student, cloaked, photos, context)
+            with torch.no_grad():
+                latents = surrogate.encode(cloaked)
+            self._finetune(surrogate, latents, strangers, context.generator)
+            context.progress((done + 1) / self.rounds)
+        return cloaked
+
+    def _raise_loss(self, model: Base, cloaked: Tensor, photos: Tensor, context: Context) -> Tensor:
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        with torch.no_grad():
+            condition = model.condition([self.prompt]).expand(len(photos))
+
+        def loss(candidates: Tensor) -> Tensor:
+            latents = model.encode(candidates, context.generator)
+            return model.denoising_errors(latents, condition, context.generator).mean()
+
+        assert self.step is not None
+        return ascend(cloaked, photos, loss, context.budget, self.step, self.pgd_steps)
+
+    def _finetune(self, model: Base, latents: Tensor, strangers: Tensor | None, generator: torch.Generator) -> None:
+        """A few DreamBooth steps (UNet and text encoder) on all photos at once."""
+        assert self.learning_rate is not None and self.prior_weight is not None
+        weights = model.parameters()
+        optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        for _ in range(self.surrogate_steps):
+            condition = model.condition([self.prompt]).expand(len(latents))
+            loss = model.denoising_errors(latents, condition, generator).mean()
+            if strangers is not None:
+                chosen = strangers[torch.randperm(len(strangers), generator=generator)[: len(latents)]]
+                prior = model.condition([self.class_prompt]).expand(len(chosen))
+                loss = loss + self.prior_weight * model.denoising_errors(chosen, prior, generator).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+
+    def _class_latents(self, model: Base, context: Context) -> Tensor | None:
+        if not self.prior_weight or not self.class_count:
+            return None
+        return model.encode(context.class_photos(model, self.class_count))
