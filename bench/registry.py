@@ -174,6 +174,22 @@ def import_plugins(sources: Iterable[str]) -> None:
             ) from error
 
 
+def loaded_class(source: str, name: str) -> Any:
+    """An attribute of a plug-in file or module that `import_plugins` has imported.
+
+    Raises:
+        BenchError: it has no such attribute.
+    """
+    module = sys.modules[_module_name(source)]
+    if not hasattr(module, name):
+        raise unknown_name("class", name, [key for key, value in vars(module).items() if isinstance(value, type)])
+    return getattr(module, name)
+
+
+def _module_name(source: str) -> str:
+    return f"cloakbench_plugin_{Path(source).stem}" if source.endswith(".py") else source
+
+
 def _import(source: str) -> None:
     if not source.endswith(".py"):
         importlib.import_module(source)
@@ -181,7 +197,7 @@ def _import(source: str) -> None:
     path = Path(source).expanduser().resolve()
     if not path.is_file():
         raise BenchError(f"The plug-in file {source} does not exist.", f"Looked for {path}.")
-    name = f"cloakbench_plugin_{path.stem}"
+    name = _module_name(source)
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ == str(path):
         return

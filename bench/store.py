@@ -82,8 +82,7 @@ class Store:
         if found is not None:
             return found
         folder = self.path(stage, key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with self.lock(stage, key):
             found = self.find(stage, key)  # another process may have finished while this one waited
             if found is not None:
                 return found
@@ -99,9 +98,22 @@ class Store:
             scratch.rename(folder)
         return Entry(folder, key, meta.seconds, meta.peak_mb, cached=False)
 
+    def cost(self, stage: str, key: str) -> Entry | None:
+        """What an output cost to make, even if its files have been discarded since."""
+        meta = _read_meta(self.path(stage, key))
+        return Entry(self.path(stage, key), key, meta.seconds, meta.peak_mb, cached=True) if meta else None
+
     def discard(self, stage: str, key: str) -> None:
-        """Delete one output if it is there."""
-        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+        """Delete an output's files, but remember what they cost."""
+        for file in self.path(stage, key).glob("*"):
+            if file.name != META:
+                file.unlink(missing_ok=True)
+
+    def lock(self, stage: str, key: str) -> FileLock:
+        """The lock of one output; the system frees it when its holder dies, however it dies."""
+        folder = self.path(stage, key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(f"{folder}.lock")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -58,11 +58,20 @@ class Identity:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Identities and the facts a record must state about them."""
+    """Identities and the facts a record must state about them.
+
+    Attributes:
+        name: name of the data set.
+        licence: what allows its use.
+        identities: everybody; the leak threshold is calibrated on all of them.
+        selected: names of those that the run is about.
+        fingerprint: hash of all names and pixels.
+    """
 
     name: str
     licence: str
     identities: tuple[Identity, ...]
+    selected: tuple[str, ...]
     fingerprint: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from bench.errors import unknown_name
 from bench.hashing import hash_of
 from bench.registry import Registry
 from bench.types import Dataset, Identity
@@ -16,22 +17,37 @@ class Source(ABC):
 
     @abstractmethod
     def load(self, resolution: int) -> Dataset:
-        """All wanted identities, photos cropped and resized to `resolution` pixels square.
+        """Everybody in it, photos cropped and resized to `resolution` pixels square.
 
         Raises:
             BenchError: the data is not there, or a file is not a photo.
         """
 
 
-def dataset(name: str, licence: str, identities: list[Identity]) -> Dataset:
-    """A `Dataset` with its fingerprint: the hash of all names and pixels."""
+def dataset(name: str, licence: str, identities: list[Identity], wanted: tuple[str, ...], limit: int) -> Dataset:
+    """A `Dataset` with its fingerprint, and the identities that the run is about.
+
+    Args:
+        name: name of the data set.
+        licence: what allows its use.
+        identities: everybody.
+        wanted: names to select, in order; empty means all.
+        limit: select at most this many; 0 means all.
+
+    Raises:
+        BenchError: a wanted identity is not there.
+    """
+    present = [person.name for person in identities]
+    for missing in (person for person in wanted if person not in present):
+        raise unknown_name("identity", missing, present)
+    selected = (wanted or tuple(present))[: limit or None]
     facts = [
         [person.name, part, photo.name, photo.sha256]
         for person in identities
         for part, photos in (("A", person.reference), ("B", person.protect), ("C", person.extra))
         for photo in photos
     ]
-    return Dataset(name, licence, tuple(identities), hash_of(facts))
+    return Dataset(name, licence, tuple(identities), selected, hash_of(facts))
 
 
 SOURCES: Registry[Source] = Registry(

@@ -60,21 +60,14 @@ class Folder(Source):
                 f"data.root={self.root}: there is no such folder.",
                 "Give the folder that holds one folder per person, each with set_A, set_B (and set_C), or just photos.",
             )
-        people = [self._identity(folder, resolution) for folder in self._folders(root)]
-        return dataset(root.name, self.licence, people)
-
-    def _folders(self, root: Path) -> list[Path]:
-        present = {f.name: f for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith(".")}
-        if not present:
+        folders = [f for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith(".")]
+        if not folders:
             raise BenchError(
                 f"data.root={self.root} holds no folders.",
                 "It must hold one folder per person. To use one person's photos, give the folder above.",
             )
-        absent = [name for name in self.identities if name not in present]
-        if absent:
-            raise BenchError(f"data.identities: no folder {absent[0]!r}.", f"Present: {', '.join(present)}.")
-        wanted = [present[name] for name in self.identities] or list(present.values())
-        return wanted[: self.limit] if self.limit else wanted
+        people = [self._identity(folder, resolution) for folder in folders]
+        return dataset(root.resolve().name, self.licence, people, self.identities, self.limit)
 
     def _identity(self, folder: Path, resolution: int) -> Identity:
         sets, problem = {}, ""

@@ -33,5 +33,5 @@ class Synthetic(Source):
         for name, facts in manifest["files"].items():
             if not (ROOT / name).is_file() or sha256_file(ROOT / name) != facts["sha256"]:
                 raise BenchError(f"The synthetic photo {ROOT / name} is missing or damaged.", "Reinstall cloakbench.")
-        folder = Folder(str(ROOT), manifest["licence"], "centre", identities=self.identities, limit=self.limit)
-        return dataset("synthetic", manifest["licence"], list(folder.load(resolution).identities))
+        people = Folder(str(ROOT)).load(resolution).identities
+        return dataset("synthetic", manifest["licence"], list(people), self.identities, self.limit)

@@ -10,8 +10,7 @@ factor; timesteps are (n,) integers in [0, 1000).
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +74,7 @@ class Base:
         self.unet = parts["unet"].requires_grad_(False)
         for module in self._modules.values():
             module.eval()
-        self._loaded: dict[str, dict[str, Tensor]] | None = None
+        self._loaded: dict[str, dict[str, Tensor]] = {}
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu", precision: str = "bf16") -> Base:
@@ -89,9 +88,13 @@ class Base:
         Raises:
             BenchError: a weight file cannot be read.
         """
+        import diffusers.utils.logging
+        import transformers.utils.logging
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
 
+        diffusers.utils.logging.disable_progress_bar()  # the run has a progress display of its own
+        transformers.utils.logging.disable_progress_bar()
         device = torch.device(device)
         kinds = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel, "unet": UNet2DConditionModel}
         parts: dict[str, Any] = {}
@@ -103,7 +106,12 @@ class Base:
             parts["scheduler"] = DDPMScheduler.from_pretrained(checkpoint.path, subfolder="scheduler")
         except (OSError, ValueError, RuntimeError) as error:
             raise BenchError(f"The model in {checkpoint.path} does not load: {error}", checkpoint.fix) from error
-        return cls(checkpoint, parts, device, precision)
+        base = cls(checkpoint, parts, device, precision)
+        base._loaded = {
+            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
+            for name, module in base._modules.items()
+        }
+        return base
 
     # -- images and latents ------------------------------------------------------------------------------------
 
@@ -213,7 +221,10 @@ class Base:
     # -- weights -----------------------------------------------------------------------------------------------
 
     def clone(self) -> Base:
-        """A second model to train on the side: own UNet and text encoder, shared (frozen) VAE and tokenizer."""
+        """A second model to train on the side: own UNet and text encoder, shared (frozen) VAE and tokenizer.
+
+        It starts from the present weights and remembers no others, so it cannot be restored.
+        """
         parts = {
             "vae": self.vae,
             "tokenizer": self.tokenizer,
@@ -233,36 +244,18 @@ class Base:
         modules = [self.unet, self.text_encoder] if text_encoder else [self.unet]
         return [p.requires_grad_(True) for module in modules for p in module.parameters()]
 
-    @contextmanager
-    def borrowed(self) -> Iterator[Base]:
-        """Lend the model out; whatever happens to its weights, it is exactly as loaded afterwards."""
-        self._remember()
-        try:
-            yield self
-        finally:
-            self.restore()
-
     def restore(self) -> None:
         """Back to the loaded weights, bit for bit; gradients are dropped and everything is frozen again.
 
         Raises:
             RuntimeError: a module gained or lost weights (an adapter was left in it).
         """
-        if self._loaded is None:
-            return
         for name, module in self._modules.items():
             module.load_state_dict(self._loaded[name], strict=True)
             module.requires_grad_(False)
             module.eval()
             for parameter in module.parameters():
                 parameter.grad = None
-
-    def _remember(self) -> None:
-        if self._loaded is None:
-            self._loaded = {
-                name: {key: value.detach().clone() for key, value in module.state_dict().items()}
-                for name, module in self._modules.items()
-            }
 
     @property
     def _modules(self) -> dict[str, torch.nn.Module]:

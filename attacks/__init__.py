@@ -1,0 +1,109 @@
+"""Attacks: what personalises a base model on somebody's photos.
+
+The life of an attack: `prepare(base)` once, then for each person `fit(photos, ...)` and `generate(artifact, ...)`,
+and `reset()`, after which the base is exactly as it was loaded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from bench.models.base import Base
+
+
+@dataclass
+class FitContext:
+    """What an attacker has besides the photos.
+
+    Attributes:
+        generator: the only source of randomness of the fit, on the CPU; the same for every defense.
+        class_photos: `class_photos(base, count)` -> (count, 3, h, w) pictures of "a photo of person" by that base.
+        progress: call it with the share done, in [0, 1].
+    """
+
+    generator: torch.Generator
+    class_photos: Callable[[Base, int], Tensor]
+    progress: Callable[[float], None] = lambda share: None
+
+
+Artifact = dict[str, "Tensor"]
+"""What a fit leaves behind: named tensors that `generate` can start from, in this process or a later one."""
+
+
+@dataclass
+class Attack(ABC):
+    """Base class of all attacks. Fields with `init=True` are the `attack.` settings."""
+
+    base: Base = field(init=False, repr=False, compare=False)
+
+    subject: ClassVar[str] = "sks person"
+    """What stands for the person in the prompt templates' `{subject}`."""
+
+    needs_photos: ClassVar[bool] = True
+    """Whether the result depends on the photos at all; the control without personalisation does not."""
+
+    def resolved(self, family: str) -> Attack:
+        """This attack with settings that depend on the base's family (`facelet`, `sd`) filled in."""
+        return self
+
+    def prepare(self, base: Base) -> None:
+        """Take a base model on loan; `reset` gives it back."""
+        self.base = base
+
+    @abstractmethod
+    def fit(self, photos: Tensor, context: FitContext) -> Artifact:
+        """Personalise on photos (n, 3, h, w) in [0, 1].
+
+        Raises:
+            FitFailed: these photos cannot be used.
+        """
+
+    @abstractmethod
+    def load(self, artifact: Artifact) -> None:
+        """Put a fit's result into the base."""
+
+    def generate(
+        self, artifact: Artifact, templates: Sequence[str], noise: Tensor, steps: int, guidance: float
+    ) -> Tensor:
+        """Pictures of the person.
+
+        Args:
+            artifact: what `fit` returned.
+            templates: n prompts with `{subject}`, one per picture.
+            noise: (n, c, h, w) initial latents, the same for every defense.
+            steps: sampler steps.
+            guidance: guidance scale.
+
+        Returns:
+            (n, 3, h, w) in [0, 1].
+        """
+        import torch
+
+        self.load(artifact)
+        with torch.no_grad():
+            condition = self.base.condition([template.format(subject=self.subject) for template in templates])
+            return self.base.sample(condition, noise, steps, guidance)
+
+    def reset(self) -> None:
+        """Restore the base exactly."""
+        self.base.restore()
+
+
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    "cloakbench.attacks",
+    {
+        "none": "attacks.none:NoAttack",
+        "dreambooth": "attacks.dreambooth:DreamBooth",
+        "lora": "attacks.lora:Lora",
+    },
+)

@@ -1,0 +1,81 @@
+"""DreamBooth (Ruiz et al., CVPR 2023): fine-tune the whole UNet, and the text encoder, on a few photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks import Artifact, Attack, FitContext
+from attacks.training import Recipe, finetune
+from bench.presets import fill
+
+
+def _preset(
+    steps: int, learning_rate: float, batch: int, train_text_encoder: bool, prior_weight: float, class_count: int
+) -> dict[str, Any]:
+    return dict(locals())
+
+
+@dataclass
+class DreamBooth(Attack):
+    """DreamBooth: full fine-tuning of UNet and text encoder.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and "antidb" for all others. "antidb" is the protocol
+            of Anti-DreamBooth, "hf" and "hf_te" are the recipes of the diffusers example (without and with text
+            encoder).
+        steps: optimiser steps.
+        learning_rate: AdamW learning rate, constant.
+        batch: photos per step (and as many class pictures, with prior preservation).
+        train_text_encoder: train the text encoder too, at the same rate.
+        prior_weight: weight of the prior-preservation loss; 0 leaves it out.
+        class_count: class pictures for the prior.
+        weight_decay: AdamW weight decay.
+    """
+
+    preset: str = "auto"
+    steps: int | None = None
+    learning_rate: float | None = None
+    batch: int | None = None
+    train_text_encoder: bool | None = None
+    prior_weight: float | None = None
+    class_count: int | None = None
+    weight_decay: float = 1e-2
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "antidb": _preset(1000, 5e-7, 2, True, 1.0, 200),
+        "hf": _preset(400, 5e-6, 4, False, 0.0, 0),
+        "hf_te": _preset(800, 2e-6, 4, True, 1.0, 200),
+        "facelet": _preset(100, 2e-4, 8, True, 0.0, 0),
+    }
+
+    def resolved(self, family: str) -> DreamBooth:
+        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
+
+    def fit(self, photos: Tensor, context: FitContext) -> Artifact:
+        assert self.steps and self.learning_rate and self.batch and self.prior_weight is not None  # see `resolved`
+        recipe = Recipe(
+            self.steps, self.learning_rate, self.batch, self.weight_decay, prior_weight=self.prior_weight
+        )
+        self.base.restore()
+        with torch.no_grad():
+            posterior = self.base.posterior(photos)
+            strangers = self.base.posterior(context.class_photos(self.base, self.class_count)) if self.class_count else None
+        weights = self.base.parameters(text_encoder=bool(self.train_text_encoder))
+        finetune(self.base, weights, posterior, recipe, context.generator, strangers, context.progress)
+        return {f"{part}.{key}": value.detach().clone() for part, key, value in self._trained()}
+
+    def load(self, artifact: Artifact) -> None:
+        self.base.restore()
+        with torch.no_grad():
+            for part, key, value in self._trained():
+                value.copy_(artifact[f"{part}.{key}"])
+
+    def _trained(self) -> list[tuple[str, str, Tensor]]:
+        modules = {"unet": self.base.unet}
+        if self.train_text_encoder:
+            modules["text_encoder"] = self.base.text_encoder
+        return [(part, key, value) for part, module in modules.items() for key, value in module.named_parameters()]

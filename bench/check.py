@@ -1,0 +1,178 @@
+"""Does a defense or an attack keep its contract? In under a minute, on the CPU, with the embedded model.
+
+    python -m bench.check my_cloak.py:MyCloak     a class in a file
+    python -m bench.check aspl                    a registered name
+
+Heavy settings are turned down (`steps`, `rounds` and the like to 2): this checks the contract, not the strength.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from attacks import ATTACKS, Attack, FitContext
+from bench.budget import audit
+from bench.cli import guarded
+from bench.data.synthetic import Synthetic
+from bench.errors import BenchError
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base, randn
+from bench.models.checkpoint import locate
+from bench.registry import build, import_plugins, loaded_class
+from bench.seeds import generator
+from bench.stages.class_photos import class_photos
+from bench.store import Store
+from bench.types import Budget
+from defenses import DEFENSES, Context, Defense
+
+Check = tuple[str, Callable[[], bool]]
+"""What is promised, and a function that says whether it holds."""
+
+SMALL = {"steps": 2, "rounds": 2, "surrogate_steps": 1, "pgd_steps": 1, "batch": 2, "class_count": 2}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run all checks of one method and print a pass/fail table."""
+    console = Console()
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        console.print(__doc__, markup=False)
+        return 2
+    cls = find(arguments[0])
+    table = Table(title=f"{cls.__name__}: {'defense' if issubclass(cls, Defense) else 'attack'} contract")
+    for column in ("promise", "result", ""):
+        table.add_column(column, overflow="fold")
+    passed = True
+    with tempfile.TemporaryDirectory() as folder:
+        for promise, holds in checks(cls, Store(Path(folder))):
+            verdict, note = _try(holds)
+            passed &= verdict
+            table.add_row(promise, "[green]pass[/]" if verdict else "[bold red]FAIL[/]", note)
+    console.print(table)
+    return 0 if passed else 1
+
+
+def find(what: str) -> type[Any]:
+    """The class meant by "file.py:Class" or by a registered name.
+
+    Raises:
+        BenchError: no such class, or it is neither a defense nor an attack.
+    """
+    if ":" in what:
+        source, _, name = what.rpartition(":")
+        import_plugins([source])
+        cls = loaded_class(source, name)
+    elif what in ATTACKS.names() and what not in DEFENSES.names():
+        cls = ATTACKS.get(what)
+    else:
+        cls = DEFENSES.get(what)
+    if not (isinstance(cls, type) and issubclass(cls, Defense | Attack)):
+        raise BenchError(f"{what} is neither a Defense nor an Attack.", "Derive it from defenses.Defense or attacks.Attack.")
+    return cls
+
+
+def checks(cls: type[Any], store: Store) -> Iterator[Check]:
+    """The promises of a defense or an attack, on one invented person."""
+    base = Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    person = Synthetic(limit=1).load(64).identities[0]
+    photos = to_tensor([photo.pixels for photo in person.protect])
+    reference = to_tensor([photo.pixels for photo in person.reference])
+    small = {f.name: SMALL[f.name] for f in dataclasses.fields(cls) if f.init and f.name in SMALL}
+    method = build(cls, small).resolved("facelet")
+    if isinstance(method, Defense):
+        yield from _defense_checks(method, base, photos, reference, store)
+    else:
+        yield from _attack_checks(method, base, photos, store)
+
+
+def _defense_checks(
+    defense: Defense, base: Base, photos: Tensor, reference: Tensor, store: Store
+) -> Iterator[Check]:
+    def protect(budget: float, seed: int = 0, count: int = 4) -> Tensor:
+        context = Context(
+            [base], reference, Budget(budget), generator(seed), lambda b, n: class_photos(store, b, n)
+        )
+        try:
+            return defense.protect(photos[:count].clone(), context)
+        finally:
+            base.restore()
+
+    def within(budget: float) -> bool:
+        audit(to_pixels(photos), to_pixels(protect(budget)), Budget(budget), type(defense).__name__)
+        return True
+
+    first = protect(8)
+    yield "returns photos of the same shape, in [0, 1], finite", lambda: _is_photos(first, photos)
+    for budget in (0, 3.5, 8, 16):
+        yield f"holds a budget of {budget} grey levels on the saved file", lambda budget=budget: within(budget)
+    yield "same seed, same cloak", lambda: torch.equal(first, protect(8))
+    yield "works on a single photo", lambda: _is_photos(protect(8, count=1), photos[:1])
+    yield "leaves the surrogate as it was after restore", lambda: _untouched(base)
+
+
+def _attack_checks(attack: Attack, base: Base, photos: Tensor, store: Store) -> Iterator[Check]:
+    templates = ["a photo of {subject}"] * 2
+    noise = torch.stack([randn(base.latent_shape, generator("check", i), base.device) for i in range(2)])
+
+    def fit() -> dict[str, Tensor]:
+        attack.prepare(base)
+        try:
+            return attack.fit(photos, FitContext(generator(0), lambda b, n: class_photos(store, b, n)))
+        finally:
+            attack.reset()
+
+    def generate(artifact: dict[str, Tensor], chosen: slice = slice(0, 2)) -> Tensor:
+        attack.prepare(base)
+        try:
+            return attack.generate(artifact, templates[chosen], noise[chosen], 4, 3.0)
+        finally:
+            attack.reset()
+
+    artifact = fit()
+    pictures = generate(artifact)
+    yield "the artifact is named tensors", lambda: all(isinstance(v, Tensor) for v in artifact.values())
+    yield "generates pictures in [0, 1], finite", lambda: _is_photos(pictures, photos[:2])
+    yield "same seed, same artifact", lambda: _same(artifact, fit())
+    yield "same artifact, same pictures", lambda: torch.equal(pictures, generate(artifact))
+    yield (
+        "a picture does not depend on its batch",
+        lambda: torch.allclose(pictures[1:], generate(artifact, slice(1, 2)), atol=2e-3),
+    )
+    yield "reset restores the base bit for bit", lambda: _untouched(base)
+
+
+def _try(holds: Callable[[], bool]) -> tuple[bool, str]:
+    try:
+        return holds(), ""
+    except Exception as error:  # a check that raises has failed; the message is what the author needs
+        return False, f"{type(error).__name__}: {error}"
+
+
+def _is_photos(made: Tensor, like: Tensor) -> bool:
+    if made.shape != like.shape:
+        raise ValueError(f"shape {tuple(made.shape)}, expected {tuple(like.shape)}")
+    return bool(torch.isfinite(made).all()) and 0 <= float(made.min()) and float(made.max()) <= 1
+
+
+def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _untouched(base: Base) -> bool:
+    fresh = Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    return _same(base.unet.state_dict(), fresh.unet.state_dict()) and _same(
+        base.text_encoder.state_dict(), fresh.text_encoder.state_dict()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

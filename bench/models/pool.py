@@ -1,0 +1,47 @@
+"""Base models, each verified and loaded once per process, on first need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.models.checkpoint import Checkpoint, locate
+from bench.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from bench.models.base import Base
+
+
+class Pool:
+    """Keeps checkpoints and loaded bases. A base is lent out; whoever changes its weights restores them.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self._checkpoints: dict[ModelSettings, Checkpoint] = {}
+        self._bases: dict[ModelSettings, Base] = {}
+        self._device = device
+
+    @property
+    def device(self) -> str:
+        """The device in use; "auto" takes a GPU if there is one."""
+        if self._device == "auto":
+            import torch
+
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        return self._device
+
+    def checkpoint(self, model: ModelSettings) -> Checkpoint:
+        """The verified files of a model; loads no weights."""
+        if model not in self._checkpoints:
+            self._checkpoints[model] = locate(model.name, model.source, model.revision)
+        return self._checkpoints[model]
+
+    def base(self, model: ModelSettings) -> Base:
+        """The loaded model."""
+        if model not in self._bases:
+            from bench.models.base import Base
+
+            self._bases[model] = Base.load(self.checkpoint(model), self.device, model.precision)
+        return self._bases[model]

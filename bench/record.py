@@ -1,0 +1,112 @@
+"""The result record: one strict-JSON file per cell. This schema is its documentation.
+
+Records hold per-image facts and the metrics of one cell; means over people, intervals and ranks are computed from
+records later. There is no NaN: a metric that does not exist is null, and `unavailable` says why.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.store import write_atomic
+from bench.types import Status
+
+SCHEMA_VERSION = 1
+SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DefenseFacts(_Strict):
+    """The defense, its budget in grey levels and its settings."""
+
+    name: str
+    budget: float
+    config: dict[str, Any]
+
+
+class MethodFacts(_Strict):
+    """An attack or a countermeasure and its settings."""
+
+    name: str
+    config: dict[str, Any]
+
+
+class StageFacts(_Strict):
+    """Cost and identity of one stage's output."""
+
+    seconds: float = Field(description="wall time of the computation that made the output")
+    peak_mb: float = Field(description="its peak memory in MB")
+    key: str = Field(description="content key in the store")
+    cached: bool = Field(description="whether this run found it in the store")
+
+
+class ImageFacts(_Strict):
+    """One generated picture."""
+
+    prompt: int
+    image: int
+    noise_seed: int
+    faces: int = Field(description="faces the judge found")
+    similarity: float | None = Field(description="largest cosine to the reference; null without a face")
+    sha256: str
+
+
+class Record(_Strict):
+    """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell: str = Field(description="hash of everything that names the cell")
+    status: Status
+    reason: str = Field("", description="why the status is not ok")
+    data: str
+    identity: str
+    defense: DefenseFacts
+    countermeasure: list[MethodFacts]
+    attack: MethodFacts
+    base: str
+    surrogates: list[str]
+    seed: int
+    metrics: dict[str, float | None] = {}
+    unavailable: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
+    stages: dict[str, StageFacts] = {}
+    images: list[ImageFacts] = []
+    provenance: dict[str, Any] = {}
+
+
+def save(record: Record, folder: Path) -> Path:
+    """Write `<folder>/<identity>-<defense>-<attack>-<cell>.json` atomically."""
+    name = f"{record.identity}-{record.defense.name}-{record.attack.name}-{record.cell[:12]}.json"
+    path = folder / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    write_atomic(path, (json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def load(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        pydantic.ValidationError: it does not follow the schema.
+    """
+    return Record.model_validate_json(path.read_text())
+
+
+def load_all(out: Path) -> list[Record]:
+    """All records of a run, by file name."""
+    return [load(path) for path in sorted((out / "cells").glob("*.json"))]
+
+
+def schema() -> str:
+    """The JSON Schema that `record.schema.json` holds."""
+    return json.dumps(Record.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":  # python -m bench.record: write the schema after a change
+    SCHEMA_FILE.write_text(schema())

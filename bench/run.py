@@ -1,0 +1,132 @@
+"""A run: every cell executed, every record written, then the report. Finished work survives whatever comes later."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from bench import record, report, sheet
+from bench.display import Display
+from bench.hashing import hash_of
+from bench.models.pool import Pool
+from bench.pipeline import Pipeline
+from bench.plan import Cell, cells, load_data
+from bench.record import Record
+from bench.settings import RunSettings
+from bench.store import Store, write_atomic
+
+
+def run(settings: RunSettings, console: Console) -> int:
+    """Execute a run.
+
+    Returns:
+        The exit status: 0 if every cell is ok, else 1.
+
+    Raises:
+        BenchError: the settings, the data or a model file is wrong; found before any work is done.
+    """
+    pool = Pool(settings.device)
+    pool.checkpoint(settings.model)  # damaged weights are an error now, not after the first stage
+    for surrogate in settings.surrogates:
+        pool.checkpoint(surrogate)
+    data = load_data(settings)
+    planned = cells(settings, data)
+    store = Store(store_path(settings))
+    pipeline = Pipeline(settings, data, store, pool)
+    if settings.dry_run:
+        show_plan(planned, pipeline, console)
+        return 0
+
+    out = Path(settings.out) if settings.out else default_out(settings)
+    records = []
+    with Display(console, len(planned)) as display:
+        for cell in planned:
+            done = pipeline.run(cell, lambda stage, share, cell=cell: display.show(cell.label, stage, share))
+            record.save(done, out / "cells")
+            records.append(done)
+            display.finish(done, cell.label)
+    collect(out, store)
+    return conclude(records, out, console)
+
+
+def collect(out: Path, store: Store) -> None:
+    """Write what is derived from the records: `images.parquet`, `report.md` and `sheet.png`."""
+    records = record.load_all(out)
+    sink = pa.BufferOutputStream()
+    pq.write_table(image_table(records), sink)
+    write_atomic(out / "images.parquet", sink.getvalue().to_pybytes())
+    write_atomic(out / "report.md", report.markdown(records).encode())
+    write_atomic(out / "sheet.png", sheet.draw(records, store))
+
+
+def conclude(records: list[Record], out: Path, console: Console) -> int:
+    """Print the table, where the files are, and what went wrong."""
+    console.print(report.table(records))
+    for line in report.remarks(records):
+        console.print(line)
+    console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
+    bad = [r for r in records if r.status != "ok"]
+    reasons = dict.fromkeys((r.status, r.reason) for r in bad)  # each once, in order
+    for status, reason in reasons:
+        console.print(f"[bold red]{status}[/]: ", end="")
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    if bad:
+        console.print(f"{len(bad)} of {len(records)} cells are not ok; the others are kept. Mend the cause and repeat.")
+    return 1 if bad else 0
+
+
+def show_plan(planned: list[Cell], pipeline: Pipeline, console: Console) -> None:
+    """What a run would do: every cell with the stages that are in the store already."""
+    for cell in planned:
+        keys = pipeline.keys(cell)
+        have = [stage for stage, key in vars(keys).items() if pipeline.store.cost(stage, key)]
+        console.print(f"{cell.label}: {'in the store: ' + ', '.join(have) if have else 'nothing done yet'}")
+    console.print(f"{len(planned)} cells; dry run, nothing was executed.")
+
+
+def image_table(records: list[Record]) -> pa.Table:
+    """One row per generated picture of all records."""
+    rows = [
+        {
+            "cell": r.cell,
+            "data": r.data,
+            "identity": r.identity,
+            "defense": r.defense.name,
+            "budget": r.defense.budget,
+            "countermeasure": "+".join(c.name for c in r.countermeasure),
+            "attack": r.attack.name,
+            "base": r.base,
+            "seed": r.seed,
+            "threshold": r.thresholds["ilr"],
+            **image.model_dump(),
+        }
+        for r in records
+        for image in r.images
+    ]
+    return pa.Table.from_pylist(rows, schema=_IMAGE_SCHEMA)
+
+
+_IMAGE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("cell", "data", "identity", "defense")]
+    + [("budget", pa.float64())]
+    + [(name, pa.string()) for name in ("countermeasure", "attack", "base")]
+    + [("seed", pa.int64()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
+    + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
+)
+
+
+def store_path(settings: RunSettings) -> Path:
+    """`store=`, else `$CLOAKBENCH_STORE`, else `store/` here."""
+    return Path(settings.store or os.environ.get("CLOAKBENCH_STORE") or "store")
+
+
+def default_out(settings: RunSettings) -> Path:
+    """`runs/<date>-<name>`; the name ends in a hash of the settings, so that different runs never share a folder."""
+    facts = settings.model_dump(mode="json", exclude={"out", "store", "device", "dry_run", "keep_artifacts"})
+    parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name, settings.data.name]
+    return Path("runs") / "-".join([datetime.date.today().isoformat(), *parts, hash_of(facts)[:6]])

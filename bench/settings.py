@@ -1,0 +1,106 @@
+"""The configuration of a run, checked: what Hydra composes becomes these types, and an unknown key is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError, unknown_name
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Method(_Strict):
+    """A plug-in by name, with its settings."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for keys and records."""
+        return {"name": self.name, "config": self.settings}
+
+
+class ModelSettings(_Strict):
+    """A base model and how it is used."""
+
+    name: str
+    source: str = "zoo"
+    """"zoo", a local diffusers folder, or a hub id."""
+    revision: str | None = None
+    family: str = "sd"
+    """Chooses the "auto" presets of defenses and attacks."""
+    resolution: int = Field(512, ge=8)
+    """Side of the photos in pixels."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    steps: int = Field(25, ge=1)
+    """Sampler steps."""
+    guidance: float = 7.5
+
+
+class Protocol(_Strict):
+    """What every attack is asked to generate, and how leaks are counted."""
+
+    prompts: tuple[str, ...] = Field(min_length=1)
+    images_per_prompt: int = Field(ge=1)
+    far: float = Field(0.01, gt=0, lt=1)
+    """False-accept rate at which the leak threshold is calibrated."""
+
+
+class RunSettings(_Strict):
+    """One run: the person's choice of everything."""
+
+    defense: Method
+    attack: Method
+    countermeasure: Method
+    data: Method
+    model: ModelSettings
+    surrogates: tuple[ModelSettings, ...] = ()
+    """Bases the defender optimises against; empty means the attacker's own base (white box)."""
+    protocol: Protocol
+    logger: Literal["none"]
+    controls: tuple[str, ...] = ("none", "noise")
+    budget: float = Field(8, ge=0, le=255)
+    seed: int = Field(0, ge=0)
+    out: str | None = None
+    store: str | None = None
+    keep_artifacts: bool = False
+    device: str = "auto"
+    plugins: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+def parse(config: Mapping[str, Any]) -> RunSettings:
+    """Check a composed configuration.
+
+    Raises:
+        BenchError: an unknown key or a value of the wrong type, with what is allowed.
+    """
+    raw = dict(config)
+    for group in ("defense", "attack", "countermeasure", "data"):
+        settings = dict(raw[group])
+        raw[group] = {"name": settings.pop("name"), "settings": settings}
+    raw["logger"] = raw["logger"]["name"]
+    try:
+        return RunSettings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown_name("setting", where, allowed_at(first["loc"])) from None
+        raise BenchError(f"Bad setting {where}={first['input']!r}.", f"{first['msg']}.") from None
+
+
+def allowed_at(location: tuple[int | str, ...]) -> list[str]:
+    """Names of the settings next to an unknown one, with the same prefix."""
+    model: type[BaseModel] = RunSettings
+    for part in location[:-1]:
+        annotation = model.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        model = annotation
+    prefix = "".join(f"{part}." for part in location[:-1])
+    return [f"{prefix}{name}" for name in model.model_fields]

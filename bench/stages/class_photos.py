@@ -1,0 +1,38 @@
+"""Pictures of "a person" by a base model, for prior preservation: made once per base, shared by all who ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.code import module_version
+from bench.hashing import hash_of
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base, randn
+from bench.seeds import generator
+from bench.stages import photos
+from bench.store import Store
+
+PROMPT = "a photo of person"
+STEPS = 25
+GUIDANCE = 7.5
+BATCH = 16
+
+
+def class_photos(store: Store, base: Base, count: int) -> Tensor:
+    """(count, 3, h, w) in [0, 1]. The base must be unchanged; picture i depends on i alone, not on `count`."""
+    key = hash_of([base.checkpoint.fingerprint, base.precision, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
+
+    def work(folder: Path) -> None:
+        pictures = []
+        for start in range(0, count, BATCH):
+            indices = range(start, min(start + BATCH, count))
+            noise = torch.stack([randn(base.latent_shape, generator("class", i), base.device) for i in indices])
+            with torch.no_grad():
+                condition = base.condition([PROMPT]).expand(len(noise))
+                pictures += to_pixels(base.sample(condition, noise, STEPS, GUIDANCE))
+        photos.save(folder, pictures)
+
+    return to_tensor(photos.load(store.compute("class", key, work).path)).to(base.device)

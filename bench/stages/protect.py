@@ -1,0 +1,75 @@
+"""Stage 1: a defense cloaks a person's photos. The stage quantises, saves, re-reads and audits; the defense does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.budget import audit
+from bench.code import code_version, module_version
+from bench.hashing import hash_of
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base
+from bench.models.checkpoint import Checkpoint
+from bench.seeds import generator
+from bench.settings import Method
+from bench.stages import photos
+from bench.stages.class_photos import class_photos
+from bench.store import Store
+from bench.types import Budget, Identity
+from defenses import Context, Defense
+
+
+def key(
+    method: Method, defense: Defense, identity: Identity, budget: Budget, surrogates: Sequence[Checkpoint], seed: int
+) -> str:
+    """Hash of the defense, its settings and code, the photos, the budget, the surrogates and the seed."""
+    return hash_of(
+        {
+            "code": [module_version(__name__), code_version(type(defense))],
+            "defense": method.facts(),
+            "photos": [photo.sha256 for photo in identity.protect],
+            "reference": [photo.sha256 for photo in identity.reference],
+            "budget": budget.levels,
+            "surrogates": [s.fingerprint for s in surrogates] if defense.needs_surrogate else [],
+            "seed": [seed, identity.name],
+        }
+    )
+
+
+def protect(
+    folder: Path,
+    name: str,
+    defense: Defense,
+    identity: Identity,
+    budget: Budget,
+    surrogates: Callable[[], Sequence[Base]],
+    seed: int,
+    store: Store,
+    progress: Callable[[float], None],
+) -> None:
+    """Write the cloaked photos of one person as PNGs, in the order of `identity.protect`.
+
+    Raises:
+        BenchError: the saved photos exceed the budget, or a value is not finite.
+    """
+    bases = list(surrogates()) if defense.needs_surrogate else []
+    context = Context(
+        surrogates=bases,
+        reference=to_tensor([photo.pixels for photo in identity.reference]),
+        budget=budget,
+        generator=generator(seed, "protect", identity.name),
+        class_photos=lambda base, count: class_photos(store, base, count),
+        progress=progress,
+    )
+    originals = [photo.pixels for photo in identity.protect]
+    clean = to_tensor(originals)
+    if bases:
+        clean, context.reference = clean.to(bases[0].device), context.reference.to(bases[0].device)
+    try:
+        cloaked = defense.protect(clean.clone(), context)
+    finally:
+        for base in bases:
+            base.restore()
+    photos.save(folder, to_pixels(cloaked))
+    audit(originals, photos.load(folder), budget, name)

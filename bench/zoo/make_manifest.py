@@ -1,0 +1,34 @@
+"""Write `bench/zoo/manifest.json`: the published SHA-256 of every shipped weight and configuration file.
+
+Run `python -m bench.zoo.make_manifest` after changing any of them; `bench.models.checkpoint` verifies against it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench.hashing import sha256_file
+from bench.models.checkpoint import ZOO
+
+MODELS = ("facelet-1",)
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+SUFFIXES = (".safetensors", ".json", ".txt")
+
+
+def main() -> None:
+    """Hash the files of all models, and the judge's background where it exists already."""
+    hashes = {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
+    (ZOO / "manifest.json").write_text(json.dumps(hashes, indent=2) + "\n")
+    print(f"{len(hashes)} files")
+
+
+def shipped_files() -> list[Path]:
+    """The files the benchmark reads, sorted by path."""
+    folders = [ZOO / model / part for model in MODELS for part in PARTS]
+    files = [file for folder in folders for file in folder.iterdir() if file.suffix in SUFFIXES]
+    return sorted(files + list((ZOO / "judge").glob("*.npy")))
+
+
+if __name__ == "__main__":
+    main()
