@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from attacks.training import Recipe
     from bench.models.base import Base
 
 
@@ -32,7 +33,7 @@ class FitContext:
 
     generator: torch.Generator
     class_photos: Callable[[Base, int], Tensor]
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] | None = None
 
 
 Artifact = dict[str, "Tensor"]
@@ -96,6 +97,22 @@ class Attack(ABC):
     def reset(self) -> None:
         """Restore the base exactly."""
         self.base.restore()
+
+
+def personalise(
+    base: Base, weights: Sequence[torch.nn.Parameter], photos: Tensor, recipe: Recipe, context: FitContext
+) -> None:
+    """Fine-tune `weights` of a base on photos (n, 3, h, w) in [0, 1], with class pictures if the recipe wants them."""
+    import torch
+
+    from attacks.training import finetune
+
+    with torch.no_grad():
+        latents = base.posterior(photos)
+        strangers = None
+        if recipe.wants_strangers:
+            strangers = base.posterior(context.class_photos(base, recipe.class_count))
+    finetune(base, weights, latents, recipe, context.generator, strangers, context.progress)
 
 
 ATTACKS: Registry[Attack] = Registry(

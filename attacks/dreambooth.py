@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks import Artifact, Attack, FitContext
-from attacks.training import Recipe, finetune
+from attacks import Artifact, Attack, FitContext, personalise
+from attacks.training import Recipe
 from bench.presets import fill
 
 
@@ -56,16 +56,9 @@ class DreamBooth(Attack):
         return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
-        assert self.steps and self.learning_rate and self.batch and self.prior_weight is not None  # see `resolved`
-        recipe = Recipe(
-            self.steps, self.learning_rate, self.batch, self.weight_decay, prior_weight=self.prior_weight
-        )
         self.base.restore()
-        with torch.no_grad():
-            posterior = self.base.posterior(photos)
-            strangers = self.base.posterior(context.class_photos(self.base, self.class_count)) if self.class_count else None
         weights = self.base.parameters(text_encoder=bool(self.train_text_encoder))
-        finetune(self.base, weights, posterior, recipe, context.generator, strangers, context.progress)
+        personalise(self.base, weights, photos, Recipe.of(self), context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._trained()}
 
     def load(self, artifact: Artifact) -> None:

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks import Artifact, Attack, FitContext
-from attacks.training import Recipe, finetune
+from attacks import Artifact, Attack, FitContext, personalise
+from attacks.training import Recipe
 from bench.presets import fill
 
-UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
-TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj")
+ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
+CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")
+FEED_FORWARD = ("fc1", "fc2")
+"""What "all" adapts beyond attention, in the UNet and in the text encoder."""
 ADAPTER = "cloakbench"
 
 
@@ -40,6 +42,7 @@ class Lora(Attack):
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
         batch: photos per step (and as many class pictures, with prior preservation).
+        targets: "attention" adapts the attention projections, "all" convolutions and feed-forward layers too (LoCon).
         train_text_encoder: adapt the text encoder's attention too.
         prior_weight: weight of the prior-preservation loss; 0 leaves it out.
         class_count: class pictures for the prior.
@@ -53,6 +56,7 @@ class Lora(Attack):
     learning_rate: float | None = None
     batch: int | None = None
     train_text_encoder: bool | None = None
+    targets: str | None = None
     prior_weight: float | None = None
     class_count: int | None = None
     weight_decay: float = 1e-2
@@ -68,16 +72,9 @@ class Lora(Attack):
         return fill(self, self.presets, "facelet" if family == "facelet" else "hf")
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
-        assert self.steps and self.learning_rate and self.batch and self.prior_weight is not None  # see `resolved`
-        recipe = Recipe(
-            self.steps, self.learning_rate, self.batch, self.weight_decay, prior_weight=self.prior_weight
-        )
         self.reset()
-        with torch.no_grad():
-            posterior = self.base.posterior(photos)
-            strangers = self.base.posterior(context.class_photos(self.base, self.class_count)) if self.class_count else None
         weights = self._attach(context.generator)
-        finetune(self.base, weights, posterior, recipe, context.generator, strangers, context.progress)
+        personalise(self.base, weights, photos, Recipe.of(self), context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._adapters()}
 
     def load(self, artifact: Artifact) -> None:
@@ -103,17 +100,24 @@ class Lora(Attack):
 
         assert self.rank
         for part, module in self._adapted().items():
-            targets = list(UNET_TARGETS if part == "unet" else TEXT_TARGETS)
+            targets = list(ATTENTION[part])
+            if self.targets == "all":
+                targets += CONVOLUTIONS if part == "unet" else FEED_FORWARD
             config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets)
             inject_adapter_in_model(config, module, adapter_name=ADAPTER)
             module.peft_config = {ADAPTER: config}
         with torch.no_grad():
             for _, key, value in self._adapters():
                 if "lora_A" in key:
-                    value.copy_(torch.randn(value.shape, generator=generator) / self.rank)
+                    kernel_area = value[0, 0].numel()  # 1 for linear layers
+                    scale = 1 / (self.rank * kernel_area**0.5)
+                    value.copy_(torch.randn(value.shape, generator=generator) * scale)
                 else:
                     value.zero_()
-        return [value.requires_grad_(True) for _, _, value in self._adapters()]
+        weights = [value for _, _, value in self._adapters()]
+        for weight in weights:
+            weight.requires_grad_(True)
+        return weights
 
     def _adapted(self) -> dict[str, Any]:
         modules = {"unet": self.base.unet}

@@ -1,9 +1,13 @@
-"""The trainer that every fine-tuning attack shares: the denoising loss on a few photos, with optional prior."""
+"""The one trainer: the denoising loss on a few photos, with optional prior preservation.
+
+Attacks personalise with it; defenses that imitate an attacker train their surrogates with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +15,7 @@ from torch import Tensor
 from bench.models.base import Base, Posterior
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """How to fine-tune.
 
@@ -20,8 +24,9 @@ class Recipe:
         learning_rate: AdamW learning rate, constant.
         batch: photos per step; the photos are gone through in turn, with fresh noise each time.
         weight_decay: AdamW weight decay.
-        prompt: caption of the person's photos.
         prior_weight: weight of the prior-preservation loss on class pictures; 0 leaves it out.
+        class_count: class pictures for the prior.
+        prompt: caption of the person's photos.
         class_prompt: caption of the class pictures.
         max_norm: gradient-norm clip.
     """
@@ -30,10 +35,22 @@ class Recipe:
     learning_rate: float
     batch: int
     weight_decay: float = 1e-2
-    prompt: str = "a photo of sks person"
     prior_weight: float = 0.0
+    class_count: int = 0
+    prompt: str = "a photo of sks person"
     class_prompt: str = "a photo of person"
     max_norm: float = 1.0
+
+    @classmethod
+    def of(cls, method: Any, **settings: Any) -> Recipe:
+        """The recipe in a method's settings (after `resolved`); `settings` add to them or replace them."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(method, field.name)]
+        return cls(**({name: getattr(method, name) for name in names} | settings))
+
+    @property
+    def wants_strangers(self) -> bool:
+        """Whether the prior-preservation loss is on."""
+        return self.prior_weight > 0 and self.class_count > 0
 
 
 def finetune(
@@ -43,7 +60,7 @@ def finetune(
     recipe: Recipe,
     generator: torch.Generator,
     strangers: Posterior | None = None,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Train `weights` in place on the person's photos (DreamBooth, Ruiz et al., CVPR 2023, eq. 2).
 
@@ -56,36 +73,34 @@ def finetune(
         photos: posterior of the person's photos, (n, c, h, w).
         recipe: how.
         generator: CPU generator.
-        strangers: posterior of class pictures, needed when `recipe.prior_weight` is not 0.
+        strangers: posterior of class pictures; None leaves the prior loss out.
         progress: called with the share done.
     """
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    prior_order = _endless(strangers, generator)
+    others = _in_turns(strangers, recipe.batch, generator) if strangers is not None else None
     for step in range(recipe.steps):
         turn = torch.arange(step * recipe.batch, (step + 1) * recipe.batch) % len(photos.mean)
-        condition = base.condition([recipe.prompt]).expand(recipe.batch)
-        loss = base.denoising_errors(photos.sample(generator, turn), condition, generator).mean()
-        if strangers is not None and recipe.prior_weight:
-            chosen = strangers.sample(generator, prior_order(recipe.batch))
-            prior = base.condition([recipe.class_prompt]).expand(recipe.batch)
-            loss = loss + recipe.prior_weight * base.denoising_errors(chosen, prior, generator).mean()
+        loss = _loss(base, photos.sample(generator, turn), recipe.prompt, generator)
+        if others is not None:
+            loss = loss + recipe.prior_weight * _loss(base, next(others), recipe.class_prompt, generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
         optimizer.step()
-        progress((step + 1) / recipe.steps)
+        if progress is not None:
+            progress((step + 1) / recipe.steps)
 
 
-def _endless(strangers: Posterior | None, generator: torch.Generator) -> Callable[[int], Tensor]:
-    """Indices of class pictures, every picture once before any comes again."""
+def _loss(base: Base, latents: Tensor, prompt: str, generator: torch.Generator) -> Tensor:
+    condition = base.condition([prompt]).expand(len(latents))
+    return base.denoising_errors(latents, condition, generator).mean()
+
+
+def _in_turns(strangers: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Latents of `count` class pictures at a time, every picture once before any comes again."""
     queue = torch.empty(0, dtype=torch.long)
-
-    def draw(count: int) -> Tensor:
-        nonlocal queue
-        assert strangers is not None
+    while True:
         while len(queue) < count:
             queue = torch.cat([queue, torch.randperm(len(strangers.mean), generator=generator)])
-        chosen, queue = queue[:count], queue[count:]
-        return chosen
-
-    return draw
+        yield strangers.sample(generator, queue[:count])
+        queue = queue[count:]

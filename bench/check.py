@@ -12,6 +12,7 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def find(what: str) -> type[Any]:
     else:
         cls = DEFENSES.get(what)
     if not (isinstance(cls, type) and issubclass(cls, Defense | Attack)):
-        raise BenchError(f"{what} is neither a Defense nor an Attack.", "Derive it from defenses.Defense or attacks.Attack.")
+        raise BenchError(
+            f"{what} is neither a Defense nor an Attack.", "Derive it from defenses.Defense or attacks.Attack."
+        )
     return cls
 
 
@@ -94,13 +97,9 @@ def checks(cls: type[Any], store: Store) -> Iterator[Check]:
         yield from _attack_checks(method, base, photos, store)
 
 
-def _defense_checks(
-    defense: Defense, base: Base, photos: Tensor, reference: Tensor, store: Store
-) -> Iterator[Check]:
+def _defense_checks(defense: Defense, base: Base, photos: Tensor, reference: Tensor, store: Store) -> Iterator[Check]:
     def protect(budget: float, seed: int = 0, count: int = 4) -> Tensor:
-        context = Context(
-            [base], reference, Budget(budget), generator(seed), lambda b, n: class_photos(store, b, n)
-        )
+        context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: class_photos(store, b, n))
         try:
             return defense.protect(photos[:count].clone(), context)
         finally:
@@ -113,7 +112,7 @@ def _defense_checks(
     first = protect(8)
     yield "returns photos of the same shape, in [0, 1], finite", lambda: _is_photos(first, photos)
     for budget in (0, 3.5, 8, 16):
-        yield f"holds a budget of {budget} grey levels on the saved file", lambda budget=budget: within(budget)
+        yield f"holds a budget of {budget} grey levels on the saved file", partial(within, budget)
     yield "same seed, same cloak", lambda: torch.equal(first, protect(8))
     yield "works on a single photo", lambda: _is_photos(protect(8, count=1), photos[:1])
     yield "leaves the surrogate as it was after restore", lambda: _untouched(base)
@@ -160,7 +159,7 @@ def _try(holds: Callable[[], bool]) -> tuple[bool, str]:
 def _is_photos(made: Tensor, like: Tensor) -> bool:
     if made.shape != like.shape:
         raise ValueError(f"shape {tuple(made.shape)}, expected {tuple(like.shape)}")
-    return bool(torch.isfinite(made).all()) and 0 <= float(made.min()) and float(made.max()) <= 1
+    return bool(torch.isfinite(made).all()) and float(made.min()) >= 0 and float(made.max()) <= 1
 
 
 def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -159,6 +159,5 @@ def _choices(override: Override) -> list[str]:
 
 def _first(override: Override) -> str:
     """The override with the first value of a sweep: enough to check its key."""
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    return f"{override.input_line.partition('=')[0]}={_choices(override)[0]}"
+    line = str(override.input_line)
+    return f"{line.partition('=')[0]}={_choices(override)[0]}" if override.is_sweep_override() else line

@@ -1,6 +1,6 @@
 """Every registered method, with what it is and where it comes from.
 
-    python -m bench.list [my_cloak.py ...]     plug-in files or modules are imported first
+python -m bench.list [my_cloak.py ...]     plug-in files or modules are imported first
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 
 class Meter:
@@ -34,10 +36,8 @@ class Meter:
 
 
 def _reset_peak() -> None:
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM, see proc(5)
-    except OSError:
-        pass
     cuda = _cuda()
     if cuda is not None:
         cuda.reset_peak_memory_stats()
@@ -55,6 +55,7 @@ def _peak_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
-def _cuda():  # type: ignore[no-untyped-def]  # a module, or None; never imports torch just to ask
+def _cuda() -> Any:
+    """`torch.cuda` if a GPU can be in use, else None; never imports torch just to ask."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() else None

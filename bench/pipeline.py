@@ -18,7 +18,7 @@ from bench.plan import Cell
 from bench.provenance import provenance
 from bench.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFacts
 from bench.seeds import derive
-from bench.settings import Protocol, RunSettings
+from bench.settings import RunSettings
 from bench.stages import counter, fit, generate, measure, photos, protect
 from bench.store import Entry, Store
 from bench.types import Array, Dataset, Photo, Pixels
@@ -91,7 +91,9 @@ class Pipeline:
         entries |= self._fit_and_generate(cell, keys, entries["counter"], progress)
         pictures = photos.load(entries["generate"].path)
         entries["measure"] = self.store.compute(
-            "measure", keys.measure, lambda f: measure.measure(f, pictures, self.judge, lambda x: progress("measure", x))
+            "measure",
+            keys.measure,
+            lambda f: measure.measure(f, pictures, self.judge, lambda x: progress("measure", x)),
         )
         seen = measure.load(entries["measure"].path, len(pictures))
         similarity = seen.similarity(reference)
@@ -253,7 +255,9 @@ class Pipeline:
         if sum(map(len, own.values())) * (len(own) - 1) < 200:  # few people: the invented ones help out
             invented = Synthetic(limit=0).load(64).identities
             strangers = [self._look(p.clean + p.protect).embeddings() for p in invented]
-        return calibrate(self.references, own, self.settings.protocol.far, np.concatenate([np.empty((0, 128)), *strangers]))
+        return calibrate(
+            self.references, own, self.settings.protocol.far, np.concatenate([np.empty((0, 128)), *strangers])
+        )
 
     def _look(self, pictures: Sequence[Photo]) -> measure.Seen:
         key = measure.key(hash_of([photo.sha256 for photo in pictures]), self.judge)

@@ -1,13 +1,13 @@
 """The table at the end of a run, on the console and as Markdown.
 
-    python -m bench.report runs/<run>      print it again
+python -m bench.report runs/<run>      print it again
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +137,9 @@ def _leak(arm: Row, person: str) -> str:
 
 
 def _grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    line: Callable[[Sequence[str]], str] = lambda values: "| " + " | ".join(map(_escape, values)) + " |"
+    def line(values: Sequence[str]) -> str:
+        return "| " + " | ".join(map(_escape, values)) + " |"
+
     return [line(header), "|" + " --- |" * len(header), *map(line, body)]
 
 
@@ -147,7 +149,12 @@ def _escape(text: str) -> str:
 
 def _order(record: Record) -> tuple[int, str, float, str]:
     rank = {"none": 0, "noise": 1}.get(record.defense.name, 2)
-    return (-1 if record.attack.name == "none" else rank, record.defense.name, record.defense.budget, record.attack.name)
+    return (
+        -1 if record.attack.name == "none" else rank,
+        record.defense.name,
+        record.defense.budget,
+        record.attack.name,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ def run(settings: RunSettings, console: Console) -> int:
     records = []
     with Display(console, len(planned)) as display:
         for cell in planned:
-            done = pipeline.run(cell, lambda stage, share, cell=cell: display.show(cell.label, stage, share))
+            done = pipeline.run(cell, partial(display.show, cell.label))
             record.save(done, out / "cells")
             records.append(done)
             display.finish(done, cell.label)

@@ -100,7 +100,8 @@ def allowed_at(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = RunSettings
     for part in location[:-1]:
         annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []  # inside a list of models: there is no single neighbourhood to suggest from
         model = annotation
     prefix = "".join(f"{part}." for part in location[:-1])
     return [f"{prefix}{name}" for name in model.model_fields]

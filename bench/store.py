@@ -91,7 +91,9 @@ class Store:
             scratch.mkdir()
             with Meter() as meter:
                 work(scratch)
-            files = {f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()}
+            files = {
+                f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
+            }
             meta = _Meta(meter.seconds, meter.peak_mb, files)
             (scratch / META).write_text(json.dumps(asdict(meta), indent=1))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from bench.models.base import Base
 
 
+def _ignore(share: float) -> None:
+    """Progress that nobody watches."""
+    del share
+
+
 @dataclass
 class Context:
     """What a defender has.
@@ -40,7 +45,7 @@ class Context:
     budget: Budget
     generator: torch.Generator
     class_photos: Callable[[Base, int], Tensor]
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] = _ignore
 
 
 @dataclass(frozen=True)

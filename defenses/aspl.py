@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from attacks.training import Recipe, finetune
 from bench.models.base import Base
 from bench.presets import fill
 from defenses import Context, Defense
@@ -62,54 +63,32 @@ class Aspl(Defense):
         return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
+        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=len(photos))
         surrogate = context.surrogates[0]
         student = surrogate.clone()
         with torch.no_grad():
-            reference = surrogate.encode(context.reference)
-            strangers = self._class_latents(surrogate, context)
-        cloaked = photos
-        assert self.rounds is not None and self.step is not None  # filled in by `resolved`
-        for done in range(self.rounds):
+            reference = surrogate.posterior(context.reference)
+            strangers = None
+            if lessons.wants_strangers:
+                strangers = surrogate.posterior(context.class_photos(surrogate, lessons.class_count))
+        cloaked, rounds = photos, int(self.rounds or 0)
+        for done in range(rounds):
             student.copy_weights_from(surrogate)
-            self._finetune(student, reference, strangers, context.generator)
+            finetune(student, student.parameters(), reference, lessons, context.generator, strangers)
             cloaked = self._raise_loss(student, cloaked, photos, context)
             with torch.no_grad():
-                latents = surrogate.encode(cloaked)
-            self._finetune(surrogate, latents, strangers, context.generator)
-            context.progress((done + 1) / self.rounds)
+                learned = surrogate.posterior(cloaked)
+            finetune(surrogate, surrogate.parameters(), learned, lessons, context.generator, strangers)
+            context.progress((done + 1) / rounds)
         return cloaked
 
-    def _raise_loss(self, model: Base, cloaked: Tensor, photos: Tensor, context: Context) -> Tensor:
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        with torch.no_grad():
-            condition = model.condition([self.prompt]).expand(len(photos))
+    def _raise_loss(self, student: Base, cloaked: Tensor, photos: Tensor, context: Context) -> Tensor:
+        """Some steps of the cloak against the student as it is now."""
+        student.freeze()
+        condition = student.condition([self.prompt]).expand(len(photos))
 
         def loss(candidates: Tensor) -> Tensor:
-            latents = model.encode(candidates, context.generator)
-            return model.denoising_errors(latents, condition, context.generator).mean()
+            latents = student.encode(candidates, context.generator)
+            return student.denoising_errors(latents, condition, context.generator).mean()
 
-        assert self.step is not None
-        return ascend(cloaked, photos, loss, context.budget, self.step, self.pgd_steps)
-
-    def _finetune(self, model: Base, latents: Tensor, strangers: Tensor | None, generator: torch.Generator) -> None:
-        """A few DreamBooth steps (UNet and text encoder) on all photos at once."""
-        assert self.learning_rate is not None and self.prior_weight is not None
-        weights = model.parameters()
-        optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
-        for _ in range(self.surrogate_steps):
-            condition = model.condition([self.prompt]).expand(len(latents))
-            loss = model.denoising_errors(latents, condition, generator).mean()
-            if strangers is not None:
-                chosen = strangers[torch.randperm(len(strangers), generator=generator)[: len(latents)]]
-                prior = model.condition([self.class_prompt]).expand(len(chosen))
-                loss = loss + self.prior_weight * model.denoising_errors(chosen, prior, generator).mean()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
-
-    def _class_latents(self, model: Base, context: Context) -> Tensor | None:
-        if not self.prior_weight or not self.class_count:
-            return None
-        return model.encode(context.class_photos(model, self.class_count))
+        return ascend(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)

@@ -1,1 +1,1 @@
-"""The leaderboard: result records in, one static folder out. It reads `bench.record` and nothing else of the harness."""
+"""The leaderboard: result records in, one static folder out. Of the harness it reads `bench.record` alone."""

@@ -130,7 +130,7 @@ class Base:
     def decode(self, latents: Tensor) -> Tensor:
         """Photos (n, 3, h, w) in [0, 1] of latents."""
         with self._autocast():
-            photos = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+            photos: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (photos.float() / 2 + 0.5).clamp(0, 1)
 
     @property
@@ -143,9 +143,9 @@ class Base:
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         """Text conditions of n prompts; differentiable with respect to the text encoder's weights."""
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids.to(self.device)
+        tokens = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids.to(
+            self.device
+        )
         with self._autocast():
             hidden = self.text_encoder(tokens)[0]
         return Condition(hidden.float())
@@ -181,7 +181,8 @@ class Base:
         timesteps = torch.randint(0, length, (count,), generator=generator).to(self.device)
         noise = randn(latents.shape, generator, self.device)
         predicted = self.predict(self.add_noise(latents, noise, timesteps), timesteps, condition)
-        return (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
+        errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
+        return errors
 
     @torch.no_grad()
     def sample(self, condition: Condition, noise: Tensor, steps: int, guidance: float) -> Tensor:
@@ -252,8 +253,13 @@ class Base:
         """
         for name, module in self._modules.items():
             module.load_state_dict(self._loaded[name], strict=True)
-            module.requires_grad_(False)
             module.eval()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Make no weight trainable and drop all gradients."""
+        for module in self._modules.values():
+            module.requires_grad_(False)
             for parameter in module.parameters():
                 parameter.grad = None
 

@@ -97,7 +97,8 @@ class Judge:
 
     @cached_property
     def _background(self) -> Array:
-        return np.load(BACKGROUND, allow_pickle=False)
+        mean: Array = np.load(BACKGROUND, allow_pickle=False)
+        return mean
 
     @cached_property
     def _networks(self) -> dict[str, Any]:

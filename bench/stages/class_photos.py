@@ -23,7 +23,9 @@ BATCH = 16
 
 def class_photos(store: Store, base: Base, count: int) -> Tensor:
     """(count, 3, h, w) in [0, 1]. The base must be unchanged; picture i depends on i alone, not on `count`."""
-    key = hash_of([base.checkpoint.fingerprint, base.precision, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
+    key = hash_of(
+        [base.checkpoint.fingerprint, base.precision, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)]
+    )
 
     def work(folder: Path) -> None:
         pictures = []

@@ -45,14 +45,15 @@ def key(pictures: str, judge: Judge) -> str:
 
 
 def measure(
-    folder: Path, pictures: Sequence[Pixels], judge: Judge, progress: Callable[[float], None] = lambda share: None
+    folder: Path, pictures: Sequence[Pixels], judge: Judge, progress: Callable[[float], None] | None = None
 ) -> None:
     """Find and describe every face of every picture; write `faces.parquet`, one row a face."""
     rows = []
     for index, picture in enumerate(pictures):
         for face in judge.find(picture):
             rows.append({"picture": index, "score": face.score, "box": face.box, "embedding": face.embedding.tolist()})
-        progress((index + 1) / len(pictures))
+        if progress is not None:
+            progress((index + 1) / len(pictures))
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / FACES)
 
 

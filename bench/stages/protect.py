@@ -1,4 +1,4 @@
-"""Stage 1: a defense cloaks a person's photos. The stage quantises, saves, re-reads and audits; the defense does not."""
+"""Stage 1: a defense cloaks a person's photos. The stage quantises, saves, re-reads and audits them."""
 
 from __future__ import annotations
 

@@ -32,11 +32,15 @@ KINDS = ("young man", "young woman", "middle-aged man", "middle-aged woman", "ol
 TEMPLATES = ("a photo of a {}", "a dslr portrait of a {}", "a close-up photo of a {}", "a headshot of a {}")
 STRENGTHS = (0.6, 0.5, 0.4, 0.3)
 """Shares of the noise schedule redone, boldest first: a milder variation is used only where bolder ones ran out."""
+BOLD = STRENGTHS[:2]
+"""Strengths that must give at least `PER_SET` of a person's photos."""
 CLEAR_FACE = 0.7
 """Least HOG score of a founding face: doubtful detections are the badly generated ones."""
 SAME, STRANGER, TWIN = 0.6, 0.35, 0.95
 """Cosines: of a photo to its person at least, of two persons at most, of two photos of one person at most."""
-LICENCE = "generated faces of people who do not exist; made with weights trained on UTKFace: non-commercial research only"
+LICENCE = (
+    "generated faces of people who do not exist; made with weights trained on UTKFace: non-commercial research only"
+)
 HOW = "one generated face a person, then image-to-image variations that the judge takes for the same person"
 
 
@@ -58,28 +62,33 @@ def main() -> None:
     candidate = 0
     while len(people) < PEOPLE:
         kind = KINDS[len(people) % len(KINDS)]
-        shots = invent(base, judge, kind, candidate)
-        if shots and all(centre(shots) @ centre(other) < STRANGER for other in people):
+        shots = invent(base, judge, kind, candidate, [centre(other) for other in people])
+        if shots:
             people.append(shots)
-            print(f"p{len(people):02} {kind}: candidate {candidate}, strengths {[s.strength for s in shots]}", flush=True)
+            print(
+                f"p{len(people):02} {kind}: candidate {candidate}, strengths {[s.strength for s in shots]}", flush=True
+            )
         candidate += 1
     save(people, base, judge)
     summarise(people)
 
 
-def invent(base: Base, judge: Judge, kind: str, candidate: int) -> list[Shot]:
-    """`PHOTOS` photos of one new person, or none if the face is unclear or its variations do not resemble it."""
+def invent(base: Base, judge: Judge, kind: str, candidate: int, others: list[Array]) -> list[Shot]:
+    """`PHOTOS` photos of one new person, or none: no clear face, too like the `others`, or lost in its variations."""
     founder = found(base, judge, kind, candidate)
-    if founder is None:
+    if founder is None or any(founder.embedding @ other >= STRANGER for other in others):
         return []
     shots: list[Shot] = []
     for shot in variations(base, judge, kind, candidate, founder):
+        if shot.strength not in BOLD and len(shots) < PER_SET:
+            return []  # the rest would be near-copies
         likeness = min(shot.embedding @ founder.embedding, shot.embedding @ centre([founder, *shots]))
         if likeness >= SAME and all(shot.embedding @ other.embedding <= TWIN for other in shots):
             shots.append(shot)
         if len(shots) == PHOTOS:
-            return shots if all(s.embedding @ centre(shots) >= SAME for s in shots) else []
-    return []
+            break
+    whole = len(shots) == PHOTOS and all(shot.embedding @ centre(shots) >= SAME for shot in shots)
+    return shots if whole and all(centre(shots) @ other < STRANGER for other in others) else []
 
 
 def found(base: Base, judge: Judge, kind: str, candidate: int) -> Shot | None:
@@ -120,7 +129,7 @@ def retake(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 @torch.no_grad()
 def redraw(base: Base, photos: Tensor, prompts: list[str], strength: float, noise: torch.Generator) -> Tensor:
-    """Image-to-image: photos (n, 3, h, w) in [0, 1], noised to `strength` of the schedule and denoised by DPM-Solver++."""
+    """Image-to-image: photos (n, 3, h, w) in [0, 1], noised to `strength`, denoised by DPM-Solver++."""
     from diffusers import DPMSolverMultistepScheduler
 
     scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
@@ -128,12 +137,14 @@ def redraw(base: Base, photos: Tensor, prompts: list[str], strength: float, nois
     start = STEPS - round(STEPS * strength)
     scheduler.set_begin_index(start)
     latents = base.encode(photos.to(base.device))
-    latents = scheduler.add_noise(latents, randn(latents.shape, noise, base.device), scheduler.timesteps[start].expand(len(photos)))
+    first = scheduler.timesteps[start].expand(len(photos))
+    latents = scheduler.add_noise(latents, randn(latents.shape, noise, base.device), first)
 
     wanted, empty = base.condition(prompts), base.condition([""]).expand(len(photos))
     for timestep in scheduler.timesteps[start:]:
         conditional, unconditional = (base.predict(latents, timestep, c) for c in (wanted, empty))
-        latents = scheduler.step(unconditional + GUIDANCE * (conditional - unconditional), timestep, latents).prev_sample
+        guided = unconditional + GUIDANCE * (conditional - unconditional)
+        latents = scheduler.step(guided, timestep, latents).prev_sample
     return base.decode(latents)
 
 

@@ -1,0 +1,1 @@
+"""Models: diffusion bases and the judge."""

@@ -1,0 +1,61 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base
+from bench.models.checkpoint import locate
+
+ROOT = Path(__file__).parent.parent
+
+# Reproducible and without a folder of examples: a failure here must be the same failure everywhere.
+settings.register_profile("cloakbench", derandomize=True, database=None, deadline=None)
+settings.load_profile("cloakbench")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """`shared_data(name)` is the folder or file ../shared/data/<name> beside the repository; skips without it."""
+
+    def find(name: str) -> Path:
+        path = ROOT.parent / "shared" / "data" / name
+        if not path.exists():
+            pytest.skip(f"needs {path}, which does not come with the repository")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def _loaded() -> Base:
+    return Base.load(locate("facelet-1", "zoo"), precision="fp32")
+
+
+@pytest.fixture
+def base(_loaded: Base) -> Iterator[Base]:
+    """The embedded model, loaded once and handed out as new."""
+    yield _loaded
+    _loaded.restore()
+
+
+@pytest.fixture(scope="session")
+def photos(_loaded: Base) -> Tensor:
+    """(2, 3, 64, 64) faces in [0, 1], on exact 8-bit levels."""
+    noise = torch.randn(2, *_loaded.latent_shape, generator=torch.Generator().manual_seed(5))
+    faces = _loaded.sample(_loaded.condition(["a photo of a man"]).expand(2), noise, 8, 3.0)
+    return to_tensor(to_pixels(faces))

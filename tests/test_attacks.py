@@ -1,0 +1,151 @@
+"""What every attack promises: scale 0 is the base, load and unload change nothing, order and batch do not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks import ATTACKS, Artifact, Attack, FitContext
+from attacks.dreambooth import DreamBooth
+from attacks.lora import Lora
+from attacks.training import Recipe, finetune
+from bench.models.base import Base, Posterior, randn
+from bench.seeds import generator
+
+TEMPLATES = ["a photo of {subject}"] * 2
+SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-3}
+
+
+@pytest.fixture(params=["dreambooth", "lora"])
+def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
+    made = ATTACKS.create(request.param, SMALL).resolved("facelet")
+    made.prepare(base)
+    yield made
+    made.reset()
+
+
+def context(seed: int = 0) -> FitContext:
+    def nobody(base: Base, count: int) -> Tensor:
+        raise AssertionError("no class pictures are wanted here")
+
+    return FitContext(generator(seed, "fit"), nobody)
+
+
+def noise(base: Base, count: int = 2) -> Tensor:
+    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(count)])
+
+
+def pictures(attack: Attack, artifact: Artifact) -> Tensor:
+    return attack.generate(artifact, TEMPLATES, noise(attack.base), 4, 3.0)
+
+
+def bare(attack: Attack) -> Tensor:
+    attack.reset()
+    condition = attack.base.condition([t.format(subject=attack.subject) for t in TEMPLATES])
+    return attack.base.sample(condition, noise(attack.base), 4, 3.0)
+
+
+def test_fit_changes_the_pictures_and_reset_restores_the_base(attack: Attack, photos: Tensor) -> None:
+    before = bare(attack)
+    artifact = attack.fit(photos, context())
+    assert not torch.allclose(pictures(attack, artifact), before, atol=1e-2)
+    assert torch.equal(bare(attack), before)
+
+
+def test_reset_restores_every_weight_and_no_module_stays(attack: Attack, photos: Tensor) -> None:
+    loaded = {k: v.clone() for k, v in attack.base.unet.state_dict().items()}
+    attack.load(attack.fit(photos, context()))
+    attack.reset()
+    now = attack.base.unet.state_dict()
+    assert now.keys() == loaded.keys()
+    assert all(torch.equal(now[k], loaded[k]) for k in loaded)
+
+
+def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(attack: Attack, photos: Tensor) -> None:
+    artifact = attack.fit(photos, context())
+    condition = attack.base.condition([t.format(subject=attack.subject) for t in TEMPLATES])
+    in_memory = attack.base.sample(condition, noise(attack.base), 4, 3.0)
+    attack.reset()
+    assert torch.equal(pictures(attack, artifact), in_memory)
+
+
+def test_fits_do_not_depend_on_what_was_fitted_before(attack: Attack, photos: Tensor) -> None:
+    alone = attack.fit(photos, context())
+    attack.fit(photos.flip(-1), context(seed=7))
+    again = attack.fit(photos, context())
+    assert alone.keys() == again.keys()
+    assert all(torch.equal(alone[k], again[k]) for k in alone)
+
+
+def test_another_seed_gives_another_artifact(attack: Attack, photos: Tensor) -> None:
+    one, two = attack.fit(photos, context(0)), attack.fit(photos, context(1))
+    assert any(not torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_picture_does_not_depend_on_its_batch(attack: Attack, photos: Tensor) -> None:
+    artifact = attack.fit(photos, context())
+    together = pictures(attack, artifact)
+    alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], 4, 3.0)
+    assert torch.allclose(together[1:], alone, atol=1e-3)
+
+
+def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:
+    attack = Lora(scale=0.0, **SMALL).resolved("facelet")  # type: ignore[arg-type]
+    attack.prepare(base)
+    artifact = attack.fit(photos, context())
+    before = bare(attack)
+    assert torch.equal(pictures(attack, artifact), before)
+    attack.reset()
+
+
+def test_no_personalisation_is_the_base(base: Base, photos: Tensor) -> None:
+    attack = ATTACKS.create("none", {})
+    attack.prepare(base)
+    assert torch.equal(pictures(attack, attack.fit(photos, context())), bare(attack))
+
+
+def test_presets_fill_what_the_user_left_open() -> None:
+    assert DreamBooth().resolved("facelet").preset == "facelet"
+    published = DreamBooth().resolved("sd")
+    assert (published.steps, published.learning_rate, published.batch, published.prior_weight) == (1000, 5e-7, 2, 1.0)
+    assert DreamBooth(preset="hf", steps=7).resolved("facelet").steps == 7
+    assert DreamBooth(preset="hf").resolved("facelet").train_text_encoder is False
+    assert Lora(preset="antidb").resolved("facelet").class_count == 200
+
+
+def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of class pictures is added, and each picture has its turn before any comes again."""
+    drawn: list[float] = []
+
+    def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
+        drawn.extend(latents[:, 0, 0, 0].tolist())
+        return weight.expand(len(latents)) * latents.mean()
+
+    weight = torch.nn.Parameter(torch.ones(1))
+    monkeypatch.setattr(base, "denoising_errors", errors)
+    still = torch.zeros(6, 4, 2, 2)
+    strangers = Posterior(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2), still)
+    person = Posterior(still[:2] - 1, still[:2])
+    recipe = Recipe(steps=3, learning_rate=1e-3, batch=2, prior_weight=1.0, class_count=6)
+    finetune(base, [weight], person, recipe, generator(0), strangers)
+    assert sorted(value for value in drawn if value >= 0) == [0, 1, 2, 3, 4, 5]
+    assert drawn.count(-1) == 6
+
+
+def test_diverged_training_is_an_error_and_not_protection(tmp_path: object, base: Base, photos: Tensor) -> None:
+    from pathlib import Path
+
+    from bench.errors import BenchError
+    from bench.images import png_bytes, to_pixels
+    from bench.stages.fit import fit
+    from bench.store import Store
+
+    root = Path(str(tmp_path))
+    for index, picture in enumerate(to_pixels(photos)):
+        (root / f"{index:03d}.png").write_bytes(png_bytes(picture))
+    attack = DreamBooth(steps=3, learning_rate=float("inf")).resolved("facelet")
+    with pytest.raises(BenchError, match="diverged"):
+        fit(root, root, attack, base, "someone", 0, Store(root / "store"), lambda share: None)

@@ -1,0 +1,146 @@
+"""The model layer: encode, predict, restore, and what the checkpoint loader refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.errors import BenchError
+from bench.models.base import Base, randn
+from bench.models.checkpoint import ZOO, locate
+
+
+def test_restore_is_bit_for_bit(base: Base) -> None:
+    before = {k: v.clone() for k, v in base.unet.state_dict().items()}
+    with torch.no_grad():
+        for weight in base.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    assert any(not torch.equal(v, before[k]) for k, v in base.unet.state_dict().items())
+    base.restore()
+    assert all(torch.equal(v, before[k]) for k, v in base.unet.state_dict().items())
+    assert not any(p.requires_grad for p in base.unet.parameters())
+
+
+def test_restore_refuses_a_module_that_still_carries_an_adapter(base: Base) -> None:
+    base.unet.stowaway = torch.nn.Linear(2, 2)
+    try:
+        with pytest.raises(RuntimeError, match="stowaway"):
+            base.restore()
+    finally:
+        del base.unet.stowaway
+    base.restore()
+
+
+def test_a_clone_trains_alone(base: Base) -> None:
+    clone = base.clone()
+    with torch.no_grad():
+        for weight in clone.parameters():
+            weight.zero_()
+    assert all(float(p.abs().sum()) > 0 for p in base.unet.conv_in.parameters())
+
+
+def test_encoding_is_differentiable_and_decoding_inverts_it(base: Base, photos: torch.Tensor) -> None:
+    leaf = photos.clone().requires_grad_(True)
+    base.encode(leaf).square().sum().backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    assert float(leaf.grad.abs().sum()) > 0
+    with torch.no_grad():
+        again = base.decode(base.encode(photos))
+    psnr = -10 * torch.log10((again - photos).square().mean())
+    assert psnr > 23  # the VAE's published reconstruction is 27 dB on average
+
+
+def test_targets_of_epsilon_and_velocity_models(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    latents, noise = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16)
+    timesteps = torch.tensor([10, 900])
+    assert torch.equal(base.target(latents, noise, timesteps), noise)
+
+    alphas = base.scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    velocity = alphas.sqrt() * noise - (1 - alphas).sqrt() * latents  # Salimans and Ho 2022, appendix D
+    original = base.scheduler
+    try:
+        base.scheduler = type(original).from_config(original.config, prediction_type="v_prediction")
+        assert torch.allclose(base.target(latents, noise, timesteps), velocity, atol=1e-5)
+        base.scheduler = type(original).from_config(original.config, prediction_type="sample")
+        with pytest.raises(BenchError, match="sample"):
+            base.target(latents, noise, timesteps)
+    finally:
+        base.scheduler = original
+
+
+def test_denoising_error_is_that_of_the_formula(base: Base, photos: torch.Tensor) -> None:
+    condition = base.condition(["a photo of a man"]).expand(len(photos))
+    with torch.no_grad():
+        latents = base.encode(photos)
+        errors = base.denoising_errors(latents, condition, torch.Generator().manual_seed(3))
+        generator = torch.Generator().manual_seed(3)
+        timesteps = torch.randint(0, 1000, (len(photos),), generator=generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        alphas = base.scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+        noised = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+        expected = (base.unet(noised, timesteps, condition.hidden).sample - noise).square().mean((1, 2, 3))
+    assert torch.allclose(errors, expected, atol=1e-5)
+
+
+def test_a_generated_picture_does_not_depend_on_its_batch(base: Base) -> None:
+    noise = torch.stack([randn(base.latent_shape, torch.Generator().manual_seed(i), base.device) for i in range(3)])
+    condition = base.condition(["a photo of a woman"])
+    together = base.sample(condition.expand(3), noise, 5, 3.0)
+    alone = base.sample(condition.expand(1), noise[1:2], 5, 3.0)
+    assert torch.allclose(together[1:2], alone, atol=1e-3)
+    assert together.shape == (3, 3, 64, 64)
+    assert float(together.std()) > 0.05
+
+
+def test_fingerprint_names_the_weights_and_not_the_place(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ZOO / "facelet-1", copy)
+    shipped, local = locate("facelet-1", "zoo"), locate("mine", str(copy))
+    assert shipped.fingerprint == local.fingerprint
+    config = copy / "unet" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": 8}))
+    assert locate("mine", str(copy)).fingerprint != shipped.fingerprint
+
+
+@pytest.mark.parametrize("damage", ["empty", "missing"])
+def test_damaged_weights_are_an_error_with_a_fix(tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ZOO / "facelet-1", copy)
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    if damage == "empty":
+        weights.write_bytes(b"")
+    else:
+        shutil.rmtree(weights.parent)
+    with pytest.raises(BenchError) as caught:
+        locate("mine", str(copy))
+    assert "unet" in caught.value.message
+    assert caught.value.fix
+
+
+def test_shipped_weights_must_have_the_published_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ZOO / "facelet-1", tmp_path / "facelet-1")
+    shutil.copy(ZOO / "manifest.json", tmp_path)
+    monkeypatch.setattr("bench.models.checkpoint.ZOO", tmp_path)
+    locate("facelet-1", "zoo")
+    weights = tmp_path / "facelet-1" / "vae" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(BenchError, match="damaged"):
+        locate("facelet-1", "zoo")
+
+
+def test_a_folder_that_is_not_there_is_not_looked_up_on_the_hub() -> None:
+    with pytest.raises(BenchError, match="no such folder"):
+        locate("mine", "./nowhere")
+
+
+def test_a_hub_id_offline_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(BenchError, match="nobody/nothing") as caught:
+        locate("mine", "nobody/nothing")
+    assert "model.source" in caught.value.fix
