@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ def _preset(
     learning_rate: float,
     batch: int,
     train_text_encoder: bool,
+    targets: str,
     prior_weight: float,
     class_count: int,
 ) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _preset(
 
 @dataclass
 class Lora(Attack):
-    """LoRA: low-rank fine-tuning of the attention layers.
+    """LoRA: low-rank fine-tuning of the attention layers, or of all layers.
 
     Attributes:
         preset: "auto" picks "facelet" for the embedded models and "hf" for all others. "hf" is the recipe of the
@@ -56,16 +57,16 @@ class Lora(Attack):
     learning_rate: float | None = None
     batch: int | None = None
     train_text_encoder: bool | None = None
-    targets: str | None = None
+    targets: Literal["attention", "all"] | None = None
     prior_weight: float | None = None
     class_count: int | None = None
     weight_decay: float = 1e-2
     scale: float = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "antidb": _preset(4, 1000, 1e-4, 2, True, 1.0, 200),
-        "hf": _preset(4, 500, 1e-4, 1, False, 0.0, 0),
-        "facelet": _preset(16, 150, 2e-3, 8, True, 0.0, 0),
+        "antidb": _preset(4, 1000, 1e-4, 2, True, "attention", 1.0, 200),
+        "hf": _preset(4, 500, 1e-4, 1, False, "attention", 0.0, 0),
+        "facelet": _preset(16, 100, 2e-3, 8, True, "all", 0.0, 0),
     }
 
     def resolved(self, family: str) -> Lora:

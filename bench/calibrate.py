@@ -35,7 +35,7 @@ class Threshold:
 
 
 def calibrate(references: Mapping[str, Array], photos: Mapping[str, Array], far: float, strangers: Array) -> Threshold:
-    """Set the threshold at the (1 - far) quantile of impostor similarities.
+    """Set the threshold just above the (1 - far) quantile: at most a share `far` of the impostors reach it.
 
     Args:
         references: person -> reference (d,).
@@ -55,4 +55,6 @@ def calibrate(references: Mapping[str, Array], photos: Mapping[str, Array], far:
             f"Only {len(scores)} impostor pairs to calibrate the leak threshold on, {MIN_PAIRS} are needed.",
             "Add more people (or photos) to the data set.",
         )
-    return Threshold(float(np.quantile(scores, 1 - far, method="higher")), far, len(scores))
+    ranked = np.sort(scores)[::-1]
+    allowed = int(far * len(scores))  # impostors that may pass; the next one must not
+    return Threshold(float(np.nextafter(ranked[allowed], np.inf)), far, len(scores))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,14 +62,14 @@ def _imports(tree: ast.Module) -> list[str]:
 @cache
 def _source(name: str) -> Path | None:
     """The file of a project module, or None when the name is not a module (a class, say)."""
-    loaded = sys.modules.get(name)
-    if loaded is not None:
-        return Path(loaded.__file__) if loaded.__file__ else None
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # "package.module.Class": the parent is not a package
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    package, *rest = name.split(".")
+    spec = importlib.util.find_spec(package)  # a top-level name: finding it imports nothing
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(root, *rest)
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

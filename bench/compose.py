@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,9 +32,10 @@ def prepare(arguments: Sequence[str]) -> None:
     Raises:
         BenchError: an unknown group option, an unknown key, a missing value or a plug-in that does not import.
     """
-    words = [word for word in arguments if not word.startswith("-")]
     if any(word in ("--help", "-h", "--hydra-help", "--version") for word in arguments):
         return
+    parsed, rest = get_args_parser().parse_known_args(list(arguments))
+    words = [*parsed.overrides, *(word for word in rest if not word.startswith("-"))]
     try:
         overrides = OverridesParser.create().parse_overrides(words)
     except HydraException as error:

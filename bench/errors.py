@@ -30,6 +30,8 @@ class FitFailed(BenchError):
 def unknown_name(what: str, name: str, allowed: Iterable[str]) -> BenchError:
     """The error for a name that is not among `allowed`, with the nearest match first."""
     options = sorted(allowed)
-    close = get_close_matches(name, options, n=1, cutoff=0.5)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
+    # Compare the last parts only: "defense.zzz" is not like "defense.name" because both begin with "defense.".
+    last = {option.rpartition(".")[2]: option for option in options}
+    close = get_close_matches(name.rpartition(".")[2], last, n=1, cutoff=0.5)
+    guess = f"Did you mean {last[close[0]]!r}? " if close else ""
     return BenchError(f"Unknown {what} {name!r}.", f"{guess}Allowed: {', '.join(options) or '(nothing)'}.")

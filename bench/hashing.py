@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,18 @@ def sha256_array(array: np.ndarray[Any, Any]) -> str:
 
 def hash_of(value: Any) -> str:
     """SHA-256 of a JSON value, independent of key order. Anything that is not plain JSON is an error, not a `str()`."""
+    _reject_other_keys(value)
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hash_files(paths: Iterable[Path], root: Path) -> str:
-    """One hash for several files: their relative names and contents, in sorted order."""
-    return hash_of(sorted([path.relative_to(root).as_posix(), sha256_file(path)] for path in paths))
+def _reject_other_keys(value: Any) -> None:
+    """JSON would quietly turn other keys into strings, and {1: x} must not have the hash of {"1": x}."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"keys must be strings, not {key!r}")
+            _reject_other_keys(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _reject_other_keys(item)

@@ -27,12 +27,19 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return _eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BenchError(
             f"{path} cannot be read as a picture ({type(error).__name__}).",
             "Remove it from the folder, or replace it with a real PNG or JPEG.",
         ) from error
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey (0 to 65535) scaled to 8 bits; Pillow's own conversion would clip it to white."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
 
 
 def crop_square(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
@@ -47,7 +54,7 @@ def crop_square(image: Image.Image, box: tuple[float, float, float, float]) -> I
 def crop_centre(image: Image.Image) -> Image.Image:
     """The largest centred square."""
     side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
+    left, top = (image.width - side) // 2, (image.height - side) // 2
     return crop_square(image, (left, top, left + side, top + side))
 
 

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.calibrate import Threshold, calibrate
+from bench.calibrate import MIN_PAIRS, Threshold, calibrate
 from bench.data.synthetic import Synthetic
 from bench.errors import BenchError, FitFailed
 from bench.hashing import hash_of, sha256_array
-from bench.models.judge import Judge
+from bench.models.judge import Face, Judge
 from bench.models.pool import Pool
 from bench.plan import Cell
 from bench.provenance import provenance
@@ -21,7 +21,7 @@ from bench.seeds import derive
 from bench.settings import RunSettings
 from bench.stages import counter, fit, generate, measure, photos, protect
 from bench.store import Entry, Store
-from bench.types import Array, Dataset, Photo, Pixels
+from bench.types import Array, Dataset, Identity, Pixels
 from metrics import identity as identity_metrics
 from metrics import visibility
 
@@ -243,36 +243,38 @@ class Pipeline:
     @cached_property
     def references(self) -> dict[str, Array]:
         """Person -> reference embedding, for everybody with enough recognisable clean photos."""
-        known = {person.name: self._look(person.clean).embeddings() for person in self.data.identities}
+        known = {p.name: measure.Seen(self._look(p)[: len(p.clean)]).embeddings() for p in self.data.identities}
         return {name: identity_metrics.centroid(e) for name, e in known.items() if len(e) >= MIN_REFERENCES}
 
     @cached_property
     def threshold(self) -> Threshold:
         """The leak threshold of this data set."""
-        everybody = self.data.identities
-        own = {p.name: self._look(p.clean + p.protect).embeddings() for p in everybody if p.name in self.references}
-        strangers: list[Array] = []
-        if sum(map(len, own.values())) * (len(own) - 1) < 200:  # few people: the invented ones help out
-            invented = Synthetic(limit=0).load(64).identities
-            strangers = [self._look(p.clean + p.protect).embeddings() for p in invented]
-        return calibrate(
-            self.references, own, self.settings.protocol.far, np.concatenate([np.empty((0, 128)), *strangers])
-        )
+        people = [p for p in self.data.identities if p.name in self.references]
+        own = {p.name: measure.Seen(self._look(p)).embeddings() for p in people}
+        pairs = sum(map(len, own.values())) * (len(own) - 1)
+        strangers = self._invented if pairs < MIN_PAIRS else np.empty((0, measure.EMBEDDING_SIZE))
+        return calibrate(self.references, own, self.settings.protocol.far, strangers)
 
-    def _look(self, pictures: Sequence[Photo]) -> measure.Seen:
-        key = measure.key(hash_of([photo.sha256 for photo in pictures]), self.judge)
-        entry = self.store.compute(
-            "faces", key, lambda folder: measure.measure(folder, [photo.pixels for photo in pictures], self.judge)
-        )
-        return measure.load(entry.path, len(pictures))
+    @property
+    def _invented(self) -> Array:
+        """Embeddings of the shipped synthetic people, as strangers for data sets with too few of their own."""
+        people = Synthetic(limit=0).load(64).identities
+        return np.concatenate([measure.Seen(self._look(p)).embeddings() for p in people])
+
+    def _look(self, person: Identity) -> tuple[tuple[Face, ...], ...]:
+        """What the judge sees in each of a person's photos, the clean ones first; kept in the store."""
+        everything = person.clean + person.protect
+        key = measure.key(hash_of([photo.sha256 for photo in everything]), self.judge)
+        pictures = [photo.pixels for photo in everything]
+        entry = self.store.compute("faces", key, lambda folder: measure.measure(folder, pictures, self.judge))
+        return measure.load(entry.path, len(everything)).faces
 
     def _problem(self, cell: Cell) -> str:
         """Why this person cannot be measured, or nothing."""
         person = cell.identity
         if person.problem:
             return person.problem
-        everything = person.clean + person.protect
-        for photo, faces in zip(everything, self._look(everything).faces, strict=True):
+        for photo, faces in zip(person.clean + person.protect, self._look(person), strict=True):
             if not faces and not self.judge.has_face(photo.pixels):
                 return f"no face found in {person.name}/{photo.name}; remove the photo, or try data.crop=face"
         if person.name not in self.references:

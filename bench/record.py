@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.store import write_atomic
 from bench.types import Status
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
 
 
@@ -61,7 +61,7 @@ class ImageFacts(_Strict):
 class Record(_Strict):
     """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = SCHEMA_VERSION
     cell: str = Field(description="hash of everything that names the cell")
     status: Status
     reason: str = Field("", description="why the status is not ok")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bench.errors import BenchError, unknown_name
+from bench.hashing import hash_of
 
 T = TypeVar("T")
 
@@ -59,7 +60,9 @@ class Registry(Generic[T]):
         """
 
         def add(cls: type[T]) -> type[T]:
-            if name in self._builtins or self._registered.get(name, cls).__qualname__ != cls.__qualname__:
+            other = self._registered.get(name, cls)
+            same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
+            if name in self._builtins or not same:
                 raise BenchError(f"The {self.kind} {name!r} exists already.", "Choose another name for yours.")
             if not dataclasses.is_dataclass(cls):
                 raise BenchError(
@@ -119,6 +122,8 @@ class Registry(Generic[T]):
             cls = self.get(name)
         except BenchError as error:
             return Entry(name, error.message, "broken")
+        except Exception as error:  # one broken file must not hide all the others
+            return Entry(name, f"does not import: {type(error).__name__}: {error}", "broken")
         description = (inspect.getdoc(cls) or "").partition("\n")[0]
         if name in self._builtins:
             return Entry(name, description, "cloakbench")
@@ -187,7 +192,11 @@ def loaded_class(source: str, name: str) -> Any:
 
 
 def _module_name(source: str) -> str:
-    return f"cloakbench_plugin_{Path(source).stem}" if source.endswith(".py") else source
+    """Module name of a source; files of the same name in different folders are different modules."""
+    if not source.endswith(".py"):
+        return source
+    path = Path(source).expanduser().resolve()
+    return f"cloakbench_plugin_{path.stem}_{hash_of(str(path))[:8]}"
 
 
 def _import(source: str) -> None:
@@ -198,8 +207,7 @@ def _import(source: str) -> None:
     if not path.is_file():
         raise BenchError(f"The plug-in file {source} does not exist.", f"Looked for {path}.")
     name = _module_name(source)
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
+    if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

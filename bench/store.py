@@ -107,9 +107,11 @@ class Store:
 
     def discard(self, stage: str, key: str) -> None:
         """Delete an output's files, but remember what they cost."""
-        for file in self.path(stage, key).glob("*"):
-            if file.name != META:
-                file.unlink(missing_ok=True)
+        for item in self.path(stage, key).glob("*"):
+            if item.is_dir():
+                shutil.rmtree(item, ignore_errors=True)
+            elif item.name != META:
+                item.unlink(missing_ok=True)
 
     def lock(self, stage: str, key: str) -> FileLock:
         """The lock of one output; the system frees it when its holder dies, however it dies."""
@@ -122,8 +124,11 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part; safe with several writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    scratch.write_bytes(data)
-    scratch.replace(path)
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _read_meta(folder: Path) -> _Meta | None:

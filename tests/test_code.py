@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import bench.code
 from bench.code import code_version, module_version
-from bench.hashing import hash_files, hash_of, sha256_array, sha256_file
+from bench.hashing import hash_of, sha256_array, sha256_file
 from bench.seeds import derive, generator
 
 MAIN = '''
@@ -210,19 +210,6 @@ def test_hash_of_pixels_depends_on_values_shape_and_type_only() -> None:
     assert sha256_array(array) != sha256_array(array.reshape(4, 2, 3))
     assert sha256_array(array) != sha256_array(array.astype(np.int8))
     assert sha256_array(array) != sha256_array(array + np.uint8(1))
-
-
-def test_hash_of_files_depends_on_names_and_contents_only(tmp_path: Path) -> None:
-    for root in ("one", "two"):
-        (tmp_path / root).mkdir()
-        for name in ("a", "b") if root == "one" else ("b", "a"):
-            (tmp_path / root / name).write_text(name)
-    one, two = ([tmp_path / root / name for name in ("a", "b")] for root in ("one", "two"))
-    before = hash_files(one, tmp_path / "one")
-    assert before == hash_files(reversed(two), tmp_path / "two")
-    assert sha256_file(one[0]) == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
-    one[0].write_text("b")
-    assert before != hash_files(one, tmp_path / "one")
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------------

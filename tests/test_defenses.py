@@ -77,7 +77,9 @@ def test_aspl_raises_the_loss_more_than_noise_does(base: Base, photos: Tensor) -
     assert loss(cloak) > loss(protect("noise", base, photos, 16)) > loss(photos) * 0.9
 
 
-def test_aspl_teaches_its_surrogate_with_every_photo(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aspl_teaches_its_surrogate_with_every_photo(
+    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
 
     def finetune(model: Base, weights: object, latents: object, recipe: object, *rest: object) -> None:

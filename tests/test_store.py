@@ -176,7 +176,7 @@ def start(store: Store) -> tuple[subprocess.Popen[str], IO[str], IO[str]]:
 def test_two_processes_share_the_work(store: Store) -> None:
     first, first_in, first_out = start(store)
     with first:
-        assert [first_out.readline() for _ in range(3)] == ["not found\n", "not found\n", "working\n"]
+        assert "working\n" in first_out  # reads up to this line
         with pytest.raises(Timeout):  # who works holds the lock
             store.lock("fit", KEY).acquire(timeout=0)
         second, second_in, second_out = start(store)
@@ -193,7 +193,7 @@ def test_two_processes_share_the_work(store: Store) -> None:
 def test_process_killed_at_work_leaves_nothing_behind(store: Store) -> None:
     child, _, out = start(store)
     with child:
-        assert [out.readline() for _ in range(3)] == ["not found\n", "not found\n", "working\n"]
+        assert "working\n" in out
         child.send_signal(signal.SIGKILL)  # no handler, no finally, no atexit
         assert child.wait(timeout=60) == -signal.SIGKILL
     assert store.find("fit", KEY) is None

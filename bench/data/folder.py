@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
+from pydantic import NonNegativeInt
 
 from bench.data import Source, dataset
 from bench.errors import BenchError
@@ -25,6 +26,9 @@ from bench.types import Dataset, Identity, Photo
 
 MIN_CLEAN = 3
 """Fewer clean photos than this give no stable reference for the judge."""
+
+MIN_FLAT = 6
+"""Photos that a flat folder needs, so that each set gets two."""
 
 
 class NoFace(Exception):
@@ -50,7 +54,7 @@ class Folder(Source):
     crop: Literal["centre", "face"] = "centre"
     face_margin: float = 1.5
     identities: tuple[str, ...] = ()
-    limit: int = 0
+    limit: NonNegativeInt = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""
@@ -109,14 +113,14 @@ def _split(folder: Path) -> dict[str, list[Path]]:
         sets = {part: _photos(folder / f"set_{part}") for part in "ABC"}
     else:
         files = _photos(folder)
-        third = len(files) // 3
+        third = len(files) // 3 if len(files) >= MIN_FLAT else 0
         sets = {"A": files[:third], "B": files[third : 2 * third], "C": files[2 * third :]}
     if not sets["B"] or len(sets["A"]) + len(sets["C"]) < MIN_CLEAN or not sets["A"]:
         counts = ", ".join(f"{len(files)} in {part}" for part, files in sets.items())
         raise BenchError(
             f"{folder} has too few photos ({counts}).",
             f"It needs photos in set_A and set_B and at least {MIN_CLEAN} in A and C together, "
-            f"or at least 6 photos directly in it.",
+            f"or at least {MIN_FLAT} photos directly in it.",
         )
     return sets
 

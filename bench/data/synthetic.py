@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pydantic import NonNegativeInt
+
 from bench.data import Source, dataset
 from bench.data.folder import Folder
 from bench.errors import BenchError
@@ -24,7 +26,7 @@ class Synthetic(Source):
         identities: use only these, in this order; empty means all.
     """
 
-    limit: int = 2
+    limit: NonNegativeInt = 2
     identities: tuple[str, ...] = ()
 
     def load(self, resolution: int) -> Dataset:

@@ -26,7 +26,7 @@ from bench.seeds import derive, generator
 from bench.types import Array, Pixels
 
 SEED, STEPS, GUIDANCE, BATCH = 0, 20, 3.0, 32
-PEOPLE, PER_SET, SETS = 16, 4, "ABC"
+PEOPLE, PER_SET, SETS = 12, 4, "ABC"
 PHOTOS = PER_SET * len(SETS)
 KINDS = ("young man", "young woman", "middle-aged man", "middle-aged woman", "old man", "old woman")
 TEMPLATES = ("a photo of a {}", "a dslr portrait of a {}", "a close-up photo of a {}", "a headshot of a {}")
@@ -36,7 +36,7 @@ BOLD = STRENGTHS[:2]
 """Strengths that must give at least `PER_SET` of a person's photos."""
 CLEAR_FACE = 0.7
 """Least HOG score of a founding face: doubtful detections are the badly generated ones."""
-SAME, STRANGER, TWIN = 0.6, 0.35, 0.95
+SAME, STRANGER, TWIN = 0.6, 0.42, 0.95
 """Cosines: of a photo to its person at least, of two persons at most, of two photos of one person at most."""
 LICENCE = (
     "generated faces of people who do not exist; made with weights trained on UTKFace: non-commercial research only"

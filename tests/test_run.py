@@ -1,0 +1,280 @@
+"""Whole runs, made small: the same numbers again, after a kill, in two processes; bad input loses nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+from rich.console import Console
+
+from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.record import Record, load_all
+from bench.run import run
+from bench.settings import parse
+from tests.conftest import ROOT
+
+SMALL = [
+    "attack.steps=2",
+    "attack.batch=2",
+    "defense.rounds=1",
+    "defense.pgd_steps=2",
+    "defense.step=9",
+    "model.steps=3",
+    "protocol.images_per_prompt=1",
+    "data.limit=1",
+]
+ARMS = ["base", "clean", "noise", "aspl"]
+
+
+def small_run(folder: Path, *words: str) -> tuple[int, list[Record], str]:
+    """A run in this process: exit status, records and what was printed."""
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", [*SMALL, f"out={folder / 'out'}", f"store={folder / 'store'}", *words])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    text = StringIO()
+    status = run(parse(plain), Console(file=text, width=200))
+    return status, load_all(folder / "out"), text.getvalue()
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    out = [f"out={folder / 'out'}", f"store={folder / 'store'}"]
+    return [sys.executable, "-m", "bench", *SMALL, *out, *words]
+
+
+def results(records: Sequence[Record]) -> dict[str, object]:
+    """All that must not change between runs: everything but cost and caching."""
+    return {r.cell: (r.status, r.metrics, r.thresholds, r.images) for r in records}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Record]]:
+    folder = tmp_path_factory.mktemp("finished")
+    status, records, _ = small_run(folder)
+    assert status == 0
+    return folder, records
+
+
+def test_a_run_has_its_arms_and_files(finished: tuple[Path, list[Record]]) -> None:
+    folder, records = finished
+    assert len(records) == 4
+    assert {(r.defense.name, r.attack.name) for r in records} == {
+        ("none", "none"),
+        ("none", "dreambooth"),
+        ("noise", "dreambooth"),
+        ("aspl", "dreambooth"),
+    }
+    for r in records:
+        assert r.status == "ok"
+        assert r.metrics["linf"] == (0 if r.defense.name == "none" else 8)
+        assert 0 <= (r.metrics["ilr"] or 0) <= 1
+        assert set(r.stages) == {"protect", "counter", "fit", "generate", "measure"}
+        assert r.provenance["seeds"]
+    table = pq.read_table(folder / "out" / "images.parquet")
+    assert table.num_rows == 4 * 2
+    assert Image.open(folder / "out" / "sheet.png").width > 500
+    report = (folder / "out" / "report.md").read_text()
+    assert all(arm in report for arm in ARMS)
+
+
+def test_all_arms_share_the_generation_noise(finished: tuple[Path, list[Record]]) -> None:
+    seeds = [[image.noise_seed for image in r.images] for r in finished[1]]
+    assert all(s == seeds[0] for s in seeds)
+    assert len(set(seeds[0])) == len(seeds[0])
+
+
+def test_personalised_weights_are_deleted(finished: tuple[Path, list[Record]]) -> None:
+    assert not list((finished[0] / "store").rglob("artifact.safetensors"))
+
+
+def test_again_does_no_work_and_gives_the_same_numbers(finished: tuple[Path, list[Record]]) -> None:
+    folder, records = finished
+    before = {f: f.stat().st_mtime_ns for f in (folder / "store").rglob("meta.json")}
+    status, again, text = small_run(folder)
+    assert status == 0
+    assert results(again) == results(records)
+    assert all(stage.cached for r in again for stage in r.stages.values())
+    assert {f: f.stat().st_mtime_ns for f in (folder / "store").rglob("meta.json")} == before
+    assert text.count("in the store") == 4
+
+
+def test_from_scratch_gives_the_same_numbers_bit_for_bit(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    assert results(small_run(tmp_path)[1]) == results(finished[1])
+
+
+KILLER = """
+import importlib, os, signal
+module, _, name = os.environ["KILL_AT"].partition(":")
+owner = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+real = getattr(owner, last)
+left = [int(os.environ.get("KILL_AFTER", "0"))]
+def dying(*args, **kwargs):
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return real(*args, **kwargs)
+setattr(owner, last, dying)
+"""
+
+PLACES = {
+    "protect": ("defenses.pgd:project", 1),
+    "counter": ("countermeasures.none:NoCountermeasure.apply", 1),
+    "fit": ("bench.models.base:Base.denoising_errors", 5),
+    "generate": ("bench.models.base:Base.decode", 1),
+    "measure": ("bench.stages.measure:measure", 2),
+    "record": ("bench.record:save", 2),
+}
+
+
+@pytest.mark.parametrize("stage", PLACES)
+def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(
+    stage: str, finished: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    place, after = PLACES[stage]
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+    environment = {**os.environ, "KILL_AT": place, "KILL_AFTER": str(after)}
+    words = command(tmp_path, f"plugins=[{killer}]")
+    dead = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    status, records, _ = small_run(tmp_path)
+    assert status == 0
+    assert results(records) == results(finished[1])
+    assert not list((tmp_path / "store").rglob("*.partial"))
+
+
+def test_two_processes_with_one_command_share_the_work(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert results(load_all(tmp_path / "out")) == results(finished[1])
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """A folder with the photos of two invented people."""
+    root = tmp_path / "people"
+    for name in sorted(f.name for f in SYNTHETIC.iterdir() if f.is_dir())[:2]:
+        shutil.copytree(SYNTHETIC / name, root / name)
+    return root
+
+
+def folder_words(root: Path) -> list[str]:
+    return ["data=folder", f"data.root={root}", "data.limit=0"]
+
+
+def test_a_photo_without_a_face_fails_that_person_and_no_other(people: Path, tmp_path: Path) -> None:
+    victim, other = sorted(f.name for f in people.iterdir())
+    meadow = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    Image.fromarray(meadow).save(people / victim / "set_B" / "meadow.png")
+    status, records, text = small_run(tmp_path, *folder_words(people))
+    assert status == 1
+    assert {r.status for r in records if r.identity == victim} == {"fit_failed"}
+    assert all("meadow.png" in r.reason and not r.metrics for r in records if r.identity == victim)
+    assert {r.status for r in records if r.identity == other} == {"ok"}
+    assert "meadow.png" in text
+
+
+BROKEN = """
+from dataclasses import dataclass
+from defenses import DEFENSES, Defense
+
+@DEFENSES.register("broken")
+@dataclass(frozen=True)
+class Broken(Defense):
+    "Does not keep its promises."
+    how: str = "over"
+
+    def protect(self, photos, context):
+        if self.how == "over":
+            return (photos + (context.budget.radius + 1 / 255)).clamp(0, 1)
+        if self.how == "nan":
+            return photos * float("nan")
+        raise RuntimeError("a bug")
+"""
+
+
+@pytest.mark.parametrize(("how", "reason"), [("over", "exceeds its budget"), ("nan", "finite"), ("bug", "a bug")])
+def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: str, tmp_path: Path) -> None:
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(BROKEN)
+    words = [w for w in SMALL if not w.startswith("defense.")]
+    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
+    arguments = [*words, *out, f"plugins=[{plugin}]", "defense=broken", f"defense.how={how}", "controls=[none]"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    records = {r.defense.name: r for r in load_all(tmp_path / "out") if r.attack.name != "none"}
+    assert records["broken"].status == "failed"
+    assert reason in records["broken"].reason
+    assert not records["broken"].metrics
+    assert records["none"].status == "ok"
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "fix"),
+    [
+        (["defense=aspel"], "aspel", "aspl"),
+        (["defense.epz=3"], "defense.epz", "Allowed"),
+        (["data=folder", "data.root=/nowhere"], "/nowhere", "one folder per person"),
+        (["data=folder"], "data.root", "data.root="),
+        (["budget=300"], "budget", "255"),
+        (["defense.rounds=many"], "rounds", "integer"),
+    ],
+)
+def test_a_mistake_is_one_short_message_with_a_fix(words: list[str], message: str, fix: str, tmp_path: Path) -> None:
+    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words, *out], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert fix in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 12
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
+    status, _, text = small_run(tmp_path, "dry_run=true")
+    assert status == 0
+    assert "4 cells" in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) -> None:
+    """The default recipe at full size: without this, no cloak can be judged."""
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}", "defense=none"])
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    run(parse(plain | {"controls": ["none"]}), Console(file=StringIO()))
+    records = load_all(tmp_path / "out")
+    leaks = {
+        attack: [r.metrics["ilr"] or 0 for r in records if r.attack.name == attack] for attack in ("none", "dreambooth")
+    }
+    assert np.mean(leaks["dreambooth"]) >= 0.5
+    assert np.mean(leaks["none"]) <= 0.1
