@@ -37,7 +37,11 @@ def main() -> int:
     except BenchError as error:
         complain(error)
         return 1
-    task()
+    try:
+        task()
+    except KeyboardInterrupt:
+        complain(BenchError("Interrupted.", "Finished work is kept: the same command goes on from here."))
+        return 130
     return max(_statuses, default=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,7 +80,9 @@ class Pipeline:
         except BenchError as error:
             return self._record(cell, "failed", str(error))
         except Exception as error:  # a bug in a plug-in must not take the other cells with it; exit status stays 1
-            return self._record(cell, "failed", f"{type(error).__name__}: {error}")
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename}:{place.lineno}"
+            return self._record(cell, "failed", f"{type(error).__name__}: {error} (at {where})")
 
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)

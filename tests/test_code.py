@@ -242,3 +242,8 @@ def test_generator_gives_the_same_numbers_again() -> None:
 def test_seed_is_a_known_one() -> None:
     """Published results must be reproducible with later versions."""
     assert derive(0, "fit", "ann") == int(hash_of([0, "fit", "ann"])[:16], 16) // 2
+
+
+def test_a_file_hash_is_the_known_one(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")  # FIPS 180-2, B.1
