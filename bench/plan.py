@@ -9,6 +9,7 @@ from typing import Any
 from attacks import ATTACKS, Attack
 from bench.data import SOURCES
 from bench.hashing import hash_of
+from bench.models.pool import Pool
 from bench.settings import Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity
 from countermeasures import COUNTERMEASURES, Countermeasure
@@ -19,7 +20,8 @@ from defenses import DEFENSES, Defense
 class Cell:
     """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
 
-    Methods come twice: as names with resolved settings (what a record states) and as objects (what runs).
+    Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
+    are the fingerprints of the base and the surrogates: two checkpoints under one name are two cells.
     """
 
     data: Dataset
@@ -30,6 +32,7 @@ class Cell:
     attack: Method
     model: ModelSettings
     surrogates: tuple[ModelSettings, ...]
+    weights: tuple[str, ...]
     seed: int
     protocol: dict[str, Any]
     defend: Defense = dataclasses.field(compare=False)
@@ -48,6 +51,7 @@ class Cell:
                 "attack": self.attack.facts(),
                 "base": _facts(self.model),
                 "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
+                "weights": list(self.weights),
                 "seed": self.seed,
                 "protocol": self.protocol,
             }
@@ -68,7 +72,7 @@ def load_data(settings: RunSettings) -> Dataset:
     return source.load(settings.model.resolution)
 
 
-def cells(settings: RunSettings, data: Dataset) -> list[Cell]:
+def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     """All cells of a run, person by person, controls first.
 
     Every run has its controls: the base without personalisation, no cloak, and noise at the same budget. Without them
@@ -92,6 +96,7 @@ def cells(settings: RunSettings, data: Dataset) -> list[Cell]:
     for name in data.selected:
         for method, attack_method, attack_object in arms:
             defense, defend = _defense(method, surrogates[0])
+            used = surrogates if defend.needs_surrogate else ()
             found.append(
                 Cell(
                     data=data,
@@ -101,7 +106,8 @@ def cells(settings: RunSettings, data: Dataset) -> list[Cell]:
                     countermeasure=countermeasure,
                     attack=attack_method,
                     model=settings.model,
-                    surrogates=surrogates if defend.needs_surrogate else (),
+                    surrogates=used,
+                    weights=tuple(pool.checkpoint(model).fingerprint for model in (settings.model, *used)),
                     seed=settings.seed,
                     protocol=settings.protocol.model_dump(mode="json"),
                     defend=defend,

@@ -36,7 +36,7 @@ def run(settings: RunSettings, console: Console) -> int:
     for surrogate in settings.surrogates:
         pool.checkpoint(surrogate)
     data = load_data(settings)
-    planned = cells(settings, data)
+    planned = cells(settings, data, pool)
     store = Store(store_path(settings))
     pipeline = Pipeline(settings, data, store, pool)
     if settings.dry_run:

@@ -31,6 +31,8 @@ class Synthetic(Source):
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. Every file is checked against the manifest."""
+        if not (ROOT / "manifest.json").is_file():
+            raise BenchError(f"The synthetic people are not in {ROOT}.", "Reinstall cloakbench.")
         manifest = json.loads((ROOT / "manifest.json").read_text())
         for name, facts in manifest["files"].items():
             if not (ROOT / name).is_file() or sha256_file(ROOT / name) != facts["sha256"]:
