@@ -21,8 +21,9 @@ from bench.record import Record, load_all
 VALID_LEAK = 0.5
 """An attack that leaks less than this on clean photos cannot show what a cloak does."""
 
-COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "Linf", "PSNR", "SSIM", "cloak s", "attack s")
-"""ISM is over detected faces, ISM0 over all pictures; n is people; seconds are per person."""
+COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
+"""ISM is over detected faces, ISM0 over all pictures; n is people; `cloak s` and `fit s` (fit and
+generate) are seconds per person."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Row:
         cloak: list[tuple[float | None, str]] = [
             (None if base else self.mean("linf"), ".0f"),
             (None if base else self.mean("psnr"), ".1f"),
-            (None if base else self.mean("ssim"), ".3f"),
+            (None if base else self.mean("ssim"), ".2f"),
             (None if base else self.seconds("protect"), ".1f"),
         ]
         scores = [(self.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "ilr")]
