@@ -42,6 +42,7 @@ KNOWN = (
     (53, "middle-aged man"),
     (85, "middle-aged woman"),
     (216, "young man"),
+    (272, "middle-aged man"),
 )
 """Candidates that an earlier search accepted, in order: most fail, and looking at all again takes long."""
 TEMPLATES = ("a photo of a {}", "a dslr portrait of a {}", "a close-up photo of a {}", "a headshot of a {}")
