@@ -207,13 +207,13 @@ class Broken(Defense):
     def protect(self, photos, context):
         if self.how == "over":
             return (photos + (context.budget.radius + 1 / 255)).clamp(0, 1)
-        if self.how == "nan":
+        if self.how == "holes":
             return photos * float("nan")
         raise RuntimeError("a bug")
 """
 
 
-@pytest.mark.parametrize(("how", "reason"), [("over", "exceeds its budget"), ("nan", "finite"), ("bug", "a bug")])
+@pytest.mark.parametrize(("how", "reason"), [("over", "exceeds its budget"), ("holes", "finite"), ("bug", "a bug")])
 def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: str, tmp_path: Path) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN)
