@@ -22,7 +22,8 @@ from rich.console import Console
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.record import Record, load_all
 from bench.run import run
-from bench.settings import parse
+from bench.settings import Protocol, parse
+from bench.stages.generate import noise_seeds
 from tests.conftest import ROOT
 
 SMALL = [
@@ -94,6 +95,16 @@ def test_all_arms_share_the_generation_noise(finished: tuple[Path, list[Record]]
     seeds = [[image.noise_seed for image in r.images] for r in finished[1]]
     assert all(s == seeds[0] for s in seeds)
     assert len(set(seeds[0])) == len(seeds[0])
+
+
+def test_noise_depends_on_seed_prompt_and_image_and_on_nothing_else() -> None:
+    def seeds(prompts: int, images: int, seed: int = 0) -> list[int]:
+        return noise_seeds(Protocol(prompts=("x",) * prompts, images_per_prompt=images, far=0.01), seed)
+
+    assert len(set(seeds(3, 4))) == 12
+    assert seeds(3, 4)[:4] == seeds(1, 4)  # further prompts change nothing for the first
+    assert seeds(1, 4)[:2] == seeds(1, 2)  # nor do further images
+    assert not set(seeds(3, 4)) & set(seeds(3, 4, seed=1))
 
 
 def test_personalised_weights_are_deleted(finished: tuple[Path, list[Record]]) -> None:

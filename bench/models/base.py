@@ -35,10 +35,6 @@ class Condition:
         """One condition for `count` pictures."""
         return Condition(self.hidden.expand(count, -1, -1))
 
-    def repeat_each(self, count: int) -> Condition:
-        """Every condition `count` times in a row."""
-        return Condition(self.hidden.repeat_interleave(count, dim=0))
-
 
 @dataclass(frozen=True)
 class Posterior:
@@ -88,8 +84,11 @@ class Base:
         Raises:
             BenchError: a weight file cannot be read.
         """
-        import diffusers.utils.logging
         import transformers.utils.logging
+
+        # Before diffusers is imported: it pulls in image processors, which warn that torchvision is not there.
+        transformers.utils.logging.set_verbosity_error()
+        import diffusers.utils.logging
         from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
 
