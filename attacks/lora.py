@@ -96,7 +96,10 @@ class Lora(Attack):
         self.base.restore()
 
     def _attach(self, generator: torch.Generator) -> list[torch.nn.Parameter]:
-        """Insert fresh adapters: A is normal with variance 1/rank ("gaussian" of peft), B is zero."""
+        """Insert fresh adapters: A is normal with standard deviation 1/rank ("gaussian" of peft), B is zero.
+
+        For a convolution that is divided by the kernel width, so that its updates are no larger than a linear layer's.
+        """
         from peft import LoraConfig, inject_adapter_in_model
 
         assert self.rank
