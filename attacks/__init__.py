@@ -46,11 +46,21 @@ class Attack(ABC):
 
     base: Base = field(init=False, repr=False, compare=False)
 
-    subject: ClassVar[str] = "sks person"
-    """What stands for the person in the prompt templates' `{subject}`."""
-
     needs_photos: ClassVar[bool] = True
     """Whether the result depends on the photos at all; the control without personalisation does not."""
+
+    @property
+    def subject(self) -> str:
+        """What stands for the person in the prompt templates' `{subject}`."""
+        return "sks person"
+
+    def files(self, base_name: str) -> dict[str, str]:
+        """Fingerprints, by name, of the files this attack brings along for a base: its results depend on them.
+
+        Raises:
+            BenchError: a file is missing or damaged.
+        """
+        return {}
 
     def resolved(self, family: str) -> Attack:
         """This attack with settings that depend on the base's family (`facelet`, `sd`) filled in."""
@@ -122,5 +132,9 @@ ATTACKS: Registry[Attack] = Registry(
         "none": "attacks.none:NoAttack",
         "dreambooth": "attacks.dreambooth:DreamBooth",
         "lora": "attacks.lora:Lora",
+        "textual_inversion": "attacks.textual_inversion:TextualInversion",
+        "ip_adapter": "attacks.ip_adapter:IpAdapter",
+        "photomaker": "attacks.photomaker:PhotoMaker",
+        "instantid": "attacks.instantid:InstantId",
     },
 )

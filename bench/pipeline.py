@@ -59,10 +59,10 @@ class Pipeline:
         """The keys of all stages."""
         protocol = self.settings.protocol
         surrogates = [self.pool.checkpoint(model) for model in cell.surrogates]
-        protected = protect.key(cell.defense, cell.defend, cell.identity, cell.budget, surrogates, cell.seed)
+        protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
         found = counter.key(protected, cell.countermeasure, cell.counter, cell.seed)
         checkpoint = self.pool.checkpoint(cell.model)
-        fitted = fit.key(found, cell.attack, cell.attacker, checkpoint, cell.model, cell.identity.name, cell.seed)
+        fitted = fit.key(found, cell.attack, cell.attacker, checkpoint, cell.model, cell.donor.name, cell.seed)
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, measure.key(generated, self.judge))
 
@@ -71,7 +71,7 @@ class Pipeline:
     def run(self, cell: Cell, progress: Progress) -> Record:
         """Execute a cell; whatever goes wrong becomes a record with a status and a reason."""
         try:
-            problem = self._problem(cell)
+            problem = self._problem(cell.identity) or self._problem(cell.donor)
             if problem:
                 return self._record(cell, "fit_failed", problem)
             return self._run(cell, progress)
@@ -122,7 +122,7 @@ class Pipeline:
                 folder,
                 cell.defense.name,
                 cell.defend,
-                cell.identity,
+                cell.donor,
                 cell.budget,
                 lambda: [self.pool.base(model) for model in cell.surrogates],
                 cell.seed,
@@ -136,7 +136,7 @@ class Pipeline:
         return self.store.compute(
             "counter",
             keys.counter,
-            lambda folder: counter.counter(folder, protected, cell.counter, cell.seed, cell.identity.name),
+            lambda folder: counter.counter(folder, protected, cell.counter, cell.seed, cell.donor.name),
         )
 
     def _fit_and_generate(self, cell: Cell, keys: Keys, found: Entry, progress: Progress) -> dict[str, Entry]:
@@ -153,7 +153,7 @@ class Pipeline:
                         found.path,
                         cell.attacker,
                         base,
-                        cell.identity.name,
+                        cell.donor.name,
                         cell.seed,
                         self.store,
                         lambda share: progress("fit", share),
@@ -176,7 +176,7 @@ class Pipeline:
     def _metrics(
         self, cell: Cell, similarity: Array, cloaked: Sequence[Pixels]
     ) -> tuple[dict[str, float | None], dict[str, str]]:
-        clean = [photo.pixels for photo in cell.identity.protect]
+        clean = [photo.pixels for photo in cell.donor.protect]
         pairs = list(zip(clean, cloaked, strict=True))
         values: dict[str, float | None] = {
             "fdfr": identity_metrics.fdfr(similarity),
@@ -217,8 +217,8 @@ class Pipeline:
             "device": self.pool.device,
             "precision": cell.model.precision,
             "seeds": {
-                "protect": derive(cell.seed, "protect", cell.identity.name),
-                "fit": derive(cell.seed, "fit", cell.identity.name),
+                "protect": derive(cell.seed, "protect", cell.donor.name),
+                "fit": derive(cell.seed, "fit", cell.donor.name),
             },
         }
         return Record.model_validate(
@@ -228,6 +228,7 @@ class Pipeline:
                 "reason": reason,
                 "data": self.data.name,
                 "identity": cell.identity.name,
+                "photos_of": cell.donor.name,
                 "defense": DefenseFacts(
                     name=cell.defense.name, budget=cell.budget.levels, config=cell.defense.settings
                 ),
@@ -272,9 +273,8 @@ class Pipeline:
         entry = self.store.compute("faces", key, lambda folder: measure.measure(folder, pictures, self.judge))
         return measure.load(entry.path, len(everything)).faces
 
-    def _problem(self, cell: Cell) -> str:
+    def _problem(self, person: Identity) -> str:
         """Why this person cannot be measured, or nothing."""
-        person = cell.identity
         if person.problem:
             return person.problem
         for photo, faces in zip(person.clean + person.protect, self._look(person), strict=True):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 from attacks import ATTACKS, Attack
 from bench.data import SOURCES
+from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.pool import Pool
 from bench.settings import Method, ModelSettings, RunSettings
@@ -20,12 +22,15 @@ from defenses import DEFENSES, Defense
 class Cell:
     """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
 
+    `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
     Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
-    are the fingerprints of the base and the surrogates: two checkpoints under one name are two cells.
+    are the fingerprints of the base, the surrogates and the attack's own files: two checkpoints under one name
+    are two cells.
     """
 
     data: Dataset
     identity: Identity
+    donor: Identity
     defense: Method
     budget: Budget
     countermeasure: Method
@@ -45,10 +50,10 @@ class Cell:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
-                "identity": self.identity.name,
+                "identity": [self.identity.name, self.donor.name],
                 "defense": [self.defense.facts(), self.budget.levels],
                 "countermeasure": self.countermeasure.facts(),
-                "attack": self.attack.facts(),
+                "attack": self.attack.without(self.attacker.files(self.model.name)).facts(),
                 "base": _facts(self.model),
                 "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
                 "weights": list(self.weights),
@@ -63,6 +68,8 @@ class Cell:
         if self.attack.name == "none":
             return f"{self.identity.name}, base"
         cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
+        if self.donor is not self.identity:
+            cloak = f"photos of {self.donor.name}"
         return f"{self.identity.name}, {cloak}, {self.attack.name}"
 
 
@@ -79,43 +86,61 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     no number says anything about a cloak.
 
     Raises:
-        BenchError: an unknown method or setting.
+        BenchError: an unknown method or setting, or too few people for the suite.
     """
     surrogates = settings.surrogates or (settings.model,)
-    attack, attacker = _attack(settings.attack, settings.model)
-    nothing, bystander = _attack(Method(name="none"), settings.model)
     countermeasure, counter = _countermeasure(settings.countermeasure)
-    arms = [(Method(name="none"), nothing, bystander)]
-    if attack.name != "none":
-        controls = [Method(name=name) for name in settings.controls]
-        chosen = [*controls, *(m for m in [settings.defense] if m.name not in settings.controls)]
-        arms += [(method, attack, attacker) for method in chosen]
-
     people = {person.name: person for person in data.identities}
+    if settings.suite.another_person and len(people) < 2:
+        raise BenchError(
+            f"suite={settings.suite.name} needs at least two people, and {data.name} has one.",
+            "Add people, or set suite.another_person=false.",
+        )
     found = []
-    for name in data.selected:
-        for method, attack_method, attack_object in arms:
-            defense, defend = _defense(method, surrogates[0])
-            used = surrogates if defend.needs_surrogate else ()
-            found.append(
-                Cell(
-                    data=data,
-                    identity=people[name],
-                    defense=defense,
-                    budget=Budget(0 if defense.name == "none" else settings.budget),
-                    countermeasure=countermeasure,
-                    attack=attack_method,
-                    model=settings.model,
-                    surrogates=used,
-                    weights=tuple(pool.checkpoint(model).fingerprint for model in (settings.model, *used)),
-                    seed=settings.seed,
-                    protocol=settings.protocol.model_dump(mode="json"),
-                    defend=defend,
-                    counter=counter,
-                    attacker=attack_object,
-                )
+    for name, (method, (attack, attacker), another) in itertools.product(data.selected, _arms(settings)):
+        defense, defend = _defense(method, surrogates[0])
+        used = surrogates if defend.needs_surrogate else ()
+        found.append(
+            Cell(
+                data=data,
+                identity=people[name],
+                donor=people[_next(name, data)] if another else people[name],
+                defense=defense,
+                budget=Budget(0 if defense.name == "none" else settings.budget),
+                countermeasure=countermeasure,
+                attack=attack,
+                model=settings.model,
+                surrogates=used,
+                weights=tuple(pool.checkpoint(model).fingerprint for model in (settings.model, *used))
+                + tuple(attacker.files(settings.model.name).values()),
+                seed=settings.seed,
+                protocol=settings.protocol.model_dump(mode="json"),
+                defend=defend,
+                counter=counter,
+                attacker=attacker,
             )
+        )
     return found
+
+
+def _arms(settings: RunSettings) -> list[tuple[Method, tuple[Method, Attack], bool]]:
+    """(defense, attack, whether the photos are another person's) of every cell of one person, controls first."""
+    suite = settings.suite
+    nothing = Method(name="none")
+    defenses = suite.defenses
+    if defenses is None:
+        controls = [Method(name=name) for name in settings.controls]
+        defenses = (*controls, *(m for m in [settings.defense] if m.name not in settings.controls))
+    attacks = [_attack(m, settings.model) for m in suite.attacks or (settings.attack,) if m.name != "none"]
+    arms = [(nothing, _attack(nothing, settings.model), False)]
+    arms += [(nothing, attack, True) for attack in attacks if suite.another_person]
+    return arms + [(defense, attack, False) for attack in attacks for defense in defenses]
+
+
+def _next(name: str, data: Dataset) -> str:
+    """The person after this one, in a circle over everybody."""
+    names = [person.name for person in data.identities]
+    return names[(names.index(name) + 1) % len(names)]
 
 
 def _defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:

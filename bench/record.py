@@ -67,6 +67,7 @@ class Record(_Strict):
     reason: str = Field("", description="why the status is not ok")
     data: str
     identity: str
+    photos_of: str = Field("", description="whose photos the attacker had; another person's in one control")
     defense: DefenseFacts
     countermeasure: list[MethodFacts]
     attack: MethodFacts

@@ -17,13 +17,14 @@ from rich.table import Table
 
 from bench.errors import BenchError
 from bench.record import Record, load_all
+from bench.stats import mean_interval
 
 VALID_LEAK = 0.5
 """An attack that leaks less than this on clean photos cannot show what a cloak does."""
 
-COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
-"""ISM is over detected faces, ISM0 over all pictures; n is people; `cloak s` and `fit s` (fit and
-generate) are seconds per person."""
+COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
+"""ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
+`fit s` (fit and generate) are seconds per person."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,30 @@ class Row:
             (None if base else self.seconds("protect"), ".1f"),
         ]
         scores = [(self.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "ilr")]
-        values = [*scores, *cloak, (self.seconds("fit", "generate"), ".1f")]
-        return [self.label, people, *("-" if value is None else format(value, spec) for value, spec in values)]
+        leak, costs = self.interval("ilr"), [*cloak, (self.seconds("fit", "generate"), ".1f")]
+        return [self.label, people, *map(_number, scores), leak, *map(_number, costs)]
+
+    def interval(self, metric: str) -> str:
+        """The 95 % interval of the mean over people, as text; "-" for fewer than two people."""
+        values = [r.metrics[metric] for r in self.records if r.metrics.get(metric) is not None]
+        known = [value for value in values if value is not None]
+        if len(known) < 2:
+            return "-"
+        low, high = mean_interval(known)
+        return f"{low:.2f}-{high:.2f}"
+
+
+def _number(value: tuple[float | None, str]) -> str:
+    return "-" if value[0] is None else format(*value)
 
 
 def rows(records: Sequence[Record]) -> list[Row]:
     """Records grouped into arms, in the order in which they come."""
-    attacks = {r.attack.name for r in records} - {"none"}
+    attacks = {json.dumps(r.attack.model_dump(), sort_keys=True) for r in records if r.attack.name != "none"}
     groups: dict[tuple[str, ...], list[Record]] = {}
     for r in sorted(records, key=_order):
         counters = [c.name for c in r.countermeasure if c.name != "none"]
-        attack = [r.attack.name] if len(attacks) > 1 and r.attack.name != "none" else []
+        attack = [attack_label(r)] if len(attacks) > 1 and r.attack.name != "none" else []
         name = " + ".join([label(r), *counters, *attack])
         groups.setdefault((name, r.base, str(r.seed), json.dumps(r.provenance.get("protocol"))), []).append(r)
     return [Row(key[0], tuple(group)) for key, group in groups.items()]
@@ -76,7 +90,15 @@ def label(record: Record) -> str:
     """What an arm is called: "base" (not personalised), "clean", "noise 8/255", "aspl 8/255"."""
     if record.attack.name == "none":
         return "base"
+    if record.photos_of not in ("", record.identity):
+        return "another person"
     return "clean" if record.defense.name == "none" else f"{record.defense.name} {record.defense.budget:g}/255"
+
+
+def attack_label(record: Record) -> str:
+    """What an attack is called: its name, and its variant if it has several."""
+    variant = record.attack.config.get("variant")
+    return f"{record.attack.name} ({variant})" if variant else record.attack.name
 
 
 def table(records: Sequence[Record]) -> Table:
@@ -90,7 +112,7 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def _title(records: Sequence[Record]) -> str:
-    attacks = dict.fromkeys(r.attack.name for r in records if r.attack.name != "none")
+    attacks = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
     return f"{', '.join(attacks) or 'no attack'} on {records[0].base}, people of {records[0].data}"
 
 
@@ -108,8 +130,12 @@ def remarks(records: Sequence[Record]) -> list[str]:
         leak = row.mean("ilr")
         if row.label.startswith("clean") and leak is not None and leak < VALID_LEAK:
             lines.append(
-                f"Warning: the attack leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot show what a "
-                "cloak does. Strengthen it (attack.steps, attack.learning_rate)."
+                f"Warning: {attack_label(row.records[0])} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it "
+                "cannot show what a cloak does. Strengthen it (attack.steps, attack.learning_rate)."
+            )
+        if row.label.startswith("another person") and leak is not None and leak > 0.1:
+            lines.append(
+                f"Warning: made from another person's photos, {leak:.0%} of the pictures pass for these people."
             )
         if row.label.startswith("base") and leak is not None and leak > 0.1:
             lines.append(f"Warning: the base alone passes for these people in {leak:.0%} of its pictures.")
@@ -149,7 +175,9 @@ def _escape(text: str) -> str:
 
 
 def _order(record: Record) -> tuple[int, str, float, str]:
-    rank = {"none": 0, "noise": 1}.get(record.defense.name, 2)
+    rank = {"none": 1, "noise": 2}.get(record.defense.name, 3)
+    if record.photos_of not in ("", record.identity):
+        rank = 0
     return (
         -1 if record.attack.name == "none" else rank,
         record.defense.name,

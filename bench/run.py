@@ -129,5 +129,7 @@ def store_path(settings: RunSettings) -> Path:
 def default_out(settings: RunSettings) -> Path:
     """`runs/<date>-<name>`; the name ends in a hash of the settings, so that different runs never share a folder."""
     facts = settings.model_dump(mode="json", exclude={"out", "store", "device", "dry_run", "keep_artifacts"})
-    parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name, settings.data.name]
-    return Path("runs") / "-".join([datetime.date.today().isoformat(), *parts, hash_of(facts)[:6]])
+    parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name]
+    if settings.suite.name != "single":
+        parts = [settings.suite.name]
+    return Path("runs") / "-".join([datetime.date.today().isoformat(), *parts, settings.data.name, hash_of(facts)[:6]])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, unknown_name
 
@@ -20,9 +20,31 @@ class Method(_Strict):
     name: str
     settings: dict[str, Any] = {}
 
+    def without(self, names: Collection[str]) -> Method:
+        """The same method without some settings: those that say where files lie, whose content is hashed instead."""
+        return Method(name=self.name, settings={k: v for k, v in self.settings.items() if k not in names})
+
     def facts(self) -> dict[str, Any]:
         """Plain values for keys and records."""
         return {"name": self.name, "config": self.settings}
+
+
+class Suite(_Strict):
+    """A named grid of methods; what it leaves open is chosen by `defense`, `controls` and `attack`."""
+
+    name: str
+    defenses: tuple[Method, ...] | None = None
+    """Defenses to run, controls included; null: those of `controls` and `defense`."""
+    attacks: tuple[Method, ...] | None = None
+    """Attacks to run; null: that of `attack`."""
+    another_person: bool = False
+    """Whether to also score what each attack makes of the *next* person's photos: nobody should pass for a stranger."""
+
+    @field_validator("defenses", "attacks", mode="before")
+    @classmethod
+    def _methods(cls, value: Any) -> Any:
+        """Methods may be written as names, or as a name and some settings."""
+        return None if value is None else [_method(item) for item in value]
 
 
 class ModelSettings(_Strict):
@@ -58,6 +80,7 @@ class RunSettings(_Strict):
     attack: Method
     countermeasure: Method
     data: Method
+    suite: Suite
     model: ModelSettings
     surrogates: tuple[ModelSettings, ...] = ()
     """Bases the defender optimises against; empty means the attacker's own base (white box)."""
@@ -82,8 +105,7 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
     """
     raw = dict(config)
     for group in ("defense", "attack", "countermeasure", "data"):
-        settings = dict(raw[group])
-        raw[group] = {"name": settings.pop("name"), "settings": settings}
+        raw[group] = _method(raw[group])
     raw["logger"] = raw["logger"]["name"]
     try:
         return RunSettings.model_validate(raw)
@@ -93,6 +115,13 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
         if first["type"] == "extra_forbidden":
             raise unknown_name("setting", where, allowed_at(first["loc"])) from None
         raise BenchError(f"Bad setting {where}={first['input']!r}.", f"{first['msg']}.") from None
+
+
+def _method(value: Any) -> Any:
+    """`{name: ..., <settings>}` or just a name, as `Method` takes it."""
+    if not isinstance(value, Mapping):
+        return {"name": value}
+    return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
 
 
 def allowed_at(location: tuple[int | str, ...]) -> list[str]:

@@ -67,5 +67,11 @@ class Defense(ABC):
 DEFENSES: Registry[Defense] = Registry(
     "defense",
     "cloakbench.defenses",
-    {"none": "defenses.none:NoDefense", "noise": "defenses.noise:Noise", "aspl": "defenses.aspl:Aspl"},
+    {
+        "none": "defenses.none:NoDefense",
+        "noise": "defenses.noise:Noise",
+        "advdm": "defenses.advdm:AdvDM",
+        "aspl": "defenses.aspl:Aspl",
+        "photoguard": "defenses.photoguard:PhotoGuard",
+    },
 )

@@ -11,7 +11,14 @@ from bench.types import Budget
 
 
 def ascend(
-    cloaked: Tensor, clean: Tensor, objective: Callable[[Tensor], Tensor], budget: Budget, step: float, steps: int
+    cloaked: Tensor,
+    clean: Tensor,
+    objective: Callable[[Tensor], Tensor],
+    budget: Budget,
+    step: float,
+    steps: int,
+    progress: Callable[[float], None] | None = None,
+    last_step: float | None = None,
 ) -> Tensor:
     """Signed gradient ascent (Madry et al. 2018, eq. 3) from `cloaked`, staying within `budget` of `clean`.
 
@@ -22,14 +29,20 @@ def ascend(
         budget: radius of the ball, whole grey levels.
         step: step size in grey levels of 255.
         steps: number of steps.
+        progress: called with the share done.
+        last_step: size that the steps fall to, linearly; None keeps them the same.
 
     Returns:
         (n, 3, h, w) in [0, 1], detached.
     """
-    for _ in range(steps):
+    last_step = step if last_step is None else last_step
+    for done in range(steps):
         photos = cloaked.detach().requires_grad_(True)
         (gradient,) = torch.autograd.grad(objective(photos), photos)
-        cloaked = project(photos.detach() + step / 255 * gradient.sign(), clean, budget)
+        size = step + (last_step - step) * done / max(1, steps - 1)
+        cloaked = project(photos.detach() + size / 255 * gradient.sign(), clean, budget)
+        if progress is not None:
+            progress((done + 1) / steps)
     return cloaked.detach()
 
 

@@ -11,7 +11,8 @@ import torch
 
 from bench.errors import BenchError
 from bench.models.base import Base, randn
-from bench.models.checkpoint import ZOO, locate
+from bench.models.checkpoint import locate
+from bench.models.files import ZOO
 
 
 def test_restore_is_bit_for_bit(base: Base) -> None:
@@ -124,7 +125,8 @@ def test_damaged_weights_are_an_error_with_a_fix(tmp_path: Path, damage: str) ->
 def test_shipped_weights_must_have_the_published_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ZOO / "facelet-1", tmp_path / "facelet-1")
     shutil.copy(ZOO / "manifest.json", tmp_path)
-    monkeypatch.setattr("bench.models.checkpoint.ZOO", tmp_path)
+    for module in ("checkpoint", "files"):
+        monkeypatch.setattr(f"bench.models.{module}.ZOO", tmp_path)
     locate("facelet-1", "zoo")
     weights = tmp_path / "facelet-1" / "vae" / "diffusion_pytorch_model.safetensors"
     data = bytearray(weights.read_bytes())

@@ -37,7 +37,7 @@ def person(folder: Path, seed: int = 0, suffix: str = ".png") -> None:
 
 
 def load(root: Path, resolution: int = SIDE, **settings: Any) -> Dataset:
-    return Folder(str(root), **settings).load(resolution)
+    return Folder(str(root), **{"crop": "centre", **settings}).load(resolution)
 
 
 def names(identity: Identity) -> list[list[str]]:
@@ -315,3 +315,10 @@ def test_values_that_are_not_finite_are_an_error_and_never_a_black_picture(bad: 
     photos[0, 1, 2, 3] = bad
     with pytest.raises(BenchError, match="not finite"):
         to_pixels(photos)
+
+
+def test_small_photos_are_cropped_around_the_face_unless_told_otherwise(tmp_path: Path) -> None:
+    person(tmp_path / "nobody")  # noise: there is no face to crop around
+    assert "no face" in load(tmp_path, 128, crop="auto").identities[0].problem
+    assert load(tmp_path, 256, crop="auto").identities[0].problem == ""
+    assert load(tmp_path, 128, crop="centre").identities[0].problem == ""

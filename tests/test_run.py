@@ -190,7 +190,7 @@ def people(tmp_path: Path) -> Path:
 
 
 def folder_words(root: Path) -> list[str]:
-    return ["data=folder", f"data.root={root}", "data.limit=0"]
+    return ["data=folder", f"data.root={root}", "data.crop=centre", "data.limit=0"]
 
 
 def test_a_photo_without_a_face_fails_that_person_and_no_other(people: Path, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from bench.types import Dataset, Identity, Photo
 MIN_CLEAN = 3
 """Fewer clean photos than this give no stable reference for the judge."""
 
+SMALL = 256
+"""Below this many pixels, `crop=auto` cuts out the face."""
+
 MIN_FLAT = 6
 """Photos that a flat folder needs, so that each set gets two."""
 
@@ -43,7 +46,8 @@ class Folder(Source):
         root: the folder that holds one folder per person.
         licence: what allows you to use the photos; copied into every record.
         crop: "centre" takes the largest middle square; "face" a square around the largest face, for photos where
-            the face is small or off-centre.
+            the face is small or off-centre; "auto" is "face" below 256 px, where a face must fill the photo to be
+            recognised, and else "centre", as in the published protocols.
         face_margin: side of the face crop, in face boxes.
         identities: use only these folders, in this order; empty means all.
         limit: use at most this many identities; 0 means all.
@@ -51,7 +55,7 @@ class Folder(Source):
 
     root: str
     licence: str = "unknown"
-    crop: Literal["centre", "face"] = "centre"
+    crop: Literal["auto", "centre", "face"] = "auto"
     face_margin: float = 1.5
     identities: tuple[str, ...] = ()
     limit: NonNegativeInt = 0
@@ -84,7 +88,8 @@ class Folder(Source):
 
     def _photo(self, file: Path, resolution: int) -> Photo:
         image = read_image(file)
-        square = crop_centre(image) if self.crop == "centre" else self._crop_face(image, file)
+        around_face = self.crop == "face" or (self.crop == "auto" and resolution < SMALL)
+        square = self._crop_face(image, file) if around_face else crop_centre(image)
         pixels = resize(square, resolution)
         return Photo(file.name, pixels, sha256_array(pixels))
 

@@ -11,7 +11,7 @@ from bench.data import Source, dataset
 from bench.data.folder import Folder
 from bench.errors import BenchError
 from bench.hashing import sha256_file
-from bench.models.checkpoint import ZOO
+from bench.models.files import ZOO
 from bench.types import Dataset
 
 ROOT = ZOO / "synthetic"
@@ -37,5 +37,5 @@ class Synthetic(Source):
         for name, facts in manifest["files"].items():
             if not (ROOT / name).is_file() or sha256_file(ROOT / name) != facts["sha256"]:
                 raise BenchError(f"The synthetic photo {ROOT / name} is missing or damaged.", "Reinstall cloakbench.")
-        people = Folder(str(ROOT)).load(resolution).identities
+        people = Folder(str(ROOT), crop="centre").load(resolution).identities
         return dataset("synthetic", manifest["licence"], list(people), self.identities, self.limit)

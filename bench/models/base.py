@@ -183,19 +183,18 @@ class Base:
         errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return errors
 
-    @torch.no_grad()
-    def sample(self, condition: Condition, noise: Tensor, steps: int, guidance: float) -> Tensor:
-        """Generate pictures (n, 3, h, w) in [0, 1] with DPM-Solver++ and classifier-free guidance.
+    def pipeline(self, kind: type[Any] | None = None, **modules: Any) -> Any:
+        """A stock diffusers pipeline around this model's own parts, with the DPM-Solver++ scheduler.
+
+        Adapters are loaded through it, into the parts themselves: whoever does so takes them out again.
 
         Args:
-            condition: n conditions.
-            noise: (n, c, h, w) standard normal initial latents; the only randomness.
-            steps: solver steps.
-            guidance: guidance scale; 1 switches it off.
+            kind: pipeline class; `StableDiffusionPipeline` by default.
+            modules: parts that this class wants besides, such as `controlnet`.
         """
         from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-        pipeline = StableDiffusionPipeline(
+        made = (kind or StableDiffusionPipeline)(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
@@ -204,17 +203,41 @@ class Base:
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
+            **modules,
         )
-        pipeline.set_progress_bar_config(disable=True)
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    @torch.no_grad()
+    def sample(
+        self,
+        condition: Condition,
+        noise: Tensor,
+        steps: int,
+        guidance: float,
+        pipeline: Any = None,
+        **extra: Any,
+    ) -> Tensor:
+        """Generate pictures (n, 3, h, w) in [0, 1] with DPM-Solver++ and classifier-free guidance.
+
+        Args:
+            condition: n conditions.
+            noise: (n, c, h, w) standard normal initial latents; the only randomness.
+            steps: solver steps.
+            guidance: guidance scale; 1 switches it off.
+            pipeline: one made by `pipeline`, with whatever was loaded into it; a plain one by default.
+            extra: further arguments of the pipeline's call, such as `ip_adapter_image_embeds`.
+        """
         negative = self.condition([""]).expand(len(noise))
         with self._autocast():
-            latents = pipeline(
+            latents = (pipeline or self.pipeline())(
                 prompt_embeds=condition.hidden,
                 negative_prompt_embeds=negative.hidden,
                 latents=noise.to(self.device),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 output_type="latent",
+                **extra,
             ).images
         return self.decode(latents.float())
 

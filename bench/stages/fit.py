@@ -26,15 +26,17 @@ ARTIFACT = "artifact.safetensors"
 def key(
     found: str, method: Method, attack: Attack, checkpoint: Checkpoint, model: ModelSettings, identity: str, seed: int
 ) -> str:
-    """Hash of the found photos' key, the attack, its settings and code, the base model and the seed.
+    """Hash of the found photos' key, the attack, its settings, code and files, the base model and the seed.
 
     An attack that does not look at the photos has one key for all of them, so it runs once.
     """
+    files = attack.files(checkpoint.name)
     return hash_of(
         {
             "code": [module_version(__name__), code_version(type(attack))],
             "photos": [found, identity, seed] if attack.needs_photos else [],
-            "attack": method.facts(),
+            "attack": method.without(files).facts(),
+            "files": files,
             "base": checkpoint.fingerprint,
             "precision": model.precision,
         }

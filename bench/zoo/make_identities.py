@@ -1,7 +1,10 @@
 """Write `bench/zoo/synthetic/`: people who do not exist, each with 12 photos in the Anti-DreamBooth layout.
 
-One generated face founds a person; its photos are image-to-image variations that the judge takes for the same person.
-Run `python -m bench.zoo.make_identities`, after `bench.zoo.make_background`.
+A person is a point in the space of dlib's descriptors, drawn from a normal distribution fitted to the training people
+and far from all of them. A generator trained on descriptors (`bench.zoo.train.person`, not one of the attacks) draws
+the person's photos; the judge keeps those that show the person and are not copies of each other.
+
+Run `python -m bench.zoo.make_identities`, after `bench.zoo.train.person` and `bench.zoo.make_background`.
 """
 
 from __future__ import annotations
@@ -9,159 +12,107 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import hydra
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from PIL import Image
-from torch import Tensor
 
 from bench.data.synthetic import ROOT
 from bench.hashing import sha256_file
-from bench.images import crop_square, png_bytes, resize, to_pixels, to_tensor
-from bench.models.base import Base, randn
-from bench.models.checkpoint import locate
+from bench.images import crop_square, png_bytes, resize, to_pixels
 from bench.models.judge import Judge
 from bench.seeds import derive, generator
 from bench.types import Array, Pixels
+from bench.zoo.train.person import People, Sampler
+from bench.zoo.train.photos import Faces
 
-SEED, STEPS, GUIDANCE, BATCH = 0, 20, 3.0, 32
-PEOPLE, PER_SET, SETS = 12, 4, "ABC"
+SEED, PEOPLE, PER_SET, SETS = 0, 24, 4, "ABC"
 PHOTOS = PER_SET * len(SETS)
-KINDS = ("young man", "young woman", "middle-aged man", "middle-aged woman", "old man", "old woman")
-KNOWN = (
-    (0, "young man"),
-    (1, "young woman"),
-    (2, "middle-aged man"),
-    (9, "middle-aged woman"),
-    (16, "old man"),
-    (26, "old woman"),
-    (28, "young man"),
-    (31, "young woman"),
-    (53, "middle-aged man"),
-    (85, "middle-aged woman"),
-    (216, "young man"),
-    (272, "middle-aged man"),
-)
-"""Candidates that an earlier search accepted, in order: most fail, and looking at all again takes long."""
-TEMPLATES = ("a photo of a {}", "a dslr portrait of a {}", "a close-up photo of a {}", "a headshot of a {}")
-STRENGTHS = (0.6, 0.5, 0.4, 0.3)
-"""Shares of the noise schedule redone, boldest first: a milder variation is used only where bolder ones ran out."""
-BOLD = STRENGTHS[:2]
-"""Strengths that must give at least `PER_SET` of a person's photos."""
-CLEAR_FACE = 0.7
-"""Least HOG score of a founding face: doubtful detections are the badly generated ones."""
-SAME, STRANGER, TWIN = 0.6, 0.5, 0.95
-"""Cosines: of a photo to its person at least, of two persons at most, of two photos of one person at most."""
+TRIES = 64
+"""Pictures drawn of a candidate."""
+PROMPTS = ("a photo of a person", "a dslr portrait of a person", "a portrait of a person", "a picture of a person")
+DIRECTIONS = 40
+"""Principal directions of the descriptors in which people are drawn; the rest is close to noise."""
+SAME, TWIN = 0.6, 0.93
+"""Cosines: of a photo to the mean of the person's photos at least; of two photos of one person at most."""
 LICENCE = (
-    "generated faces of people who do not exist; made with weights trained on UTKFace: non-commercial research only"
+    "generated faces of people who do not exist; made with weights trained on UTKFace, CelebA and LFW: "
+    "non-commercial research only"
 )
-HOW = "one generated face a person, then image-to-image variations that the judge takes for the same person"
+HOW = "a random identity descriptor a person, drawn by a descriptor-conditioned generator, chosen by the judge"
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One accepted photo: (64, 64, 3) uint8, its unit descriptor (128,), and what made it."""
+    """One accepted photo: (128, 128, 3) uint8, its unit descriptor (128,), and what made it."""
 
     pixels: Pixels
     embedding: Array
     seed: int
     prompt: str
-    strength: float
 
 
-def main() -> None:
+@hydra.main(version_base=None, config_path="train/conf", config_name="identities")
+def main(config: DictConfig) -> None:
     """Invent people until there are enough, save them, and say how well the judge tells them apart."""
-    base, judge = Base.load(locate("facelet-1", "zoo")), Judge()
+    torch.set_grad_enabled(False)
+    sampler, judge, known = Sampler(Path(config.generator)), Judge(), People(Faces.load(Path(config.photos)))
+    likeness = known.strangers(0.999)
+    print(f"no person may be nearer than {likeness:.2f} to a training photo or to another person")
     people: list[list[Shot]] = []
-    fresh = ((n, KINDS[n % len(KINDS)]) for n in itertools.count(KNOWN[-1][0] + 1))
-    for candidate, kind in itertools.chain(KNOWN, fresh):
+    for candidate in itertools.count():
         if len(people) == PEOPLE:
             break
-        shots = invent(base, judge, kind, candidate, [centre(other) for other in people])
-        if shots:
+        shots = invent(sampler, judge, known, candidate)
+        centres = [centre(other) for other in people]
+        if shots and is_new(centre(shots), known, centres, likeness):
             people.append(shots)
-            print(
-                f"p{len(people):02} {kind}: candidate {candidate}, strengths {[s.strength for s in shots]}", flush=True
-            )
-    save(people, base, judge)
-    summarise(people)
+            print(f"p{len(people):02}: candidate {candidate}", flush=True)
+    save(people, judge, sampler.fingerprint)
+    summarise(people, known)
 
 
-def invent(base: Base, judge: Judge, kind: str, candidate: int, others: list[Array]) -> list[Shot]:
-    """`PHOTOS` photos of one new person, or none: no clear face, too like the `others`, or lost in its variations."""
-    founder = found(base, judge, kind, candidate)
-    if founder is None or any(founder.embedding @ other >= STRANGER for other in others):
-        return []
-    shots: list[Shot] = []
-    for shot in variations(base, judge, kind, candidate, founder):
-        if shot.strength not in BOLD and len(shots) < PER_SET:
-            return []  # the rest would be near-copies
-        likeness = min(shot.embedding @ founder.embedding, shot.embedding @ centre([founder, *shots]))
-        if likeness >= SAME and all(shot.embedding @ other.embedding <= TWIN for other in shots):
-            shots.append(shot)
-        if len(shots) == PHOTOS:
-            break
-    whole = len(shots) == PHOTOS and all(shot.embedding @ centre(shots) >= SAME for shot in shots)
-    return shots if whole and all(centre(shots) @ other < STRANGER for other in others) else []
+def is_new(who: Array, known: People, others: list[Array], likeness: float) -> bool:
+    """Whether a person is unlike every training photo and every other invented person."""
+    return known.nearest(who) < likeness and all(who @ other < likeness for other in others)
 
 
-def found(base: Base, judge: Judge, kind: str, candidate: int) -> Shot | None:
-    """The first face of a person, or None if the judge does not see exactly one clear face."""
-    prompt, seed = f"a photo of a {kind}", derive(SEED, "identity", candidate)
-    noise = randn((1, *base.latent_shape), generator(SEED, "identity", candidate), base.device)
-    picture = to_pixels(base.sample(base.condition([prompt]), noise, STEPS, GUIDANCE))[0]
-    faces = judge.find(picture)
-    clear = len(faces) == 1 and faces[0].score >= CLEAR_FACE
-    return Shot(picture, faces[0].embedding, seed, prompt, 1.0) if clear else None
-
-
-def variations(base: Base, judge: Judge, kind: str, candidate: int, founder: Shot) -> Iterator[Shot]:
-    """Variations with exactly one face, boldest first; lazy, because most people need only the bold ones."""
-    prompts = [TEMPLATES[i % len(TEMPLATES)].format(kind) for i in range(BATCH)]
-    for strength in STRENGTHS:
-        place = (SEED, "variation", candidate, str(strength))
-        rng = np.random.default_rng(derive(*place))
-        sources = to_tensor([retake(founder.pixels, rng) for _ in range(BATCH)])
-        pictures = to_pixels(redraw(base, sources, prompts, strength, generator(*place)))
-        for picture, prompt in zip(pictures, prompts, strict=True):
-            faces = judge.find(picture)
-            if len(faces) == 1:
-                yield Shot(picture, faces[0].embedding, derive(*place), prompt, strength)
+def invent(sampler: Sampler, judge: Judge, known: People, candidate: int) -> list[Shot]:
+    """`PHOTOS` photos of one new person, or none."""
+    place = (SEED, "identity", candidate)
+    random = generator(*place)
+    who = known.draw(DIRECTIONS, random)
+    prompts = [PROMPTS[i % len(PROMPTS)] for i in range(TRIES)]
+    rng = np.random.default_rng(derive(*place))
+    pictures = [retake(picture, rng) for picture in to_pixels(sampler.draw(prompts, who, random))]
+    found = [(picture, judge.find(picture), prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
+    shots = [Shot(picture, faces[0].embedding, derive(*place), p) for picture, faces, p in found if len(faces) == 1]
+    if len(shots) < TRIES // 2:
+        return []  # a face that is hard to draw is not a person to test with
+    middle = centre(shots)
+    chosen: list[Shot] = []
+    for shot in shots:  # in the order drawn, not the best first: a person should not look the same in all photos
+        distinct = all(shot.embedding @ other.embedding <= TWIN for other in chosen)
+        if shot.embedding @ middle >= SAME and distinct and len(chosen) < PHOTOS:
+            chosen.append(shot)
+    return chosen if len(chosen) == PHOTOS else []
 
 
 def retake(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """The picture mirrored, moved, zoomed and lit a little differently; redrawing then hides the seams."""
+    """The picture mirrored, moved, zoomed and lit a little differently."""
     side = len(pixels)
     mirrored = pixels[:, ::-1] if rng.random() < 0.5 else pixels
-    half = side / 2 * rng.uniform(0.88, 1.12)
-    x, y = side / 2 + rng.uniform(-4, 4, size=2)
+    half = side / 2 * rng.uniform(0.9, 1.0)
+    x, y = side / 2 + rng.uniform(-1, 1, size=2) * (side / 2 - half)
     moved = resize(crop_square(Image.fromarray(mirrored), (x - half, y - half, x + half, y + half)), side)
     gain = rng.uniform(0.8, 1.2) * rng.uniform(0.93, 1.07, size=3)
-    lit = (moved - 127.5) * rng.uniform(0.8, 1.2) + 127.5
+    lit = (moved - 127.5) * rng.uniform(0.85, 1.15) + 127.5
     return np.asarray((lit * gain).clip(0, 255).round(), dtype=np.uint8)
-
-
-@torch.no_grad()
-def redraw(base: Base, photos: Tensor, prompts: list[str], strength: float, noise: torch.Generator) -> Tensor:
-    """Image-to-image: photos (n, 3, h, w) in [0, 1], noised to `strength`, denoised by DPM-Solver++."""
-    from diffusers import DPMSolverMultistepScheduler
-
-    scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
-    scheduler.set_timesteps(STEPS)
-    start = STEPS - round(STEPS * strength)
-    scheduler.set_begin_index(start)
-    latents = base.encode(photos.to(base.device))
-    first = scheduler.timesteps[start].expand(len(photos))
-    latents = scheduler.add_noise(latents, randn(latents.shape, noise, base.device), first)
-
-    wanted, empty = base.condition(prompts), base.condition([""]).expand(len(photos))
-    for timestep in scheduler.timesteps[start:]:
-        conditional, unconditional = (base.predict(latents, timestep, c) for c in (wanted, empty))
-        guided = unconditional + GUIDANCE * (conditional - unconditional)
-        latents = scheduler.step(guided, timestep, latents).prev_sample
-    return base.decode(latents)
 
 
 def centre(shots: list[Shot]) -> Array:
@@ -170,24 +121,23 @@ def centre(shots: list[Shot]) -> Array:
     return np.asarray(mean / np.linalg.norm(mean))
 
 
-def save(people: list[list[Shot]], base: Base, judge: Judge) -> None:
-    """Write the photos, dealt to the sets in turn so that bold and mild variations are in all, and the manifest."""
+def save(people: list[list[Shot]], judge: Judge, model: str) -> None:
+    """Write the photos, dealt to the sets in turn, and the manifest."""
     shutil.rmtree(ROOT, ignore_errors=True)
-    files = {}
+    files: dict[str, Any] = {}
     for person, shots in enumerate(people, start=1):
         for index, shot in enumerate(shots):
             name = f"p{person:02}/set_{SETS[index % len(SETS)]}/{index // len(SETS):02}.png"
             (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / name).write_bytes(png_bytes(shot.pixels))
-            facts = {"seed": shot.seed, "prompt": shot.prompt, "strength": shot.strength}
-            files[name] = {"sha256": sha256_file(ROOT / name), **facts}
-    prints = {"model": base.checkpoint.fingerprint, "judge": judge.fingerprint}
-    manifest = {"licence": LICENCE, "how": HOW, "seed": SEED, **prints, "files": files}
+            files[name] = {"sha256": sha256_file(ROOT / name), "seed": shot.seed, "prompt": shot.prompt}
+    made_with = {"seed": SEED, "model": model, "judge": judge.fingerprint}
+    manifest = {"licence": LICENCE, "how": HOW, **made_with, "files": files}
     (ROOT / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def summarise(people: list[list[Shot]]) -> None:
-    """Print cosines within and between people."""
+def summarise(people: list[list[Shot]], known: People) -> None:
+    """Print cosines within and between people, and to the training photos."""
     embeddings = np.stack([shot.embedding for shots in people for shot in shots])
     owner = np.repeat(np.arange(len(people)), PHOTOS)
     rows, columns = np.triu_indices(len(owner), k=1)
@@ -196,9 +146,11 @@ def summarise(people: list[list[Shot]]) -> None:
     threshold = np.quantile(impostor, 0.99)
     centres = np.stack([centre(shots) for shots in people])
     between = (centres @ centres.T)[np.triu_indices(len(people), k=1)]
+    copies = max(known.nearest(c) for c in centres)
     print(f"same person: mean {genuine.mean():.3f}, least {genuine.min():.3f}, most {genuine.max():.3f}")
     print(f"strangers: mean {impostor.mean():.3f}, 99 % quantile {threshold:.3f}")
     print(f"same-person pairs above it: {(genuine > threshold).mean():.1%}; nearest two people {between.max():.3f}")
+    print(f"nearest training photo {copies:.3f}; one in 1000 unrelated pairs reaches {known.strangers(0.999):.3f}")
 
 
 if __name__ == "__main__":

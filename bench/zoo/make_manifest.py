@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from bench.hashing import sha256_file
-from bench.models.checkpoint import ZOO
+from bench.models.files import ZOO
 
 MODELS = ("facelet-1",)
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

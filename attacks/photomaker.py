@@ -1,0 +1,113 @@
+"""PhotoMaker (Li et al., CVPR 2024), version 1: the photos' identity tokens are fused into the prompt's class word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attacks import Artifact, FitContext
+from attacks.zero_shot import ZeroShot
+from bench.errors import BenchError
+from bench.models.adapters import Adapter
+from bench.models.base import Condition
+from bench.models.clip import clip_pixels
+
+if TYPE_CHECKING:
+    from bench.models.photomaker import PhotoMakerEncoder
+
+CLASS_WORD, TRIGGER = "person", "img"
+ADAPTER = "photomaker"
+LATEST_START = 30
+"""Steps after which the identity comes in at the latest, whatever the share (the authors' demo has the same limit)."""
+
+
+@dataclass
+class PhotoMaker(ZeroShot):
+    """PhotoMaker: photos become words of the prompt, nothing is trained.
+
+    In the prompt "a photo of person img", the trigger `img` marks the class word before it. The class word is repeated
+    once per photo and each copy is fused with one photo's token; the trigger itself is never encoded. The first steps
+    are denoised with the plain prompt, the others with the fused one. There are published weights for SDXL only: on
+    another base this is the same construction with other weights, and results should say so.
+
+    Attributes:
+        start_merge: share of the steps after which the identity comes in; lower is more alike, 1 leaves it out.
+        lora_scale: weight of the LoRA that the weights bring along.
+        weights: see `ZeroShot`.
+        references: see `ZeroShot`.
+    """
+
+    start_merge: float = 0.2
+    lora_scale: float = 1.0
+
+    @property
+    def adapter_name(self) -> str:
+        return "photomaker"
+
+    @property
+    def subject(self) -> str:
+        return f"{CLASS_WORD} {TRIGGER}"
+
+    def text(self, template: str) -> str:
+        return template.format(subject=CLASS_WORD)
+
+    @torch.no_grad()
+    def fit(self, photos: Tensor, context: FitContext) -> Artifact:
+        """Embed the photos: {"tokens": (images, width)}."""
+        encoder = self._encoder
+        return {"tokens": encoder.tokens(clip_pixels(photos[: self.references], encoder.config.image_size))}
+
+    def attach(self, adapter: Adapter) -> None:
+        self._pipeline.load_lora_weights(adapter.tensors()["lora_weights"], adapter_name=ADAPTER)
+        self._pipeline.set_adapters([ADAPTER], adapter_weights=[self.lora_scale])
+
+    def extras(self, artifact: Artifact, templates: Sequence[str], steps: int, guidance: float) -> dict[str, Any]:
+        fused = self.fused(artifact["tokens"], templates).hidden
+        if guidance > 1:
+            fused = torch.cat([self.base.condition([""]).expand(len(fused)).hidden, fused])
+        last_plain = min(int(self.start_merge * steps), LATEST_START)
+
+        def swap(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {"prompt_embeds": fused} if step == last_plain else tensors
+
+        return {"callback_on_step_end": swap, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+
+    def fused(self, tokens: Tensor, templates: Sequence[str]) -> Condition:
+        """Text conditions of n prompts with one person's tokens (images, width) in the class word's place.
+
+        Raises:
+            BenchError: the repeated class word does not fit into the prompt.
+        """
+        class_words = " ".join([CLASS_WORD] * len(tokens))
+        prompts = [template.format(subject=class_words) for template in templates]
+        hidden = self.base.condition(prompts).hidden
+        encoder = self._encoder
+        for row, (template, prompt) in enumerate(zip(templates, prompts, strict=True)):
+            places = self._places(template, prompt, len(tokens))
+            hidden[row, places] = encoder.fuse(hidden[row, places], tokens)
+        return Condition(hidden)
+
+    def _places(self, template: str, prompt: str, count: int) -> slice:
+        """Where the repeated class word is among a prompt's tokens."""
+        tokenizer = self.base.tokenizer
+        before, _, after = template.partition("{subject}")
+        start = 1 + len(tokenizer(before, add_special_tokens=False).input_ids)  # 1: the start token
+        places = slice(start, start + count)
+        word = tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
+        if "{subject}" in after or tokenizer(prompt, truncation=True).input_ids[places] != word * count:
+            raise BenchError(
+                f"PhotoMaker cannot put {count} photos into the prompt {template!r}.",
+                "Use fewer photos (attack.references=1) or a shorter prompt, with {subject} once and between spaces.",
+            )
+        return places
+
+    @property
+    def _encoder(self) -> PhotoMakerEncoder:
+        from bench.models.photomaker import load_encoder
+
+        width = int(self.base.unet.config.cross_attention_dim)
+        return load_encoder(self.adapter, width, str(self.base.device))

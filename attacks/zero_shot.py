@@ -1,0 +1,193 @@
+"""What zero-shot attacks share: nothing is trained, the photos become embeddings that a ready-made adapter understands.
+
+An adapter is loaded with the stock loaders of diffusers, stays in the base while pictures are generated, and is taken
+out by `reset`. One call generates one person: given several, `ip_adapter_image_embeds` mixes their faces without an
+error (diffusers issue 9813). Here that cannot happen: an artifact is one person's, and `guided` makes the batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from attacks import Artifact, Attack
+from bench.errors import BenchError, FitFailed
+from bench.images import to_pixels
+from bench.models.adapters import Adapter, locate_adapter
+from bench.models.recogniser import DetectedFace, FaceAnalyser, Pack, largest, locate_pack
+
+RECOGNISER = "facelet-id-a"
+"""The recogniser that the embedded adapters were trained with."""
+
+
+@dataclass
+class ZeroShot(Attack):
+    """Base class of the zero-shot attacks.
+
+    Attributes:
+        weights: "zoo", or the adapter's folder or main file; null means "zoo" for the embedded models, and others need
+            a path.
+        references: use at most this many photos, the first usable ones; null uses all.
+    """
+
+    weights: str | None = None
+    references: int | None = None
+    _pipeline: Any = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    @abstractmethod
+    def adapter_name(self) -> str:
+        """Which adapter's files to look for."""
+
+    @property
+    def shipped(self) -> dict[str, Any]:
+        """Settings that stand for the embedded family's own files."""
+        return {"weights": "zoo"}
+
+    @property
+    def subject(self) -> str:
+        return "person"
+
+    def resolved(self, family: str) -> Self:
+        if family != "facelet":
+            return self
+        return dataclasses.replace(self, **{k: v for k, v in self.shipped.items() if getattr(self, k) is None})
+
+    def files(self, base_name: str) -> dict[str, str]:
+        return {"weights": self._locate(base_name).fingerprint}
+
+    @property
+    def adapter(self) -> Adapter:
+        """The files for the base at hand."""
+        return self._locate(self.base.checkpoint.name)
+
+    def _locate(self, base_name: str) -> Adapter:
+        return locate_adapter(self.adapter_name, self.weights, base_name)
+
+    # -- the adapter in the base -------------------------------------------------------------------------------
+
+    def load(self, artifact: Artifact) -> None:
+        """Put the adapter into the base, unless it is there: it is the same for everybody."""
+        if self._pipeline is not None:
+            return
+        adapter = self.adapter
+        self.base.restore()
+        try:
+            self._pipeline = self.build(adapter)
+            self.attach(adapter)
+        except (KeyError, OSError, ValueError, RuntimeError) as error:
+            self.reset()
+            raise BenchError(
+                f"{adapter.weights} does not fit {self.base.checkpoint.name}: {error}",
+                f"Give {adapter.name} weights that were made for this base.",
+            ) from error
+
+    def build(self, adapter: Adapter) -> Any:
+        """The pipeline to generate with.
+
+        Raises:
+            OSError or RuntimeError: a file does not load.
+        """
+        return self.base.pipeline()
+
+    @abstractmethod
+    def attach(self, adapter: Adapter) -> None:
+        """Load the adapter into the pipeline.
+
+        Raises:
+            KeyError, ValueError or RuntimeError: it has other tensors than the base needs.
+        """
+
+    def attach_ip_adapter(self, adapter: Adapter, scale: float) -> None:
+        """Load an IP-Adapter, which reads embeddings and not pictures."""
+        import diffusers.utils.logging
+
+        diffusers.utils.logging.set_verbosity_error()  # a warning that pictures cannot be used: none will be
+        # With low_cpu_mem_usage, a file that lacks tensors would load silently and leave them without values.
+        self._pipeline.load_ip_adapter(
+            adapter.tensors(), subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
+        )
+        self._pipeline.set_ip_adapter_scale(scale)
+
+    def reset(self) -> None:
+        """Restore the base exactly.
+
+        LoRA layers, which FaceID and PhotoMaker bring along, survive `unload_ip_adapter`; both are taken out.
+        """
+        if self._pipeline is not None:
+            self._pipeline.unload_ip_adapter()
+            self._pipeline.unload_lora_weights()
+            self._pipeline = None
+        super().reset()
+
+    # -- pictures ----------------------------------------------------------------------------------------------
+
+    def generate(
+        self, artifact: Artifact, templates: Sequence[str], noise: Tensor, steps: int, guidance: float
+    ) -> Tensor:
+        self.load(artifact)
+        with torch.no_grad():
+            condition = self.base.condition([self.text(template) for template in templates])
+            extras = self.extras(artifact, templates, steps, guidance)
+            return self.base.sample(condition, noise, steps, guidance, self._pipeline, **extras)
+
+    def text(self, template: str) -> str:
+        """The prompt as the text encoder reads it."""
+        return template.format(subject=self.subject)
+
+    @abstractmethod
+    def extras(self, artifact: Artifact, templates: Sequence[str], steps: int, guidance: float) -> dict[str, Any]:
+        """Arguments of the pipeline's call that carry the person."""
+
+
+def guided(embeddings: Tensor, guidance: float) -> Tensor:
+    """One person's image embeddings (images, ...) as (2, images, ...): zeros for the unconditional half, first.
+
+    Without guidance there is no such half, and the result is (1, images, ...). The pipeline repeats both for every
+    picture of the call.
+    """
+    halves = [embeddings] if guidance <= 1 else [torch.zeros_like(embeddings), embeddings]
+    return torch.stack(halves)
+
+
+def find_faces(recogniser: Pack, photos: Tensor, limit: int | None) -> list[DetectedFace]:
+    """The largest face of each photo that has one, of at most `limit` photos.
+
+    Args:
+        recogniser: the pack.
+        photos: (n, 3, h, w) in [0, 1]; taken at 8 bits, as an attacker would find them.
+        limit: None for no limit.
+
+    Raises:
+        FitFailed: no photo has a face.
+    """
+    analyser = _analyser(recogniser)
+    found = [face for picture in to_pixels(photos) if (face := largest(analyser.faces(picture)))]
+    if not found:
+        raise FitFailed(f"the attacker's face detector finds no face in any of the {len(photos)} photos")
+    return found[:limit]
+
+
+def recogniser_pack(source: str | None) -> Pack:
+    """The pack that an attack's `recogniser` setting names.
+
+    Raises:
+        BenchError: it is not set, or there is no such pack.
+    """
+    if source is None:
+        raise BenchError(
+            "This attack needs a face recogniser.", "Pass attack.recogniser=<folder of an insightface pack>."
+        )
+    return locate_pack(source)
+
+
+@lru_cache(maxsize=2)
+def _analyser(pack: Pack) -> FaceAnalyser:
+    return FaceAnalyser(pack)

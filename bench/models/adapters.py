@@ -1,0 +1,111 @@
+"""Where adapters are (IP-Adapter, PhotoMaker, InstantID) and what their files hash to; locating needs no torch.
+
+The files have the layout and the names of the official releases:
+
+    ip-adapter/           ip-adapter.safetensors   image_encoder/{config.json,model.safetensors}
+    ip-adapter-faceid/    ip-adapter-faceid.safetensors
+    photomaker/           photomaker.safetensors   config.json (of its vision tower, a `CLIPVisionConfig`)
+    instantid/            ip-adapter.safetensors   ControlNetModel/{config.json,diffusion_pytorch_model.safetensors}
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, unknown_name
+from bench.hashing import hash_of
+from bench.models.files import ZOO, hashes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+COMPANIONS = {
+    "ip-adapter": ("image_encoder/config.json", "image_encoder/model.safetensors"),
+    "ip-adapter-faceid": (),
+    "photomaker": ("config.json",),
+    "instantid": ("ControlNetModel/config.json", "ControlNetModel/diffusion_pytorch_model.safetensors"),
+}
+"""What lies beside the main file."""
+STEMS = {"instantid": "ip-adapter"}
+"""Name of the main file where it is not the adapter's own."""
+SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Verified files of one adapter.
+
+    Attributes:
+        name: which adapter ("ip-adapter").
+        weights: the main file.
+        fingerprint: hash of all its files; where they lie and how the main file is called does not count.
+    """
+
+    name: str
+    weights: Path
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the companions of the main file are."""
+        return self.weights.parent
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The main file as group -> name -> tensor, such as `image_proj` -> `proj.weight`.
+
+        Both official forms are read: safetensors with the group as prefix, and a pickle (.bin) of nested dictionaries,
+        which is loaded without running any code in it.
+        """
+        if self.weights.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+            for key, value in load_file(self.weights).items():
+                group, _, name = key.partition(".")
+                groups[group][name] = value
+            return dict(groups)
+
+        import torch
+
+        nested: dict[str, dict[str, Tensor]] = torch.load(self.weights, map_location="cpu", weights_only=True)
+        return nested
+
+
+def locate_adapter(name: str, source: str | None, base_name: str) -> Adapter:
+    """Find and verify the files of an adapter.
+
+    Args:
+        name: "ip-adapter", "ip-adapter-faceid", "photomaker" or "instantid".
+        source: "zoo" for one that comes with the package, or a local folder or main file; companions lie beside it.
+        base_name: name of the base model it is for ("facelet-1").
+
+    Raises:
+        BenchError: unknown adapter, no source, or a file is missing or empty.
+    """
+    if name not in COMPANIONS:
+        raise unknown_name("adapter", name, COMPANIONS)
+    stem = STEMS.get(name, name)
+    wanted = ", ".join([f"{stem}.safetensors", *COMPANIONS[name]])
+    if source is None:
+        raise BenchError(
+            f"No {name} weights come with the base model {base_name}.",
+            f"Pass attack.weights=<folder with {wanted}> in the official layout.",
+        )
+    weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass attack.weights=<path>.")
+    files = {"weights": weights} | {companion: weights.parent / companion for companion in COMPANIONS[name]}
+    fix = "Reinstall cloakbench to get it back." if source == "zoo" else f"Put {wanted} into {weights.parent}."
+    return Adapter(name, weights, hash_of(hashes(files, fix)))
+
+
+def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:
+    path = ZOO / "adapters" / base_name / name if source == "zoo" else Path(source).expanduser()
+    if path.is_file():
+        return path
+    candidates = [path / f"{STEMS.get(name, name)}{suffix}" for suffix in SUFFIXES]
+    found = [candidate for candidate in candidates if candidate.is_file()]
+    if not found:
+        raise BenchError(f"There are no {name} weights for {base_name} in {path}.", fix)
+    return found[0]

@@ -1,0 +1,138 @@
+"""What the adapters' trainings share: a frozen base, and another view of the same person beside every training view.
+
+The loss is the base's own; only what the adapter adds is trained. A tenth of the examples has no person, for guidance.
+Captions say "person" and never a gender or an age, so that these must come from the photo.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor
+from torch import Tensor, nn
+
+from bench.zoo.train.base import Diffusion
+from bench.zoo.train.captions import caption
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.views import Views
+
+NOBODY = 0.1
+"""Share of examples without a person."""
+
+
+class Adapter(Diffusion):
+    """A frozen base and a trainable adapter.
+
+    Args:
+        base: folder of the base.
+        photos: folder of the prepared photos.
+        latents: file of the base's cached views.
+    """
+
+    def __init__(self, base: str, photos: str, latents: str) -> None:
+        pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
+        views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
+        super().__init__(pipeline.unet, pipeline.text_encoder, pipeline.tokenizer, views, v=False)
+        self._pipeline = pipeline
+        self._unet: Any = pipeline.unet
+        self.module.requires_grad_(False)
+        usable = self._usable()
+        self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
+        self._partners = Partners(views, usable)
+
+    def trainable(self, before: set[int]) -> None:
+        """Train every weight that was not there `before` (ids of tensors)."""
+        for weight in self.module.parameters():
+            weight.requires_grad_(id(weight) not in before)
+
+    def grid(self) -> Tensor | None:
+        return None
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write the files in the official layout, in half precision."""
+
+    def _usable(self) -> Tensor:
+        """(n,) which views can be used: here those whose key points are known, and so surely have a face."""
+        return ~self._views.points(torch.arange(len(self._views.row)))[:, 0, 0].isnan()
+
+    def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
+        pick = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+        facts = [self._views.facts(int(row)) for row in rows]
+        return [caption(-1, "", close, grey, pick) for _, _, close, grey in facts]
+
+    def _present(self, count: int, random: torch.Generator) -> Tensor:
+        """(n,) 1 where the person is shown to the adapter, 0 where not."""
+        return (torch.rand(count, generator=random) >= NOBODY).float()
+
+
+class Partners:
+    """For every view, another view of the same person: of another photo where there is one."""
+
+    def __init__(self, views: Views, usable: Tensor) -> None:
+        index = usable.nonzero()[:, 0].numpy()
+        _, self._person = np.unique(views.faces.person[views.row.numpy()], return_inverse=True)
+        self._order = index[np.argsort(self._person[index], kind="stable")]
+        self._start = np.searchsorted(self._person[self._order], np.arange(self._person.max() + 2))
+
+    def of(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n,) a random view of each view's person."""
+        person = self._person[rows.numpy()]
+        first, count = self._start[person], self._start[person + 1] - self._start[person]
+        turn = torch.rand(len(rows), generator=random).numpy() * count
+        return torch.from_numpy(self._order[first + turn.astype(int)])
+
+
+def plain_attention(unet: Any) -> None:
+    """Swap fused attention for the plain kind, keeping all weights: its backward pass is faster on CPUs."""
+    processors = {}
+    for name, old in unet.attn_processors.items():
+        if not hasattr(old, "to_k_ip"):
+            processors[name] = AttnProcessor()
+            continue
+        new = IPAdapterAttnProcessor(old.hidden_size, old.cross_attention_dim, old.num_tokens, old.scale)
+        new.to_k_ip, new.to_v_ip = old.to_k_ip, old.to_v_ip
+        processors[name] = new
+    unet.set_attn_processor(processors)
+
+
+def crosses(unet: Any) -> dict[int, str]:
+    """Number in IP-Adapter files -> name, of every cross-attention, in the order of `unet.attn_processors`."""
+    names = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+    return {2 * i + 1: name for i, name in enumerate(names)}
+
+
+def fresh_projections(unet: Any) -> dict[str, Tensor]:
+    """K and V of a new IP-Adapter: copies of the base's own for the text, as the authors start."""
+    weights = unet.state_dict()
+    return {
+        f"{number}.to_{which}_ip.weight": weights[name.replace("processor", f"to_{which}.weight")].clone()
+        for number, name in crosses(unet).items()
+        for which in "kv"
+    }
+
+
+def projections(unet: Any) -> dict[str, Tensor]:
+    """K and V of the loaded IP-Adapter, named as in the official files."""
+    processors = unet.attn_processors
+    return {
+        f"{number}.to_{which}_ip.weight": getattr(processors[name], f"to_{which}_ip")[0].weight
+        for number, name in crosses(unet).items()
+        for which in "kv"
+    }
+
+
+def ids(module: nn.Module) -> set[int]:
+    """Ids of a module's weights, to tell later which are new."""
+    return {id(weight) for weight in module.parameters()}
+
+
+def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they are stored."""
+    return {name: value.detach().half().contiguous() for name, value in tensors.items()}

@@ -1,0 +1,65 @@
+"""Losses that put identity into an embedding: from names, and from another recogniser's descriptors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SCALE = 30.0
+MARGIN = 0.4
+"""Radians; below the paper's 0.5 because most people here have few photos."""
+WARM = 0.5
+"""Mean cosine to the own class at which the margin is complete."""
+
+
+class ArcFace(nn.Module):
+    """Additive angular margin (Deng et al., "ArcFace", 2019, equation 3).
+
+    The margin warms up with the batch's mean cosine to the own class: 0 for an untrained network, which a full margin
+    keeps from learning, and all of it at `WARM`. It counts no steps, so an interrupted training goes on as it was.
+    """
+
+    def __init__(self, width: int, people: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(people, width) / math.sqrt(width))
+
+    def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
+        """The loss of embeddings (n, width) of the people (n,)."""
+        cosines = F.normalize(embeddings) @ F.normalize(self.centres).T
+        own = cosines.gather(1, person[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        margin = MARGIN * float((own.detach().mean() / WARM).clamp(0, 1))
+        turned = (own.acos() + margin).cos()
+        # Past pi the cosine would rise again: go on falling in a straight line, as the authors' code does.
+        turned = torch.where(own > -math.cos(margin), turned, own - margin * math.sin(margin))
+        return F.cross_entropy(SCALE * cosines.scatter(1, person[:, None], turned), person)
+
+
+class Teacher(nn.Module):
+    """Distillation of another recogniser: its descriptors by a linear map and, if wanted, its cosines directly.
+
+    The second term, on the batch's cosine matrix (Tung and Mori, "Similarity-preserving knowledge distillation", 2019),
+    is what makes the cosine of the embedding itself, without the map, tell people apart.
+
+    Args:
+        width: of the embedding.
+        background: (d,) the teacher's mean descriptor, which is subtracted from all.
+        relation: weight of the second term.
+    """
+
+    background: Tensor
+
+    def __init__(self, width: int, background: Tensor, relation: float) -> None:
+        super().__init__()
+        self.register_buffer("background", background)
+        self.linear = nn.Linear(width, len(background), bias=False)
+        self.relation = relation
+
+    def forward(self, embeddings: Tensor, descriptors: Tensor) -> Tensor:
+        """The loss of embeddings (n, width) of faces that the teacher describes by (n, d)."""
+        target = F.normalize(descriptors - self.background)
+        mapped, unit = F.normalize(self.linear(embeddings)), F.normalize(embeddings)
+        apart = (unit @ unit.T - target @ target.T).square().mean()
+        return (1 - (mapped * target).sum(dim=-1)).mean() + self.relation * apart

@@ -1,0 +1,140 @@
+"""Train the image encoder that adapters look through: photos to one embedding of what they show, as CLIP's tower.
+
+`python -m bench.zoo.train.image_encoder`. There are no captions to learn from, so the embedding is asked directly for
+what CLIP's is known to carry: who it is (dlib's descriptor), age and gender, and how the photo looks (a thumbnail).
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from bench.zoo.train.augment import on, relight, soften, some, take
+from bench.zoo.train.identity import Teacher
+from bench.zoo.train.loop import Part, Schedule, train
+from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.vae import augmented
+from bench.zoo.verification import true_accept_rate
+
+PROJECTION = 256
+THUMBNAIL = 16
+"""Side of the thumbnail, pixels."""
+AGE = (45.0, 20.0)
+"""Mean and spread of ages, years."""
+ATTRIBUTES = 0.2
+LOOK = 4.0
+"""Weights of the attributes and of the thumbnail beside identity."""
+
+
+class ImageEncoder(Part):
+    """The image encoder on the training photos."""
+
+    def __init__(self, photos: Path) -> None:
+        faces = Faces.load(photos)
+        self._pixels = faces.pixels
+        self._descriptors = torch.from_numpy(np.array(faces.descriptors)).float()
+        self._age = (torch.from_numpy(faces.age).float() - AGE[0]) / AGE[1]
+        self._woman = torch.from_numpy((faces.gender == "woman").astype(np.float32))
+        self._described = torch.from_numpy(faces.age >= 0)
+        self._train = torch.from_numpy((faces.split == "train").nonzero()[0])
+        self._held = torch.from_numpy((faces.split == "held").nonzero()[0])
+        self._person = faces.person
+
+        background = self._descriptors[self._train].nanmean(dim=0)
+        self.module = nn.ModuleDict(
+            {
+                "encoder": build(),
+                "identity": Teacher(PROJECTION, background, relation=0.0),
+                "attributes": nn.Linear(PROJECTION, 2),
+                "thumbnail": nn.Sequential(
+                    nn.Linear(PROJECTION, 512), nn.GELU(), nn.Linear(512, 3 * THUMBNAIL**2), nn.Sigmoid()
+                ),
+            }
+        )
+
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        pick = self._train[torch.randint(len(self._train), (count,), generator=random)]
+        photos = relight(augmented(take(self._pixels, pick), random), random)
+        with torch.autocast("cpu", torch.bfloat16):
+            embeddings = self._embed(on(some(count, 0.5, random), photos, soften, random))
+        known, described = ~self._descriptors[pick, 0].isnan(), self._described[pick]
+        age, woman = self.module["attributes"](embeddings[described]).unbind(-1)
+        return (  # type: ignore[no-any-return]
+            self.module["identity"](embeddings[known], self._descriptors[pick][known])
+            + ATTRIBUTES * F.smooth_l1_loss(age, self._age[pick][described])
+            + ATTRIBUTES * F.binary_cross_entropy_with_logits(woman, self._woman[pick][described])
+            + LOOK * F.l1_loss(self._thumbnails(embeddings), _shrink(photos))
+        )
+
+    def report(self) -> str:
+        batches = (take(self._pixels, rows) for rows in torch.split(self._held, 128))
+        pairs = [(self._embed(photos), _shrink(photos)) for photos in batches]
+        embeddings, small = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        error = (self._thumbnails(embeddings) - small).square().mean(dim=(1, 2, 3))
+        described = self._described[self._held]
+        age, woman = self.module["attributes"](embeddings[described]).unbind(-1)
+        age_error = AGE[1] * (age - self._age[self._held][described]).abs().mean()
+        right = ((woman > 0) == (self._woman[self._held][described] > 0)).float().mean()
+        identity = self.module["identity"].linear(embeddings[~described]).double().numpy()
+        rate = true_accept_rate(identity, self._person[self._held[~described].numpy()])
+        return (
+            f"thumbnails {(-10 * error.log10()).mean():.2f} dB, age off by {age_error:.1f} years, gender {right:.3f}, "
+            f"true accepts at 1 % false accepts {rate:.3f}"
+        )
+
+    def grid(self) -> Tensor:
+        photos = take(self._pixels, self._held[:: len(self._held) // 16][:16])
+        shown = F.interpolate(self._thumbnails(self._embed(photos)), size=(SIDE, SIDE))
+        return torch.cat([photos[:8], shown[:8], photos[8:], shown[8:]])
+
+    def export(self, folder: Path) -> None:
+        copy.deepcopy(self.module["encoder"]).half().save_pretrained(folder / "image_encoder")
+        CLIPImageProcessor(size=SIDE, crop_size=SIDE).save_pretrained(folder / "image_encoder")
+
+    def _embed(self, photos: Tensor) -> Tensor:
+        mean, spread = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)
+        pixels = (photos - mean[:, None, None]) / spread[:, None, None]
+        return self.module["encoder"](pixels).image_embeds.float()  # type: ignore[no-any-return]
+
+    def _thumbnails(self, embeddings: Tensor) -> Tensor:
+        return self.module["thumbnail"](embeddings).unflatten(-1, (3, THUMBNAIL, THUMBNAIL))  # type: ignore[no-any-return]
+
+
+def _shrink(photos: Tensor) -> Tensor:
+    """(n, 3, 128, 128) -> (n, 3, 16, 16)."""
+    return F.avg_pool2d(photos, SIDE // THUMBNAIL)
+
+
+def build() -> CLIPVisionModelWithProjection:
+    """A small stock CLIP vision tower for 128 px photos."""
+    return CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=192,
+            intermediate_size=768,
+            projection_dim=PROJECTION,
+            num_hidden_layers=5,
+            num_attention_heads=6,
+            image_size=SIDE,
+            patch_size=16,
+        )
+    )
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="image_encoder")
+def main(config: DictConfig) -> None:
+    """Train the image encoder of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    train(ImageEncoder(Path(config.photos)), Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

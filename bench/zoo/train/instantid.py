@@ -1,0 +1,117 @@
+"""Train InstantID: `python -m bench.zoo.train.instantid`. IdentityNet on the drawn key points, a resampler, K and V.
+
+The face embedding becomes 16 tokens, which the UNet's cross-attentions see beside the text, and IdentityNet in place of
+it (Wang et al. 2024, section 3.2). IdentityNet starts as a copy of the UNet's encoder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import torch
+from diffusers import ControlNetModel
+from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.embeddings import IPAdapterPlusImageProjection
+from omegaconf import DictConfig
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.images import to_tensor
+from bench.models.instantid import IdentityNet, draw_points
+from bench.zoo.train.adapter import Adapter, fresh_projections, half, ids, plain_attention, projections
+from bench.zoo.train.embeddings import embed_faces
+from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.photos import SIDE
+
+WIDTH, HEADS, DEPTH, TOKENS = 128, 2, 4, 16
+"""Of the resampler; the loader of diffusers fixes depth 4 and 64 values per head."""
+CONDITION = (16, 32, 48, 64)
+"""Channels of the convolutions that bring the drawing down to the latents' size."""
+
+
+class InstantId(Adapter):
+    """InstantID on embeddings and key points of the views."""
+
+    def __init__(self, base: str, photos: str, latents: str, encoder: str, cache: str) -> None:
+        super().__init__(base, photos, latents)
+        self._embeddings = embed_faces(self._views, Path(encoder), Path(cache))
+        before = ids(self.module)
+        width = self._unet.config.cross_attention_dim
+        resampler = IPAdapterPlusImageProjection(self._embeddings.shape[1], width, WIDTH, DEPTH, 64, HEADS, TOKENS)
+        layout = {"image_proj": official(resampler.state_dict()), "ip_adapter": fresh_projections(self._unet)}
+        copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION)
+        self._pipeline.load_ip_adapter(
+            layout, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
+        )
+        plain_attention(self._unet)
+        self._net = IdentityNet.from_config(copied.config)
+        self._net.load_state_dict(copied.state_dict())
+        self._net.set_attn_processor(AttnProcessor())
+        self.module["identity_net"] = self._net
+        self.trainable(before)
+
+    def _predict(
+        self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
+    ) -> Tensor:
+        who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
+        embeds = [who[:, None, None]]
+        self._net.face = self._unet.encoder_hid_proj(embeds)[0][:, 0]
+        points = self._views.points(rows).double().numpy()
+        drawn = to_tensor([draw_points(p, SIDE) for p in points])
+        down, middle = self._net(noised, timesteps, hidden, controlnet_cond=drawn, return_dict=False)
+        predicted: Tensor = self._unet(
+            noised,
+            timesteps,
+            hidden,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+            added_cond_kwargs={"image_embeds": embeds},
+            return_dict=False,
+        )[0]
+        return predicted
+
+    def export(self, folder: Path) -> None:
+        projection = self._unet.encoder_hid_proj.image_projection_layers[0]
+        groups = {"image_proj": official(projection.state_dict()), "ip_adapter": projections(self._unet)}
+        flat = {f"{group}.{key}": value for group, tensors in groups.items() for key, value in tensors.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(half(flat), folder / "ip-adapter.safetensors")
+        net = ControlNetModel.from_config(self._net.config)
+        net.load_state_dict(self._net.state_dict())
+        net.half().save_pretrained(folder / "ControlNetModel")
+
+
+def official(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The resampler's weights as the official files name them; K and V are one matrix there."""
+    names = {
+        "ln0": "0.norm1",
+        "ln1": "0.norm2",
+        "attn.to_q": "0.to_q",
+        "attn.to_out.0": "0.to_out",
+        "ff.0": "1.0",
+        "ff.1.net.0.proj": "1.1",
+        "ff.1.net.2": "1.3",
+    }
+    found = {}
+    for key, value in state.items():
+        prefix, number, rest = key.split(".", 2) if key.startswith("layers.") else ("", "", key)
+        inner, _, kind = rest.rpartition(".")
+        if inner == "attn.to_k":
+            found[f"layers.{number}.0.to_kv.{kind}"] = torch.cat([value, state[f"layers.{number}.attn.to_v.{kind}"]])
+        elif prefix and inner != "attn.to_v":
+            found[f"layers.{number}.{names[inner]}.{kind}"] = value
+        elif not prefix:
+            found[key] = value
+    return found
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="instantid")
+def main(config: DictConfig) -> None:
+    """Train the adapter of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    train(InstantId(**config.adapter), Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

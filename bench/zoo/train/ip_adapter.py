@@ -1,0 +1,124 @@
+"""Train the IP-Adapters: `python -m bench.zoo.train.ip_adapter` (CLIP) and `--config-name=ip-adapter-faceid`.
+
+The photo's embedding becomes four tokens, which every cross-attention attends to with K and V of its own (Ye et al.
+2023, section 3.2). FaceID adds a LoRA on all attentions, as its authors do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.zoo.train.adapter import Adapter, fresh_projections, half, ids, plain_attention, projections
+from bench.zoo.train.embeddings import embed_faces, embed_views
+from bench.zoo.train.loop import Schedule, train
+
+TOKENS = 4
+LORA = ("q", "k", "v", "out")
+
+
+class IpAdapter(Adapter):
+    """IP-Adapter on embeddings of the views.
+
+    Args:
+        base, photos, latents: see `Adapter`.
+        encoder: folder of the CLIP image encoder, or of the recogniser's pack for FaceID.
+        rank: of FaceID's LoRA; 0 trains the plain IP-Adapter.
+        cache: file for the embeddings.
+    """
+
+    def __init__(self, base: str, photos: str, latents: str, encoder: str, rank: int, cache: str) -> None:
+        super().__init__(base, photos, latents)
+        self._encoder, self._faceid = Path(encoder), rank > 0
+        embed = embed_faces if self._faceid else embed_views
+        self._embeddings = embed(self._views, self._encoder, Path(cache))
+        if self._faceid:
+            self._embeddings = nn.functional.normalize(self._embeddings, dim=1)
+        before = ids(self.module)
+        layout = fresh(self._unet, self._embeddings.shape[1], rank)
+        self._pipeline.load_ip_adapter(
+            layout, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
+        )
+        plain_attention(self._unet)
+        self.trainable(before)
+
+    def _predict(
+        self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
+    ) -> Tensor:
+        who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
+        extra = {"image_embeds": [who[:, None]]}
+        predicted: Tensor = self._unet(noised, timesteps, hidden, added_cond_kwargs=extra, return_dict=False)[0]
+        return predicted
+
+    def export(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "ip-adapter-faceid" if self._faceid else "ip-adapter"
+        groups = {"image_proj": image_proj(self._unet), "ip_adapter": projections(self._unet) | lora(self._unet)}
+        flat = {f"{group}.{key}": value for group, tensors in groups.items() for key, value in tensors.items()}
+        save_file(half(flat), folder / f"{name}.safetensors")
+
+
+def fresh(unet: Any, width: int, rank: int) -> dict[str, dict[str, Tensor]]:
+    """A new adapter in the official layout, for embeddings of some width."""
+    out = TOKENS * unet.config.cross_attention_dim
+    norm = nn.LayerNorm(unet.config.cross_attention_dim)
+    layers = nn.ModuleDict({"proj": nn.Linear(width, out), "norm": norm})
+    if rank:
+        layers["proj"] = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, out))
+    return {
+        "image_proj": dict(layers.state_dict()),
+        "ip_adapter": fresh_projections(unet) | (_fresh_lora(unet, rank) if rank else {}),
+    }
+
+
+def image_proj(unet: Any) -> dict[str, Tensor]:
+    """The projection of the loaded adapter, named as in the official files."""
+    layer = unet.encoder_hid_proj.image_projection_layers[0]
+    names = {"image_embeds.": "proj.", "ff.net.0.proj.": "proj.0.", "ff.net.2.": "proj.2."}
+    found = {}
+    for key, value in layer.state_dict().items():
+        old = next((old for old in names if key.startswith(old)), "")
+        found[names.get(old, "") + key.removeprefix(old)] = value
+    return found
+
+
+def _fresh_lora(unet: Any, rank: int) -> dict[str, Tensor]:
+    """LoRA on all attentions: `down` random, `up` zero, so that it starts as nothing."""
+    weights, found = unet.state_dict(), {}
+    for number, name in enumerate(unet.attn_processors):
+        for which in LORA:
+            layer = name.replace("processor", "to_out.0" if which == "out" else f"to_{which}")
+            rows, columns = weights[f"{layer}.weight"].shape
+            found[f"{number}.to_{which}_lora.down.weight"] = torch.randn(rank, columns) / rank
+            found[f"{number}.to_{which}_lora.up.weight"] = torch.zeros(rows, rank)
+    return found
+
+
+def lora(unet: Any) -> dict[str, Tensor]:
+    """The LoRA of the loaded adapter, named as in the official files; nothing if it has none."""
+    weights, found = unet.state_dict(), {}
+    for number, name in enumerate(unet.attn_processors):
+        for which in LORA:
+            layer = name.replace("processor", "to_out.0" if which == "out" else f"to_{which}")
+            for end, letter in (("down", "A"), ("up", "B")):
+                key = f"{layer}.lora_{letter}.faceid_0.weight"
+                if key in weights:
+                    found[f"{number}.to_{which}_lora.{end}.weight"] = weights[key]
+    return found
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="ip-adapter")
+def main(config: DictConfig) -> None:
+    """Train the adapter of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    train(IpAdapter(**config.adapter), Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

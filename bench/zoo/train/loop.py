@@ -1,0 +1,184 @@
+"""The one training loop of the family: checkpoints, resuming, moving average, sample grids.
+
+A training is a `Part`. Every step draws its randomness from (seed, step), so a training that was interrupted goes on as
+if nothing had happened, up to the order of floating-point sums.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.images import to_pixels
+from bench.seeds import generator
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: examples per step.
+        lr: highest learning rate of AdamW.
+        warmup: steps of linear warm-up.
+        decay_from: share of the steps after which the rate falls, as a half cosine, to `lr_end` times the highest.
+        lr_end: share of the highest rate at the last step.
+        weight_decay: of AdamW.
+        ema: largest factor of the exponential moving average of the weights, which is what is exported.
+        seed: of everything random.
+        save_minutes: time between checkpoints.
+        grid_every: steps between sample grids; 0 for none.
+        log_every: steps between lines of the log.
+    """
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 200
+    decay_from: float = 0.4
+    lr_end: float = 0.02
+    weight_decay: float = 0.01
+    ema: float = 0.9995
+    seed: int = 0
+    save_minutes: float = 5.0
+    grid_every: int = 2000
+    log_every: int = 200
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup))
+        decayed = max(0.0, (step / self.steps - self.decay_from) / (1 - self.decay_from))
+        return self.lr * warm * (self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * decayed)) / 2)
+
+
+class Part(ABC):
+    """One thing to train.
+
+    Attributes:
+        module: the trainable weights; only those with `requires_grad` are trained and saved in checkpoints.
+    """
+
+    module: Any  # an nn.Module; the stock models' own methods are not typed
+
+    @abstractmethod
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        """The loss of one fresh batch of `count` examples."""
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Save the finished weights (the moving average is in `module` when this is called)."""
+
+    def grid(self) -> Tensor | None:
+        """Some results to look at: (n, 3, h, w) in [0, 1], eight a row."""
+        return None
+
+    def report(self) -> str:
+        """Figures on held-out examples, for the log."""
+        return ""
+
+
+def train(part: Part, schedule: Schedule, out: Path) -> None:
+    """Train until `schedule.steps`, resuming from `out/state.pt`, then export to `out/final`."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = [p for p in part.module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=schedule.lr, weight_decay=schedule.weight_decay, betas=(0.9, 0.99))
+    average = [w.detach().clone() for w in weights]
+    start = _resume(out / "state.pt", weights, average, optimiser)
+    print(f"{sum(w.numel() for w in weights) / 1e6:.2f} M weights, step {start} of {schedule.steps}", flush=True)
+    losses: deque[float] = deque(maxlen=schedule.log_every)
+    began = saved = time.monotonic()
+    for step in range(start, schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        loss = part.loss(schedule.batch, generator(schedule.seed, "train", step))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, weights, 1 - min(schedule.ema, (step + 1) / (step + 10)))
+        losses.append(loss.item())
+        done = step + 1
+        if done % schedule.log_every == 0:
+            speed = (done - start) / (time.monotonic() - began)
+            print(
+                f"{done:6} loss {sum(losses) / len(losses):.4f} lr {schedule.rate(step):.1e} "
+                f"{speed * schedule.batch:.1f}/s, {(schedule.steps - done) / speed / 60:.0f} min to go",
+                flush=True,
+            )
+        if schedule.grid_every and done % schedule.grid_every == 0:
+            _look(part, weights, average, out, done)
+        if time.monotonic() - saved > 60 * schedule.save_minutes:
+            _save(out / "state.pt", weights, average, optimiser, done)
+            saved = time.monotonic()
+    _save(out / "state.pt", weights, average, optimiser, schedule.steps)
+    _look(part, weights, average, out, schedule.steps)
+    _swap(weights, average)
+    part.export(out / "final")
+
+
+def _look(part: Part, weights: list[Tensor], average: list[Tensor], out: Path, step: int) -> None:
+    """Report and save a grid with the averaged weights."""
+    _swap(weights, average)
+    part.module.eval()
+    with torch.no_grad():
+        report, pictures = part.report(), part.grid()
+    part.module.train()
+    _swap(weights, average)
+    if report:
+        print(f"{step:6} held out: {report}", flush=True)
+    if pictures is not None:
+        save_grid(pictures, out / f"grid-{step:06}.png")
+
+
+def save_grid(pictures: Tensor, file: Path, columns: int = 8) -> None:
+    """Save (n, 3, h, w) in [0, 1] as one picture, eight a row; what does not fill a row is left out."""
+    full = len(pictures) // columns * columns
+    rows = [torch.cat(list(row), dim=-1) for row in pictures[:full].split(columns)]  # type: ignore[no-untyped-call]
+    sheet = torch.cat(rows, dim=-2)
+    Image.fromarray(to_pixels(sheet[None])[0]).save(file)
+
+
+@torch.no_grad()
+def _swap(weights: list[Tensor], average: list[Tensor]) -> None:
+    for weight, mean in zip(weights, average, strict=True):
+        kept = weight.detach().clone()
+        weight.copy_(mean)
+        mean.copy_(kept)
+
+
+def _save(
+    file: Path, weights: list[Tensor], average: list[Tensor], optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    state = {
+        "step": step,
+        "weights": [w.detach() for w in weights],
+        "average": average,
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = file.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(file)
+
+
+@torch.no_grad()
+def _resume(file: Path, weights: list[Any], average: list[Tensor], optimiser: torch.optim.Optimizer) -> int:
+    """Load a checkpoint into everything; the step to go on from."""
+    if not file.exists():
+        return 0
+    state = torch.load(file, weights_only=True)
+    for present, old in ((weights, state["weights"]), (average, state["average"])):
+        for tensor, value in zip(present, old, strict=True):
+            tensor.copy_(value)
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

@@ -1,0 +1,174 @@
+"""Train the generator of people: the base, with the person's dlib descriptor as a further condition.
+
+`python -m bench.zoo.train.person`. It makes the synthetic identities (`bench.zoo.make_identities`), and is neither
+shipped nor an attack: the whole UNet is trained, and the descriptor enters with the time embedding, as no adapter does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from bench.hashing import hash_of, sha256_file
+from bench.types import Array
+from bench.zoo.train.base import Diffusion
+from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.views import Views
+
+WIDTH = 128
+"""Of dlib's descriptor."""
+NOBODY = 0.15
+"""Share of examples without a person (a zero descriptor), for guidance."""
+OTHER_PHOTO = 0.7
+"""Share of examples whose descriptor comes from another photo of the person, where there is one."""
+
+
+class Portrait(Diffusion):
+    """A base that is also told whom to show."""
+
+    def __init__(self, unet: UNet2DConditionModel, old: CLIPTextModel, tokenizer: CLIPTokenizer, views: Views) -> None:
+        super().__init__(unet, old, tokenizer, views, v=False)
+        self._people = People(views.faces)
+        known = torch.from_numpy(~np.isnan(views.faces.descriptors[:, 0]))
+        self._train = self._train[known[views.row[self._train]]]
+        self._held = self._held[known[views.row[self._held]]]
+
+    def _predict(
+        self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
+    ) -> Tensor:
+        who = self._people.descriptors(self._views.row[rows], random)
+        who = who * (torch.rand(len(rows), 1, generator=random) >= NOBODY)
+        predicted: Tensor = self.module["unet"](noised, timesteps, hidden, class_labels=who, return_dict=False)[0]
+        return predicted
+
+    def grid(self) -> Tensor | None:
+        return None  # the stock pipeline cannot say whom to show
+
+
+class People:
+    """The training people in the space of dlib's descriptors.
+
+    Descriptors given to the generator are centred, of unit length, times the square root of their width, so that their
+    entries are about 1.
+    """
+
+    def __init__(self, faces: Faces) -> None:
+        self.background: Array = np.nanmean(faces.descriptors, axis=0)
+        known = ~np.isnan(faces.descriptors[:, 0])
+        centred = faces.descriptors - self.background
+        self._unit = np.asarray(centred / np.linalg.norm(centred, axis=1, keepdims=True))
+        _, self._person = np.unique(faces.person, return_inverse=True)
+        order = np.argsort(self._person, kind="stable")
+        self._order = order[known[order]]
+        self._start = np.searchsorted(self._person[self._order], np.arange(self._person.max() + 2))
+
+    def descriptors(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n, 128): each photo's own descriptor, or that of another photo of the same person."""
+        person = self._person[rows.numpy()]
+        first, count = self._start[person], self._start[person + 1] - self._start[person]
+        turn = torch.rand(len(rows), generator=random).numpy() * count
+        other = self._order[first + turn.astype(int)]
+        own = torch.rand(len(rows), generator=random).numpy() >= OTHER_PHOTO
+        return scaled(self._unit[np.where(own, rows.numpy(), other)])
+
+    def draw(self, directions: int, random: torch.Generator) -> Array:
+        """A new person: a unit descriptor (128,), normal along the training photos' first principal directions."""
+        mean, spread, axes = self._normal
+        drawn = torch.randn(directions, generator=random).numpy()
+        who = mean + (drawn * spread[:directions]) @ axes[:directions]
+        return np.asarray(who / np.linalg.norm(who))
+
+    def nearest(self, who: Array) -> float:
+        """Largest cosine of a unit descriptor (128,) to any training photo."""
+        return float((self._unit[self._order] @ who).max())
+
+    def strangers(self, share: float, pairs: int = 200_000) -> float:
+        """The cosine that a `share` of random pairs of photos of different people stay below."""
+        rng = np.random.default_rng(0)
+        left, right = rng.choice(self._order, (2, pairs))
+        apart = self._person[left] != self._person[right]
+        return float(np.quantile((self._unit[left] * self._unit[right]).sum(axis=1)[apart], share))
+
+    @cached_property
+    def _normal(self) -> tuple[Array, Array, Array]:
+        """Mean, standard deviations and principal axes of the photos' descriptors."""
+        photos = self._unit[self._order]
+        _, singular, axes = np.linalg.svd(photos - photos.mean(axis=0), full_matrices=False)
+        return photos.mean(axis=0), singular / len(photos) ** 0.5, axes
+
+
+def scaled(unit: Array) -> Tensor:
+    """Unit descriptors as the generator takes them."""
+    descriptors: Tensor = torch.from_numpy(unit).float() * float(WIDTH**0.5)
+    return descriptors
+
+
+class Sampler:
+    """Draws pictures of a descriptor with a trained generator."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pipeline = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32, safety_checker=None)
+        self.fingerprint = hash_of([sha256_file(f) for f in sorted(folder.rglob("*.safetensors"))])
+
+    @torch.no_grad()
+    def draw(self, prompts: Sequence[str], who: Array, random: torch.Generator, guidance: float = 3.0) -> Tensor:
+        """(n, 3, 128, 128) in [0, 1]: one picture per prompt of the person with unit descriptor `who` (128,).
+
+        DPM-Solver++, 20 steps; guidance away from the empty prompt and nobody.
+        """
+        pipeline = self._pipeline
+        scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+        scheduler.set_timesteps(20)
+        hidden = torch.cat(pipeline.encode_prompt(list(prompts), "cpu", 1, True, [""] * len(prompts)))
+        wanted = scaled(who).expand(len(prompts), -1)
+        labels = torch.cat([wanted, torch.zeros_like(wanted)])
+        latents = torch.randn(len(prompts), *_latent(pipeline), generator=random)
+        for t in scheduler.timesteps:
+            doubled = torch.cat([latents, latents])
+            conditional, free = pipeline.unet(doubled, t, hidden, class_labels=labels).sample.chunk(2)
+            latents = scheduler.step(free + guidance * (conditional - free), t, latents).prev_sample
+        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+        pictures: Tensor = (decoded / 2 + 0.5).clamp(0, 1)
+        return pictures
+
+
+def _latent(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:
+    side = pipeline.unet.config.sample_size
+    return pipeline.unet.config.in_channels, side, side
+
+
+def with_person(base: UNet2DConditionModel) -> UNet2DConditionModel:
+    """The same UNet with a projection of a descriptor added to the time embedding; it starts at zero."""
+    config = {**base.config, "class_embed_type": "projection", "projection_class_embeddings_input_dim": WIDTH}
+    unet = UNet2DConditionModel.from_config(config)
+    missing = unet.load_state_dict(base.state_dict(), strict=False).missing_keys
+    assert all(key.startswith("class_embedding.") for key in missing), missing
+    nn.init.zeros_(unet.class_embedding.linear_2.weight)
+    nn.init.zeros_(unet.class_embedding.linear_2.bias)
+    return unet
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="person")
+def main(config: DictConfig) -> None:
+    """Train the generator of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    vae = AutoencoderKL.from_pretrained(config.base, subfolder="vae", dtype=torch.float32)
+    unet = with_person(UNet2DConditionModel.from_pretrained(config.base, subfolder="unet", dtype=torch.float32))
+    text_encoder = CLIPTextModel.from_pretrained(config.base, subfolder="text_encoder", dtype=torch.float32)
+    tokenizer = CLIPTokenizer.from_pretrained(config.base, subfolder="tokenizer")
+    views = Views.cached(Faces.load(Path(config.photos)), vae, Path(config.latents))
+    train(Portrait(unet, text_encoder, tokenizer, views), Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

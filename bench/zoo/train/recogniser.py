@@ -1,0 +1,134 @@
+"""Train a recogniser: aligned faces to 512-d embeddings whose cosine tells whether two photos show one person.
+
+`python -m bench.zoo.train.recogniser` trains `facelet-id-a`, with `--config-name id-b` `facelet-id-b`. The first learns
+from dlib's descriptors of all photos and from the names of LFW and CelebA; the second from the names alone, so that it
+owes nothing to the judge.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
+from bench.zoo.train.augment import degrade, jitter, take
+from bench.zoo.train.identity import ArcFace, Teacher
+from bench.zoo.train.loop import Part, Schedule, train
+from bench.zoo.train.networks import EMBEDDING, NETWORKS
+from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.verification import true_accept_rate
+
+NAMES = 0.3
+"""Weight of the names beside a teacher."""
+RELATION = 10.0
+"""Weight of the teacher's cosines beside its descriptors."""
+
+
+class Recogniser(Part):
+    """A recogniser on the training photos.
+
+    Args:
+        network: a name of `NETWORKS`.
+        photos: folder of the prepared photos.
+        teacher: whether to learn from dlib's descriptors, and so from photos without names too.
+    """
+
+    def __init__(self, network: str, photos: Path, teacher: bool) -> None:
+        faces = Faces.load(photos)
+        self._pixels = faces.pixels
+        self._to_crop = similarity(torch.from_numpy(np.array(faces.points)).float() * SIDE, TEMPLATE)
+        self._descriptors = torch.from_numpy(np.array(faces.descriptors)).float()
+        aligned = ~np.isnan(faces.points[:, 0, 0])
+        named = faces.source != "utkface_adults"
+        use = aligned & (faces.split == "train")
+        people, person = np.unique(faces.person[use & named], return_inverse=True)
+        self._person = torch.full((len(named),), -1)
+        self._person[torch.from_numpy(use & named)] = torch.from_numpy(person)
+        self._train = torch.from_numpy((use if teacher else use & named).nonzero()[0])
+        self._held = torch.from_numpy((aligned & named & (faces.split == "held")).nonzero()[0])
+        self._held_people = faces.person[self._held.numpy()]
+        self._weights = torch.ones(len(self._train)) if teacher else _balanced(self._person[self._train])
+
+        self.module = nn.ModuleDict({"network": NETWORKS[network](), "names": ArcFace(EMBEDDING, len(people))})
+        if teacher:
+            known = self._descriptors[self._train]
+            self.module["teacher"] = Teacher(EMBEDDING, known.nanmean(dim=0), RELATION)
+        self.module.to(memory_format=torch.channels_last)
+
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        pick, crops = self._batch(count, random)
+        embeddings = self._embed(crops)
+        person, descriptors = self._person[pick], self._descriptors[pick]
+        named, described = person >= 0, ~descriptors[:, 0].isnan()
+        loss = self.module["names"](embeddings[named], person[named])
+        if "teacher" in self.module:
+            loss = NAMES * loss + self.module["teacher"](embeddings[described], descriptors[described])
+        return loss  # type: ignore[no-any-return]
+
+    def report(self) -> str:
+        self._settle()
+        sharp, soft = (self._held_rate(softened) for softened in (False, True))
+        return f"true accepts at 1 % false accepts {sharp:.3f}, from 64 px {soft:.3f}"
+
+    def grid(self) -> Tensor:
+        return self._batch(32, torch.Generator().manual_seed(0))[1]
+
+    def export(self, folder: Path) -> None:
+        self._settle()
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = self.module["network"].state_dict()
+        save_file({name: value.contiguous() for name, value in weights.items()}, folder / "network.safetensors")
+
+    def _batch(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Rows (n,) and their augmented aligned faces (n, 3, 112, 112) in [0, 1]."""
+        pick = self._train[torch.multinomial(self._weights, count, replacement=True, generator=random)]
+        matrix = compose(self._to_crop[pick], jitter(count, ALIGNED, random))
+        return pick, degrade(warp(take(self._pixels, pick), matrix, ALIGNED), random)
+
+    def _embed(self, crops: Tensor) -> Tensor:
+        crops = (crops * 2 - 1).to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.module["network"](crops).float()  # type: ignore[no-any-return]
+
+    def _settle(self) -> None:
+        """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
+        random = torch.Generator().manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            update_bn((self._batch(128, random)[1] * 2 - 1 for _ in range(30)), self.module["network"])
+
+    def _held_rate(self, softened: bool) -> float:
+        embeddings = []
+        for rows in torch.split(self._held, 128):
+            photos = take(self._pixels, rows)
+            if softened:
+                photos = F.interpolate(F.avg_pool2d(photos, 2), scale_factor=2, mode="bicubic").clamp(0, 1)
+            embeddings.append(self._embed(warp(photos, self._to_crop[rows], ALIGNED)))
+        return true_accept_rate(torch.cat(embeddings).double().numpy(), self._held_people)
+
+
+def _balanced(person: Tensor) -> Tensor:
+    """(n,) how often to draw each photo, so that a person comes up by the root of their number of photos.
+
+    Equal turns for all would show the two photos of most people of LFW far too often.
+    """
+    return person.bincount()[person].float().rsqrt()
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="id-a")
+def main(config: DictConfig) -> None:
+    """Train the recogniser of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    part = Recogniser(config.network, Path(config.photos), config.teacher)
+    train(part, Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Cached latents: several views (crops, mirrored, grey) of every training photo, encoded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from bench.seeds import generator
+from bench.types import Array
+from bench.zoo.train.captions import genders
+from bench.zoo.train.photos import SIDE, Faces
+
+PER_PHOTO = 2
+"""Views of a photo of UTKFace, which come as they are and mirrored; one more for the others, which are also cropped."""
+SMALLEST = 0.7
+"""Side of the smallest crop from CelebA or LFW, as a share of the photo."""
+CLOSE = 0.8
+"""Crops up to this share of the photo count as close-ups; photos of UTKFace always do."""
+GREY = 0.06
+"""Share of black and white views."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Latents of views, and what each view shows.
+
+    Attributes:
+        vae: the autoencoder that made the latents.
+        faces: the photos.
+        latents: (n, 4, 16, 16) in half precision, times the VAE's scaling factor.
+        row: (n,) the photo of each view.
+        crop: (n, 3) left, top and side of the view as fractions of the photo.
+        flip: (n,) whether it is mirrored.
+        grey: (n,) whether it is black and white.
+    """
+
+    vae: AutoencoderKL
+    faces: Faces
+    latents: Tensor
+    row: Tensor
+    crop: Tensor
+    flip: Tensor
+    grey: Tensor
+
+    @classmethod
+    def cached(cls, faces: Faces, vae: AutoencoderKL, file: Path) -> Views:
+        """Read the views from a file, or make them and write it."""
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(_encoded(faces, vae), file)
+        return cls(vae, faces, **torch.load(file, weights_only=True))
+
+    def of(self, split: str) -> Tensor:
+        """Indices of the views of a split."""
+        return torch.from_numpy(self.faces.split == split)[self.row].nonzero()[:, 0]
+
+    def pixels(self, views: Tensor) -> Tensor:
+        """(n, 3, 128, 128) in [0, 1]: what the views show."""
+        return show(self.faces, self.row[views], self.crop[views], self.flip[views], self.grey[views])
+
+    def points(self, views: Tensor) -> Tensor:
+        """(n, 5, 2) key points as fractions of the view, left and right as seen in it; NaN where unknown."""
+        points = torch.from_numpy(np.asarray(self.faces.points[self.row[views].numpy()])).float()
+        points = (points - self.crop[views, None, :2]) / self.crop[views, None, 2:]
+        mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, [1, 0, 2, 4, 3]]
+        return torch.where(self.flip[views, None, None], mirrored, points)
+
+    def facts(self, view: int) -> tuple[int, str, bool, bool]:
+        """(age, gender, close, grey) for the caption."""
+        row = int(self.row[view])
+        close = self.faces.source[row] == "utkface_adults" or float(self.crop[view, 2]) < CLOSE
+        return int(self.faces.age[row]), str(self._genders[row]), bool(close), bool(self.grey[view])
+
+    @cached_property
+    def _genders(self) -> Array:
+        return genders(self.faces)
+
+
+def show(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor, grey: Tensor) -> Tensor:
+    """(n, 3, 128, 128) in [0, 1]: crops of photos, mirrored and grey where wanted."""
+    photos = torch.from_numpy(np.array(faces.pixels[row.numpy()])).permute(0, 3, 1, 2).float() / 255
+    sign = torch.where(flip, -1.0, 1.0)
+    theta = torch.zeros(len(row), 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = crop[:, 2] * sign, crop[:, 2]
+    theta[:, :, 2] = 2 * crop[:, :2] + crop[:, 2:] - 1  # the crop's centre on a grid from -1 to 1
+    grid = F.affine_grid(theta, [len(row), 3, SIDE, SIDE], align_corners=False)
+    shown = F.grid_sample(photos, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
+    luma = (shown * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    return torch.where(grey[:, None, None, None], luma.expand_as(shown), shown)
+
+
+def _plan(faces: Faces) -> dict[str, Tensor]:
+    """Which views there are: every photo twice or three times, each second view mirrored."""
+    random = generator(0, "views")
+    kept = torch.from_numpy(faces.split != "dropped").nonzero()[:, 0]
+    tight = torch.from_numpy(faces.source == "utkface_adults")
+    rows = torch.cat([kept] * PER_PHOTO + [kept[~tight[kept]]])
+    side = SMALLEST + (1 - SMALLEST) * torch.rand(len(rows), generator=random)
+    side = torch.where(tight[rows], 1.0, side)
+    corner = (1 - side[:, None]) * (0.5 + 0.3 * (torch.rand(len(rows), 2, generator=random) - 0.5))
+    return {
+        "row": rows,
+        "crop": torch.cat([corner, side[:, None]], dim=1),
+        "flip": torch.cat([torch.zeros(len(kept)), torch.ones(len(rows) - len(kept))]).bool(),
+        "grey": torch.rand(len(rows), generator=random) < GREY,
+    }
+
+
+@torch.no_grad()
+def _encoded(faces: Faces, vae: AutoencoderKL, batch: int = 64) -> dict[str, Tensor]:
+    plan = _plan(faces)
+    latents = []
+    for index in torch.split(torch.arange(len(plan["row"])), batch):
+        photos = show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey")))
+        with torch.autocast("cpu", torch.bfloat16):
+            latents.append((vae.encode(photos * 2 - 1).latent_dist.mean.float() * vae.config.scaling_factor).half())
+    return {"latents": torch.cat(latents), **plan}

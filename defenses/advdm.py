@@ -1,0 +1,41 @@
+"""AdvDM (Liang et al., "Adversarial example does good", ICML 2023, Alg. 1): raise the denoising loss of a fixed base.
+
+Each step takes a fresh timestep and noise (Monte Carlo), so the cloak is one against all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from defenses import Context, Defense
+from defenses.pgd import ascend
+
+
+@dataclass(frozen=True)
+class AdvDM(Defense):
+    """AdvDM: signed ascent on the denoising loss; the base is never trained.
+
+    Attributes:
+        steps: steps of the cloak (100, as in Diff-Protect's version; the paper's count is not known).
+        step: size of a step as a share of the budget. Diff-Protect takes 1 grey level of 16.
+        prompt: what the photos are captioned with.
+    """
+
+    steps: int = 100
+    step: float = 0.0625
+    prompt: str = "a photo of person"
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        base = context.surrogates[0]
+        with torch.no_grad():
+            condition = base.condition([self.prompt]).expand(len(photos))
+
+        def loss(candidates: Tensor) -> Tensor:
+            latents = base.encode(candidates, context.generator)
+            return base.denoising_errors(latents, condition, context.generator).mean()
+
+        step = max(1.0, self.step * context.budget.whole_levels)
+        return ascend(photos, photos, loss, context.budget, step, self.steps, context.progress)

@@ -1,0 +1,94 @@
+"""Suites: which cells they are made of, and the control "another person"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from bench.errors import BenchError
+from bench.models.pool import Pool
+from bench.plan import Cell, cells, load_data
+from bench.report import rows
+from bench.settings import parse
+from bench.stats import mean_interval
+from tests.test_run import small_run
+
+TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
+
+
+def planned(*words: str) -> list[Cell]:
+    with initialize_config_module("conf", version_base="1.3"):
+        plain: Any = OmegaConf.to_container(compose("config", list(words)), resolve=True)
+    settings = parse(plain)
+    return cells(settings, load_data(settings), Pool("cpu"))
+
+
+def test_a_suite_is_the_product_of_its_lists_with_the_base_once() -> None:
+    found = planned("suite=validity", TWO, "data.limit=2")
+    assert [(c.identity.name, c.donor.name, c.defense.name, c.attack.name) for c in found] == [
+        ("p01", "p01", "none", "none"),
+        ("p01", "p02", "none", "dreambooth"),
+        ("p01", "p02", "none", "lora"),
+        ("p01", "p01", "none", "dreambooth"),
+        ("p01", "p01", "none", "lora"),
+        ("p02", "p02", "none", "none"),
+        ("p02", "p03", "none", "dreambooth"),
+        ("p02", "p03", "none", "lora"),
+        ("p02", "p02", "none", "dreambooth"),
+        ("p02", "p02", "none", "lora"),
+    ]
+    assert {c.attack.settings["rank"] for c in found if c.attack.name == "lora"} == {2}
+    assert len({c.id for c in found}) == len(found)
+
+
+def test_the_last_person_is_given_the_photos_of_the_first() -> None:
+    found = planned("suite=validity", TWO, "data.limit=0")
+    assert {(c.identity.name, c.donor.name) for c in found} >= {(found[-1].identity.name, "p01")}
+
+
+def test_an_unknown_attack_in_a_suite_is_named() -> None:
+    with pytest.raises(BenchError, match="dreambooht"):
+        planned("suite=validity", "suite.attacks=[dreambooht]")
+
+
+def test_another_person_costs_nothing_where_that_person_is_in_the_run(tmp_path: Path) -> None:
+    status, records, text = small_run(tmp_path, "suite=validity", "suite.attacks=[dreambooth]", "data.limit=2")
+    assert status == 0
+    by_arm = {(r.identity, r.photos_of, r.attack.name): r for r in records}
+    other, own = by_arm["p01", "p02", "dreambooth"], by_arm["p02", "p02", "dreambooth"]
+    assert other.stages["generate"].key == own.stages["generate"].key
+    assert [image.sha256 for image in other.images] == [image.sha256 for image in own.images]
+    assert other.metrics["ism_zero"] != own.metrics["ism_zero"]  # the same pictures, held against another person
+    assert [row.label for row in rows(records)] == ["base", "another person", "clean"]
+    assert "another person" in text
+
+
+def test_one_person_has_nobody_to_be_confused_with(tmp_path: Path) -> None:
+    person = tmp_path / "only"
+    for part in "ABC":
+        (person / f"set_{part}").mkdir(parents=True)
+        for index in range(4):
+            source = Path("bench/zoo/synthetic/p01") / f"set_{part}" / f"{index:02}.png"
+            (person / f"set_{part}" / source.name).write_bytes(source.read_bytes())
+    with pytest.raises(BenchError, match="at least two people"):
+        planned("suite=validity", TWO, "data=folder", f"data.root={tmp_path}", "data.crop=centre")
+
+
+def test_an_interval_has_its_coverage() -> None:
+    """On 20 people from a normal distribution, a 95 % interval misses the mean in some 5 to 12 % of the cases."""
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    samples = rng.normal(size=(200, 20))
+    missed = sum(not low <= 0 <= high for low, high in map(mean_interval, samples))
+    assert 4 <= missed <= 24
+
+
+def test_an_interval_of_equal_values_is_a_point_and_one_person_has_none() -> None:
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="two people"):
+        mean_interval([0.5])

@@ -1,0 +1,547 @@
+"""Zero-shot attacks: each is what the stock pipeline does with the official files, and leaves the base as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from attacks import ATTACKS, Artifact, FitContext
+from attacks.instantid import InstantId
+from attacks.ip_adapter import IpAdapter
+from attacks.photomaker import PhotoMaker
+from attacks.zero_shot import ZeroShot, find_faces, guided
+from bench.errors import BenchError, FitFailed
+from bench.images import to_pixels
+from bench.models.adapters import locate_adapter
+from bench.models.base import Base, randn
+from bench.models.recogniser import FaceAnalyser, locate_pack
+from bench.seeds import generator
+from tests import tiny
+
+KINDS = ("base", "faceid", "photomaker", "instantid")
+FACES = ("faceid", "instantid")
+WRITERS = {
+    "base": tiny.ip_adapter,
+    "faceid": tiny.ip_adapter_faceid,
+    "photomaker": tiny.photomaker,
+    "instantid": tiny.instantid,
+}
+OFF: dict[str, dict[str, Any]] = {
+    "base": {"scale": 0.0},
+    "faceid": {"scale": 0.0, "lora_scale": 0.0},
+    "photomaker": {"start_merge": 1.0, "lora_scale": 0.0},
+    "instantid": {"ip_scale": 0.0, "controlnet_scale": 0.0},
+}
+TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
+STEPS, GUIDANCE = 5, 3.0
+CONTEXT = FitContext(generator("unused"), lambda base, count: torch.empty(0))
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("zero_shot")
+
+
+@pytest.fixture(scope="module")
+def base(root: Path) -> Base:
+    return tiny.tiny_base(root / "tiny")
+
+
+@pytest.fixture(scope="module")
+def weights(root: Path, base: Base) -> dict[str, str]:
+    """Kind -> folder with its files; and the recogniser's."""
+    made = {kind: str(write(root / kind, base.unet)) for kind, write in WRITERS.items()}
+    return made | {"recogniser": str(tiny.pack(root / "pack"))}
+
+
+@pytest.fixture
+def make(base: Base, weights: dict[str, str]) -> Iterator[Make]:
+    made: list[ZeroShot] = []
+
+    def create(kind: str, **settings: Any) -> ZeroShot:
+        settings = {"weights": weights[kind]} | settings
+        if kind in FACES:
+            settings = {"recogniser": weights["recogniser"]} | settings
+        if kind in ("base", "faceid"):
+            settings |= {"variant": kind}
+        name = {"base": "ip_adapter", "faceid": "ip_adapter"}.get(kind, kind)
+        attack = ATTACKS.create(name, settings).resolved("sd")
+        assert isinstance(attack, ZeroShot)
+        attack.prepare(base)
+        made.append(attack)
+        return attack
+
+    yield create
+    for attack in reversed(made):  # the last one made is the one that may be in the base
+        attack.reset()
+
+
+def person(seed: int, count: int = 2) -> Tensor:
+    """(count, 3, 32, 32): noise around one colour, in which the tiny detector finds a face."""
+    draw = torch.Generator().manual_seed(seed)
+    colour = 0.3 + 0.5 * torch.rand(3, 1, 1, generator=draw)
+    return (colour + 0.2 * torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
+
+
+NOBODY = torch.zeros(2, 3, tiny.SIDE, tiny.SIDE)
+
+
+def noise(base: Base, count: int = 2) -> Tensor:
+    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(count)])
+
+
+def pictures(attack: ZeroShot, artifact: Artifact, guidance: float = GUIDANCE) -> Tensor:
+    return attack.generate(artifact, TEMPLATES, noise(attack.base), STEPS, guidance)
+
+
+def plain(base: Base, guidance: float = GUIDANCE) -> Tensor:
+    condition = base.condition([template.format(subject="person") for template in TEMPLATES])
+    return base.sample(condition, noise(base), STEPS, guidance)
+
+
+# --- what all promise -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_adapter_changes_the_pictures_and_reset_takes_all_of_it_out(kind: str, make: Make, base: Base) -> None:
+    before, weights = plain(base), {name: value.clone() for name, value in base.unet.state_dict().items()}
+    attack = make(kind)
+    changed = pictures(attack, attack.fit(person(0), CONTEXT))
+    assert float((changed - before).abs().mean()) > 5e-3
+    attack.reset()
+    after = base.unet.state_dict()
+    assert after.keys() == weights.keys()
+    assert all(torch.equal(after[name], weights[name]) for name in weights)
+    assert torch.equal(plain(base), before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_turned_off_it_is_the_base(kind: str, make: Make, base: Base) -> None:
+    before = plain(base)
+    attack = make(kind, **OFF[kind])
+    assert torch.allclose(pictures(attack, attack.fit(person(0), CONTEXT)), before, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_people_do_not_depend_on_who_came_before(kind: str, make: Make) -> None:
+    def both(order: tuple[int, int]) -> dict[int, Tensor]:
+        attack = make(kind)
+        made = {who: pictures(attack, attack.fit(person(who), CONTEXT)) for who in order}
+        attack.reset()
+        return made
+
+    forth, back = both((1, 2)), both((2, 1))
+    assert all(torch.equal(forth[who], back[who]) for who in (1, 2))
+    assert not torch.allclose(forth[1], forth[2], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_does_not_depend_on_its_batch(kind: str, make: Make) -> None:
+    attack = make(kind)
+    artifact = attack.fit(person(0), CONTEXT)
+    together = pictures(attack, artifact)
+    alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], STEPS, GUIDANCE)
+    assert torch.allclose(together[1:], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_saved_artifact_gives_the_same_pictures(kind: str, make: Make, tmp_path: Path) -> None:
+    attack = make(kind)
+    artifact = attack.fit(person(0), CONTEXT)
+    in_memory = pictures(attack, artifact)
+    attack.reset()
+    save_file(artifact, tmp_path / "artifact.safetensors")
+    assert torch.equal(pictures(make(kind), load_file(tmp_path / "artifact.safetensors")), in_memory)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_guidance_can_be_off(kind: str, make: Make, base: Base) -> None:
+    before = plain(base, guidance=1.0)
+    attack = make(kind)
+    made = pictures(attack, attack.fit(person(0), CONTEXT), guidance=1.0)
+    assert float((made - before).abs().mean()) > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_photos_count_at_8_bits_and_up_to_the_limit(kind: str, make: Make) -> None:
+    photos = person(0, count=3)
+    artifact = make(kind).fit(photos, CONTEXT)
+    rough = make(kind).fit(photos + 0.3 / 255, CONTEXT)
+    few, first = make(kind, references=1).fit(photos, CONTEXT), make(kind).fit(photos[:1], CONTEXT)
+    assert all(torch.equal(artifact[name], rough[name]) for name in artifact)
+    assert all(torch.equal(few[name], first[name]) for name in few)
+    assert any(not torch.equal(artifact[name], few[name]) for name in few)
+
+
+@pytest.mark.parametrize("kind", FACES)
+def test_photos_without_a_face_are_left_out_and_none_is_a_failed_fit(kind: str, make: Make) -> None:
+    attack = make(kind)
+    artifact = attack.fit(torch.cat([NOBODY, person(0)]), CONTEXT)
+    only = attack.fit(person(0), CONTEXT)
+    assert all(torch.equal(artifact[name], only[name]) for name in only)
+    with pytest.raises(FitFailed, match="any of the 2 photos"):
+        attack.fit(NOBODY, CONTEXT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_for_another_base_are_an_error_and_leave_nothing_behind(
+    kind: str, make: Make, base: Base, weights: dict[str, str], tmp_path: Path
+) -> None:
+    before = plain(base)
+    folder = shutil.copytree(weights[kind], tmp_path / kind)
+    (file,) = folder.glob("*.safetensors")
+    tensors = load_file(file)
+    name = next(name for name in tensors if "to_v_ip" in name or "to_v.lora_B" in name)
+    save_file({k: v[:-1].clone() if k == name else v for k, v in tensors.items()}, file)
+    artifact = make(kind).fit(person(0), CONTEXT)
+    with pytest.raises(BenchError, match="does not fit tiny"):
+        pictures(make(kind, weights=str(folder)), artifact)
+    assert torch.equal(plain(base), before)
+
+
+@pytest.mark.parametrize("kind", ["base", "instantid"])
+def test_a_file_that_lacks_weights_does_not_load_silently(
+    kind: str, make: Make, weights: dict[str, str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(weights[kind], tmp_path / kind)
+    (file,) = folder.glob("*.safetensors")
+    tensors = load_file(file)
+    save_file({k: v for k, v in tensors.items() if "norm" not in k}, file)
+    artifact = make(kind).fit(person(0), CONTEXT)
+    with pytest.raises(BenchError, match="does not fit"):
+        pictures(make(kind, weights=str(folder)), artifact)
+
+
+def test_guided_puts_the_unconditional_half_first() -> None:
+    one = torch.ones(3, 4)
+    assert guided(one, 1.0).shape == (1, 3, 4)
+    assert torch.equal(guided(one, 2.0), torch.stack([torch.zeros(3, 4), one]))
+
+
+# --- IP-Adapter -----------------------------------------------------------------------------------------------------
+
+
+def stock(base: Base) -> Any:
+    """A pipeline of diffusers, with the sampler of the benchmark and nothing of ours."""
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    from transformers import CLIPImageProcessorPil
+
+    return StableDiffusionPipeline(
+        vae=base.vae,
+        text_encoder=base.text_encoder,
+        tokenizer=base.tokenizer,
+        unet=base.unet,
+        scheduler=DPMSolverMultistepScheduler.from_config(base.scheduler.config),
+        safety_checker=None,
+        feature_extractor=CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE),
+        requires_safety_checker=False,
+    )
+
+
+def call(pipeline: Any, base: Base, **extra: Any) -> Tensor:
+    made: Tensor = pipeline(
+        prompt=[template.format(subject="person") for template in TEMPLATES],
+        negative_prompt=["", ""],
+        latents=noise(base),
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        output_type="pt",
+        **extra,
+    ).images
+    return made
+
+
+def test_ip_adapter_is_the_stock_pipeline(make: Make, weights: dict[str, str], tmp_path: Path) -> None:
+    from PIL import Image
+
+    attack = make("base", scale=0.6)
+    ours = pictures(attack, attack.fit(person(0), CONTEXT))
+    attack.reset()
+
+    fresh = tiny.tiny_base(tmp_path)
+    pipeline = stock(fresh)
+    pipeline.load_ip_adapter(weights["base"], subfolder="", weight_name="ip-adapter.safetensors")
+    pipeline.set_ip_adapter_scale(0.6)
+    theirs = call(pipeline, fresh, ip_adapter_image=[[Image.fromarray(p) for p in to_pixels(person(0))]])
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_faceid_is_the_stock_pipeline_on_embeddings_of_unit_length(
+    make: Make, weights: dict[str, str], tmp_path: Path
+) -> None:
+    attack = make("faceid")
+    ours = pictures(attack, attack.fit(person(0), CONTEXT))
+    attack.reset()
+
+    analyser = FaceAnalyser(locate_pack(weights["recogniser"]))
+    raw = torch.tensor(np.array([analyser.faces(p)[0].embedding for p in to_pixels(person(0))]), dtype=torch.float32)
+    embeddings = torch.nn.functional.normalize(raw)[None]  # (1, images, 512)
+    fresh = tiny.tiny_base(tmp_path)
+    pipeline = stock(fresh)
+    pipeline.load_ip_adapter(
+        weights["faceid"], subfolder="", weight_name="ip-adapter-faceid.safetensors", image_encoder_folder=None
+    )
+    pipeline.set_ip_adapter_scale(0.8)
+    theirs = call(pipeline, fresh, ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeddings), embeddings])])
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_faceid_lora_matters_and_does_not_outlive_the_attack(make: Make, base: Base) -> None:
+    attack = make("faceid")
+    artifact = attack.fit(person(0), CONTEXT)
+    both = pictures(attack, artifact)
+    assert "faceid_0" in base.unet.peft_config
+    attack.reset()
+    assert not hasattr(base.unet, "peft_config")
+    assert not torch.allclose(both, pictures(make("faceid", lora_scale=0.0), artifact), atol=1e-3)
+
+
+# --- PhotoMaker -----------------------------------------------------------------------------------------------------
+
+
+def fused_by_hand(weights: str, base: Base, photos: Tensor, prompt: str) -> Tensor:
+    """(1, tokens, dim): the class word repeated, each copy fused with one photo's token, from the raw weights."""
+    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    w: dict[str, Tensor] = load_file(Path(weights) / "photomaker.safetensors")
+    w = {name.removeprefix("id_encoder."): value for name, value in w.items() if name.startswith("id_encoder.")}
+    tower = CLIPVisionModelWithProjection(CLIPVisionConfig.from_pretrained(weights)).eval()
+    tower.load_state_dict({name: value for name, value in w.items() if not name.startswith("fuse_module.")})
+    processor = CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE)
+    with torch.no_grad():
+        tokens = tower(processor(to_pixels(photos), return_tensors="pt").pixel_values).image_embeds
+
+    ids = base.tokenizer(prompt).input_ids
+    trigger = ids.index(base.tokenizer.convert_tokens_to_ids("img</w>"))
+    ids = [*ids[: trigger - 1], *[ids[trigger - 1]] * len(photos), *ids[trigger + 1 :]]
+    ids += [base.tokenizer.pad_token_id] * (base.tokenizer.model_max_length - len(ids))
+    with torch.no_grad():
+        hidden: Tensor = base.text_encoder(torch.tensor([ids]))[0]
+
+    def mlp(name: str, x: Tensor) -> Tensor:
+        x = torch.nn.functional.layer_norm(x, x.shape[-1:], w[f"{name}.layernorm.weight"], w[f"{name}.layernorm.bias"])
+        x = torch.nn.functional.gelu(x @ w[f"{name}.fc1.weight"].T + w[f"{name}.fc1.bias"])
+        return x @ w[f"{name}.fc2.weight"].T + w[f"{name}.fc2.bias"]
+
+    for photo, token in enumerate(tokens):
+        text = hidden[0, trigger - 1 + photo]
+        x = mlp("fuse_module.mlp1", torch.cat([text, token])) + text
+        x = mlp("fuse_module.mlp2", x) + x
+        norm = (w["fuse_module.layer_norm.weight"], w["fuse_module.layer_norm.bias"])
+        hidden[0, trigger - 1 + photo] = torch.nn.functional.layer_norm(x, x.shape, *norm)
+    return hidden
+
+
+def test_photomaker_fuses_each_photo_into_a_copy_of_the_class_word(
+    make: Make, base: Base, weights: dict[str, str]
+) -> None:
+    attack, photos = make("photomaker"), person(0, count=3)
+    template = "a photo of {subject} smiling"
+    fused = attack.fused(attack.fit(photos, CONTEXT)["tokens"], [template]).hidden
+    expected = fused_by_hand(weights["photomaker"], base, photos, template.format(subject=attack.subject))
+    assert torch.allclose(fused, expected, atol=1e-5)
+
+
+def test_photomaker_denoises_plainly_first_and_then_with_the_person(
+    make: Make, base: Base, weights: dict[str, str]
+) -> None:
+    """Against a sampler written out: the steps up to the share see the plain prompt, the later ones the fused one."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    attack = make("photomaker", start_merge=0.4)
+    made = attack.generate(attack.fit(person(0), CONTEXT), TEMPLATES[:1], noise(base, 1), STEPS, GUIDANCE)
+
+    plain_prompt = base.condition(["a photo of person"]).hidden
+    fused = fused_by_hand(weights["photomaker"], base, person(0), "a photo of person img")
+    nothing = base.condition([""]).hidden
+    scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
+    scheduler.set_timesteps(STEPS)
+    latents = noise(base, 1)
+    with torch.no_grad():
+        for step, time in enumerate(scheduler.timesteps):
+            prompt = plain_prompt if step <= 2 else fused
+            without, given = (base.unet(latents, time, states).sample for states in (nothing, prompt))
+            latents = scheduler.step(without + GUIDANCE * (given - without), time, latents).prev_sample
+        expected = base.decode(latents)
+    assert torch.allclose(made, expected, atol=1e-4)
+
+
+def test_photomaker_says_when_a_prompt_cannot_carry_the_photos(make: Make) -> None:
+    attack = make("photomaker")
+    tokens = attack.fit(person(0, count=2), CONTEXT)["tokens"]
+    for template in (
+        "a photo",
+        "{subject} and {subject}",
+        "a photo of super{subject}",
+        "a photo " * 11 + "of {subject}",
+    ):
+        with pytest.raises(BenchError, match="cannot put 2 photos"):
+            attack.fused(tokens, [template])
+
+
+def test_photomaker_weights_of_another_width_or_version_are_refused(
+    make: Make, base: Base, weights: dict[str, str], tmp_path: Path
+) -> None:
+    wide = tiny.photomaker(tmp_path / "wide", base.unet, width=96)
+    with pytest.raises(BenchError, match="width 96; this base has 64"):
+        make("photomaker", weights=str(wide)).fit(person(0), CONTEXT)
+    second = shutil.copytree(weights["photomaker"], tmp_path / "second")
+    tensors = load_file(second / "photomaker.safetensors")
+    save_file(tensors | {"id_encoder.qformer_perceiver.x": torch.zeros(1)}, second / "photomaker.safetensors")
+    with pytest.raises(BenchError, match="version 2"):
+        make("photomaker", weights=str(second)).fit(person(0), CONTEXT)
+
+
+# --- InstantID ------------------------------------------------------------------------------------------------------
+
+
+def test_identity_net_must_see_the_face_and_not_the_text(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers import ControlNetModel
+
+    from bench.models.instantid import IdentityNet
+
+    attack = make("instantid")
+    artifact = attack.fit(person(0), CONTEXT)
+    right = pictures(attack, artifact)
+    monkeypatch.setattr(IdentityNet, "forward", ControlNetModel.forward)
+    assert float((pictures(attack, artifact) - right).abs().max()) > 1e-2
+
+
+def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: Base, weights: dict[str, str]) -> None:
+    from diffusers import ControlNetModel
+
+    from bench.models.instantid import IdentityNet
+
+    folder = Path(weights["instantid"]) / "ControlNetModel"
+    ours, theirs = IdentityNet.from_pretrained(folder), ControlNetModel.from_pretrained(folder)
+    draw = torch.Generator().manual_seed(0)
+    ours.face = torch.randn(2, 16, tiny.WIDTH, generator=draw)
+    sample = torch.randn(6, *base.latent_shape, generator=draw)
+    image = torch.rand(6, 3, tiny.SIDE, tiny.SIDE, generator=draw)
+    text = torch.randn(6, 24, tiny.WIDTH, generator=draw)
+    tokens = torch.cat([ours.face[:1]] * 3 + [ours.face[1:]] * 3)  # unconditional half first
+    with torch.no_grad():
+        left = ours(sample, 7, text, controlnet_cond=image, return_dict=False)
+        right = theirs(sample, 7, tokens, controlnet_cond=image, return_dict=False)
+    assert torch.equal(left[1], right[1])
+
+
+def test_instantid_keeps_the_raw_mean_embedding_and_the_first_faces_points(make: Make, weights: dict[str, str]) -> None:
+    faces = find_faces(locate_pack(weights["recogniser"]), person(0), None)
+    artifact = make("instantid").fit(person(0), CONTEXT)
+    mean = np.mean([face.embedding for face in faces], axis=0)
+    assert artifact["embedding"].numpy() == pytest.approx(mean, rel=1e-5, abs=1e-5)
+    assert float(artifact["embedding"].norm()) > 2
+    assert artifact["points"].numpy() == pytest.approx(np.array(tiny.POINTS) / tiny.SIDE, abs=1e-6)
+
+
+def test_the_template_pose_is_the_same_for_everybody(make: Make) -> None:
+    attack = make("instantid", pose="template")
+    one, two = attack.fit(person(1), CONTEXT), attack.fit(person(2), CONTEXT)
+    assert torch.equal(one["points"], two["points"])
+    assert not torch.equal(one["embedding"], two["embedding"])
+    reference = make("instantid").fit(person(1), CONTEXT)
+    turned = pictures(attack, one)
+    attack.reset()
+    assert not torch.allclose(turned, pictures(make("instantid"), reference), atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [64, 128, 512])
+def test_key_points_are_drawn_in_their_colours(side: int) -> None:
+    from bench.models.instantid import COLOURS, draw_points
+
+    points = np.array(tiny.POINTS) / tiny.SIDE
+    drawn = draw_points(points, side)
+    assert drawn.shape == (side, side, 3)
+    for (x, y), colour in zip(points * side, COLOURS, strict=True):
+        mark = drawn[int(y) - 1 : int(y) + 1, int(x) - 1 : int(x) + 1].reshape(-1, 3).mean(0)
+        assert mark == pytest.approx(colour, abs=90)
+    middle = (points[0] + points[2]) / 2 * side  # of the limb from the left eye to the nose: red, darkened
+    red, green, blue = drawn[int(middle[1]), int(middle[0])]
+    assert 20 < red <= 153
+    assert green == blue == 0
+    assert not drawn[:2].any()
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fingerprints_of_the_files_an_attack_brings_along(
+    kind: str, make: Make, base: Base, weights: dict[str, str], tmp_path: Path
+) -> None:
+    attack = make(kind)
+    files = attack.files("tiny")
+    assert set(files) == ({"weights", "recogniser"} if kind in FACES else {"weights"})
+    copy = shutil.copytree(weights[kind], tmp_path / "copy")
+    assert dataclasses.replace(attack, weights=str(copy)).files("tiny") == files
+    WRITERS[kind](tmp_path / "other", base.unet, seed=1)
+    assert dataclasses.replace(attack, weights=str(tmp_path / "other")).files("tiny")["weights"] != files["weights"]
+
+
+def test_the_embedded_models_bring_their_own_files_and_others_need_a_path() -> None:
+    assert IpAdapter().resolved("facelet") == IpAdapter(weights="zoo")
+    assert IpAdapter(variant="faceid").resolved("facelet").recogniser == "facelet-id-a"
+    assert InstantId(weights="/mine").resolved("facelet") == InstantId(weights="/mine", recogniser="facelet-id-a")
+    for attack in (IpAdapter(), PhotoMaker(), InstantId()):
+        with pytest.raises(BenchError, match="sd15") as caught:
+            attack.resolved("sd").files("sd15")
+        assert "attack.weights" in caught.value.fix
+        assert ".safetensors" in caught.value.fix
+
+
+def test_a_face_attack_without_a_recogniser_says_what_to_pass(weights: dict[str, str]) -> None:
+    with pytest.raises(BenchError) as caught:
+        InstantId(weights=weights["instantid"]).files("tiny")
+    assert "attack.recogniser" in caught.value.fix
+
+
+def test_shipped_adapters_are_found_by_the_name_of_the_base(
+    weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.models.adapters.ZOO", tmp_path)
+    shutil.copytree(weights["base"], tmp_path / "adapters" / "facelet-1" / "ip-adapter")
+    assert locate_adapter("ip-adapter", "zoo", "facelet-1") == dataclasses.replace(
+        locate_adapter("ip-adapter", weights["base"], "tiny"),
+        weights=tmp_path / "adapters" / "facelet-1" / "ip-adapter" / "ip-adapter.safetensors",
+    )
+    with pytest.raises(BenchError, match="facelet-2"):
+        locate_adapter("ip-adapter", "zoo", "facelet-2")
+
+
+def test_a_main_file_of_any_name_and_a_pickle_are_read(weights: dict[str, str], tmp_path: Path) -> None:
+    folder = shutil.copytree(weights["base"], tmp_path / "models")
+    adapter = locate_adapter("ip-adapter", weights["base"], "tiny")
+    (folder / "ip-adapter.safetensors").rename(folder / "ip-adapter_sd15.safetensors")
+    assert (
+        locate_adapter("ip-adapter", str(folder / "ip-adapter_sd15.safetensors"), "tiny").fingerprint
+        == adapter.fingerprint
+    )
+    torch.save(adapter.tensors(), folder / "ip-adapter.bin")
+    pickled = locate_adapter("ip-adapter", str(folder), "tiny").tensors()
+    assert pickled.keys() == {"image_proj", "ip_adapter"}
+    assert all(torch.equal(pickled[g][k], v) for g, group in adapter.tensors().items() for k, v in group.items())
+
+
+def test_missing_files_are_named_with_where_to_put_them(weights: dict[str, str], tmp_path: Path) -> None:
+    folder = shutil.copytree(weights["instantid"], tmp_path / "instantid")
+    (folder / "ControlNetModel" / "config.json").unlink()
+    with pytest.raises(BenchError, match=r"ControlNetModel.config.json is missing") as caught:
+        locate_adapter("instantid", str(folder), "tiny")
+    assert str(folder) in caught.value.fix
+    with pytest.raises(BenchError, match="no instantid weights") as caught:
+        locate_adapter("instantid", str(tmp_path), "tiny")
+    assert "ip-adapter.safetensors, ControlNetModel/config.json" in caught.value.fix
+    with pytest.raises(BenchError, match="Unknown adapter"):
+        locate_adapter("ip-adaptor", "zoo", "tiny")

@@ -1,0 +1,293 @@
+"""Tiny models with random weights, written as the official files are: everything real but the size.
+
+Adapters are made for the base they are to fit, and every branch has weights that matter: a dead branch would hide that
+an attack forgets to use it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from bench.models.base import Base
+from bench.models.checkpoint import locate
+from bench.models.files import ZOO
+
+WIDTH = 64
+"""Width of the text states."""
+EMBEDDING = 512
+SIDE = 32
+"""Side of pictures and of what the vision towers see."""
+BOX = (6.0, 5.0, 26.0, 29.0)
+POINTS = ((11.0, 13.0), (21.0, 13.0), (16.0, 18.0), (12.0, 23.0), (20.0, 23.0))
+"""The face that the tiny detector finds, in a 32 px picture."""
+
+
+def tiny_base(folder: Path) -> Base:
+    """A Stable-Diffusion-type model of 32 px: VAE factor 2, two levels, one cross-attention in each half."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=SIDE // 2,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if "attn2.to_v" in name or "attn2.to_k" in name:  # a fresh one hardly listens to its prompt
+                weight.mul_(4)
+    unet.save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=[16, 32],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=SIDE,
+    ).save_pretrained(folder / "vae")
+    shipped = ZOO / "facelet-1"
+    tokens = CLIPTextConfig.from_pretrained(shipped / "text_encoder")
+    CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=tokens.vocab_size,
+            max_position_embeddings=tokens.max_position_embeddings,
+            bos_token_id=tokens.bos_token_id,
+            eos_token_id=tokens.eos_token_id,
+            hidden_size=WIDTH,
+            intermediate_size=WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+        )
+    ).save_pretrained(folder / "text_encoder")
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(shipped / part, folder / part)
+    return Base.load(locate("tiny", str(folder)), precision="fp32")
+
+
+# --- adapters -------------------------------------------------------------------------------------------------------
+
+
+def ip_adapter(folder: Path, unet: Any, seed: int = 0) -> Path:
+    draw = _drawer(seed)
+    projection = {"proj.weight": (4 * WIDTH, 32), "proj.bias": (4 * WIDTH,)} | _norm("norm")
+    _write(folder / "ip-adapter.safetensors", image_proj=_made(projection, draw), ip_adapter=_attention(unet, draw))
+    _vision_tower(32, seed).save_pretrained(folder / "image_encoder")
+    return folder
+
+
+def ip_adapter_faceid(folder: Path, unet: Any, seed: int = 0) -> Path:
+    draw = _drawer(seed)
+    projection = {"proj.0.weight": (2 * EMBEDDING, EMBEDDING), "proj.0.bias": (2 * EMBEDDING,)}
+    projection |= {"proj.2.weight": (4 * WIDTH, 2 * EMBEDDING), "proj.2.bias": (4 * WIDTH,)} | _norm("norm")
+    lora: dict[str, Tensor] = {}
+    for index, name in enumerate(unet.attn_processors):
+        layer = unet.get_submodule(name.removesuffix(".processor"))
+        for part, linear in (("q", layer.to_q), ("k", layer.to_k), ("v", layer.to_v), ("out", layer.to_out[0])):
+            down, up = _low_rank(linear, draw)
+            lora |= {f"{index}.to_{part}_lora.down.weight": down, f"{index}.to_{part}_lora.up.weight": up}
+    _write(
+        folder / "ip-adapter-faceid.safetensors",
+        image_proj=_made(projection, draw),
+        ip_adapter=_attention(unet, draw) | lora,
+    )
+    return folder
+
+
+def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH) -> Path:
+    draw = _drawer(seed)
+    tower = _vision_tower(width, seed)
+    encoder = dict(tower.state_dict())
+    for name, inputs in (("mlp1", 2 * width), ("mlp2", width)):
+        fuse = {"fc1.weight": (width, inputs), "fc1.bias": (width,), "fc2.weight": (width, width), "fc2.bias": (width,)}
+        fuse |= _norm("layernorm", inputs)
+        encoder |= {f"fuse_module.{name}.{key}": value for key, value in _made(fuse, draw).items()}
+    encoder |= _made(_norm("fuse_module.layer_norm", width), draw)
+    lora: dict[str, Tensor] = {}
+    for name, layer in unet.named_modules():
+        if name.endswith(("to_q", "to_v")):
+            down, up = _low_rank(layer, draw)
+            lora |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
+    _write(folder / "photomaker.safetensors", id_encoder=encoder, lora_weights=lora)
+    tower.config.save_pretrained(folder)
+    return folder
+
+
+def instantid(folder: Path, unet: Any, seed: int = 0) -> Path:
+    from diffusers import ControlNetModel
+
+    draw = _drawer(seed)
+    width, queries = 64, 16  # one head: the loaders take heads to be 64 wide, and the depth to be 4
+    shapes = {"latents": (1, queries, width), "proj_in.weight": (width, EMBEDDING), "proj_in.bias": (width,)}
+    shapes |= {"proj_out.weight": (WIDTH, width), "proj_out.bias": (WIDTH,)} | _norm("norm_out")
+    for i in range(4):
+        shapes |= _norm(f"layers.{i}.0.norm1", width) | _norm(f"layers.{i}.0.norm2", width)
+        shapes |= {f"layers.{i}.0.to_q.weight": (width, width), f"layers.{i}.0.to_kv.weight": (2 * width, width)}
+        shapes |= {f"layers.{i}.0.to_out.weight": (width, width)} | _norm(f"layers.{i}.1.0", width)
+        shapes |= {f"layers.{i}.1.1.weight": (4 * width, width), f"layers.{i}.1.3.weight": (width, 4 * width)}
+    _write(folder / "ip-adapter.safetensors", image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    torch.manual_seed(seed)
+    net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32))
+    with torch.no_grad():
+        for module in (net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+            for weight in module.parameters():  # fresh ones are zero
+                weight.copy_(0.3 * torch.randn(weight.shape))
+    net.save_pretrained(folder / "ControlNetModel")
+    return folder
+
+
+def _vision_tower(projection: int, seed: int) -> Any:
+    """A CLIP that sees colours: freshly initialised ones give all pictures nearly the same embedding."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=37,
+        projection_dim=projection,
+        num_attention_heads=4,
+        num_hidden_layers=2,
+        image_size=SIDE,
+        patch_size=8,
+    )
+    torch.manual_seed(seed)
+    tower = CLIPVisionModelWithProjection(config)
+    with torch.no_grad():
+        tower.vision_model.embeddings.patch_embedding.weight.mul_(10)
+        tower.visual_projection.weight.mul_(10)
+    return tower
+
+
+def _attention(unet: Any, draw: Callable[..., Tensor]) -> dict[str, Tensor]:
+    """Keys and values for the image tokens: 1, 3, 5, ... in the order of the cross-attentions."""
+    made: dict[str, Tensor] = {}
+    for index, name in enumerate(n for n in unet.attn_processors if "attn2" in n):
+        layer = unet.get_submodule(name.removesuffix(".processor"))
+        for part, linear in (("k", layer.to_k), ("v", layer.to_v)):
+            made[f"{2 * index + 1}.to_{part}_ip.weight"] = draw(linear.out_features, linear.in_features)
+    return made
+
+
+def _low_rank(linear: Any, draw: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+    """A LoRA of rank 4; small, for a strong one makes attention so sharp that rounding errors show in the pictures."""
+    return draw(4, linear.in_features), 0.1 * draw(linear.out_features, 4)
+
+
+def _norm(name: str, width: int = WIDTH) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _drawer(seed: int) -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 * (2 if len(shape) > 1 else 1)
+
+
+def _made(shapes: dict[str, tuple[int, ...]], draw: Callable[..., Tensor]) -> dict[str, Tensor]:
+    """Random weights; those of normalisations are around one."""
+    made = {name: draw(*shape) for name, shape in shapes.items()}
+    return {k: 1 + v if k.endswith("weight") and v.dim() == 1 else v for k, v in made.items()}
+
+
+def _write(file: Path, **groups: dict[str, Tensor]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({f"{group}.{k}": v.contiguous() for group, values in groups.items() for k, v in values.items()}, file)
+
+
+# --- recognisers ----------------------------------------------------------------------------------------------------
+
+
+def pack(folder: Path, seed: int = 0) -> Path:
+    """A detector that finds one fixed face in bright pictures and none in black ones, and a linear recogniser."""
+    import onnx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(_detector(), folder / "detector.onnx")
+    onnx.save(_recogniser(seed), folder / "recogniser.onnx")
+    return folder
+
+
+def _detector() -> Any:
+    """SCRFD's nine outputs: score, box and key points at strides 8, 16 and 32, two anchors a cell.
+
+    The first anchor, at the origin, has the face, at the same fractions of any input; it is seen in bright pictures and
+    in inputs of up to 64 px, as a detector sees no face that is larger than those it was trained on.
+    """
+    from onnx import TensorProto, helper
+
+    def node(kind: str, inputs: str, output: str, **attributes: Any) -> None:
+        nodes.append(helper.make_node(kind, inputs.split(), [output], **attributes))
+
+    def constant(name: str, value: Any) -> None:
+        constants.append(_constant(name, value))
+
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    outputs: list[Any] = []
+    for name, value in {"two": [2], "zero": [0], "zeros": [0, 0], "one": [1], "most": [64]}.items():
+        constant(name, np.array(value))
+    constant("dark", np.float32(-0.9))
+    constant("side", np.float32(SIDE))
+    node("Shape", "input", "shape")
+    node("Gather", "shape two", "height")
+    node("Cast", "height", "pixels", to=TensorProto.FLOAT)
+    node("Div", "pixels side", "scale")
+    node("ReduceMean", "input", "mean", keepdims=0)
+    node("Greater", "mean dark", "bright")
+    node("LessOrEqual", "height most", "small")
+    node("And", "bright small", "seen")
+    node("Cast", "seen", "on", to=TensorProto.FLOAT)
+    left, top, right, bottom = BOX
+    planted = {"score": [0.9], "box": [-left, -top, right, bottom], "points": [v for point in POINTS for v in point]}
+    for kind, values in planted.items():
+        for stride in (8, 16, 32):
+            name = f"{kind}{stride}"
+            row = np.zeros((1, len(values)), np.float32)
+            if stride == 8:
+                row[0] = np.array(values) if kind == "score" else np.array(values) / stride
+            constant(f"{name}_row", row)
+            constant(f"{name}_stride", np.array([stride]))
+            node("Mul", f"{name}_row {'on' if kind == 'score' else 'scale'}", f"{name}_face")
+            node("Div", f"height {name}_stride", f"{name}_cells")
+            node("Mul", f"{name}_cells {name}_cells", f"{name}_square")
+            node("Mul", f"{name}_square two", f"{name}_rows")
+            node("Sub", f"{name}_rows one", f"{name}_others")
+            node("Concat", f"zeros {name}_others zero", f"{name}_pads", axis=0)
+            node("Pad", f"{name}_face {name}_pads", name)
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", len(values)]))
+    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])
+    graph = helper.make_graph(nodes, "detector", [picture], outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def _recogniser(seed: int) -> Any:
+    """(n, 3, 112, 112) to (n, 512): the means of 7 x 7 tiles, times a random matrix, far from unit length."""
+    from onnx import TensorProto, helper
+
+    matrix = np.random.default_rng(seed).normal(size=(3 * 7 * 7, EMBEDDING)).astype(np.float32)
+    nodes = [
+        helper.make_node("AveragePool", ["input"], ["tiles"], kernel_shape=[16, 16], strides=[16, 16]),
+        helper.make_node("Flatten", ["tiles"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["embedding"]),
+    ]
+    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 112, 112])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", EMBEDDING])
+    graph = helper.make_graph(nodes, "recogniser", [picture], [embedding], [_constant("matrix", matrix)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def _constant(name: str, value: Any) -> Any:
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(np.asarray(value), name)
