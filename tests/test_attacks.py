@@ -19,7 +19,7 @@ TEMPLATES = ["a photo of {subject}"] * 2
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-3}
 
 
-@pytest.fixture(params=["dreambooth", "lora"])
+@pytest.fixture(params=["dreambooth", "lora", "textual_inversion"])
 def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
     made = ATTACKS.create(request.param, SMALL).resolved("facelet")
     made.prepare(base)

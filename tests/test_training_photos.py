@@ -1,0 +1,137 @@
+"""What the trainings see: who is held out, which view shows what, and whose photos are paired."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+
+from bench.types import Array
+from bench.zoo.train.adapter import Partners
+from bench.zoo.train.captions import caption, genders
+from bench.zoo.train.photos import Faces, _splits
+from bench.zoo.train.views import Views, show
+
+
+def descriptor(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
+    """(128,) near one axis: two of one axis are one person, those of two axes are strangers."""
+    made = np.zeros(128)
+    made[direction] = 1
+    return np.asarray(made + noise * np.random.default_rng(seed + 1000 * direction).normal(size=128) / 128**0.5)
+
+
+def test_splits_keep_known_people_out_of_training() -> None:
+    """LFW holds a CelebA celebrity and a person of the evaluation; UTKFace holds another of the evaluation."""
+    crowd = [(f"lfw{i}", 10 + i) for i in range(60)]
+    rows = [("utkface_adults", f"utk{i}", 80 + i % 40) for i in range(400)]
+    rows[5] = ("utkface_adults", "utk5", 2)
+    rows += [("celeba_299", "celebrity", 1)] * 4 + [("celeba_299", "other", 5)] * 4
+    rows += [("lfw", "famous", 1)] * 3 + [("lfw", "tested", 3)] * 3
+    rows += [("lfw", name, axis) for name, axis in crowd for _ in range(2)]
+    source, person = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    descriptors = np.stack([descriptor(axis, seed=i) for i, (_, _, axis) in enumerate(rows)])
+    tests = {"person": np.array(["a", "a", "b"]), "descriptors": np.stack([descriptor(a) for a in (2, 2, 3)])}
+
+    split = _splits(source, person, descriptors, [tests])
+    assert {name: set(split[person == name]) for name in ("famous", "tested", "utk5", "celebrity", "other")} == {
+        "famous": {"dropped"},
+        "tested": {"dropped"},
+        "utk5": {"dropped"},
+        "celebrity": {"train"},
+        "other": {"train"},
+    }
+    held = {name for name, _ in crowd if set(split[person == name]) == {"held"}}
+    assert 5 < len(held) < 30
+    assert {name for name, _ in crowd if set(split[person == name]) == {"train"}} == {n for n, _ in crowd} - held
+    assert (split[100:400] == "held").all()
+
+
+def faces(count: int = 4) -> Faces:
+    """Photos with one bright quarter each, of two people."""
+    pixels = np.zeros((count, 128, 128, 3), np.uint8)
+    pixels[:, :64, 64:] = 255  # upper right
+    points = np.tile(np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]), (count, 1, 1))
+    return Faces(
+        pixels=pixels,
+        source=np.array(["lfw"] * count),
+        person=np.array(["ada", "bob"] * (count // 2)),
+        split=np.array(["train"] * count),
+        points=points,
+        descriptors=np.zeros((count, 128)),
+        age=np.array([-1] * count),
+        gender=np.array([""] * count),
+    )
+
+
+def views(crop: tuple[float, float, float], flip: bool) -> Views:
+    n = 4
+    return Views(
+        vae=None,  # type: ignore[arg-type]
+        faces=faces(n),
+        latents=torch.zeros(n, 4, 16, 16),
+        row=torch.arange(n),
+        crop=torch.tensor([crop] * n),
+        flip=torch.tensor([flip] * n),
+        grey=torch.zeros(n).bool(),
+    )
+
+
+def test_a_view_shows_its_crop_and_key_points_move_with_it() -> None:
+    whole = views((0.0, 0.0, 1.0), flip=False)
+    assert whole.pixels(torch.tensor([0]))[0, 0, 10, 100] == 1
+    assert whole.pixels(torch.tensor([0]))[0, 0, 10, 20] == 0
+    corner = views((0.5, 0.0, 0.5), flip=False).pixels(torch.tensor([0]))
+    assert (corner[0, :, 2:-2, 2:-2] > 0.99).all()  # nothing but the bright quarter
+    torch.testing.assert_close(
+        views((0.25, 0.25, 0.5), flip=False).points(torch.tensor([0]))[0, 2], torch.tensor([0.5, 0.7])
+    )
+
+
+def test_a_mirrored_view_swaps_left_and_right() -> None:
+    mirrored = views((0.0, 0.0, 1.0), flip=True)
+    assert mirrored.pixels(torch.tensor([0]))[0, 0, 10, 20] == 1
+    left_eye, right_eye = mirrored.points(torch.tensor([0]))[0, :2]
+    assert left_eye[0] < right_eye[0]
+    torch.testing.assert_close(left_eye, torch.tensor([0.3, 0.4]))
+
+
+def test_grey_is_grey() -> None:
+    made = show(faces(2), torch.arange(2), torch.tensor([[0.0, 0, 1]] * 2), torch.zeros(2).bool(), torch.ones(2).bool())
+    assert torch.equal(made[:, 0], made[:, 1])
+
+
+def test_partners_are_of_the_same_person_and_usable() -> None:
+    usable = torch.tensor([True, True, True, False])
+    partners = Partners(views((0.0, 0.0, 1.0), flip=False), usable)
+    random = torch.Generator().manual_seed(0)
+    drawn = torch.cat([partners.of(torch.tensor([0, 1]), random)[None] for _ in range(40)])
+    assert set(drawn[:, 0].tolist()) == {0, 2}
+    assert set(drawn[:, 1].tolist()) == {1}
+
+
+def test_captions_say_what_is_known_and_nothing_else() -> None:
+    pick = random.Random(0)
+    known = [caption(70, "woman", close=True, grey=False, pick=pick) for _ in range(200)]
+    assert any("old woman" in text for text in known)
+    assert not any("young" in text or "black and white" in text for text in known)
+    assert 5 < known.count("") < 40
+    unknown = [caption(-1, "", close=False, grey=True, pick=pick) for _ in range(100)]
+    assert not any(word in text for text in unknown for word in ("man", "old", "close-up"))
+    assert all("black and white" in text for text in unknown if text)
+
+
+def test_the_gender_of_others_is_guessed_from_labelled_photos() -> None:
+    rng = np.random.default_rng(0)
+    side = rng.choice([-1.0, 1.0], 400)
+    descriptors = rng.normal(size=(400, 128)) * 0.1
+    descriptors[:, 0] += side
+    descriptors[399] = np.nan
+    labelled = np.where(side > 0, "woman", "man")
+    labelled[300:] = ""
+    some = Faces(
+        **{**vars(faces(2)), "descriptors": descriptors, "gender": labelled, "split": np.array(["train"] * 400)}
+    )
+    guessed = genders(some)
+    assert (guessed[300:399] == np.where(side[300:399] > 0, "woman", "man")).mean() > 0.95
+    assert guessed[399] == ""
