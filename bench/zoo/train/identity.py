@@ -24,7 +24,7 @@ class ArcFace(nn.Module):
 
     def __init__(self, width: int, people: int) -> None:
         super().__init__()
-        self.centres = nn.Parameter(torch.randn(people, width) / math.sqrt(width))
+        self.centres = nn.Parameter(torch.randn(people, width))
 
     def forward(self, embeddings: Tensor, person: Tensor) -> Tensor:
         """The loss of embeddings (n, width) of the people (n,)."""

@@ -1,0 +1,51 @@
+"""The family's evaluation: the photos it takes, and its own small measures."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from bench.errors import BenchError
+from bench.models.files import ZOO
+from bench.zoo.evaluate import PER_PERSON, Held, faceless, overlap
+
+
+def test_overlap_of_boxes() -> None:
+    box = np.array([0.0, 0, 10, 10])
+    assert overlap(box, box) == 1
+    assert overlap(box, box + 20) == 0
+    assert overlap(box, box + np.array([5, 0, 5, 0])) == pytest.approx(50 / 150)
+
+
+def test_only_held_out_people_count_and_nobody_more_than_others(tmp_path: Path) -> None:
+    known = json.loads((ZOO / "held_out.json").read_text())["lfw"][0]
+    buffer = io.BytesIO()
+    Image.new("RGB", (128, 128), "red").save(buffer, "PNG")
+    points = [0.3, 0.4, 0.7, 0.4, 0.5, 0.6, 0.35, 0.8, 0.65, 0.8]
+    rows = [
+        {"image": {"bytes": buffer.getvalue()}, "identity": name, "landmarks": points}
+        for name, count in ((known, PER_PERSON + 3), ("somebody who is not in LFW", 2))
+        for _ in range(count)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "lfw.parquet")
+    held = Held.load(tmp_path)
+    assert list(held.people) == [known] * PER_PERSON
+    np.testing.assert_allclose(held.points[0, 0], [0.3 * 128, 0.4 * 128])
+
+
+def test_missing_photos_are_an_error_with_a_fix(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"lfw\.parquet"):
+        Held.load(tmp_path)
+
+
+def test_pictures_without_a_face_are_the_same_every_time() -> None:
+    first, again = (list(faceless()) for _ in range(2))
+    assert len(first) == 300
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
