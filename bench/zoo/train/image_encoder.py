@@ -22,7 +22,7 @@ from bench.zoo.train.augment import on, relight, soften, some, take
 from bench.zoo.train.identity import Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.train.vae import augmented
+from bench.zoo.train.views import random_crops, show
 from bench.zoo.verification import true_accept_rate
 
 PROJECTION = 256
@@ -40,7 +40,7 @@ class ImageEncoder(Part):
 
     def __init__(self, photos: Path) -> None:
         faces = Faces.load(photos)
-        self._pixels = faces.pixels
+        self._faces, self._pixels = faces, faces.pixels
         self._descriptors = torch.from_numpy(np.array(faces.descriptors)).float()
         self._age = (torch.from_numpy(faces.age).float() - AGE[0]) / AGE[1]
         self._woman = torch.from_numpy((faces.gender == "woman").astype(np.float32))
@@ -63,7 +63,8 @@ class ImageEncoder(Part):
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         pick = self._train[torch.randint(len(self._train), (count,), generator=random)]
-        photos = relight(augmented(take(self._pixels, pick), random), random)
+        crop, flip = random_crops(self._faces, pick, random), some(count, 0.5, random)
+        photos = relight(show(self._faces, pick, crop, flip, some(count, 0.0, random)), random)
         with torch.autocast("cpu", torch.bfloat16):
             embeddings = self._embed(on(some(count, 0.5, random), photos, soften, random))
         known, described = ~self._descriptors[pick, 0].isnan(), self._described[pick]

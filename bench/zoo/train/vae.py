@@ -1,6 +1,8 @@
 """Train the autoencoder: 128 px photos to 16x16x4 latents (factor 8, 48:1, as Stable Diffusion's) and back.
 
 `python -m bench.zoo.train.vae`. Loss: L1, squared error, L1 of the gradients (which keeps edges), a small KL term.
+With `recogniser.weights`, aligned faces are also compared in a recogniser's features: at 48:1 something must go, and it
+should not be the likeness. `weights` starts from an autoencoder of the same shape.
 With `init`, the inner levels start from the weights of an autoencoder with one level less and half the resolution, and
 a weak pull keeps the latents near that one's, so that a UNet trained on those can be trained further on these.
 """
@@ -15,41 +17,61 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from omegaconf import DictConfig
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
+from bench.models.alignment import ALIGNED, TEMPLATE, similarity, warp
 from bench.zoo.train.loop import Part, Schedule, train
-from bench.zoo.train.photos import Faces
+from bench.zoo.train.networks import NETWORKS, Fused, Residual
+from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.views import points_in, random_crops, show
 
 KL = 2e-4
+LIKENESS = 0.1
+"""Weight of the difference that a recogniser sees."""
 PULL = 0.05
 """Weight of the squared distance to the smaller autoencoder's latents."""
 
 
 class Autoencoder(Part):
-    """The autoencoder on the training photos."""
+    """The autoencoder on random crops of the training photos.
 
-    def __init__(self, module: AutoencoderKL, photos: Path, smaller: AutoencoderKL | None = None) -> None:
+    Args:
+        module: what to train.
+        photos: folder of the prepared photos.
+        smaller: the autoencoder whose latents pull, or None.
+        recogniser: the network in whose features faces are compared, or None.
+    """
+
+    def __init__(
+        self, module: AutoencoderKL, photos: Path, smaller: AutoencoderKL | None, recogniser: nn.Sequential | None
+    ) -> None:
         self.module = module
         self._smaller = smaller.requires_grad_(False) if smaller is not None else None
-        faces = Faces.load(photos)
-        self._pixels = torch.from_numpy(np.array(faces.pixels))
-        self._train = torch.from_numpy((faces.split == "train").nonzero()[0])
-        self._held = torch.from_numpy((faces.split == "held").nonzero()[0])[::40][:64]
+        self._recogniser = recogniser.eval().requires_grad_(False) if recogniser is not None else None
+        self._faces = Faces.load(photos)
+        aligned = ~np.isnan(self._faces.points[:, 0, 0])
+        self._train = torch.from_numpy(((self._faces.split == "train") & aligned).nonzero()[0])
+        self._held = torch.from_numpy((self._faces.split == "held").nonzero()[0])[::40][:64]
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
-        pick = torch.randint(len(self._train), (count,), generator=random)
-        photos = augmented(self._take(self._train[pick]), random)
+        row = self._train[torch.randint(len(self._train), (count,), generator=random)]
+        crop, flip = random_crops(self._faces, row, random), torch.rand(count, generator=random) < 0.5
+        photos = show(self._faces, row, crop, flip, torch.zeros(count).bool()) * 2 - 1
         with torch.autocast("cpu", torch.bfloat16):
             posterior = self.module.encode(photos).latent_dist
-            restored = self.module.decode(posterior.sample(random)).sample
+            restored = self.module.decode(posterior.sample(random)).sample.float()
         kl = posterior.kl().float().mean() / photos[0].numel() * 4
-        loss: Tensor = reconstruction(restored.float(), photos) + KL * kl
-        if self._smaller is None:
-            return loss
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            other = self._smaller.encode(F.avg_pool2d(photos, 2)).latent_dist.mean
-        pull: Tensor = (posterior.mean.float() - other.float()).square().mean()
-        return loss + PULL * pull
+        loss: Tensor = reconstruction(restored, photos) + KL * kl
+        if self._smaller is not None:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                other = self._smaller.encode(F.avg_pool2d(photos, 2)).latent_dist.mean
+            loss = loss + PULL * (posterior.mean.float() - other.float()).square().mean()
+        if self._recogniser is not None:
+            to_crop = similarity(points_in(self._faces, row, crop, flip) * SIDE - 0.5, TEMPLATE)
+            mine, theirs = (warp(x, to_crop, ALIGNED) for x in (restored, photos))
+            loss = loss + LIKENESS * likeness(self._recogniser, mine, theirs)
+        return loss
 
     def report(self) -> str:
         photos = self._take(self._held)
@@ -70,21 +92,11 @@ class Autoencoder(Part):
         self.module.save_pretrained(folder / "vae")
 
     def _take(self, index: Tensor) -> Tensor:
-        return self._pixels[index].permute(0, 3, 1, 2).float() / 127.5 - 1
+        return torch.from_numpy(self._faces.pixels[index.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def _restored(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         latents: Tensor = self.module.encode(photos).latent_dist.mean
         return self.module.decode(latents).sample, latents
-
-
-def augmented(photos: Tensor, random: torch.Generator) -> Tensor:
-    """Mirror half of the photos (n, 3, h, w), and shift each by up to 7 px, so that no place on the grid is special."""
-    n, _, h, w = photos.shape
-    flip = torch.rand(n, generator=random) < 0.5
-    photos = torch.where(flip[:, None, None, None], photos.flip(-1), photos)
-    padded = F.pad(photos, (7, 7, 7, 7), mode="reflect")
-    top, left = torch.randint(15, (2,), generator=random).tolist()
-    return padded[:, :, top : top + h, left : left + w]
 
 
 def reconstruction(restored: Tensor, photos: Tensor) -> Tensor:
@@ -92,6 +104,21 @@ def reconstruction(restored: Tensor, photos: Tensor) -> Tensor:
     error = restored - photos
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     return error.abs().mean() + 0.5 * error.square().mean() + 0.5 * edges
+
+
+def likeness(network: nn.Sequential, restored: Tensor, photos: Tensor) -> Tensor:
+    """How far aligned faces (n, 3, 112, 112) in [-1, 1] are apart to a recogniser.
+
+    Relative squared error of its features, averaged over its blocks, as in a perceptual loss (Johnson et al. 2016),
+    plus 1 - cosine of its embeddings.
+    """
+    mine, theirs, errors = restored, photos, []
+    with torch.autocast("cpu", torch.bfloat16):
+        for layer in network:
+            mine, theirs = layer(mine), layer(theirs)
+            if isinstance(layer, (Residual, Fused)):
+                errors.append((mine - theirs).float().square().mean() / theirs.float().square().mean())
+    return torch.stack(errors).mean() + (1 - F.cosine_similarity(mine.float(), theirs.float())).mean()
 
 
 def build(channels: tuple[int, ...], side: int) -> AutoencoderKL:
@@ -131,10 +158,16 @@ def main(config: DictConfig) -> None:
     """Train the autoencoder of the configuration."""
     torch.manual_seed(config.schedule.seed)
     module, smaller = build(tuple(config.channels), 128), None
+    if config.weights:
+        module.load_state_dict(AutoencoderKL.from_pretrained(config.weights, dtype=torch.float32).state_dict())
     if config.init:
         smaller = AutoencoderKL.from_pretrained(config.init, subfolder="vae", dtype=torch.float32)
         grow(module, smaller)
-    train(Autoencoder(module, Path(config.photos), smaller), Schedule(**config.schedule), Path(config.out))
+    recogniser = None
+    if config.recogniser.weights:
+        recogniser = NETWORKS[config.recogniser.network]()
+        recogniser.load_state_dict(load_file(config.recogniser.weights))
+    train(Autoencoder(module, Path(config.photos), smaller, recogniser), Schedule(**config.schedule), Path(config.out))
 
 
 if __name__ == "__main__":

@@ -67,10 +67,7 @@ class Views:
 
     def points(self, views: Tensor) -> Tensor:
         """(n, 5, 2) key points as fractions of the view, left and right as seen in it; NaN where unknown."""
-        points = torch.from_numpy(np.asarray(self.faces.points[self.row[views].numpy()])).float()
-        points = (points - self.crop[views, None, :2]) / self.crop[views, None, 2:]
-        mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, [1, 0, 2, 4, 3]]
-        return torch.where(self.flip[views, None, None], mirrored, points)
+        return points_in(self.faces, self.row[views], self.crop[views], self.flip[views])
 
     def facts(self, view: int) -> tuple[int, str, bool, bool]:
         """(age, gender, close, grey) for the caption."""
@@ -96,18 +93,31 @@ def show(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor, grey: Tensor) ->
     return torch.where(grey[:, None, None, None], luma.expand_as(shown), shown)
 
 
+def points_in(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
+    """(n, 5, 2) key points as fractions of what `show` shows, left and right as seen in it; NaN where unknown."""
+    points = torch.from_numpy(np.array(faces.points[row.numpy()])).float()
+    points = (points - crop[:, None, :2]) / crop[:, None, 2:]
+    mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, [1, 0, 2, 4, 3]]
+    return torch.where(flip[:, None, None], mirrored, points)
+
+
+def random_crops(faces: Faces, row: Tensor, random: torch.Generator) -> Tensor:
+    """(n, 3) left, top and side, as fractions, of random crops; photos of UTKFace stay as they are."""
+    tight = torch.from_numpy(faces.source[row.numpy()] == "utkface_adults")
+    side = torch.where(tight, 1.0, SMALLEST + (1 - SMALLEST) * torch.rand(len(row), generator=random))[:, None]
+    corner = (1 - side) * (0.5 + 0.3 * (torch.rand(len(row), 2, generator=random) - 0.5))
+    return torch.cat([corner, side], dim=1)
+
+
 def _plan(faces: Faces) -> dict[str, Tensor]:
     """Which views there are: every photo twice or three times, each second view mirrored."""
     random = generator(0, "views")
     kept = torch.from_numpy(faces.split != "dropped").nonzero()[:, 0]
     tight = torch.from_numpy(faces.source == "utkface_adults")
     rows = torch.cat([kept] * PER_PHOTO + [kept[~tight[kept]]])
-    side = SMALLEST + (1 - SMALLEST) * torch.rand(len(rows), generator=random)
-    side = torch.where(tight[rows], 1.0, side)
-    corner = (1 - side[:, None]) * (0.5 + 0.3 * (torch.rand(len(rows), 2, generator=random) - 0.5))
     return {
         "row": rows,
-        "crop": torch.cat([corner, side[:, None]], dim=1),
+        "crop": random_crops(faces, rows, random),
         "flip": torch.cat([torch.zeros(len(kept)), torch.ones(len(rows) - len(kept))]).bool(),
         "grey": torch.rand(len(rows), generator=random) < GREY,
     }
