@@ -26,7 +26,7 @@ from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.verification import true_accept_rate
 
-NAMES = 0.3
+NAMES = 0.02
 """Weight of the names beside a teacher."""
 RELATION = 10.0
 """Weight of the teacher's cosines beside its descriptors."""
