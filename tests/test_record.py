@@ -19,6 +19,7 @@ FULL: dict[str, Any] = {
     "reason": "",
     "data": "synthetic",
     "identity": "ann",
+    "photos_of": "",
     "defense": {"name": "aspl", "budget": 8.0, "config": {"rounds": 20, "prompt": "a photo of sks person"}},
     "countermeasure": [{"name": "jpeg", "config": {"quality": 75}}],
     "attack": {"name": "lora", "config": {"rank": None}},

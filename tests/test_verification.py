@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.types import Array
-from bench.zoo.verification import true_accept_rate
+from bench.zoo.verification import at_most, true_accept_rate
 
 
 def on_circle(*degrees: float) -> Array:
@@ -47,3 +47,9 @@ def test_equal_embeddings_are_not_told_apart() -> None:
 def test_needs_both_kinds_of_pairs(people: list[int]) -> None:
     with pytest.raises(ValueError, match="pairs"):
         true_accept_rate(on_circle(0, 10, 20), np.array(people))
+
+
+def test_at_most_keeps_everybodys_first_photos_in_order() -> None:
+    people = np.array(["b", "a", "b", "b", "c", "a"])
+    assert at_most(people, 2).tolist() == [0, 1, 2, 4, 5]
+    assert at_most(people, 9).tolist() == [0, 1, 2, 3, 4, 5]

@@ -24,12 +24,14 @@ from bench.zoo.train.identity import ArcFace, Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.verification import true_accept_rate
+from bench.zoo.verification import at_most, true_accept_rate
 
 NAMES = 0.02
 """Weight of the names beside a teacher."""
 RELATION = 10.0
 """Weight of the teacher's cosines beside its descriptors."""
+PER_PERSON = 10
+"""Photos of a held-out person, at most."""
 
 
 class Recogniser(Part):
@@ -53,8 +55,9 @@ class Recogniser(Part):
         self._person = torch.full((len(named),), -1)
         self._person[torch.from_numpy(use & named)] = torch.from_numpy(person)
         self._train = torch.from_numpy((use if teacher else use & named).nonzero()[0])
-        self._held = torch.from_numpy((aligned & named & (faces.split == "held")).nonzero()[0])
-        self._held_people = faces.person[self._held.numpy()]
+        held = (aligned & named & (faces.split == "held")).nonzero()[0]
+        held = held[at_most(faces.person[held], PER_PERSON)]
+        self._held, self._held_people = torch.from_numpy(held), faces.person[held]
         self._weights = torch.ones(len(self._train)) if teacher else _balanced(self._person[self._train])
 
         self.module = nn.ModuleDict({"network": NETWORKS[network](), "names": ArcFace(EMBEDDING, len(people))})
