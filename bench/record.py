@@ -81,6 +81,11 @@ class Record(_Strict):
     images: list[ImageFacts] = []
     provenance: dict[str, Any] = {}
 
+    @property
+    def of_another_person(self) -> bool:
+        """Whether the attacker had another person's photos."""
+        return self.photos_of not in ("", self.identity)
+
 
 def save(record: Record, folder: Path) -> Path:
     """Write `<folder>/<identity>-<defense>-<attack>-<cell>.json` atomically."""

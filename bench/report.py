@@ -25,6 +25,10 @@ VALID_LEAK = 0.5
 COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
 `fit s` (fit and generate) are seconds per person."""
+NOT_SHOWN = {"ISM", "SSIM"}
+"""Left out on a terminal: never to be ranked by, and close to PSNR."""
+CLOAK = {"Linf", "PSNR", "cloak s"}
+"""Left out where there is no cloak."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,7 @@ class Row:
 
     def mean(self, metric: str) -> float | None:
         """Mean over people; None if nobody has the metric."""
-        values = [r.metrics[metric] for r in self.records if r.metrics.get(metric) is not None]
-        known = [value for value in values if value is not None]
+        known = self._known(metric)
         return sum(known) / len(known) if known else None
 
     def seconds(self, *stages: str) -> float | None:
@@ -62,12 +65,16 @@ class Row:
 
     def interval(self, metric: str) -> str:
         """The 95 % interval of the mean over people, as text; "-" for fewer than two people."""
-        values = [r.metrics[metric] for r in self.records if r.metrics.get(metric) is not None]
-        known = [value for value in values if value is not None]
+        known = self._known(metric)
         if len(known) < 2:
             return "-"
         low, high = mean_interval(known)
         return f"{low:.2f}-{high:.2f}"
+
+    def _known(self, metric: str) -> list[float]:
+        """The metric of everybody who has it."""
+        values = (r.metrics.get(metric) for r in self.records)
+        return [value for value in values if value is not None]
 
 
 def _number(value: tuple[float | None, str]) -> str:
@@ -90,7 +97,7 @@ def label(record: Record) -> str:
     """What an arm is called: "base" (not personalised), "clean", "noise 8/255", "aspl 8/255"."""
     if record.attack.name == "none":
         return "base"
-    if record.photos_of not in ("", record.identity):
+    if record.of_another_person:
         return "another person"
     return "clean" if record.defense.name == "none" else f"{record.defense.name} {record.defense.budget:g}/255"
 
@@ -102,12 +109,16 @@ def attack_label(record: Record) -> str:
 
 
 def table(records: Sequence[Record]) -> Table:
-    """The result table for a terminal."""
+    """The result table for a terminal of 80 columns: `report.md` has the columns that are left out here."""
+    left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | CLOAK
+    shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
     made = Table(title=_title(records), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in COLUMNS:
-        made.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
+    for name in (COLUMNS[index] for index in shown):
+        arm = name == "arm"  # the only text, and the only column that may be broken into lines
+        made.add_column(name, justify="left" if arm else "right", no_wrap=not arm, overflow="fold")
     for row in rows(records):
-        made.add_row(*row.cells())
+        cells = row.cells()
+        made.add_row(*(cells[index] for index in shown))
     return made
 
 
@@ -176,7 +187,7 @@ def _escape(text: str) -> str:
 
 def _order(record: Record) -> tuple[int, str, float, str]:
     rank = {"none": 1, "noise": 2}.get(record.defense.name, 3)
-    if record.photos_of not in ("", record.identity):
+    if record.of_another_person:
         rank = 0
     return (
         -1 if record.attack.name == "none" else rank,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from bench.errors import BenchError
 from bench.models.pool import Pool
 from bench.plan import Cell, cells, load_data
-from bench.report import rows
+from bench.record import MethodFacts
+from bench.report import rows, table
 from bench.settings import parse
 from bench.stats import mean_interval
 from tests.test_run import small_run
@@ -65,6 +68,27 @@ def test_another_person_costs_nothing_where_that_person_is_in_the_run(tmp_path: 
     assert other.metrics["ism_zero"] != own.metrics["ism_zero"]  # the same pictures, held against another person
     assert [row.label for row in rows(records)] == ["base", "another person", "clean"]
     assert "another person" in text
+
+
+def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    """Nothing is cut off, be it a run with its controls or a suite with the longest names."""
+    _, records, _ = small_run(tmp_path)
+    base = next(r for r in records if r.attack.name == "none")
+    clean = next(r for r in records if r.attack.name != "none" and r.defense.name == "none")
+    ada = {"identity": "ada", "photos_of": "ada"}
+    people = [base, clean, base.model_copy(update=ada), clean.model_copy(update=ada)]
+    cloak = clean.defense.model_copy(update={"name": "antidreambooth", "budget": 16.0})
+    run = [*people, *(r.model_copy(update={"defense": cloak}) for r in people if r.attack.name != "none")]
+    attacks = [clean.attack, MethodFacts(name="textual_inversion", config={})]
+    attacks.append(MethodFacts(name="ip_adapter", config={"variant": "faceid"}))
+    owners = [{"identity": p, "photos_of": p if own else "bob"} for p in ("ada", "eve") for own in (True, False)]
+    suite = [clean.model_copy(update={"attack": a} | who) for a in attacks for who in owners]
+    for shown in (run, suite):
+        text = StringIO()
+        Console(file=text, width=80).print(table(shown))
+        assert "…" not in text.getvalue()
+        assert all(len(line.rstrip()) <= 80 for line in text.getvalue().splitlines())
+        assert "ILR" in text.getvalue()
 
 
 def test_one_person_has_nobody_to_be_confused_with(tmp_path: Path) -> None:
