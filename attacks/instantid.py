@@ -75,9 +75,8 @@ class InstantId(ZeroShot):
 
         embeddings = guided(artifact["embedding"][None, None], guidance)
         self._pipeline.controlnet.face = face_tokens(self.base.unet, embeddings)
-        side = self.base.latent_shape[-1] * self._pipeline.vae_scale_factor
         return {
             "ip_adapter_image_embeds": [embeddings],
-            "image": to_tensor([draw_points(artifact["points"].double().cpu().numpy(), side)]),
+            "image": to_tensor([draw_points(artifact["points"].double().cpu().numpy(), self.base.side)]),
             "controlnet_conditioning_scale": self.controlnet_scale,
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 from attacks import Artifact, FitContext
 from attacks.zero_shot import RECOGNISER, ZeroShot, find_faces, guided, recogniser_pack
 from bench.models.adapters import Adapter
-from bench.models.clip import clip_pixels
+from bench.models.clip import load_image_encoder, see
 
 
 @dataclass
@@ -54,7 +54,8 @@ class IpAdapter(ZeroShot):
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos: {"embeddings": (images, dim)}."""
         if self.variant == "base":
-            return {"embeddings": _see(photos[: self.references], self.adapter)}
+            encoder = _image_encoder(self.adapter, str(photos.device))
+            return {"embeddings": see(encoder, photos[: self.references])}
         faces = find_faces(recogniser_pack(self.recogniser), photos, self.references)
         normed = torch.stack([torch.from_numpy(face.normed) for face in faces])
         return {"embeddings": normed.float().to(photos.device)}
@@ -68,18 +69,7 @@ class IpAdapter(ZeroShot):
         return {"ip_adapter_image_embeds": [guided(artifact["embeddings"], guidance)]}
 
 
-@torch.no_grad()
-def _see(photos: Tensor, adapter: Adapter) -> Tensor:
-    """(n, dim) CLIP embeddings of whole photos."""
-    encoder = _image_encoder(adapter, str(photos.device))
-    embeddings: Tensor = encoder(clip_pixels(photos, encoder.config.image_size)).image_embeds
-    return embeddings
-
-
 @lru_cache(maxsize=1)
 def _image_encoder(adapter: Adapter, device: str) -> Any:
-    """The vision tower, kept for the next person."""
-    from transformers import CLIPVisionModelWithProjection
-
-    encoder = CLIPVisionModelWithProjection.from_pretrained(adapter.folder / "image_encoder", dtype=torch.float32)
-    return encoder.to(device).eval()
+    """The vision tower, kept for the next person; changed files have another fingerprint and are another entry."""
+    return load_image_encoder(adapter.folder / "image_encoder", device)

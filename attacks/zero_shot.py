@@ -20,7 +20,7 @@ from torch import Tensor
 from attacks import Artifact, Attack
 from bench.errors import BenchError, FitFailed
 from bench.images import to_pixels
-from bench.models.adapters import Adapter, locate_adapter
+from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
 from bench.models.recogniser import DetectedFace, FaceAnalyser, Pack, largest, locate_pack
 
 RECOGNISER = "facelet-id-a"
@@ -107,13 +107,7 @@ class ZeroShot(Attack):
 
     def attach_ip_adapter(self, adapter: Adapter, scale: float) -> None:
         """Load an IP-Adapter, which reads embeddings and not pictures."""
-        import diffusers.utils.logging
-
-        diffusers.utils.logging.set_verbosity_error()  # a warning that pictures cannot be used: none will be
-        # With low_cpu_mem_usage, a file that lacks tensors would load silently and leave them without values.
-        self._pipeline.load_ip_adapter(
-            adapter.tensors(), subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
-        )
+        load_ip_adapter(self._pipeline, adapter.tensors())
         self._pipeline.set_ip_adapter_scale(scale)
 
     def reset(self) -> None:

@@ -71,7 +71,9 @@ class Pipeline:
     def run(self, cell: Cell, progress: Progress) -> Record:
         """Execute a cell; whatever goes wrong becomes a record with a status and a reason."""
         try:
-            problem = self._problem(cell.identity) or self._problem(cell.donor)
+            problem = self._problem(cell.identity)
+            if cell.donor is not cell.identity:
+                problem = problem or self._problem(cell.donor)
             if problem:
                 return self._record(cell, "fit_failed", problem)
             return self._run(cell, progress)

@@ -131,7 +131,8 @@ def _arms(settings: RunSettings) -> list[tuple[Method, tuple[Method, Attack], bo
     if defenses is None:
         controls = [Method(name=name) for name in settings.controls]
         defenses = (*controls, *(m for m in [settings.defense] if m.name not in settings.controls))
-    attacks = [_attack(m, settings.model) for m in suite.attacks or (settings.attack,) if m.name != "none"]
+    chosen = (settings.attack,) if suite.attacks is None else suite.attacks
+    attacks = [_attack(method, settings.model) for method in chosen if method.name != "none"]
     arms = [(nothing, _attack(nothing, settings.model), False)]
     arms += [(nothing, attack, True) for attack in attacks if suite.another_person]
     return arms + [(defense, attack, False) for attack in attacks for defense in defenses]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from defenses import Context, Defense
+from defenses.objectives import denoising_loss
 from defenses.pgd import ascend
 
 
@@ -29,13 +29,6 @@ class AdvDM(Defense):
     prompt: str = "a photo of person"
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        base = context.surrogates[0]
-        with torch.no_grad():
-            condition = base.condition([self.prompt]).expand(len(photos))
-
-        def loss(candidates: Tensor) -> Tensor:
-            latents = base.encode(candidates, context.generator)
-            return base.denoising_errors(latents, condition, context.generator).mean()
-
+        loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)
         step = max(1.0, self.step * context.budget.whole_levels)
         return ascend(photos, photos, loss, context.budget, step, self.steps, context.progress)

@@ -21,6 +21,7 @@ from attacks.training import Recipe, finetune
 from bench.models.base import Base
 from bench.presets import fill
 from defenses import Context, Defense
+from defenses.objectives import denoising_loss
 from defenses.pgd import ascend
 
 
@@ -85,10 +86,5 @@ class Aspl(Defense):
     def _raise_loss(self, student: Base, cloaked: Tensor, photos: Tensor, context: Context) -> Tensor:
         """Some steps of the cloak against the student as it is now."""
         student.freeze()
-        condition = student.condition([self.prompt]).expand(len(photos))
-
-        def loss(candidates: Tensor) -> Tensor:
-            latents = student.encode(candidates, context.generator)
-            return student.denoising_errors(latents, condition, context.generator).mean()
-
+        loss = denoising_loss(student, self.prompt, len(photos), context.generator)
         return ascend(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)

@@ -11,15 +11,26 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+from attacks import FitContext
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.checkpoint import locate
+from bench.seeds import generator
 
 ROOT = Path(__file__).parent.parent
 
 # Reproducible and without a folder of examples: a failure here must be the same failure everywhere.
 settings.register_profile("cloakbench", derandomize=True, database=None, deadline=None)
 settings.load_profile("cloakbench")
+
+
+def fit_context(seed: int = 0) -> FitContext:
+    """What an attacker has, but for class pictures, which none of these recipes wants."""
+
+    def nobody(base: Base, count: int) -> Tensor:
+        raise AssertionError("no class pictures are wanted here")
+
+    return FitContext(generator(seed, "fit"), nobody)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor
 
+from bench.models.adapters import load_ip_adapter
 from bench.models.base import Base
 from bench.zoo.train.adapter import fresh_projections, plain_attention, projections
 from bench.zoo.train.instantid import official
@@ -16,8 +17,7 @@ Layout = dict[str, dict[str, Tensor]]
 
 
 def load(base: Base, layout: Layout) -> None:
-    pipeline = base.pipeline()
-    pipeline.load_ip_adapter(layout, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False)
+    load_ip_adapter(base.pipeline(), layout)
     plain_attention(base.unet)
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact, Attack, FitContext
+from attacks import ATTACKS, Artifact, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from attacks.training import Recipe, finetune
 from bench.models.base import Base, Posterior, randn
 from bench.seeds import generator
+from tests.conftest import fit_context
 
 TEMPLATES = ["a photo of {subject}"] * 2
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-3}
@@ -25,13 +26,6 @@ def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
     made.prepare(base)
     yield made
     made.reset()
-
-
-def context(seed: int = 0) -> FitContext:
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
-    return FitContext(generator(seed, "fit"), nobody)
 
 
 def noise(base: Base, count: int = 2) -> Tensor:
@@ -50,14 +44,14 @@ def bare(attack: Attack) -> Tensor:
 
 def test_fit_changes_the_pictures_and_reset_restores_the_base(attack: Attack, photos: Tensor) -> None:
     before = bare(attack)
-    artifact = attack.fit(photos, context())
+    artifact = attack.fit(photos, fit_context())
     assert not torch.allclose(pictures(attack, artifact), before, atol=1e-2)
     assert torch.equal(bare(attack), before)
 
 
 def test_reset_restores_every_weight_and_no_module_stays(attack: Attack, photos: Tensor) -> None:
     loaded = {k: v.clone() for k, v in attack.base.unet.state_dict().items()}
-    attack.load(attack.fit(photos, context()))
+    attack.load(attack.fit(photos, fit_context()))
     attack.reset()
     now = attack.base.unet.state_dict()
     assert now.keys() == loaded.keys()
@@ -65,7 +59,7 @@ def test_reset_restores_every_weight_and_no_module_stays(attack: Attack, photos:
 
 
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(attack: Attack, photos: Tensor) -> None:
-    artifact = attack.fit(photos, context())
+    artifact = attack.fit(photos, fit_context())
     condition = attack.base.condition([t.format(subject=attack.subject) for t in TEMPLATES])
     in_memory = attack.base.sample(condition, noise(attack.base), 4, 3.0)
     attack.reset()
@@ -73,20 +67,20 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(attack: Atta
 
 
 def test_fits_do_not_depend_on_what_was_fitted_before(attack: Attack, photos: Tensor) -> None:
-    alone = attack.fit(photos, context())
-    attack.fit(photos.flip(-1), context(seed=7))
-    again = attack.fit(photos, context())
+    alone = attack.fit(photos, fit_context())
+    attack.fit(photos.flip(-1), fit_context(seed=7))
+    again = attack.fit(photos, fit_context())
     assert alone.keys() == again.keys()
     assert all(torch.equal(alone[k], again[k]) for k in alone)
 
 
 def test_another_seed_gives_another_artifact(attack: Attack, photos: Tensor) -> None:
-    one, two = attack.fit(photos, context(0)), attack.fit(photos, context(1))
+    one, two = attack.fit(photos, fit_context(0)), attack.fit(photos, fit_context(1))
     assert any(not torch.equal(one[k], two[k]) for k in one)
 
 
 def test_a_picture_does_not_depend_on_its_batch(attack: Attack, photos: Tensor) -> None:
-    artifact = attack.fit(photos, context())
+    artifact = attack.fit(photos, fit_context())
     together = pictures(attack, artifact)
     alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], 4, 3.0)
     assert torch.allclose(together[1:], alone, atol=1e-3)
@@ -95,7 +89,7 @@ def test_a_picture_does_not_depend_on_its_batch(attack: Attack, photos: Tensor) 
 def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:
     attack = Lora(scale=0.0, **SMALL).resolved("facelet")  # type: ignore[arg-type]
     attack.prepare(base)
-    artifact = attack.fit(photos, context())
+    artifact = attack.fit(photos, fit_context())
     before = bare(attack)
     assert torch.equal(pictures(attack, artifact), before)
     attack.reset()
@@ -104,7 +98,7 @@ def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:
 def test_no_personalisation_is_the_base(base: Base, photos: Tensor) -> None:
     attack = ATTACKS.create("none", {})
     attack.prepare(base)
-    assert torch.equal(pictures(attack, attack.fit(photos, context())), bare(attack))
+    assert torch.equal(pictures(attack, attack.fit(photos, fit_context())), bare(attack))
 
 
 def test_presets_fill_what_the_user_left_open() -> None:

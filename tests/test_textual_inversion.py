@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact, FitContext
+from attacks import ATTACKS, Artifact
 from attacks.textual_inversion import PLACEHOLDER, TextualInversion, initial_rows
 from bench.errors import BenchError
 from bench.models.base import Base, randn
 from bench.seeds import generator
+from tests.conftest import fit_context
 from tests.tiny import SIDE, WIDTH, tiny_base
 
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
@@ -38,13 +39,6 @@ def attack(tiny: Base) -> Iterator[TextualInversion]:
     made.reset()
 
 
-def context(seed: int = 0) -> FitContext:
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
-    return FitContext(generator(seed, "fit"), nobody)
-
-
 def noise(base: Base) -> Tensor:
     return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(2)])
 
@@ -63,7 +57,7 @@ def test_only_the_new_rows_are_trained(attack: TextualInversion, faces: Tensor) 
     words, tokenizer = base.text_encoder.get_input_embeddings(), base.tokenizer
     before = {name: value.clone() for name, value in base.text_encoder.state_dict().items()}
     start = initial_rows(base, 3)
-    artifact = attack.fit(faces, context())
+    artifact = attack.fit(faces, fit_context())
     assert {name: value.shape for name, value in artifact.items()} == {PLACEHOLDER: (3, WIDTH)}
     assert bool((artifact[PLACEHOLDER] - start).abs().amax(dim=1).gt(1e-3).all())
 
@@ -81,7 +75,7 @@ def test_the_rows_learn(base: Base, photos: Tensor) -> None:
     attack = TextualInversion(steps=20, batch=4).resolved("facelet")
     attack.prepare(base)
     try:
-        attack.load(attack.fit(photos, context()))
+        attack.load(attack.fit(photos, fit_context()))
         with torch.no_grad():
             latents = base.encode(photos).repeat(16, 1, 1, 1)
             condition = base.condition([f"a photo of {attack.subject}"]).expand(len(latents))
@@ -101,7 +95,7 @@ def test_untrained_vectors_are_the_word_person(attack: TextualInversion, tiny: B
 
 def test_reset_restores_the_pictures(attack: TextualInversion, faces: Tensor) -> None:
     before = plain(attack.base, "person")
-    changed = pictures(attack, attack.fit(faces, context()))
+    changed = pictures(attack, attack.fit(faces, fit_context()))
     assert not torch.allclose(changed, before, atol=1e-3)
     attack.reset()
     assert torch.equal(plain(attack.base, "person"), before)
@@ -110,7 +104,7 @@ def test_reset_restores_the_pictures(attack: TextualInversion, faces: Tensor) ->
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
     attack: TextualInversion, faces: Tensor, tmp_path: Path
 ) -> None:
-    artifact = attack.fit(faces, context())
+    artifact = attack.fit(faces, fit_context())
     in_memory = plain(attack.base, attack.subject)
     save_file(artifact, tmp_path / "artifact.safetensors")
     attack.reset()
@@ -120,7 +114,7 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
 def test_diffusers_reads_the_artifact(attack: TextualInversion, faces: Tensor, tmp_path: Path) -> None:
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-    artifact = attack.fit(faces, context())
+    artifact = attack.fit(faces, fit_context())
     ours = pictures(attack, artifact)
     attack.reset()
 
@@ -144,9 +138,9 @@ def test_diffusers_reads_the_artifact(attack: TextualInversion, faces: Tensor, t
 
 
 def test_people_do_not_depend_on_who_came_before(attack: TextualInversion, faces: Tensor) -> None:
-    alone = attack.fit(faces, context())
-    other = attack.fit(faces.flip(0).flip(-1), context())
-    again = attack.fit(faces, context())
+    alone = attack.fit(faces, fit_context())
+    other = attack.fit(faces.flip(0).flip(-1), fit_context())
+    again = attack.fit(faces, fit_context())
     assert torch.equal(alone[PLACEHOLDER], again[PLACEHOLDER])
     assert not torch.equal(alone[PLACEHOLDER], other[PLACEHOLDER])
     pictures(attack, other)
@@ -156,7 +150,7 @@ def test_people_do_not_depend_on_who_came_before(attack: TextualInversion, faces
 
 
 def test_a_picture_does_not_depend_on_its_batch(attack: TextualInversion, faces: Tensor) -> None:
-    artifact = attack.fit(faces, context())
+    artifact = attack.fit(faces, fit_context())
     together = pictures(attack, artifact)
     alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], 4, 3.0)
     assert torch.allclose(together[1:], alone, atol=1e-5)

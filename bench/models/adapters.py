@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown_name
 from bench.hashing import hash_of
@@ -109,3 +109,17 @@ def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:
     if not found:
         raise BenchError(f"There are no {name} weights for {base_name} in {path}.", fix)
     return found[0]
+
+
+def load_ip_adapter(pipeline: Any, groups: dict[str, dict[str, Tensor]]) -> None:
+    """Load an IP-Adapter that reads embeddings and not pictures, with the stock loader.
+
+    Args:
+        pipeline: a diffusers pipeline.
+        groups: the adapter's tensors, as `Adapter.tensors` gives them.
+    """
+    import diffusers.utils.logging
+
+    diffusers.utils.logging.set_verbosity_error()  # a warning that pictures cannot be used: none will be
+    # With low_cpu_mem_usage, a file that lacks tensors would load silently and leave them without values.
+    pipeline.load_ip_adapter(groups, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False)

@@ -18,6 +18,9 @@ TEMPLATE = torch.tensor(
 )
 """(5, 2) key points of an aligned face, pixels (the ArcFace template of `insightface.utils.face_align`)."""
 
+MIRRORED = [1, 0, 2, 4, 3]
+"""Which key point becomes which in a mirrored picture."""
+
 FACE_CENTRE = torch.tensor([56.0, 62.0])
 FACE_RADII = torch.tensor([43.0, 56.0])
 """The ellipse that a face fills in the aligned crop, forehead to chin and ear to ear, pixels."""

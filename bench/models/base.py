@@ -138,6 +138,12 @@ class Base:
         side = int(self.unet.config.sample_size)
         return int(self.unet.config.in_channels), side, side
 
+    @property
+    def side(self) -> int:
+        """Side of the pictures that `sample` makes, pixels."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.latent_shape[-1] * int(factor)
+
     # -- denoising ---------------------------------------------------------------------------------------------
 
     def condition(self, prompts: Sequence[str]) -> Condition:

@@ -1,6 +1,9 @@
-"""Photos as a CLIP vision tower wants them."""
+"""The CLIP vision tower of an adapter, and photos as it wants them."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,3 +30,17 @@ def clip_pixels(photos: Tensor, side: int) -> Tensor:
     kind = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
     pixels = kind(size=side, crop_size=side)(to_pixels(photos), return_tensors="pt").pixel_values
     return torch.as_tensor(pixels).to(photos.device)
+
+
+def load_image_encoder(folder: Path, device: str = "cpu") -> Any:
+    """A stock `CLIPVisionModelWithProjection`, in fp32."""
+    from transformers import CLIPVisionModelWithProjection
+
+    return CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+
+
+@torch.no_grad()
+def see(encoder: Any, photos: Tensor) -> Tensor:
+    """(n, dim) embeddings of whole photos (n, 3, h, w) in [0, 1]."""
+    embeddings: Tensor = encoder(clip_pixels(photos, encoder.config.image_size)).image_embeds
+    return embeddings

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.files import ZOO, hashes
 from bench.types import Array, Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STRIDE = 32
 """The detector's coarsest stride: input sides are multiples of it."""
@@ -164,6 +167,29 @@ class FaceAnalyser:
                 "A pack is two ONNX files: an SCRFD detector with key points and an ArcFace recogniser.",
             )
         return app
+
+
+class Recogniser:
+    """The recognition network of one of the embedded packs, alone: for faces whose key points are known."""
+
+    width = 512
+    """Of the embeddings."""
+
+    def __init__(self, pack: Pack) -> None:
+        import onnxruntime
+
+        network = str(pack.path / "rec.onnx")
+        self._session: Any = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+
+    def embed(self, photos: Tensor, points: Tensor) -> Tensor:
+        """(n, 512) raw embeddings of faces in photos (n, 3, h, w) in [0, 1] with key points (n, 5, 2) in pixels."""
+        import torch
+
+        from bench.models.alignment import align
+
+        faces = align(photos, points) * 2 - 1
+        (found,) = self._session.run(None, {self._session.get_inputs()[0].name: faces.numpy()})
+        return torch.from_numpy(np.asarray(found))
 
 
 def _sides(longest: int) -> list[int]:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,14 +23,15 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
-from bench.models.alignment import align, face_box
+from bench.models.alignment import face_box
 from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
+from bench.models.clip import load_image_encoder, see
 from bench.models.files import ZOO
-from bench.models.recogniser import FaceAnalyser, largest, locate_pack
+from bench.models.recogniser import FaceAnalyser, Recogniser, largest, locate_pack
 from bench.seeds import generator
 from bench.types import Array, Pixels
-from bench.zoo.verification import true_accept_rate
+from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
 BASES = ("facelet-1", "facelet-2")
@@ -40,8 +40,8 @@ SIDE = 128
 GENERATED = 1000
 PROMPTS = ("a photo of a man", "a photo of a woman", "a portrait of a person", "a photo of a person")
 NOISES = 300
+BATCH = 100
 PER_PERSON = 10
-"""Photos of a person, at most: one person of LFW has 530, and would decide every figure alone."""
 FOUND = 0.4
 """Overlap (intersection over union) with the true box from which a face counts as found."""
 
@@ -65,11 +65,8 @@ class Held:
         if not file.is_file():
             raise BenchError(f"There is no {file}.", "Give the folder that holds it: bench.zoo.evaluate <folder>")
         wanted = set(json.loads((ZOO / "held_out.json").read_text())["lfw"])
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in pq.read_table(file).to_pylist():
-            if row["identity"] in wanted:
-                found.setdefault(row["identity"], []).append(row)
-        rows = [row for photos in found.values() for row in photos[:PER_PERSON]]
+        known = [row for row in pq.read_table(file).to_pylist() if row["identity"] in wanted]
+        rows = [known[i] for i in at_most(np.array([row["identity"] for row in known]), PER_PERSON)]
         images = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in rows]
         pixels = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images]
         points = np.array([np.reshape(row["landmarks"], (5, 2)) for row in rows]) * SIDE
@@ -87,19 +84,21 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: true accepts at 1 % false accepts {accepts(held, name):.1%}")
     recall, alarms, miss = detection(held, RECOGNISERS[0])
     print(f"detector: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, false alarms {alarms:.1%}")
+    features = embedded(held.pixels)
     for name in BASES:
         base = Base.load(locate(name, "zoo"))
         print(f"{name}: VAE PSNR {psnr(base, held):.2f} dB")
-        print(f"{name}: KID {kernel_distance(base, held):.4f}")
-    features = embedded(held.pixels)
+        print(f"{name}: KID {kid(embedded(generated(base)), features):.4f}")
     print(f"KID between the two halves of the photos themselves {kid(features[::2], features[1::2]):.4f}")
     return 0
 
 
 def accepts(held: Held, name: str) -> float:
     """True-accept rate of a recogniser on faces aligned by their true key points."""
-    recogniser = Recogniser(name)
-    return true_accept_rate(recogniser.embed(held.pixels, held.points), held.people)
+    recogniser, rows = Recogniser(locate_pack(name)), range(0, len(held.pixels), BATCH)
+    points = torch.from_numpy(held.points).float()
+    embedded = [recogniser.embed(to_tensor(held.pixels[i : i + BATCH]), points[i : i + BATCH]) for i in rows]
+    return true_accept_rate(torch.cat(embedded).double().numpy(), held.people)
 
 
 def detection(held: Held, name: str) -> tuple[float, float, float]:
@@ -128,36 +127,28 @@ def faceless() -> Iterator[Pixels]:
 @torch.no_grad()
 def psnr(base: Base, held: Held) -> float:
     """Mean PSNR in dB of photos through the VAE and back, at the base's resolution."""
-    side = base.latent_shape[-1] * 2 ** (len(base.vae.config.block_out_channels) - 1)
     values = []
-    for start in range(0, len(held.pixels), 64):
-        photos = resized(to_tensor(held.pixels[start : start + 64]), side)
+    for start in range(0, len(held.pixels), BATCH):
+        photos = resized(to_tensor(held.pixels[start : start + BATCH]), base.side)
         error = (base.decode(base.encode(photos)) - photos).square().mean(dim=(1, 2, 3))
         values.append(-10 * torch.log10(error))
     return float(torch.cat(values).mean())
 
 
-def kernel_distance(base: Base, held: Held) -> float:
-    """KID between generated pictures and held-out photos, on features of the family's image encoder."""
+def generated(base: Base) -> list[Pixels]:
+    """`GENERATED` pictures (128, 128, 3) uint8 of a base, as many of each prompt."""
     made: list[Pixels] = []
     for number in range(0, GENERATED, 50):
         prompt = PROMPTS[number // 50 % len(PROMPTS)]
         noise = randn((50, *base.latent_shape), generator(0, "evaluate", number), base.device)
         made += to_pixels(resized(base.sample(base.condition([prompt]).expand(50), noise, 20, 3.0), SIDE))
-    return kid(embedded(made), embedded(held.pixels))
+    return made
 
 
-@torch.no_grad()
 def embedded(pictures: Sequence[Pixels]) -> Array:
     """(n, d) unit embeddings by the family's image encoder, times the root of their width."""
-    from transformers import CLIPVisionModelWithProjection
-
-    from bench.models.clip import clip_pixels
-
-    folder = ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
-    encoder = CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32).eval()
-    chunks = [pictures[i : i + 100] for i in range(0, len(pictures), 100)]
-    features = [encoder(clip_pixels(to_tensor(c), encoder.config.image_size)).image_embeds for c in chunks]
+    encoder = load_image_encoder(ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder")
+    features = [see(encoder, to_tensor(pictures[i : i + BATCH])) for i in range(0, len(pictures), BATCH)]
     unit = torch.nn.functional.normalize(torch.cat(features), dim=1).double().numpy()
     return np.asarray(unit * unit.shape[1] ** 0.5)
 
@@ -172,24 +163,6 @@ def overlap(left: Array, right: Array) -> float:
     size = np.clip(np.minimum(left[2:], right[2:]) - np.maximum(left[:2], right[:2]), 0, None)
     shared = size.prod()
     return float(shared / ((left[2:] - left[:2]).prod() + (right[2:] - right[:2]).prod() - shared))
-
-
-class Recogniser:
-    """The recognition network of a shipped pack, on photos whose key points are known."""
-
-    def __init__(self, name: str) -> None:
-        import onnxruntime
-
-        file = locate_pack(name).path / "rec.onnx"
-        self._session: Any = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-
-    def embed(self, pictures: Sequence[Pixels], points: Array) -> Array:
-        """(n, 512) raw embeddings of the aligned faces."""
-        rows = []
-        for i in range(0, len(pictures), 100):
-            faces = align(to_tensor(pictures[i : i + 100]), torch.from_numpy(points[i : i + 100]).float()) * 2 - 1
-            rows.append(self._session.run(None, {self._session.get_inputs()[0].name: faces.numpy()})[0])
-        return np.concatenate(rows).astype(np.float64)
 
 
 if __name__ == "__main__":

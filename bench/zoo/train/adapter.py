@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.zoo.train.base import Diffusion
@@ -133,6 +134,8 @@ def ids(module: nn.Module) -> set[int]:
     return {id(weight) for weight in module.parameters()}
 
 
-def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as they are stored."""
-    return {name: value.detach().half().contiguous() for name, value in tensors.items()}
+def save_groups(file: Path, **groups: dict[str, Tensor]) -> None:
+    """Write an adapter's main file in half precision, each tensor under its group's name."""
+    named = {f"{group}.{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.detach().half().contiguous() for name, value in named.items()}, file)

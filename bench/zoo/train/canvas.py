@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.alignment import face_box, move, warp
+from bench.models.alignment import MIRRORED, face_box, move, warp
 from bench.zoo.train.augment import on, placement, some, uniform
 
 SIZES = (0.17, 0.98)
@@ -20,8 +20,6 @@ NO_FACE = 0.3
 """Share of canvases without a face."""
 TURN = 0.5
 """Largest turn, radians."""
-MIRRORED = [1, 0, 2, 4, 3]
-"""Which key point becomes which in a mirrored picture."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from bench.models.alignment import align
-from bench.models.clip import clip_pixels
+from bench.models.clip import load_image_encoder, see
+from bench.models.recogniser import Recogniser, locate_pack
 from bench.zoo.train.photos import SIDE
 from bench.zoo.train.views import Views
 
@@ -19,30 +18,20 @@ BATCH = 128
 
 def embed_views(views: Views, encoder: Path, cache: Path) -> Tensor:
     """(n, dim) CLIP embeddings of whole views."""
-    from transformers import CLIPVisionModelWithProjection
-
-    tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32).eval()
-
-    def embed(index: Tensor) -> Tensor:
-        embeddings: Tensor = tower(clip_pixels(views.pixels(index), tower.config.image_size)).image_embeds
-        return embeddings
-
-    return _cached(views, embed, cache)
+    tower = load_image_encoder(encoder)
+    return _cached(views, lambda index: see(tower, views.pixels(index)), cache)
 
 
 def embed_faces(views: Views, pack: Path, cache: Path) -> Tensor:
     """(n, 512) raw embeddings of the views' aligned faces; zeros where the key points are unknown."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(pack / "rec.onnx"), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    recogniser = Recogniser(locate_pack(str(pack)))
 
     def embed(index: Tensor) -> Tensor:
         points = views.points(index)
         known = ~points[:, 0, 0].isnan()
-        faces = align(views.pixels(index), points.nan_to_num(nan=0.5) * SIDE - 0.5) * 2 - 1
-        found = torch.from_numpy(np.asarray(session.run(None, {name: faces.numpy()})[0]))
-        return torch.where(known[:, None], found, 0.0)
+        found = torch.zeros(len(index), recogniser.width)
+        found[known] = recogniser.embed(views.pixels(index[known]), points[known] * SIDE)
+        return found
 
     return _cached(views, embed, cache)
 

@@ -14,12 +14,12 @@ from diffusers import ControlNetModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from omegaconf import DictConfig
-from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.images import to_tensor
+from bench.models.adapters import load_ip_adapter
 from bench.models.instantid import IdentityNet, draw_points
-from bench.zoo.train.adapter import Adapter, fresh_projections, half, ids, plain_attention, projections
+from bench.zoo.train.adapter import Adapter, fresh_projections, ids, plain_attention, projections, save_groups
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import SIDE
@@ -41,9 +41,7 @@ class InstantId(Adapter):
         resampler = IPAdapterPlusImageProjection(self._embeddings.shape[1], width, WIDTH, DEPTH, 64, HEADS, TOKENS)
         layout = {"image_proj": official(resampler.state_dict()), "ip_adapter": fresh_projections(self._unet)}
         copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION)
-        self._pipeline.load_ip_adapter(
-            layout, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
-        )
+        load_ip_adapter(self._pipeline, layout)
         plain_attention(self._unet)
         self._net = IdentityNet.from_config(copied.config)
         self._net.load_state_dict(copied.state_dict())
@@ -73,10 +71,11 @@ class InstantId(Adapter):
 
     def export(self, folder: Path) -> None:
         projection = self._unet.encoder_hid_proj.image_projection_layers[0]
-        groups = {"image_proj": official(projection.state_dict()), "ip_adapter": projections(self._unet)}
-        flat = {f"{group}.{key}": value for group, tensors in groups.items() for key, value in tensors.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(half(flat), folder / "ip-adapter.safetensors")
+        save_groups(
+            folder / "ip-adapter.safetensors",
+            image_proj=official(projection.state_dict()),
+            ip_adapter=projections(self._unet),
+        )
         net = ControlNetModel.from_config(self._net.config)
         net.load_state_dict(self._net.state_dict())
         net.half().save_pretrained(folder / "ControlNetModel")

@@ -12,10 +12,10 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.zoo.train.adapter import Adapter, fresh_projections, half, ids, plain_attention, projections
+from bench.models.adapters import load_ip_adapter
+from bench.zoo.train.adapter import Adapter, fresh_projections, ids, plain_attention, projections, save_groups
 from bench.zoo.train.embeddings import embed_faces, embed_views
 from bench.zoo.train.loop import Schedule, train
 
@@ -42,9 +42,7 @@ class IpAdapter(Adapter):
             self._embeddings = nn.functional.normalize(self._embeddings, dim=1)
         before = ids(self.module)
         layout = fresh(self._unet, self._embeddings.shape[1], rank)
-        self._pipeline.load_ip_adapter(
-            layout, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False
-        )
+        load_ip_adapter(self._pipeline, layout)
         plain_attention(self._unet)
         self.trainable(before)
 
@@ -57,11 +55,9 @@ class IpAdapter(Adapter):
         return predicted
 
     def export(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         name = "ip-adapter-faceid" if self._faceid else "ip-adapter"
-        groups = {"image_proj": image_proj(self._unet), "ip_adapter": projections(self._unet) | lora(self._unet)}
-        flat = {f"{group}.{key}": value for group, tensors in groups.items() for key, value in tensors.items()}
-        save_file(half(flat), folder / f"{name}.safetensors")
+        tokens = projections(self._unet) | lora(self._unet)
+        save_groups(folder / f"{name}.safetensors", image_proj=image_proj(self._unet), ip_adapter=tokens)
 
 
 def fresh(unet: Any, width: int, rank: int) -> dict[str, dict[str, Tensor]]:

@@ -12,14 +12,13 @@ import hydra
 import torch
 from omegaconf import DictConfig
 from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from attacks.photomaker import CLASS_WORD
 from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
-from bench.zoo.train.adapter import Adapter, half, ids
+from bench.zoo.train.adapter import Adapter, ids, save_groups
 from bench.zoo.train.captions import ANY
 from bench.zoo.train.loop import Schedule, train
 
@@ -50,7 +49,7 @@ class PhotoMaker(Adapter):
         (self._word,) = self._tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
-        """Hidden states of captions with the person's tokens fused in; some captions stay plain, some are empty."""
+        """Hidden states of captions with the person's tokens fused in; a tenth of them is empty."""
         count = int(torch.randint(1, MOST + 1, (1,), generator=random))
         shown = self._present(len(rows), random).bool()
         templates = [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (len(rows),), generator=random)]
@@ -70,11 +69,9 @@ class PhotoMaker(Adapter):
         return mixed
 
     def export(self, folder: Path) -> None:
-        adapted = get_peft_model_state_dict(self._unet)
-        flat = {f"id_encoder.{key}": value for key, value in self._encoder.state_dict().items()}
-        flat |= {f"lora_weights.unet.{key}": value for key, value in adapted.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(half(flat), folder / "photomaker.safetensors")
+        adapted = {f"unet.{name}": value for name, value in get_peft_model_state_dict(self._unet).items()}
+        encoder = self._encoder.state_dict()
+        save_groups(folder / "photomaker.safetensors", id_encoder=encoder, lora_weights=adapted)
         self._encoder.config.save_pretrained(folder)
 
 

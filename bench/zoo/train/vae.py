@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.models.alignment import ALIGNED, TEMPLATE, similarity, warp
+from bench.zoo.train.augment import take
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import NETWORKS, Fused, Residual
 from bench.zoo.train.photos import SIDE, Faces
@@ -68,7 +69,7 @@ class Autoencoder(Part):
                 other = self._smaller.encode(F.avg_pool2d(photos, 2)).latent_dist.mean
             loss = loss + PULL * (posterior.mean.float() - other.float()).square().mean()
         if self._recogniser is not None:
-            to_crop = similarity(points_in(self._faces, row, crop, flip) * SIDE - 0.5, TEMPLATE)
+            to_crop = similarity(points_in(self._faces, row, crop, flip) * SIDE, TEMPLATE)
             mine, theirs = (warp(x, to_crop, ALIGNED) for x in (restored, photos))
             loss = loss + LIKENESS * likeness(self._recogniser, mine, theirs)
         return loss
@@ -92,7 +93,7 @@ class Autoencoder(Part):
         self.module.save_pretrained(folder / "vae")
 
     def _take(self, index: Tensor) -> Tensor:
-        return torch.from_numpy(self._faces.pixels[index.numpy()]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return take(self._faces.pixels, index) * 2 - 1
 
     def _restored(self, photos: Tensor) -> tuple[Tensor, Tensor]:
         latents: Tensor = self.module.encode(photos).latent_dist.mean

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from bench.models.alignment import MIRRORED
 from bench.seeds import generator
 from bench.types import Array
+from bench.zoo.train.augment import take
 from bench.zoo.train.captions import genders
 from bench.zoo.train.photos import SIDE, Faces
 
@@ -82,7 +84,7 @@ class Views:
 
 def show(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor, grey: Tensor) -> Tensor:
     """(n, 3, 128, 128) in [0, 1]: crops of photos, mirrored and grey where wanted."""
-    photos = torch.from_numpy(np.array(faces.pixels[row.numpy()])).permute(0, 3, 1, 2).float() / 255
+    photos = take(faces.pixels, row)
     sign = torch.where(flip, -1.0, 1.0)
     theta = torch.zeros(len(row), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = crop[:, 2] * sign, crop[:, 2]
@@ -97,7 +99,7 @@ def points_in(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
     """(n, 5, 2) key points as fractions of what `show` shows, left and right as seen in it; NaN where unknown."""
     points = torch.from_numpy(np.array(faces.points[row.numpy()])).float()
     points = (points - crop[:, None, :2]) / crop[:, None, 2:]
-    mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, [1, 0, 2, 4, 3]]
+    mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, MIRRORED]
     return torch.where(flip[:, None, None], mirrored, points)
 
 
