@@ -74,13 +74,13 @@ class Lora(Attack):
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
-        weights = self._attach(context.generator)
+        weights = self.attach(context.generator)
         personalise(self.base, weights, photos, Recipe.of(self), context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._adapters()}
 
     def load(self, artifact: Artifact) -> None:
         self.reset()
-        self._attach(torch.Generator().manual_seed(0))
+        self.attach(torch.Generator().manual_seed(0))
         with torch.no_grad():
             for part, key, value in self._adapters():
                 value.copy_(artifact[f"{part}.{key}"])
@@ -95,7 +95,7 @@ class Lora(Attack):
                 _detach(module)
         self.base.restore()
 
-    def _attach(self, generator: torch.Generator) -> list[torch.nn.Parameter]:
+    def attach(self, generator: torch.Generator) -> list[torch.nn.Parameter]:
         """Insert fresh adapters: A is normal with standard deviation 1/rank ("gaussian" of peft), B is zero.
 
         For a convolution that is divided by the kernel width, so that its updates are no larger than a linear layer's.

@@ -70,6 +70,14 @@ def png_bytes(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg(pixels: Pixels, quality: int) -> Pixels:
+    """(h, w, 3) uint8 through JPEG with 4:2:0 chroma and back; `quality` is Pillow's, 1 to 95."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality, subsampling="4:2:0")
+    with Image.open(buffer) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def read_png(path: Path) -> Pixels:
     """(h, w, 3) uint8 of a PNG that the harness wrote itself."""
     return np.asarray(read_image(path))

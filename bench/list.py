@@ -1,6 +1,8 @@
 """Every registered method, with what it is and where it comes from.
 
-python -m bench.list [my_cloak.py ...]     plug-in files or modules are imported first
+python -m bench.list [defenses | attacks | countermeasures | data] [my_cloak.py ...]
+
+Plug-in files or modules are imported first.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ from bench.registry import Registry, import_plugins
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 
-REGISTRIES: tuple[Registry[Any], ...] = (DEFENSES, ATTACKS, COUNTERMEASURES, SOURCES)
+REGISTRIES: dict[str, Registry[Any]] = {
+    "defenses": DEFENSES,
+    "attacks": ATTACKS,
+    "countermeasures": COUNTERMEASURES,
+    "data": SOURCES,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,13 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     if any(argument.startswith("-") for argument in arguments):
         print(__doc__)
         return 0
-    import_plugins(arguments)
+    chosen = [word for word in arguments if word in REGISTRIES]
+    import_plugins(word for word in arguments if word not in REGISTRIES)
+    entries = [(REGISTRIES[kind].kind, entry) for kind in chosen or REGISTRIES for entry in REGISTRIES[kind].entries()]
     table = Table(show_lines=False)
-    for column in ("kind", "name", "what it is", "from"):
+    for column in ("kind", "name", "what it is", "paper", "from"):
         table.add_column(column, overflow="fold")
-    for registry in REGISTRIES:
-        for entry in registry.entries():
-            table.add_row(registry.kind, entry.name, entry.description, entry.origin)
+    for kind, entry in entries:
+        table.add_row(kind, entry.name, entry.description, entry.paper, entry.origin)
     Console().print(table)
     return 0
 

@@ -24,7 +24,7 @@ class Cell:
 
     `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
     Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
-    are the fingerprints of the base, the surrogates and the attack's own files: two checkpoints under one name
+    are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
     are two cells.
     """
 
@@ -51,7 +51,7 @@ class Cell:
             {
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.donor.name],
-                "defense": [self.defense.facts(), self.budget.levels],
+                "defense": [self.defense.without(self.defend.files()).facts(), self.budget.levels],
                 "countermeasure": self.countermeasure.facts(),
                 "attack": self.attack.without(self.attacker.files(self.model.name)).facts(),
                 "base": _facts(self.model),
@@ -112,6 +112,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 model=settings.model,
                 surrogates=used,
                 weights=tuple(pool.checkpoint(model).fingerprint for model in (settings.model, *used))
+                + tuple(defend.files().values())
                 + tuple(attacker.files(settings.model.name).values()),
                 seed=settings.seed,
                 protocol=settings.protocol.model_dump(mode="json"),

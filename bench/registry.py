@@ -35,6 +35,7 @@ class Entry:
     name: str
     description: str
     origin: str
+    paper: str = ""
 
 
 class Registry(Generic[T]):
@@ -125,12 +126,15 @@ class Registry(Generic[T]):
         except Exception as error:  # one broken file must not hide all the others
             return Entry(name, f"does not import: {type(error).__name__}: {error}", "broken")
         description = (inspect.getdoc(cls) or "").partition("\n")[0]
+        return Entry(name, description, self._origin(name, cls), getattr(cls, "paper", ""))
+
+    def _origin(self, name: str, cls: Any) -> str:
         if name in self._builtins:
-            return Entry(name, description, "cloakbench")
+            return "cloakbench"
         if name in self._registered:
-            return Entry(name, description, inspect.getfile(cls))
+            return inspect.getfile(cls)
         distribution = self._entry_points()[name].dist
-        return Entry(name, description, f"{distribution.name} {distribution.version}" if distribution else self.group)
+        return f"{distribution.name} {distribution.version}" if distribution else self.group
 
     def _checked(self, cls: Any, name: str) -> type[T]:
         if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
+from bench.images import jpeg
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -27,10 +24,4 @@ class Jpeg(Countermeasure):
     quality: int = 75
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
-        return [self._compress(photo) for photo in photos]
-
-    def _compress(self, photo: Pixels) -> Pixels:
-        buffer = io.BytesIO()
-        Image.fromarray(photo).save(buffer, format="JPEG", quality=self.quality, subsampling="4:2:0")
-        with Image.open(buffer) as image:
-            return np.asarray(image.convert("RGB"))
+        return [jpeg(photo, self.quality) for photo in photos]

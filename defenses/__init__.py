@@ -38,6 +38,8 @@ class Context:
         class_photos: `class_photos(base, count)` -> (count, 3, h, w) pictures of "a photo of person" made by that
             base, for prior preservation; generated once and kept.
         progress: call it with the share done, in [0, 1].
+        identity: name of the person.
+        names: file names of the photos to cloak, in their order.
     """
 
     surrogates: Sequence[Base]
@@ -46,6 +48,8 @@ class Context:
     generator: torch.Generator
     class_photos: Callable[[Base, int], Tensor]
     progress: Callable[[float], None] = _ignore
+    identity: str = ""
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,17 @@ class Defense(ABC):
 
     needs_surrogate: ClassVar[bool] = True
     """Whether the defense looks at `Context.surrogates`; one that does not is protected once for all of them."""
+
+    paper: ClassVar[str] = ""
+    """Where and when the method was published."""
+
+    def files(self) -> dict[str, str]:
+        """Setting -> hash of the files that it names: results depend on them, and not on where they lie.
+
+        Raises:
+            BenchError: a file is missing or damaged.
+        """
+        return {}
 
     def resolved(self, family: str) -> Defense:
         """This defense with settings that depend on the surrogate's family (`facelet`, `sd`) filled in."""
@@ -70,8 +85,25 @@ DEFENSES: Registry[Defense] = Registry(
     {
         "none": "defenses.none:NoDefense",
         "noise": "defenses.noise:Noise",
-        "advdm": "defenses.advdm:AdvDM",
+        "jpeg": "defenses.jpeg:Jpeg",
+        "dladiff": "defenses.dladiff:DLADiff",
+        "antidreambooth": "defenses.aspl:Aspl",
         "aspl": "defenses.aspl:Aspl",
+        "fsmg": "defenses.fsmg:Fsmg",
         "photoguard": "defenses.photoguard:PhotoGuard",
+        "mist": "defenses.mist:Mist",
+        "advdm": "defenses.advdm:AdvDM",
+        "sds": "defenses.sds:Sds",
+        "pid": "defenses.pid:Pid",
+        "simac": "defenses.simac:SimAC",
+        "caat": "defenses.caat:Caat",
+        "metacloak": "defenses.metacloak:MetaCloak",
+        "disdiff": "defenses.disdiff:DisDiff",
+        "antidiffusion": "defenses.antidiffusion:AntiDiffusion",
+        "ace": "defenses.ace:Ace",
+        "idprotector_pgd": "defenses.idprotector_pgd:IdProtectorPgd",
+        "idguardian": "defenses.idguardian:IdGuardian",
+        "faceshield": "defenses.faceshield:FaceShield",
+        "precomputed": "defenses.precomputed:Precomputed",
     },
 )

@@ -1,11 +1,13 @@
 """AdvDM (Liang et al., "Adversarial example does good", ICML 2023, Alg. 1): raise the denoising loss of a fixed base.
 
-Each step takes a fresh timestep and noise (Monte Carlo), so the cloak is one against all of them.
+Idea: each step takes a fresh timestep and noise (Monte Carlo), so the cloak is one against all of them.
+Attacks: fine-tuning. Budget of Diff-Protect's version: 16. Cost per photo: as many UNet passes as steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,9 +22,11 @@ class AdvDM(Defense):
 
     Attributes:
         steps: steps of the cloak (100, as in Diff-Protect's version; the paper's count is not known).
-        step: size of a step as a share of the budget. Diff-Protect takes 1 grey level of 16.
+        step: size of a step as a share of the budget, at least one grey level. Diff-Protect takes 1 of 16.
         prompt: what the photos are captioned with.
     """
+
+    paper: ClassVar[str] = "ICML 2023, arXiv 2302.04578"
 
     steps: int = 100
     step: float = 0.0625
@@ -31,4 +35,4 @@ class AdvDM(Defense):
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)
         step = max(1.0, self.step * context.budget.whole_levels)
-        return ascend(photos, photos, loss, context.budget, step, self.steps, context.progress)
+        return ascend(photos, photos, loss, context.budget, step, self.steps, progress=context.progress)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.errors import BenchError
-from bench.models.recogniser import FaceAnalyser, _sides, largest, locate_pack
+from bench.images import to_tensor
+from bench.models.recogniser import FaceAnalyser, Recogniser, _sides, largest, locate_pack
 from bench.types import Pixels
 from tests import tiny
 
@@ -30,6 +32,16 @@ def picture(side: int = tiny.SIDE) -> Pixels:
     """Coloured noise, so that swapped channels show."""
     noise = np.random.default_rng(0).integers(0, 120, (side, side, 3))
     return np.asarray(noise + np.array([130, 60, 0]), np.uint8)
+
+
+def test_the_recogniser_alone_gives_what_the_pack_gives(pack: Path, analyser: FaceAnalyser, tmp_path: Path) -> None:
+    """In other words: it takes RGB in [-1, 1], aligned as insightface aligns."""
+    shutil.copy(pack / "recogniser.onnx", tmp_path / "rec.onnx")
+    (face,) = analyser.faces(picture())
+    points = torch.tensor(np.array([tiny.POINTS]), dtype=torch.float32)
+    (embedding,) = Recogniser(locate_pack(str(tmp_path))).embed(to_tensor([picture()]), points).numpy()
+    apart = np.linalg.norm(embedding - face.embedding) / np.linalg.norm(face.embedding)
+    assert apart < 0.02  # OpenCV rounds its coordinates to 1/32 of a pixel
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -137,7 +149,7 @@ def test_a_pack_that_comes_with_the_package_goes_by_its_name(
 def test_no_pack_and_no_files_say_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="nowhere") as caught:
         locate_pack("nowhere")
-    assert "attack.recogniser" in caught.value.fix
+    assert "folder of an insightface pack" in caught.value.fix
     with pytest.raises(BenchError, match="holds no") as caught:
         locate_pack(str(tmp_path))
     assert "w600k_r50.onnx" in caught.value.fix

@@ -25,6 +25,8 @@ from bench.models.adapters import locate_adapter
 from bench.models.base import Base, randn
 from bench.models.recogniser import FaceAnalyser, locate_pack
 from bench.seeds import generator
+from bench.settings import Method, ModelSettings
+from bench.stages import fit
 from tests import tiny
 
 KINDS = ("base", "faceid", "photomaker", "instantid")
@@ -484,10 +486,26 @@ def test_fingerprints_of_the_files_an_attack_brings_along(
     attack = make(kind)
     files = attack.files("tiny")
     assert set(files) == ({"weights", "recogniser"} if kind in FACES else {"weights"})
-    copy = shutil.copytree(weights[kind], tmp_path / "copy")
-    assert dataclasses.replace(attack, weights=str(copy)).files("tiny") == files
-    WRITERS[kind](tmp_path / "other", base.unet, seed=1)
-    assert dataclasses.replace(attack, weights=str(tmp_path / "other")).files("tiny")["weights"] != files["weights"]
+    copy = dataclasses.replace(attack, weights=str(shutil.copytree(weights[kind], tmp_path / "copy")))
+    assert copy.files("tiny") == files
+    assert fit_key(copy, base) == fit_key(attack, base)
+    other = dataclasses.replace(attack, weights=str(WRITERS[kind](tmp_path / "other", base.unet, seed=1)))
+    assert other.files("tiny")["weights"] != files["weights"]
+    assert fit_key(other, base) != fit_key(attack, base)
+
+
+def fit_key(attack: ZeroShot, base: Base) -> str:
+    settings = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack) if field.init}
+    method = Method(name="it", settings=settings)
+    return fit.key(
+        "photos",
+        method,
+        attack,
+        base.checkpoint,
+        ModelSettings(name="tiny", resolution=tiny.SIDE, steps=STEPS),
+        "ada",
+        0,
+    )
 
 
 def test_the_embedded_models_bring_their_own_files_and_others_need_a_path() -> None:

@@ -74,13 +74,14 @@ class Adapter:
         return nested
 
 
-def locate_adapter(name: str, source: str | None, base_name: str) -> Adapter:
+def locate_adapter(name: str, source: str | None, base_name: str, setting: str = "attack.weights") -> Adapter:
     """Find and verify the files of an adapter.
 
     Args:
         name: "ip-adapter", "ip-adapter-faceid", "photomaker" or "instantid".
         source: "zoo" for one that comes with the package, or a local folder or main file; companions lie beside it.
         base_name: name of the base model it is for ("facelet-1").
+        setting: where `source` comes from, for messages.
 
     Raises:
         BenchError: unknown adapter, no source, or a file is missing or empty.
@@ -92,9 +93,9 @@ def locate_adapter(name: str, source: str | None, base_name: str) -> Adapter:
     if source is None:
         raise BenchError(
             f"No {name} weights come with the base model {base_name}.",
-            f"Pass attack.weights=<folder with {wanted}> in the official layout.",
+            f"Pass {setting}=<folder with {wanted}> in the official layout.",
         )
-    weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass attack.weights=<path>.")
+    weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass {setting}=<path>.")
     files = {"weights": weights} | {companion: weights.parent / companion for companion in COMPANIONS[name]}
     fix = "Reinstall cloakbench to get it back." if source == "zoo" else f"Put {wanted} into {weights.parent}."
     return Adapter(name, weights, hash_of(hashes(files, fix)))

@@ -51,6 +51,10 @@ class Posterior:
         return mean + std * randn(mean.shape, generator, mean.device)
 
 
+Snapshot = dict[str, dict[str, Tensor]]
+"""Weights of the UNet and of the text encoder, by part and name."""
+
+
 def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
     """Standard normal fp32 noise drawn on the CPU, so that the same seed gives the same noise on every device."""
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32).to(device)
@@ -155,10 +159,10 @@ class Base:
             hidden = self.text_encoder(tokens)[0]
         return Condition(hidden.float())
 
-    def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition) -> Tensor:
-        """The UNet's prediction for noised latents, in fp32."""
+    def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
+        """The UNet's prediction for noised latents, in fp32; `more` goes to the UNet (what an adapter wants)."""
         with self._autocast():
-            predicted: Tensor = self.unet(latents, timesteps, condition.hidden, return_dict=False)[0]
+            predicted: Tensor = self.unet(latents, timesteps, condition.hidden, return_dict=False, **more)[0]
         return predicted.float()
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -176,14 +180,34 @@ class Base:
             return velocity
         raise BenchError(f"Prediction type {kind!r} is not supported.", "Use an epsilon or v_prediction checkpoint.")
 
+    def clean(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The latents that a prediction for noised latents amounts to: the inverse of `add_noise` and `target`."""
+        kept = self.kept(timesteps)
+        signal, spread = kept.sqrt(), (1 - kept).sqrt()
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return signal * noised - spread * predicted
+        return (noised - spread * predicted) / signal
+
+    def kept(self, timesteps: Tensor) -> Tensor:
+        """(n, 1, 1, 1) share of the signal's variance that is left at each timestep (alpha-bar of DDPM)."""
+        alphas: Tensor = self.scheduler.alphas_cumprod
+        return alphas.to(self.device)[timesteps][:, None, None, None]
+
+    @property
+    def length(self) -> int:
+        """Length of the noise schedule."""
+        return int(self.scheduler.config.num_train_timesteps)
+
+    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) timesteps, uniform over the schedule."""
+        return torch.randint(0, self.length, (count,), generator=generator).to(self.device)
+
     def denoising_errors(self, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
         """Squared error (n,) of one random denoising step per latent: the loss of DDPM (Ho et al. 2020, eq. 14).
 
         Timesteps are uniform over the schedule; noise and timesteps come from `generator` alone.
         """
-        count = len(latents)
-        length = int(self.scheduler.config.num_train_timesteps)
-        timesteps = torch.randint(0, length, (count,), generator=generator).to(self.device)
+        timesteps = self.random_timesteps(len(latents), generator)
         noise = randn(latents.shape, generator, self.device)
         predicted = self.predict(self.add_noise(latents, noise, timesteps), timesteps, condition)
         errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
@@ -265,8 +289,19 @@ class Base:
 
     def copy_weights_from(self, other: Base) -> None:
         """Overwrite UNet and text encoder in place with another model's."""
-        self.unet.load_state_dict(other.unet.state_dict())
-        self.text_encoder.load_state_dict(other.text_encoder.state_dict())
+        self.load_snapshot({"unet": other.unet.state_dict(), "text_encoder": other.text_encoder.state_dict()})
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the present weights of UNet and text encoder, on the CPU."""
+        return {
+            name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
+            for name, module in (("unet", self.unet), ("text_encoder", self.text_encoder))
+        }
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Overwrite UNet and text encoder in place with the weights of a snapshot."""
+        self.unet.load_state_dict(snapshot["unet"])
+        self.text_encoder.load_state_dict(snapshot["text_encoder"])
 
     def parameters(self, text_encoder: bool = True) -> list[torch.nn.Parameter]:
         """The weights of the UNet, and of the text encoder if asked for, made trainable."""

@@ -96,7 +96,7 @@ def locate_pack(source: str) -> Pack:
     shipped = ZOO / "recognisers" / source
     folder = shipped if shipped.is_dir() else Path(source).expanduser()
     if not folder.is_dir():
-        raise BenchError(f"There is no recogniser {source!r}.", "Give the folder of a pack: attack.recogniser=<path>.")
+        raise BenchError(f"There is no recogniser {source!r}.", "Give the folder of an insightface pack.")
     homes = [folder] if any(folder.glob("*.onnx")) else sorted({file.parent for file in folder.glob("*/*.onnx")})
     if len(homes) > 1:
         names = ", ".join(home.name for home in homes)
@@ -108,6 +108,15 @@ def locate_pack(source: str) -> Pack:
         )
     files = {file.name: file for file in homes[0].glob("*.onnx")}
     return Pack(homes[0], hash_of(hashes(files, f"Unpack the pack into {folder} again.")))
+
+
+@dataclass(frozen=True)
+class Network:
+    """The recognition network's file, and how it wants its pixels: (value in [0, 255] - mean) / std, RGB."""
+
+    file: str
+    mean: float
+    std: float
 
 
 class FaceAnalyser:
@@ -144,6 +153,12 @@ class FaceAnalyser:
                     for face in found
                 ]
         return []
+
+    @property
+    def recognition(self) -> Network:
+        """The network that embeds faces, for those who need its gradients."""
+        model = self._app.models["recognition"]
+        return Network(str(model.model_file), float(model.input_mean), float(model.input_std))
 
     @cached_property
     def _app(self) -> Any:

@@ -23,11 +23,13 @@ from defenses import Context, Defense
 def key(
     method: Method, defense: Defense, identity: Identity, budget: Budget, surrogates: Sequence[Checkpoint], seed: int
 ) -> str:
-    """Hash of the defense, its settings and code, the photos, the budget, the surrogates and the seed."""
+    """Hash of the defense, its settings, code and files, the photos, the budget, the surrogates and the seed."""
+    files = defense.files()
     return hash_of(
         {
             "code": [module_version(__name__), code_version(type(defense))],
-            "defense": method.facts(),
+            "defense": method.without(files).facts(),
+            "files": files,
             "photos": [photo.sha256 for photo in identity.protect],
             "reference": [photo.sha256 for photo in identity.reference],
             "budget": budget.levels,
@@ -61,6 +63,8 @@ def protect(
         generator=generator(seed, "protect", identity.name),
         class_photos=lambda base, count: class_photos(store, base, count),
         progress=progress,
+        identity=identity.name,
+        names=[photo.name for photo in identity.protect],
     )
     originals = [photo.pixels for photo in identity.protect]
     clean = to_tensor(originals)

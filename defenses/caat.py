@@ -1,0 +1,78 @@
+"""CAAT (Xu et al., "Perturbing attention gives you more bang for the buck", CVPR 2024).
+
+Idea: fine-tuning moves the keys and values of the cross-attention most, so let them learn while the cloak is made:
+one backward pass per step moves the photos up and these weights down.
+Attacks: fine-tuning. Published budget: 6.4. Cost per photo: as many UNet passes as steps: 250 as published.
+
+Different from the released code: the weights of the UNet themselves are trained (there, copies in attention
+processors of their own), without prior preservation (its branch there takes half of the photos for class pictures).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.presets import fill
+from defenses import Context, Defense
+from defenses.objectives import denoising_loss
+from defenses.pgd import ascend
+
+
+@dataclass(frozen=True)
+class Caat(Defense):
+    """CAAT: raise the loss while the surrogate's cross-attention learns the cloaked photos.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and "published" for others.
+        steps: joint steps (published: 250).
+        step: size of a step in grey levels (published: 0.64, for a budget of 6.4).
+        learning_rate: AdamW learning rate of the keys and values (published: 1e-5).
+        weight_decay: AdamW weight decay.
+        prompt: what the photos are captioned with.
+    """
+
+    paper: ClassVar[str] = "CVPR 2024, arXiv 2404.15081"
+
+    preset: str = "auto"
+    steps: int | None = None
+    step: float | None = None
+    learning_rate: float | None = None
+    weight_decay: float = 1e-2
+    prompt: str = "a photo of a person"
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "published": {"steps": 250, "step": 0.64, "learning_rate": 1e-5},
+        "facelet": {"steps": 150, "step": 1.0, "learning_rate": 1e-3},
+    }
+
+    def resolved(self, family: str) -> Caat:
+        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        base = context.surrogates[0]
+        weights = [
+            weight.requires_grad_(True)
+            for name, weight in base.unet.named_parameters()
+            if "attn2.to_k" in name or "attn2.to_v" in name
+        ]
+        optimizer = torch.optim.AdamW(weights, lr=float(self.learning_rate or 0), weight_decay=self.weight_decay)
+
+        def learn() -> None:
+            optimizer.step()
+            optimizer.zero_grad()
+
+        loss = denoising_loss(base, self.prompt, len(photos), context.generator)
+        return ascend(
+            photos,
+            photos,
+            loss,
+            context.budget,
+            float(self.step or 0),
+            int(self.steps or 0),
+            after_backward=learn,
+            progress=context.progress,
+        )

@@ -1,0 +1,250 @@
+"""DLADiff (Jia et al., "DLADiff: a dual-layer defense framework against fine-tuning and zero-shot customization of
+diffusion models", arXiv 2511.19910, 2025).
+
+Idea: fine-tuning changes a model's weights and zero-shot adapters do not, so each gets a layer of its own. Layer 1
+(Sec. 4.1, Alg. 1) makes the person unlearnable: a static surrogate that has learned the person from clean photos
+shows where attention should go (DSUR), and the cloak takes the attention of a dynamic surrogate away from there,
+raises its denoising loss, and lets it learn the cloaked photos, in turns (ADFT). Layer 2 (Sec. 4.2, Alg. 2) then
+turns face recognisers away, through an alignment that is slightly wrong each time.
+Attacks: fine-tuning (layer 1), zero-shot adapters that read faces (layer 2). Published budget: 7 for layer 1 and 11
+for layer 2, which add up to 18 on the face: `budget=18 defense.equal_budget=false`. Cost per photo: static_steps x
+batch / n + epochs x (3 attention_steps + loss_steps + dynamic_steps) UNet passes (one of the three is forward only).
+
+The paper leaves open, and this chooses: all loop counts, both learning rates, the resolution of the attention maps,
+means over heads, the threshold, the noise of the alignment, and which photos are X_clean (here the reference photos,
+set A).
+Different from the paper: steps go by the gradient's sign (the printed raw gradient would not move a pixel),
+fine-tuning with fp32 master weights; a photo's layer 2 ends when *all* recognisers are at the threshold, as in Alg.
+2, but each photo by itself; and with `equal_budget` both layers share one ball, so that the whole cloak is as large
+as every other defense's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.training import Recipe, finetune
+from bench.errors import BenchError
+from bench.models.alignment import ALIGNED, inverse, warp
+from bench.models.attention import Maps, watched
+from bench.models.base import Base
+from bench.models.embedding import alignment
+from bench.presets import fill
+from bench.types import Budget
+from defenses import Context, Defense
+from defenses.encoders import FACELET, Faces, face_similarity, fingerprints, packs
+from defenses.objectives import caption, denoise, denoising_loss, twin
+from defenses.pgd import Objective, ascend, project
+from defenses.surrogates import tuned
+
+PUBLISHED = (7, 11)
+"""Grey levels of the two layers in the paper."""
+
+
+@dataclass(frozen=True)
+class DLADiff(Defense):
+    """DLADiff: attention and loss of two surrogates against fine-tuning, then recognisers against zero-shot attacks.
+
+    Attributes:
+        layers: which layers, in this order: [1, 2], [1] or [2].
+        dsur: use the static surrogate and the attention distance (stage 1).
+        adft: raise the dynamic surrogate's loss and fine-tune it in turns (stages 2 and 3).
+        equal_budget: both layers within one ball of the whole budget; false splits it 7 : 11, and they add up.
+        preset: "auto" picks "facelet" for the embedded models and "sd" for others. All of it is ours.
+        static_steps: fine-tuning steps of the static surrogate on the reference photos.
+        static_rate: its Adam learning rate.
+        batch: photos per fine-tuning step of the static surrogate.
+        epochs: rounds of the three stages (iter_opt).
+        attention_steps: cloak steps on the attention distance per epoch (iter1).
+        loss_steps: cloak steps on the denoising loss per epoch (iter2).
+        dynamic_steps: fine-tuning steps of the dynamic surrogate per epoch (iter3).
+        dynamic_rate: its Adam learning rate.
+        step: size of a step of layer 1 in grey levels (published: 5e-3 of [0, 1]).
+        sides: sides of the attention maps, latent pixels.
+        recognisers: packs that layer 2 turns away, the first also finds the faces; published: not named, probably
+            those of FaceID and InstantID (buffalo_l, antelopev2).
+        face_steps: most steps of layer 2.
+        face_step: size of its steps in grey levels (published: 8e-4 of [0, 1]).
+        threshold: similarity at which a photo is done.
+        sigma: noise of the alignment, of its entries with the face as [-1, 1].
+        prompt: what the person is called.
+    """
+
+    paper: ClassVar[str] = "2025, arXiv 2511.19910"
+
+    layers: tuple[int, ...] = (1, 2)
+    dsur: bool = True
+    adft: bool = True
+    equal_budget: bool = True
+    preset: str = "auto"
+    static_steps: int | None = None
+    static_rate: float | None = None
+    batch: int = 4
+    epochs: int | None = None
+    attention_steps: int = 3
+    loss_steps: int = 3
+    dynamic_steps: int = 3
+    dynamic_rate: float | None = None
+    step: float | None = None
+    sides: tuple[int, ...] | None = None
+    recognisers: tuple[str, ...] | None = None
+    face_steps: int | None = None
+    face_step: float | None = None
+    threshold: float = 0.0
+    sigma: float = 0.003
+    prompt: str = "a photo of sks person"
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "sd": {
+            "static_steps": 400,
+            "static_rate": 5e-6,
+            "epochs": 50,
+            "dynamic_rate": 5e-7,
+            "step": 1.275,
+            "sides": (16, 32),
+            "face_steps": 200,
+            "face_step": 0.204,
+        },
+        "facelet": {
+            "static_steps": 100,
+            "static_rate": 1e-4,
+            "epochs": 20,
+            "dynamic_rate": 1e-4,
+            "step": 1.275,
+            "sides": (8, 16),
+            "recognisers": FACELET["recognisers"],
+            "face_steps": 100,
+            "face_step": 0.5,
+        },
+    }
+
+    def resolved(self, family: str) -> DLADiff:
+        if not self.layers or set(self.layers) - {1, 2}:
+            raise BenchError(f"Bad setting defense.layers={list(self.layers)}.", "Choose [1, 2], [1] or [2].")
+        return fill(self, self.presets, "facelet" if family == "facelet" else "sd")
+
+    def files(self) -> dict[str, str]:
+        return fingerprints(self.recognisers or ()) if 2 in self.layers else {}
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        cloaked = photos
+        if 1 in self.layers:
+            cloaked = self._against_fine_tuning(photos, context, self._share(context.budget, 0))
+        if 2 in self.layers:
+            cloaked = self._against_encoders(cloaked, photos, context, self._share(context.budget, 1))
+        return cloaked
+
+    def _share(self, budget: Budget, layer: int) -> Budget:
+        """The budget of a layer."""
+        if self.equal_budget:
+            return budget
+        first = round(budget.whole_levels * PUBLISHED[0] / sum(PUBLISHED))
+        return Budget((first, budget.whole_levels - first)[layer])
+
+    # -- layer 1 ---------------------------------------------------------------------------------------------------
+
+    def _against_fine_tuning(self, photos: Tensor, context: Context, budget: Budget) -> Tensor:
+        """Alg. 1."""
+        dynamic, count = context.surrogates[0], len(photos)
+        static = self._static(dynamic, context) if self.dsur else None
+        lessons = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
+        loss = denoising_loss(dynamic, self.prompt, count, context.generator)
+        cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
+        for done in range(epochs):
+            if static is not None:
+                with watched(static.unet, self.sides or ()) as ideal, watched(dynamic.unet, self.sides or ()) as mine:
+                    distance = attention_distance(static, dynamic, ideal, mine, photos, self.prompt, context.generator)
+                    cloaked = ascend(cloaked, photos, distance, budget, step, self.attention_steps)
+            if self.adft:
+                cloaked = ascend(cloaked, photos, loss, budget, step, self.loss_steps)
+                with torch.no_grad():
+                    learned = dynamic.posterior(cloaked)
+                weights = dynamic.parameters(text_encoder=False)
+                finetune(dynamic, weights, learned, lessons, context.generator)
+                dynamic.freeze()
+            context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
+        return cloaked
+
+    def _static(self, surrogate: Base, context: Context) -> Base:
+        """Step 0: a surrogate that has learned the person from clean photos; the UNet only, and no prior term."""
+        lessons = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=float(self.static_rate or 0))
+        return tuned(surrogate, context.reference, lessons, context, text_encoder=False)
+
+    # -- layer 2 ---------------------------------------------------------------------------------------------------
+
+    def _against_encoders(self, start: Tensor, photos: Tensor, context: Context, own: Budget) -> Tensor:
+        """Alg. 2: a perturbation of the aligned face, carried back to the photo.
+
+        The recognisers see the photo that results, cut off at the budget and aligned anew as an attacker will do it,
+        and not the aligned face with the perturbation on top: what is measured is what is saved.
+        """
+        sources = packs(self.recognisers)
+        faces = Faces.found(photos, sources[0])
+        if not faces.rows:
+            return start
+        to_photo = inverse(alignment(faces.points))
+        rows = torch.tensor(faces.rows, device=photos.device)
+        # Sharing a ball, layer 2 may have to undo layer 1 before it can go the other way.
+        reach = Budget(min(127, 2 * own.whole_levels)) if self.equal_budget else own
+
+        def applied(perturbation: Tensor) -> Tensor:
+            carried = warp(perturbation - 0.5, to_photo, photos.shape[-1])
+            moved = start + torch.zeros_like(start).index_copy(0, rows, carried)
+            # Cut off for the recognisers, but not for the gradient, so that what is cut off can come back.
+            return moved + (project(moved, photos, context.budget) - moved).detach()
+
+        similarity = face_similarity(photos, faces, sources, self.sigma, context.generator)
+
+        def distance(perturbation: Tensor) -> Tensor:
+            cosines = similarity(applied(perturbation))[:, rows]
+            unfinished = (cosines.max(dim=0).values > self.threshold).detach()
+            return -(cosines.sum(dim=0) * unfinished).sum()
+
+        # Perturbations are kept around one half: `ascend` holds photos within [0, 1], and the ball is the same.
+        middle = torch.full((len(faces.rows), 3, ALIGNED, ALIGNED), 0.5, device=photos.device)
+        step, steps = float(self.face_step or 0), int(self.face_steps or 0)
+        perturbation = ascend(middle, middle, distance, reach, step, steps)
+        context.progress(1.0)
+        with torch.no_grad():
+            return project(applied(perturbation), photos, context.budget)
+
+
+def attention_distance(
+    static: Base, dynamic: Base, ideal: Maps, mine: Maps, clean: Tensor, prompt: str, generator: torch.Generator
+) -> Objective:
+    """How far the dynamic surrogate's attention to the cloaked photos is from the static one's to the clean (Sec. 4.1).
+
+    Squared distances of cross- and self-attention maps, summed over positions, tokens and layers, at the same timestep
+    and noise; mean over photos.
+
+    Args:
+        static: the surrogate that has learned the person.
+        dynamic: the surrogate that learns the cloak.
+        ideal: what is watched of the static one.
+        mine: what is watched of the dynamic one.
+        clean: (n, 3, h, w) the clean photos.
+        prompt: their caption.
+        generator: of timesteps and noise.
+    """
+    condition, static_condition = caption(dynamic, prompt, len(clean)), caption(static, prompt, len(clean))
+    with torch.no_grad():
+        original = static.posterior(clean)
+
+    def distance(photos: Tensor) -> Tensor:
+        mine.clear()
+        ideal.clear()
+        same = twin(generator)
+        step = denoise(dynamic, photos, condition, generator)
+        with torch.no_grad():
+            noised = static.add_noise(original.sample(same), step.noise, step.timesteps)
+            static.predict(noised, step.timesteps, static_condition)
+        pairs = [*zip(mine.cross, ideal.cross, strict=True), *zip(mine.self, ideal.self, strict=True)]
+        if not pairs:
+            raise BenchError("The surrogate has no attention of these sides.", "Set defense.sides, such as [16, 32].")
+        return torch.stack([(a - b).square().sum() for a, b in pairs]).sum() / len(photos)
+
+    return distance

@@ -1,0 +1,152 @@
+"""Against zero-shot attacks: the encoders that read a person from a photo, and how near a cloaked photo is to the
+clean.
+
+Recognisers see aligned faces, image encoders (CLIP) whole photos; both are compared by the cosine of embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import BenchError
+from bench.hashing import hash_of
+from bench.models.clip import load_image_encoder
+from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
+from bench.models.files import ZOO, hashes
+from bench.models.recogniser import Pack, locate_pack
+
+FACELET = {
+    "recognisers": ("facelet-id-a", "facelet-id-b"),
+    "image_encoders": ("zoo",),
+}
+"""Settings for the embedded models."""
+
+
+def packs(recognisers: Sequence[str] | None) -> tuple[Pack, ...]:
+    """The packs that a defense's `recognisers` setting names.
+
+    Raises:
+        BenchError: none is set, or one is not there.
+    """
+    if not recognisers:
+        raise BenchError(
+            "This defense needs face recognisers.",
+            "Pass defense.recognisers=[<folders of insightface packs>], such as buffalo_l and antelopev2.",
+        )
+    return tuple(locate_pack(source) for source in recognisers)
+
+
+def encoder_folder(source: str) -> Path:
+    """The folder of an image encoder: "zoo" is the one of the embedded IP-Adapter."""
+    zoo = ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
+    return zoo if source == "zoo" else Path(source).expanduser()
+
+
+def fingerprints(recognisers: Sequence[str] | None, image_encoders: Sequence[str] = ()) -> dict[str, str]:
+    """Setting -> hash of the files behind it, for those that are set."""
+    found: dict[str, str] = {}
+    if recognisers is not None:  # an empty choice is an error, told by `packs`
+        found["recognisers"] = hash_of([pack.fingerprint for pack in packs(recognisers)])
+    if image_encoders:
+        folders = [encoder_folder(source) for source in image_encoders]
+        fix = "Give the folder of a CLIPVisionModelWithProjection."
+        found["image_encoders"] = hash_of(
+            [hashes({name: folder / name for name in ("config.json", "model.safetensors")}, fix) for folder in folders]
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The photos with a face, and where it is.
+
+    Attributes:
+        rows: indices of the photos in which a face was found.
+        points: (5, 2) key points of each of them.
+    """
+
+    rows: list[int]
+    points: list[Tensor]
+
+    @classmethod
+    def found(cls, photos: Tensor, pack: Pack) -> Faces:
+        """Look for the largest face of each clean photo with one pack's detector."""
+        seen = find_points(pack, photos)
+        rows = [row for row, points in enumerate(seen) if points is not None]
+        return cls(rows, [points for points in seen if points is not None])
+
+
+Similarity = Callable[[Tensor], Tensor]
+"""Photos (n, 3, h, w) -> (encoders, n) cosines with the clean photos; 0 where no face was found."""
+
+
+def face_similarity(
+    clean: Tensor, faces: Faces, sources: Sequence[Pack], sigma: float, generator: torch.Generator
+) -> Similarity:
+    """Cosines by each recogniser, under a fresh, slightly wrong alignment at every call (DLADiff, Sec. 4.2)."""
+    embedders = [embedder(pack, str(clean.device)) for pack in sources]
+    if not faces.rows:
+        return lambda photos: photos.new_zeros(len(embedders), len(photos))
+    with torch.no_grad():
+        original = aligned(clean[faces.rows], alignment(faces.points))
+        wanted = [embed(original) for embed in embedders]
+
+    def similarity(photos: Tensor) -> Tensor:
+        seen = aligned(photos[faces.rows], alignment(faces.points, sigma, generator))
+        cosines = torch.stack([F.cosine_similarity(e(seen), w) for e, w in zip(embedders, wanted, strict=True)])
+        return cosines.new_zeros(len(embedders), len(photos)).index_copy(1, _rows(faces, photos), cosines)
+
+    return similarity
+
+
+def photo_similarity(clean: Tensor, folders: Sequence[Path]) -> Similarity:
+    """Cosines by each image encoder, on whole photos."""
+    towers = [image_encoder(folder, str(clean.device)) for folder in folders]
+    with torch.no_grad():
+        wanted = [look(tower, clean) for tower in towers]
+
+    def similarity(photos: Tensor) -> Tensor:
+        cosines = [F.cosine_similarity(look(t, photos), w) for t, w in zip(towers, wanted, strict=True)]
+        return torch.stack(cosines)
+
+    return similarity
+
+
+def look(tower: Any, photos: Tensor) -> Tensor:
+    """(n, dim) embeddings by CLIP of photos (n, 3, h, w) in [0, 1]; differentiable.
+
+    The photo is resized as `bench.models.clip.clip_pixels` does, but not rounded to 8 bits in between.
+    """
+    side = tower.config.image_size
+    seen = F.interpolate(photos, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    embeddings: Tensor = tower((seen - mean) / std).image_embeds
+    return embeddings
+
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@lru_cache(maxsize=4)
+def embedder(pack: Pack, device: str) -> FaceEmbedder:
+    """A recogniser's network, kept for the next person."""
+    return FaceEmbedder(pack, device)
+
+
+@lru_cache(maxsize=2)
+def image_encoder(folder: Path, device: str) -> Any:
+    """An image encoder, frozen, kept for the next person."""
+    return load_image_encoder(folder, device).requires_grad_(False)
+
+
+def _rows(faces: Faces, like: Tensor) -> Tensor:
+    return torch.tensor(faces.rows, device=like.device)

@@ -1,0 +1,65 @@
+"""Mist (Liang and Wu, "Mist: towards improved adversarial examples for diffusion models", 2023).
+
+Idea: pull the latents to those of a picture full of contrast (textural), raise the denoising loss (semantic), or
+both.
+Attacks: fine-tuning and editing. Published budget: 16. Cost per photo: as many UNet passes as steps (none in the mode
+"textural").
+
+Different from the released code: the photos, the constant target and the caption are each encoded once per step or
+once in all (there twice, and at every step), all photos go in one batch, the target picture is our own, and the
+photos are captioned as what they are (there, "a painting", whatever they show: `prompt="a painting"` gives that
+back).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from defenses import Context, Defense
+from defenses.objectives import caption, denoise
+from defenses.pgd import ascend, random_start
+from defenses.targets import pattern
+
+
+@dataclass(frozen=True)
+class Mist(Defense):
+    """Mist: pull the latents to a target picture and raise the denoising loss.
+
+    Attributes:
+        mode: "textural" (the target), "semantic" (the loss) or "fused" (both, the published default).
+        rate: weight of the denoising loss (mean over values) beside the squared distance to the target (sum over the
+            values of one photo's latent); published: 1e4.
+        steps: steps of the cloak (published: 100).
+        step: size of a step as a share of the budget, at least one grey level (published: 1 of 16).
+        prompt: what the photos are captioned with.
+    """
+
+    paper: ClassVar[str] = "2023, arXiv 2305.12683"
+
+    mode: Literal["textural", "semantic", "fused"] = "fused"
+    rate: float = 1e4
+    steps: int = 100
+    step: float = 0.0625
+    prompt: str = "a photo of person"
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        base = context.surrogates[0]
+        condition = caption(base, self.prompt, len(photos))
+        with torch.no_grad():
+            wanted = base.encode(pattern(photos.shape[-1]).to(photos))
+
+        def objective(candidates: Tensor) -> Tensor:
+            if self.mode == "textural":
+                return -(base.encode(candidates) - wanted).square().sum() / len(photos)
+            step = denoise(base, candidates, condition, context.generator)
+            if self.mode == "semantic":
+                return step.error
+            return self.rate * step.error - (step.latents - wanted).square().sum() / len(photos)
+
+        start = random_start(photos, context.budget, context.generator)
+        step = max(1.0, self.step * context.budget.whole_levels)
+        return ascend(start, photos, objective, context.budget, step, self.steps, progress=context.progress)

@@ -1,0 +1,50 @@
+"""PID, prompt-independent defense (Li et al., ICML 2024): move what the VAE sees, whatever the prompt will be.
+
+Idea: fine-tuning prompts are unknown, but the encoder is the same for all: push its mean and its log-variance away
+from those of the clean photo.
+Attacks: fine-tuning, through the VAE alone. Published budget: 12.75. Cost per photo: no UNet pass; as many passes of
+the encoder as steps.
+
+Different from the released code: the clean latents are computed once, `step` is obeyed (there, the flag is ignored),
+and all photos go in one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from bench.presets import fill
+from defenses import Context, Defense
+from defenses.objectives import latent_shift
+from defenses.pgd import ascend, random_start
+
+
+@dataclass(frozen=True)
+class Pid(Defense):
+    """PID: push the mean and the variance of the VAE's latents away.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and "published" for others.
+        steps: steps of the cloak (published: 1000).
+        step: size of a step in grey levels (published: 1).
+    """
+
+    paper: ClassVar[str] = "ICML 2024, arXiv 2406.15305"
+
+    preset: str = "auto"
+    steps: int | None = None
+    step: float = 1.0
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"steps": 1000}, "facelet": {"steps": 200}}
+
+    def resolved(self, family: str) -> Pid:
+        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
+
+    def protect(self, photos: Tensor, context: Context) -> Tensor:
+        start = random_start(photos, context.budget, context.generator)
+        shift = latent_shift(context.surrogates[0], photos)
+        steps = int(self.steps or 0)
+        return ascend(start, photos, shift, context.budget, self.step, steps, progress=context.progress)

@@ -1,0 +1,123 @@
+"""On the embedded model, each cloak moves what it is after further than noise does at the same budget.
+
+Measured on the surrogate as it was loaded, by functions of its own, over draws that the cloak has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.models.base import Base
+from bench.seeds import generator
+from bench.types import Budget
+from defenses import DEFENSES, Context
+from defenses.targets import pattern
+
+LEVELS = 16
+PROMPT = "a photo of sks person"
+IN_TURNS = {"rounds": 3, "surrogate_steps": 1, "pgd_steps": 5, "step": 3.2}
+
+Goal = Callable[[Base, Tensor, Tensor], float]
+"""Of a base, photos and the clean photos; larger is better for the defender."""
+
+
+@torch.no_grad()
+def loss(base: Base, photos: Tensor, clean: Tensor) -> float:
+    condition, latents = base.condition([PROMPT]).expand(len(photos)), base.encode(photos)
+    draws = [base.denoising_errors(latents, condition, generator("test", i)).mean() for i in range(24)]
+    return float(torch.stack(draws).mean())
+
+
+@torch.no_grad()
+def grey(base: Base, photos: Tensor, clean: Tensor) -> float:
+    return -float(base.encode(photos).square().mean())
+
+
+@torch.no_grad()
+def patterned(base: Base, photos: Tensor, clean: Tensor) -> float:
+    return -float((base.encode(photos) - base.encode(pattern(base.side))).square().mean())
+
+
+@torch.no_grad()
+def shifted(base: Base, photos: Tensor, clean: Tensor) -> float:
+    return float((base.encode(photos) - base.encode(clean)).square().mean())
+
+
+@torch.no_grad()
+def predicts_the_pattern(base: Base, photos: Tensor, clean: Tensor) -> float:
+    condition, latents = base.condition([PROMPT]).expand(len(photos)), base.encode(photos)
+    wanted, distances = base.encode(pattern(base.side)), []
+    for index in range(24):
+        draw = generator("test", index)
+        timesteps = base.random_timesteps(len(photos), draw)
+        noise = torch.randn(latents.shape, generator=draw)
+        predicted = base.predict(base.add_noise(latents, noise, timesteps), timesteps, condition)
+        distances.append(F.mse_loss(predicted, wanted.expand_as(predicted)))
+    return -float(torch.stack(distances).mean())
+
+
+CASES: list[tuple[str, dict[str, Any], Goal]] = [
+    ("aspl", IN_TURNS, loss),
+    ("aspl", IN_TURNS | {"targeted": True}, loss),
+    ("fsmg", {"surrogate_steps": 4, "pgd_steps": 15, "step": 3.2}, loss),
+    ("advdm", {"steps": 15, "step": 0.2}, loss),
+    ("simac", IN_TURNS, loss),
+    ("disdiff", IN_TURNS | {"step": 6.4}, loss),
+    ("caat", {"steps": 15, "step": 3.2}, loss),
+    ("metacloak", {"pool_steps": 4, "snapshots": 2, "unrolls": 2, "pgd_steps": 4, "step": 0.2}, loss),
+    ("antidiffusion", IN_TURNS | {"prompt_steps": 2}, loss),
+    ("dladiff", {"layers": [1], "static_steps": 4, "epochs": 3, "step": 3.2}, loss),
+    ("mist", {"mode": "semantic", "steps": 15, "step": 0.2}, loss),
+    ("mist", {"mode": "textural", "steps": 15, "step": 0.2}, patterned),
+    ("mist", {"steps": 15, "step": 0.2}, loss),
+    ("photoguard", {"steps": 15}, grey),
+    ("pid", {"steps": 10, "step": 3.2}, shifted),
+    ("sds", {"direction": "up", "steps": 15, "step": 0.2}, shifted),
+    ("ace", {"rounds": 2, "pgd_steps": 8, "step": 3.2, "lora_steps": 1}, predicts_the_pattern),
+    ("ace", {"mode": "ace_plus", "rounds": 2, "pgd_steps": 8, "step": 3.2, "lora_steps": 1}, patterned),
+]
+
+
+def protect(name: str, settings: dict[str, Any], base: Base, photos: Tensor) -> Tensor:
+    defense = DEFENSES.create(name, settings).resolved("facelet")
+    context = Context([base], photos, Budget(LEVELS), generator(0), lambda b, n: torch.empty(0))
+    try:
+        return defense.protect(photos.clone(), context)
+    finally:
+        base.restore()
+
+
+@pytest.mark.parametrize(("name", "settings", "goal"), CASES)
+def test_it_does_more_than_noise(
+    name: str, settings: dict[str, Any], goal: Goal, base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 3)
+    cloaked, noise = protect(name, settings, base, photos), protect("noise", {}, base, photos)
+    assert goal(base, cloaked, photos) > goal(base, noise, photos)
+
+
+def test_disdiff_takes_attention_from_the_persons_token(base: Base, photos: Tensor) -> None:
+    """The erasure alone, at timesteps where steps are large."""
+    from bench.models.attention import watched
+    from defenses.disdiff import erasure, token_places
+
+    def erased(seen: Tensor) -> float:
+        condition, values = base.condition([PROMPT]).expand(len(seen)), []
+        for index in range(8):
+            draw = generator("test", index)
+            timesteps = torch.randint(0, 400, (len(seen),), generator=draw)
+            noised = base.add_noise(base.encode(seen), torch.randn(2, *base.latent_shape, generator=draw), timesteps)
+            with torch.no_grad(), watched(base.unet, {8, 16}) as maps:
+                base.predict(noised, timesteps, condition)
+                values.append(float(erasure(maps, token_places(base, PROMPT, "sks"))))
+        return sum(values) / len(values)
+
+    settings = {"erasure_weight": 1e4, "search": False, "step": 3.2, "rounds": 3, "surrogate_steps": 0}
+    cloaked, noise = protect("disdiff", settings, base, photos), protect("noise", {}, base, photos)
+    assert erased(cloaked) > erased(noise)
