@@ -355,6 +355,24 @@ def test_one_step_of_advdm(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
 
 
+@pytest.mark.parametrize(("direction", "sign"), [("up", 1), ("down", -1)])
+@pytest.mark.parametrize("target", [False, True])
+def test_one_step_of_sds(base: Base, photos: Tensor, direction: str, sign: int, target: bool) -> None:
+    plain = Plain(base, torch.Generator().manual_seed(7))
+    seen = photos.clone().requires_grad_(True)
+    latents = plain.latents(seen)
+    with torch.no_grad():
+        predicted, noise, _, _ = plain.step(latents, "a photo of person")
+        wanted = plain.posterior(pattern(tiny.SIDE)).mean * base.vae.config.scaling_factor
+    size = latents[0].numel()
+    (slope,) = torch.autograd.grad(latents, seen, grad_outputs=sign * (predicted - noise) / size, retain_graph=True)
+    if target:
+        mean = plain.posterior(seen).mean * base.vae.config.scaling_factor
+        slope = 5 * slope - torch.autograd.grad(F.mse_loss(mean, wanted.expand_as(mean)), seen)[0]
+    found = one_step("sds", base, photos, steps=1, step=STEP / LEVELS, direction=direction, target=target)
+    mostly_equal(found, stepped(photos, photos, slope))
+
+
 def test_one_step_of_photoguard(base: Base, photos: Tensor) -> None:
     draw = torch.Generator().manual_seed(7)
     start = photos + LEVELS / 255 * (2 * torch.rand(photos.shape, generator=draw) - 1)

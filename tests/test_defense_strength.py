@@ -17,6 +17,7 @@ from bench.models.base import Base
 from bench.seeds import generator
 from bench.types import Budget
 from defenses import DEFENSES, Context
+from defenses.photoguard import edited
 from defenses.targets import pattern
 
 LEVELS = 16
@@ -62,6 +63,16 @@ def predicts_the_pattern(base: Base, photos: Tensor, clean: Tensor) -> float:
     return -float(torch.stack(distances).mean())
 
 
+@torch.no_grad()
+def edits_to_grey(base: Base, photos: Tensor, clean: Tensor) -> float:
+    """What SDEdit with 4 steps makes of the photos."""
+    condition, distances = base.condition([""]).expand(len(photos)), []
+    for index in range(6):
+        made = edited(base, base.encode(photos), condition, [500, 375, 250, 125], generator("test", index))
+        distances.append((base.decode(made) - 0.5).square().mean())
+    return -float(torch.stack(distances).mean())
+
+
 CASES: list[tuple[str, dict[str, Any], Goal]] = [
     ("aspl", IN_TURNS, loss),
     ("aspl", IN_TURNS | {"targeted": True}, loss),
@@ -77,6 +88,8 @@ CASES: list[tuple[str, dict[str, Any], Goal]] = [
     ("mist", {"mode": "textural", "steps": 15, "step": 0.2}, patterned),
     ("mist", {"steps": 15, "step": 0.2}, loss),
     ("photoguard", {"steps": 15}, grey),
+    ("photoguard", {"variant": "diffusion", "steps": 8, "step": 0.3}, edits_to_grey),
+    ("photoguard", {"variant": "diffusion", "norm": "l2", "steps": 8, "step": 0.3}, edits_to_grey),
     ("pid", {"steps": 10, "step": 3.2}, shifted),
     ("sds", {"direction": "up", "steps": 15, "step": 0.2}, shifted),
     ("ace", {"rounds": 2, "pgd_steps": 8, "step": 3.2, "lora_steps": 1}, predicts_the_pattern),

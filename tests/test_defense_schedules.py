@@ -1,0 +1,186 @@
+"""Which surrogate learns what, from which photos and how often: recorded at the one trainer all defenses share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks.training import Recipe
+from bench.models.base import Base, Condition, Posterior
+from bench.seeds import generator
+from bench.types import Budget
+from defenses import DEFENSES, Context
+from defenses.antidiffusion import AntiDiffusion
+from defenses.objectives import denoise
+from defenses.pgd import ascend
+from tests import tiny
+
+USERS = ("surrogates", "antidiffusion", "ace", "dladiff", "metacloak")
+"""Modules of `defenses` that call the trainer."""
+
+Lessons = list[tuple[str, int, str]]
+"""(photos learned: "clean" or "cloaked", steps, what learns: "unet", "all" or "lora")."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return tiny.tiny_base(tmp_path_factory.mktemp("schedules") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    draw = torch.Generator().manual_seed(3)
+    return (0.4 + 0.5 * torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
+
+
+@pytest.fixture
+def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lessons]:
+    """`lessons(name, **settings)`: what was learned while a cloak was made."""
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 0)
+    taken: Lessons = []
+    with torch.no_grad():
+        clean = base.posterior(photos).mean
+
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
+        shown = "clean" if torch.equal(latents.mean, clean) else "cloaked"
+        parts = {id(weight) for weight in weights}
+        text = any(id(weight) in parts for weight in model.text_encoder.parameters())
+        lora = all("lora" in name for name, weight in model.unet.named_parameters() if id(weight) in parts)
+        taken.append((shown, recipe.steps, "lora" if lora else "all" if text else "unet"))
+
+    for module in USERS:
+        monkeypatch.setattr(f"defenses.{module}.finetune", finetune)
+
+    def protect(name: str, **settings: Any) -> Lessons:
+        taken.clear()
+        defense = DEFENSES.create(name, settings).resolved("facelet")
+        context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+        try:
+            defense.protect(photos.clone(), context)
+        finally:
+            base.restore()
+        return list(taken)
+
+    return protect
+
+
+@pytest.mark.parametrize("name", ["aspl", "antidreambooth", "simac", "disdiff"])
+def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, lessons: Callable[..., Lessons]) -> None:
+    more = {"sides": [8]} if name == "disdiff" else {}
+    found = lessons(name, rounds=2, surrogate_steps=3, pgd_steps=1, step=9.0, **more)
+    assert found == [("clean", 3, "all"), ("cloaked", 3, "all")] * 2
+
+
+def test_fsmg_learns_once_from_clean_photos(lessons: Callable[..., Lessons]) -> None:
+    assert lessons("fsmg", surrogate_steps=7, pgd_steps=2) == [("clean", 7, "all")]
+
+
+def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
+    lessons: Callable[..., Lessons], base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+    original = Base.load_snapshot
+
+    def load(self: Base, snapshot: Any) -> None:
+        loads.append(id(snapshot))
+        original(self, snapshot)
+
+    monkeypatch.setattr(Base, "load_snapshot", load)
+    found = lessons("metacloak", pool_steps=10, snapshots=3, trials=2, unrolls=2, pgd_steps=1, unroll_steps=4)
+    assert found == [("clean", 5, "all")] * 2 + [("cloaked", 4, "all")] * 2 * 3 * 2
+    assert len(loads) == 6
+    assert loads[:3] == loads[3:]
+    assert len(set(loads)) == 3
+
+
+def test_antidiffusion_teaches_the_unet_between_rounds(lessons: Callable[..., Lessons]) -> None:
+    found = lessons("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
+    assert found == [("cloaked", 5, "unet")] * 3
+
+
+def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(base: Base, photos: Tensor) -> None:
+    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned_prompt(base, photos, context)
+
+    @torch.no_grad()
+    def loss(condition: Condition) -> float:
+        draws = [denoise(base, photos, condition.expand(2), generator("test", i)).error for i in range(8)]
+        return float(torch.stack(draws).mean())
+
+    assert loss(tuned) < loss(base.condition([""])) - 0.001
+
+
+def test_ace_learns_by_lora(lessons: Callable[..., Lessons]) -> None:
+    assert lessons("ace", rounds=2, pgd_steps=1, lora_steps=6) == [("cloaked", 6, "lora")] * 2
+
+
+STEPS = {"layers": [1], "static_steps": 9, "epochs": 2, "dynamic_steps": 4, "sides": [8]}
+STATIC, DYNAMIC = ("clean", 9, "unet"), ("cloaked", 4, "unet")
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, [STATIC, DYNAMIC, DYNAMIC]),
+        ({"dsur": False}, [DYNAMIC, DYNAMIC]),
+        ({"adft": False}, [STATIC]),
+        ({"dsur": False, "adft": False}, []),
+    ],
+)
+def test_dladiffs_switches(lessons: Callable[..., Lessons], switches: dict[str, bool], expected: Lessons) -> None:
+    assert lessons("dladiff", **STEPS, **switches) == expected
+
+
+def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention steps, loss steps, lessons, and again; the static surrogate never learns the cloak."""
+    order: list[str] = []
+
+    def recording(cloaked: Tensor, clean: Tensor, objective: Any, budget: Budget, step: float, steps: int) -> Tensor:
+        order.append(f"{objective.__qualname__.split('.')[0]} x{steps}")
+        return ascend(cloaked, clean, objective, budget, step, steps)
+
+    monkeypatch.setattr("defenses.dladiff.ascend", recording)
+    monkeypatch.setattr(
+        "defenses.dladiff.finetune", lambda model, *rest: order.append("learn" if model is base else "wrong")
+    )
+    settings = STEPS | {"attention_steps": 2, "loss_steps": 3}
+    defense = DEFENSES.create("dladiff", settings).resolved("facelet")
+    defense.protect(photos.clone(), Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0)))
+    base.restore()
+    assert order == ["attention_distance x2", "denoising_loss x3", "learn"] * 2
+
+
+def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> None:
+    defense = DEFENSES.create("dladiff", STEPS | {"dsur": False, "adft": False}).resolved("facelet")
+    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    assert torch.equal(defense.protect(photos.clone(), context), photos)
+
+
+def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[float] = []
+
+    def interference(base: Base, clean: Tensor, prompt: str, weight: float, *rest: Any) -> Any:
+        weights.append(weight)
+        return lambda photos: photos.sum()
+
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 0)
+    monkeypatch.setattr("defenses.simac.interference", interference)
+    for variant in ("intended", "as_released"):
+        settings = {"variant": variant, "rounds": 1, "surrogate_steps": 1, "pgd_steps": 1}
+        defense = DEFENSES.create("simac", settings).resolved("facelet")
+        defense.protect(photos.clone(), Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0)))
+        base.restore()
+    assert weights == [1.0, 0.0]
+
+
+def test_a_snapshot_does_not_change_with_the_model(base: Base) -> None:
+    kept = base.snapshot()
+    with torch.no_grad():
+        next(base.unet.parameters()).add_(1)
+    assert not torch.equal(next(iter(kept["unet"].values())), next(iter(base.snapshot()["unet"].values())))
+    base.load_snapshot(kept)
+    assert all(torch.equal(a, b) for a, b in zip(kept["unet"].values(), base.unet.state_dict().values(), strict=True))
