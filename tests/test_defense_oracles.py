@@ -421,6 +421,22 @@ def test_one_step_of_ace(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(photos, photos, slope))
 
 
+def test_one_step_of_antidiffusion(base: Base, photos: Tensor) -> None:
+    """The loss minus the attention, under a prompt that is still the empty one."""
+
+    def oracle(x: Tensor) -> Tensor:
+        plain = Plain(base, torch.Generator().manual_seed(7))
+        predicted, noise, timesteps, noised = plain.step(plain.latents(x), "")
+        maps = [m for m in by_hand(base, noised, timesteps, "") if m.shape[-1] == base.tokenizer.model_max_length]
+        assert maps
+        attention = sum((100 * m).clamp(max=1).square().mean() for m in maps) / len(maps)
+        return F.mse_loss(predicted, noise) - 50 * attention
+
+    settings = {"rounds": 1, "prompt_steps": 0, "pgd_steps": 1, "surrogate_steps": 0, "sides": [8]}
+    found = one_step("antidiffusion", base, photos, step=STEP, attention_weight=50.0, **settings)
+    mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
+
+
 def test_caat_trains_keys_and_values_with_the_same_backward_pass(base: Base, photos: Tensor) -> None:
     plain = Plain(base, torch.Generator().manual_seed(7))
     trained = {n: w for n, w in base.unet.named_parameters() if "attn2.to_k" in n or "attn2.to_v" in n}

@@ -160,6 +160,37 @@ def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> No
     assert torch.equal(defense.protect(photos.clone(), context), photos)
 
 
+@pytest.mark.parametrize(("timestep", "moved"), [(0, 4), (999, 0), (499, 2)])
+def test_disdiffs_steps_shrink_with_the_timestep(
+    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch, timestep: int, moved: int
+) -> None:
+    monkeypatch.setattr(Base, "random_timesteps", lambda self, count, generator: torch.full((count,), timestep))
+    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args: None)
+    settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 1, "step": 4.0, "sides": [8], "search": False}
+    defense = DEFENSES.create("disdiff", settings).resolved("facelet")
+    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    change = defense.protect(photos.clone(), context) - photos
+    base.restore()
+    assert float(change.abs().max()) * 255 == pytest.approx(moved, abs=0.02)
+
+
+def test_metacloak_moves_through_transforms(lessons: Callable[..., Lessons], monkeypatch: pytest.MonkeyPatch) -> None:
+    from defenses.transforms import random_view
+
+    views: list[Tensor] = []
+
+    def recording(photos: Tensor, draw: torch.Generator) -> Tensor:
+        views.append(random_view(photos, draw))
+        return views[-1]
+
+    monkeypatch.setattr("defenses.metacloak.random_view", recording)
+    small = {"pool_steps": 1, "snapshots": 2, "trials": 1, "unrolls": 2, "pgd_steps": 3}
+    lessons("metacloak", **small)
+    assert len(views) == 2 * 2 * 3
+    lessons("metacloak", transforms=False, **small)
+    assert len(views) == 2 * 2 * 3
+
+
 def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     weights: list[float] = []
 

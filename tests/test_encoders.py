@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.images import to_pixels
-from bench.models.alignment import align
+from bench.models.alignment import align, move
 from bench.models.base import Base
 from bench.models.clip import load_image_encoder, see
 from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
@@ -26,7 +26,8 @@ from bench.types import Budget
 from defenses import DEFENSES, Context
 from defenses.dladiff import DLADiff
 from defenses.encoders import Faces, face_similarity, look
-from defenses.idguardian import adapted
+from defenses.idguardian import adapted, unit
+from defenses.pgd import random_start
 from tests import tiny
 
 POINTS = torch.tensor(tiny.POINTS)
@@ -187,6 +188,63 @@ def test_layer_two_stops_at_the_threshold(protect: Protect, packs: tuple[Pack, P
     """The photos are not pushed further than asked: with a high threshold the similarity stays near it."""
     cloaked = protect("dladiff", photos, threshold=0.99, sigma=0.0, face_step=0.25, face_steps=40)
     assert 0.985 < float(max(cosines(pack, cloaked, photos).max() for pack in packs)) <= 0.991
+
+
+def test_layer_two_goes_on_until_all_recognisers_are_at_the_threshold(
+    protect: Protect, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def similarity(seen: Tensor) -> Tensor:
+        mean = seen.mean(dim=(1, 2, 3))
+        return torch.stack([0.5 + mean, mean - 10])
+
+    monkeypatch.setattr("defenses.dladiff.face_similarity", lambda *args: similarity)
+    assert float((protect("dladiff", photos) - photos).mean()) * 255 < -4
+
+
+def test_layer_two_changes_what_the_recogniser_sees_and_nothing_else(
+    protect: Protect, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small face off the centre: the change stays within the pixels that its aligned crop covers."""
+    points = POINTS * 0.4 + torch.tensor([2.0, 15.0])
+    monkeypatch.setattr(Faces, "found", classmethod(lambda cls, clean, pack: cls([0, 1], [points, points])))
+    moved = (protect("dladiff", photos) - photos).abs().amax(dim=(0, 1)) > 0
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    places = move(torch.stack([columns, rows], dim=-1).reshape(1, -1, 2), alignment([points]))[0].reshape(32, 32, 2)
+    inside = ((places > -1) & (places < 112)).all(dim=-1)
+    assert 50 < int(inside.sum()) < 400
+    assert not bool((moved & ~inside).any())
+    assert float(moved[inside].float().mean()) > 0.8
+
+
+def test_the_alignment_is_shaken_anew_each_time(packs: tuple[Pack, Pack], photos: Tensor) -> None:
+    faces, seen = Faces.found(photos, packs[0]), (photos + 0.05 * photos.flip(-1)).clamp(0, 1)
+    exact, shaken = (face_similarity(photos, faces, packs, sigma, generator(0)) for sigma in (0.0, 0.02))
+    assert torch.equal(exact(seen), exact(seen))
+    assert not torch.equal(shaken(seen), shaken(seen))
+
+
+def test_idguardian_steps_along_the_deflection_and_against_the_similarity(
+    protect: Protect, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def recording(values: Tensor) -> Tensor:
+        seen.append(unit(values))
+        return seen[-1]
+
+    monkeypatch.setattr("defenses.idguardian.unit", recording)
+    cloaked = protect("idguardian", photos, steps=1, step=3.0)
+    deflection, slope = seen
+    assert torch.equal(deflection[:, 0], deflection[:, 2])  # from latents: the same for all colours
+    assert float(deflection.abs().max()) > 0
+    assert not torch.equal(slope[:, 0], slope[:, 2])
+    change = (cloaked - random_start(photos, Budget(1), generator(0))) * 255
+    assert float((change.sign() == (deflection - slope).sign()).float().mean()) > 0.98
+
+
+def test_momentum_reaches_the_optimiser(protect: Protect, photos: Tensor) -> None:
+    with_it, without = (protect("idprotector_pgd", photos, momentum=m, steps=6, sigma=0.05) for m in (0.9, 0.0))
+    assert not torch.equal(with_it, without)
 
 
 def test_layer_two_leaves_photos_without_a_face_alone(protect: Protect, photos: Tensor) -> None:

@@ -14,7 +14,11 @@ from bench.budget import audit
 from bench.errors import BenchError
 from bench.images import to_pixels
 from bench.seeds import generator
-from bench.types import Budget
+from bench.settings import Method
+from bench.stages import photos
+from bench.stages import protect as protect_stage
+from bench.store import Store
+from bench.types import Budget, Identity, Photo
 from defenses import Context
 from defenses.precomputed import Precomputed
 
@@ -62,6 +66,26 @@ def test_the_audit_finds_a_cloak_beyond_the_budget(root: Path) -> None:
     write(root, "ada", "a.png", PHOTOS[0] + 9 / 255)
     with pytest.raises(BenchError, match="exceeds its budget: 9"):
         audit(to_pixels(PHOTOS), to_pixels(protect(root)), Budget(8), "precomputed")
+
+
+def test_the_stage_says_whose_photos_these_are_and_its_key_follows_the_pictures(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pictures = zip(("b.jpg", "a.jpg"), to_pixels(PHOTOS.flip(0)), strict=True)
+    shown = tuple(Photo(name, pixels, sha256=name) for name, pixels in pictures)
+    person, settings = Identity("ada", reference=shown, protect=shown), {"label": "theirs", "root": str(root)}
+    defense, method = Precomputed("theirs", str(root)), Method(name="precomputed", settings=settings)
+    folder, store = tmp_path_factory.mktemp("cloaked"), Store(tmp_path_factory.mktemp("store"))
+    protect_stage.protect(folder, "precomputed", defense, person, Budget(8), list, 0, store, lambda share: None)
+    assert np.array_equal(photos.load(folder)[0], to_pixels(PHOTOS[1:] + 3 / 255)[0])
+
+    def key() -> str:
+        return protect_stage.key(method, defense, person, Budget(8), [], 0)
+
+    before = key()
+    assert key() == before
+    write(root, "ada", "a.png", PHOTOS[0])
+    assert key() != before
 
 
 def test_the_fingerprint_is_of_the_pictures(root: Path, tmp_path: Path) -> None:
