@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench.arms import arms
 from bench.images import png_bytes
 from bench.record import Record
-from bench.report import rows
 from bench.stages import photos
 from bench.store import Store
 
@@ -23,10 +23,10 @@ def draw(records: Sequence[Record], store: Store) -> bytes:
     """PNG of the sheet. Rows of one person stand together; cells that are not ok are left out."""
     people = list(dict.fromkeys(r.identity for r in records if r.status == "ok"))[:PEOPLE]
     strips = [
-        (f"{person} | {row.label} | photo, then generated", _strip(record, store))
+        (f"{person} | {arm.label} | photo, then generated", _strip(record, store))
         for person in people
-        for row in rows(records)
-        for record in row.records
+        for arm in arms(records)
+        for record in arm.records
         if record.identity == person and record.status == "ok"
     ]
     sheet = Image.new("RGB", ((GENERATED + 1) * TILE, max(1, len(strips)) * (TILE + CAPTION)), "white")

@@ -11,11 +11,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bench.arms import arms
 from bench.errors import BenchError
 from bench.models.pool import Pool
 from bench.plan import Cell, cells, load_data
 from bench.record import MethodFacts
-from bench.report import rows, table
+from bench.report import table
 from bench.settings import parse
 from bench.stats import mean_interval
 from tests.test_run import small_run
@@ -66,7 +67,7 @@ def test_another_person_costs_nothing_where_that_person_is_in_the_run(tmp_path: 
     assert other.stages["generate"].key == own.stages["generate"].key
     assert [image.sha256 for image in other.images] == [image.sha256 for image in own.images]
     assert other.metrics["ism_zero"] != own.metrics["ism_zero"]  # the same pictures, held against another person
-    assert [row.label for row in rows(records)] == ["base", "another person", "clean"]
+    assert [arm.label for arm in arms(records)] == ["base", "another person", "clean"]
     assert "another person" in text
 
 

@@ -1,0 +1,123 @@
+"""Arms: the records of one combination of methods, over all people. Tables have one row per arm."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.record import DefenseFacts, MethodFacts, Record
+from bench.stats import mean_interval
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a run.
+
+    Attributes:
+        label: what sets it apart from the run's other arms.
+        records: one per person.
+    """
+
+    label: str
+    records: tuple[Record, ...]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean over people; None if nobody has the metric."""
+        known = list(self.values(metric).values())
+        return sum(known) / len(known) if known else None
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % interval of the mean over people; None for fewer than two people."""
+        known = list(self.values(metric).values())
+        return mean_interval(known) if len(known) > 1 else None
+
+    def seconds(self, *stages: str) -> float | None:
+        """Mean computing time per person, of the computation that made the output."""
+        sums = [sum(r.stages[s].seconds for s in stages if s in r.stages) for r in self.records if r.stages]
+        return sum(sums) / len(sums) if sums else None
+
+    def values(self, metric: str) -> dict[str, float]:
+        """Person -> the metric, of everybody who has it."""
+        found = {r.identity: r.metrics.get(metric) for r in self.records}
+        return {person: value for person, value in found.items() if value is not None}
+
+
+def arms(records: Sequence[Record]) -> list[Arm]:
+    """Records grouped into arms, controls first. Labels name the settings in which arms of one name differ."""
+    several_attacks = len({attack_label(r) for r in records if r.attack.name != "none"}) > 1
+    varying = _varying(records)
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=_order):
+        parts = [label(record), *(c.name for c in record.countermeasure if c.name != "none")]
+        if several_attacks and record.attack.name != "none":
+            parts.append(attack_label(record))
+        settings = [f"{name} {_text(value)}" for key, name, value in _settings(record) if key in varying]
+        full = " + ".join(parts) + (f" ({', '.join(settings)})" if settings else "")
+        groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
+    return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
+
+
+def label(record: Record) -> str:
+    """What an arm is called: "base" (not personalised), "clean", "noise 8/255", "aspl 8/255"."""
+    if record.attack.name == "none":
+        return "base"
+    if record.of_another_person:
+        return "another person"
+    if record.defense.name == "none":
+        return "clean"
+    name = record.defense.config["label"] if record.defense.name == "precomputed" else record.defense.name
+    return f"{name} {record.defense.budget:g}/255"
+
+
+def attack_label(record: Record) -> str:
+    """What an attack is called: its name, and its variant if it has several."""
+    variant = record.attack.config.get("variant")
+    return f"{record.attack.name} ({variant})" if variant else record.attack.name
+
+
+Key = tuple[str, str, str]
+
+LABELLED = {("attack", "variant"), ("defense", "label"), ("defense", "root")}
+"""Settings that are in the label already, or stand for one that is."""
+
+
+def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
+    """(key, short name, value) of everything that may set two records of one name apart."""
+    yield ("run", "", "on"), "on", record.base
+    yield ("run", "", "seed"), "seed", record.seed
+    if record.surrogates:
+        yield ("run", "", "surrogates"), "surrogates", record.surrogates
+    methods: list[tuple[str, DefenseFacts | MethodFacts]]
+    methods = [("defense", record.defense), ("attack", record.attack), *(("counter", c) for c in record.countermeasure)]
+    for kind, method in methods:
+        for name, value in method.config.items():
+            if (kind, name) not in LABELLED:
+                yield (kind, method.name, name), name, value
+
+
+def _varying(records: Sequence[Record]) -> set[Key]:
+    """Keys of the settings that have several values."""
+    values: dict[Key, set[str]] = defaultdict(set)
+    for record in records:
+        for key, _, value in _settings(record):
+            values[key].add(json.dumps(value))
+    return {key for key, found in values.items() if len(found) > 1}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _order(record: Record) -> tuple[int, str, float, str]:
+    rank = {"none": 1, "noise": 2}.get(record.defense.name, 3)
+    if record.of_another_person:
+        rank = 0
+    return (
+        -1 if record.attack.name == "none" else rank,
+        record.defense.name,
+        record.defense.budget,
+        record.attack.name,
+    )

@@ -1,0 +1,101 @@
+"""Arms: which records belong together, and what sets the others apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.arms import arms
+from bench.record import Record
+from tests.test_record import FULL
+
+
+def record(person: str = "ann", ilr: float | None = 0.5, **changes: Any) -> Record:
+    return Record.model_validate(
+        FULL | {"identity": person, "photos_of": person, "metrics": {"ilr": ilr}, "countermeasure": []} | changes
+    )
+
+
+def defense(name: str, budget: float = 8.0, **config: Any) -> dict[str, Any]:
+    return {"name": name, "budget": budget, "config": config}
+
+
+def labels(*records: Record) -> list[str]:
+    return [arm.label for arm in arms(records)]
+
+
+def test_one_arm_has_a_plain_label_whatever_its_settings() -> None:
+    assert labels(record(), record("bob")) == ["aspl 8/255"]
+
+
+def test_settings_that_differ_set_arms_of_one_name_apart() -> None:
+    """An ablation must not be averaged away."""
+    found = arms(
+        [
+            record(defense=defense("dladiff", layers=[1], dsur=True), ilr=0.1),
+            record(defense=defense("dladiff", layers=[1], dsur=False), ilr=0.4),
+            record("bob", defense=defense("dladiff", layers=[1], dsur=True), ilr=0.3),
+            record(defense=defense("mist", rate=1.0), ilr=0.9),
+        ]
+    )
+    assert {arm.label: arm.mean("ilr") for arm in found} == {
+        "dladiff 8/255 (dsur true)": pytest.approx(0.2),
+        "dladiff 8/255 (dsur false)": 0.4,
+        "mist 8/255": 0.9,
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({"base": "facelet-1"}, {"base": "facelet-2"}, ["(on facelet-1)", "(on facelet-2)"]),
+        ({"seed": 0}, {"seed": 1}, ["(seed 0)", "(seed 1)"]),
+        ({"surrogates": ["a"]}, {"surrogates": ["a", "b"]}, ['(surrogates ["a"])', '(surrogates ["a", "b"])']),
+        (
+            {"attack": {"name": "lora", "config": {"rank": 4}}},
+            {"attack": {"name": "lora", "config": {"rank": 8}}},
+            ["(rank 4)", "(rank 8)"],
+        ),
+        (
+            {"countermeasure": [{"name": "jpeg", "config": {"quality": 50}}]},
+            {"countermeasure": [{"name": "jpeg", "config": {"quality": 75}}]},
+            ["+ jpeg (quality 50)", "+ jpeg (quality 75)"],
+        ),
+        (
+            {"attack": {"name": "ip_adapter", "config": {"variant": "base"}}},
+            {"attack": {"name": "ip_adapter", "config": {"variant": "faceid"}}},
+            ["+ ip_adapter (base)", "+ ip_adapter (faceid)"],
+        ),
+    ],
+)
+def test_whatever_differs_is_in_the_label(one: dict[str, Any], other: dict[str, Any], expected: list[str]) -> None:
+    assert labels(record(**one), record(**other)) == [f"aspl 8/255 {text}" for text in expected]
+
+
+def test_controls_come_first_and_have_names_of_their_own() -> None:
+    nothing = {"name": "none", "config": {}}
+    assert labels(
+        record(defense=defense("aspl", 16.0)),
+        record(defense=defense("aspl", 8.0)),
+        record(defense=defense("noise")),
+        record(defense=defense("none", 0.0)),
+        record(defense=defense("none", 0.0), photos_of="bob"),
+        record(defense=defense("none", 0.0), attack=nothing),
+    ) == ["base", "another person", "clean", "noise 8/255", "aspl 8/255", "aspl 16/255"]
+
+
+def test_a_precomputed_cloak_goes_by_the_name_of_its_method() -> None:
+    one, other = (defense("precomputed", label=name, root=f"/data/{name}") for name in ("glaze", "fawkes"))
+    assert labels(record(defense=one)) == ["glaze 8/255"]
+    assert labels(record(defense=one), record(defense=other)) == ["glaze 8/255", "fawkes 8/255"]
+
+
+def test_means_and_intervals_are_over_the_people_who_have_the_metric() -> None:
+    (arm,) = arms([record("ann", 0.2), record("bob", 0.4), record("eve", None)])
+    assert arm.values("ilr") == {"ann": 0.2, "bob": 0.4}
+    assert arm.mean("ilr") == pytest.approx(0.3)
+    assert arm.interval("ilr") == (0.2, 0.4)
+    assert arm.mean("fdfr") is None
+    (alone,) = arms([record("ann", 0.2)])
+    assert alone.interval("ilr") is None
