@@ -12,7 +12,7 @@ from bench.data import SOURCES
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.pool import Pool
-from bench.settings import Method, ModelSettings, RunSettings
+from bench.settings import Dose, Grid, Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
@@ -88,55 +88,74 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     Raises:
         BenchError: an unknown method or setting, or too few people for the suite.
     """
-    surrogates = settings.surrogates or (settings.model,)
     countermeasure, counter = _countermeasure(settings.countermeasure)
     people = {person.name: person for person in data.identities}
-    if settings.suite.another_person and len(people) < 2:
-        raise BenchError(
-            f"suite={settings.suite.name} needs at least two people, and {data.name} has one.",
-            "Add people, or set suite.another_person=false.",
-        )
-    found = []
-    for name, (method, (attack, attacker), another) in itertools.product(data.selected, _arms(settings)):
-        defense, defend = _defense(method, surrogates[0])
-        used = surrogates if defend.needs_surrogate else ()
-        found.append(
-            Cell(
+    found: dict[str, Cell] = {}
+    for name, grid in itertools.product(data.selected, settings.suite.grids):
+        model = grid.model or settings.model
+        surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
+        _check(grid, model, settings, data)
+        for dose, (attack, attacker), another in _arms(grid, settings, model):
+            defense, defend = _defense(dose, surrogates[0])
+            used = surrogates if defend.needs_surrogate else ()
+            cell = Cell(
                 data=data,
                 identity=people[name],
                 donor=people[_next(name, data)] if another else people[name],
                 defense=defense,
-                budget=Budget(0 if defense.name == "none" else settings.budget),
+                budget=Budget(0 if defense.name == "none" else dose.budget or 0),
                 countermeasure=countermeasure,
                 attack=attack,
-                model=settings.model,
+                model=model,
                 surrogates=used,
-                weights=tuple(pool.checkpoint(model).fingerprint for model in (settings.model, *used))
+                weights=tuple(pool.checkpoint(each).fingerprint for each in (model, *used))
                 + tuple(defend.files().values())
-                + tuple(attacker.files(settings.model.name).values()),
+                + tuple(attacker.files(model.name).values()),
                 seed=settings.seed,
                 protocol=settings.protocol.model_dump(mode="json"),
                 defend=defend,
                 counter=counter,
                 attacker=attacker,
             )
+            found.setdefault(cell.id, cell)
+    return list(found.values())
+
+
+def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Dataset) -> None:
+    """Raises BenchError if a grid cannot run on these data."""
+    if grid.another_person and len(data.identities) < 2:
+        raise BenchError(
+            f"suite={settings.suite.name} needs at least two people, and {data.name} has one.",
+            "Add people, or set suite.another_person=false.",
         )
-    return found
+    for each in (model, grid.surrogate or model):
+        if each.resolution != settings.model.resolution:
+            raise BenchError(
+                f"suite={settings.suite.name} wants photos of {each.resolution} px for {each.name}, and of "
+                f"{settings.model.resolution} px for {settings.model.name}.",
+                "A run cuts its photos to one size: choose models of one resolution.",
+            )
 
 
-def _arms(settings: RunSettings) -> list[tuple[Method, tuple[Method, Attack], bool]]:
-    """(defense, attack, whether the photos are another person's) of every cell of one person, controls first."""
-    suite = settings.suite
-    nothing = Method(name="none")
-    defenses = suite.defenses
-    if defenses is None:
-        controls = [Method(name=name) for name in settings.controls]
-        defenses = (*controls, *(m for m in [settings.defense] if m.name not in settings.controls))
-    chosen = (settings.attack,) if suite.attacks is None else suite.attacks
-    attacks = [_attack(method, settings.model) for method in chosen if method.name != "none"]
-    arms = [(nothing, _attack(nothing, settings.model), False)]
-    arms += [(nothing, attack, True) for attack in attacks if suite.another_person]
-    return arms + [(defense, attack, False) for attack in attacks for defense in defenses]
+def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple[Dose, tuple[Method, Attack], bool]]:
+    """(defense and budget, attack, whether the photos are another person's) of one person's cells, controls first."""
+    doses = grid.defenses
+    if doses is None:
+        controls = [Dose(name=name) for name in settings.controls]
+        own = Dose(name=settings.defense.name, settings=settings.defense.settings)
+        doses = (*controls, *(dose for dose in [own] if dose.name not in settings.controls))
+    budgets = grid.budgets or (settings.budget,)
+    spread = [
+        dose.model_copy(update={"budget": budget})
+        for dose in doses
+        for budget in (budgets if dose.budget is None else (dose.budget,))
+    ]
+    nothing, chosen = Method(name="none"), (settings.attack,) if grid.attacks is None else grid.attacks
+    attacks = [_attack(method, model) for method in chosen if method.name != "none"]
+    clean = Dose(name="none")
+    arms = [(clean, _attack(nothing, model), False)]
+    arms += [(clean, attack, True) for attack in attacks if grid.another_person]
+    return arms + [(dose, attack, False) for attack in attacks for dose in spread]
 
 
 def _next(name: str, data: Dataset) -> str:

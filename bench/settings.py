@@ -29,24 +29,6 @@ class Method(_Strict):
         return {"name": self.name, "config": self.settings}
 
 
-class Suite(_Strict):
-    """A named grid of methods; what it leaves open is chosen by `defense`, `controls` and `attack`."""
-
-    name: str
-    defenses: tuple[Method, ...] | None = None
-    """Defenses to run, controls included; null: those of `controls` and `defense`."""
-    attacks: tuple[Method, ...] | None = None
-    """Attacks to run; null: that of `attack`."""
-    another_person: bool = False
-    """Whether to also score what each attack makes of the *next* person's photos: nobody should pass for a stranger."""
-
-    @field_validator("defenses", "attacks", mode="before")
-    @classmethod
-    def _methods(cls, value: Any) -> Any:
-        """Methods may be written as names, or as a name and some settings."""
-        return None if value is None else [_method(item) for item in value]
-
-
 class ModelSettings(_Strict):
     """A base model and how it is used."""
 
@@ -62,6 +44,54 @@ class ModelSettings(_Strict):
     steps: int = Field(25, ge=1)
     """Sampler steps."""
     guidance: float = 7.5
+
+
+class Dose(Method):
+    """A defense of a suite, with a budget of its own if it has one: papers compare methods at unequal budgets."""
+
+    budget: float | None = Field(default=None, ge=0, le=255)
+
+
+class Grid(_Strict):
+    """A product of methods; what it leaves open is chosen by the run's own settings."""
+
+    defenses: tuple[Dose, ...] | None = None
+    """Defenses to run, controls included; null: those of `controls` and `defense`."""
+    attacks: tuple[Method, ...] | None = None
+    """Attacks to run; null: that of `attack`."""
+    budgets: tuple[float, ...] | None = None
+    """Budgets of all defenses that have none of their own; null: that of `budget`."""
+    another_person: bool = False
+    """Whether to also score what each attack makes of the *next* person's photos: nobody should pass for a stranger."""
+    model: ModelSettings | None = None
+    """The attacker's base; null: that of `model`."""
+    surrogate: ModelSettings | None = None
+    """The base the defender optimises against; null: those of `surrogates`."""
+
+    @field_validator("defenses", mode="before")
+    @classmethod
+    def _doses(cls, value: Any) -> Any:
+        """Defenses may be written as names, or as a name, a budget and some settings."""
+        return None if value is None else [_dose(item) for item in value]
+
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _methods(cls, value: Any) -> Any:
+        """Attacks may be written as names, or as a name and some settings."""
+        return None if value is None else [_method(item) for item in value]
+
+
+class Suite(Grid):
+    """A named grid, or several."""
+
+    name: str
+    parts: dict[str, Grid] = {}
+    """Grids by name, which take the place of the suite's own; a cell in several of them runs once."""
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """What the suite consists of."""
+        return tuple(self.parts.values()) or (self,)
 
 
 class Protocol(_Strict):
@@ -122,6 +152,13 @@ def _method(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return {"name": value}
     return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
+
+
+def _dose(value: Any) -> Any:
+    """A defense of a suite, as `Dose` takes it."""
+    made = _method(value)
+    settings = dict(made.get("settings", {}))
+    return made if "budget" not in settings else made | {"budget": settings.pop("budget"), "settings": settings}
 
 
 def allowed_at(location: tuple[int | str, ...]) -> list[str]:

@@ -31,7 +31,11 @@ REGISTRIES: dict[str, Registry[Any]] = {
 }
 OPTIONS = sorted((folder.name, file.stem) for folder in CONF.iterdir() for file in folder.glob("*.yaml"))
 METHODS = [(group, name) for group, name in OPTIONS if group in REGISTRIES]
-NEEDED = {("data", "folder"): "data.root=photos", ("model", "diffusers"): "model.source=/models/sd15"}
+NEEDED = {
+    ("data", "folder"): ["data.root=photos"],
+    ("model", "diffusers"): ["model.source=/models/sd15"],
+    ("defense", "precomputed"): ["defense.label=theirs", "defense.root=cloaked"],
+}
 """What a person must give with an option."""
 
 
@@ -71,7 +75,7 @@ def test_every_builtin_has_a_file_and_every_file_a_builtin(group: str) -> None:
 
 @pytest.mark.parametrize(("group", "name"), METHODS)
 def test_every_builtin_can_be_made_from_its_file(group: str, name: str) -> None:
-    settings = parsed(f"{group}={name}", *filter(None, [NEEDED.get((group, name))]))
+    settings = parsed(f"{group}={name}", *NEEDED.get((group, name), []))
     method: Method = getattr(settings, group)
     assert method.name == name
     assert isinstance(REGISTRIES[group].create(name, method.settings), REGISTRIES[group].get(name))
@@ -79,7 +83,7 @@ def test_every_builtin_can_be_made_from_its_file(group: str, name: str) -> None:
 
 @pytest.mark.parametrize(("group", "name"), [option for option in OPTIONS if option[0] != "hydra"])
 def test_every_option_composes_and_passes_the_check(group: str, name: str) -> None:
-    words = [f"{group}={name}", *filter(None, [NEEDED.get((group, name))])]
+    words = [f"{group}={name}", *NEEDED.get((group, name), [])]
     prepare(words)
     chosen = getattr(parsed(*words), group)
     assert (chosen if isinstance(chosen, str) else chosen.name) == name

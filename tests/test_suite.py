@@ -117,3 +117,66 @@ def test_an_interval_of_equal_values_is_a_point_and_one_person_has_none() -> Non
     assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
     with pytest.raises(ValueError, match="two people"):
         mean_interval([0.5])
+
+
+# --- suites of several grids ------------------------------------------------------------------------------------------
+
+
+def arms_of(found: list[Cell]) -> list[tuple[str, float, str, str]]:
+    return [(c.defense.name, c.budget.levels, c.attack.name, c.model.name) for c in found]
+
+
+def test_a_grid_spreads_its_budgets_over_defenses_that_have_none_of_their_own() -> None:
+    doses = "suite.defenses=[none,noise,{name: advdm, budget: 18, steps: 3}]"
+    found = planned(doses, "suite.budgets=[4,8]", "data.limit=1")
+    assert arms_of(found) == [
+        ("none", 0, "none", "facelet-1"),
+        ("none", 0, "dreambooth", "facelet-1"),
+        ("noise", 4, "dreambooth", "facelet-1"),
+        ("noise", 8, "dreambooth", "facelet-1"),
+        ("advdm", 18, "dreambooth", "facelet-1"),
+    ]
+    assert found[-1].defense.settings["steps"] == 3
+    assert "budget" not in found[-1].defense.settings
+
+
+def test_parts_take_the_place_of_the_suites_own_grid_and_shared_cells_run_once() -> None:
+    one = "one:{defenses:[none,noise],attacks:[dreambooth]}"
+    two = "two:{defenses:[none,aspl],attacks:[dreambooth,lora]}"
+    found = planned(f"+suite.parts={{{one},{two}}}", "data.limit=1", "suite.attacks=[textual_inversion]")
+    assert [(c.defense.name, c.attack.name) for c in found] == [
+        ("none", "none"),
+        ("none", "dreambooth"),
+        ("noise", "dreambooth"),
+        ("aspl", "dreambooth"),
+        ("none", "lora"),
+        ("aspl", "lora"),
+    ]
+
+
+def test_a_part_may_attack_another_base_than_the_defender_knows() -> None:
+    other = "{name: other, source: zoo, family: facelet, resolution: ${model.resolution}, steps: 5}"
+    part = f"+suite.parts={{transfer: {{defenses: [none, aspl], surrogate: {other}}}}}"
+    with pytest.raises(BenchError, match="other"):  # there is no such model; it was looked for
+        planned(part, "data.limit=1")
+    own = other.replace("name: other", "name: facelet-1")
+    cloaked = planned(part.replace(other, own), "data.limit=1")[-1]
+    assert [s.steps for s in cloaked.surrogates] == [5]
+    assert cloaked.model.steps != 5
+
+
+def test_models_of_a_suite_share_one_photo_size() -> None:
+    other = "{name: facelet-1, family: facelet, resolution: 512, steps: 5}"
+    with pytest.raises(BenchError, match="512 px") as caught:
+        planned(f"+suite.parts={{a: {{model: {other}}}}}", "data.limit=1")
+    assert "one resolution" in caught.value.fix
+
+
+def test_a_budget_is_not_a_setting_of_an_attack() -> None:
+    with pytest.raises(BenchError, match="budget"):
+        planned("suite.attacks=[{name: dreambooth, budget: 3}]", "data.limit=1")
+
+
+def test_a_typo_in_a_part_is_named() -> None:
+    with pytest.raises(BenchError, match=r"suite\.parts\.a\.atacks"):
+        planned("+suite.parts={a: {atacks: [lora]}}", "data.limit=1")
