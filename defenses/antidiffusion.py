@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from attacks.training import Recipe, finetune
-from bench.errors import BenchError
 from bench.models.attention import Maps, watched
 from bench.models.base import Base, Condition
 from bench.presets import fill
@@ -98,20 +97,13 @@ class AntiDiffusion(Defense):
 
     def _disturb(self, base: Base, cloaked: Tensor, photos: Tensor, condition: Condition, context: Context) -> Tensor:
         def objective(candidates: Tensor) -> Tensor:
-            maps.clear()
-            error = denoise(base, candidates, condition, context.generator).error
+            with watched(base.unet, self.sides or ()) as maps:
+                error = denoise(base, candidates, condition, context.generator).error
             return error - self.attention_weight * amount(maps)
 
-        with watched(base.unet, self.sides or ()) as maps:
-            return ascend(cloaked, photos, objective, context.budget, float(self.step or 0), self.pgd_steps)
+        return ascend(cloaked, photos, objective, context.budget, float(self.step or 0), self.pgd_steps)
 
 
 def amount(maps: Maps) -> Tensor:
-    """How much cross-attention there is: mean square of a hundred times the maps, cut off at 1.
-
-    Raises:
-        BenchError: the UNet has no cross-attention of the watched sides.
-    """
-    if not maps.cross:
-        raise BenchError("The surrogate has no cross-attention of these sides.", "Set defense.sides, such as [16].")
+    """How much cross-attention there is: mean square of a hundred times the maps, cut off at 1."""
     return torch.stack([(100 * attention).clamp(max=1).square().mean() for attention in maps.cross]).mean()

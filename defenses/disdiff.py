@@ -93,8 +93,8 @@ class DisDiff(Defense):
             condition, last = caption(student, self.prompt, count), torch.zeros(count)
 
             def objective(candidates: Tensor) -> Tensor:
-                maps.clear()
-                made = denoise(student, candidates, condition, generator, choose)
+                with watched(student.unet, self.sides or ()) as maps:
+                    made = denoise(student, candidates, condition, generator, choose)
                 last.copy_(made.timesteps)
                 return made.error + self.erasure_weight * erasure(maps, places)
 
@@ -102,20 +102,13 @@ class DisDiff(Defense):
                 scale = 0.5 * (torch.cos(math.pi * last / (student.length - 1)) + 1)
                 return step * scale[:, None, None, None].to(cloaked)
 
-            with watched(student.unet, self.sides or ()) as maps:
-                return ascend(cloaked, photos, objective, context.budget, size, self.pgd_steps)
+            return ascend(cloaked, photos, objective, context.budget, size, self.pgd_steps)
 
         return alternate(photos, context, lessons, int(self.rounds or 0), move)
 
 
 def erasure(maps: Maps, places: list[int]) -> Tensor:
-    """How little of the squared cross-attention goes to some tokens: mean of (1 - share)^2, 1 when none does (CAE).
-
-    Raises:
-        BenchError: the UNet has no cross-attention of the watched sides.
-    """
-    if not maps.cross:
-        raise BenchError("The surrogate has no cross-attention of these sides.", "Set defense.sides, such as [16].")
+    """How little of the squared cross-attention goes to some tokens: mean of (1 - share)^2, 1 when none does (CAE)."""
     shares = []
     for attention in maps.cross:
         energy = attention.square().sum(dim=1)

@@ -21,6 +21,7 @@ as every other defense's.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ from torch import Tensor
 from attacks.training import Recipe, finetune
 from bench.errors import BenchError
 from bench.models.alignment import ALIGNED, inverse, warp
-from bench.models.attention import Maps, watched
+from bench.models.attention import watched
 from bench.models.base import Base
 from bench.models.embedding import alignment
 from bench.presets import fill
@@ -150,15 +151,16 @@ class DLADiff(Defense):
     def _against_fine_tuning(self, photos: Tensor, context: Context, budget: Budget) -> Tensor:
         """Alg. 1."""
         dynamic, count = context.surrogates[0], len(photos)
-        static = self._static(dynamic, context) if self.dsur else None
         lessons = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
         loss = denoising_loss(dynamic, self.prompt, count, context.generator)
+        distance = None
+        if self.dsur:
+            static = self._static(dynamic, context)
+            distance = attention_distance(static, dynamic, photos, self.prompt, self.sides or (), context.generator)
         cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
         for done in range(epochs):
-            if static is not None:
-                with watched(static.unet, self.sides or ()) as ideal, watched(dynamic.unet, self.sides or ()) as mine:
-                    distance = attention_distance(static, dynamic, ideal, mine, photos, self.prompt, context.generator)
-                    cloaked = ascend(cloaked, photos, distance, budget, step, self.attention_steps)
+            if distance is not None:
+                cloaked = ascend(cloaked, photos, distance, budget, step, self.attention_steps)
             if self.adft:
                 cloaked = ascend(cloaked, photos, loss, budget, step, self.loss_steps)
                 with torch.no_grad():
@@ -214,7 +216,7 @@ class DLADiff(Defense):
 
 
 def attention_distance(
-    static: Base, dynamic: Base, ideal: Maps, mine: Maps, clean: Tensor, prompt: str, generator: torch.Generator
+    static: Base, dynamic: Base, clean: Tensor, prompt: str, sides: Collection[int], generator: torch.Generator
 ) -> Objective:
     """How far the dynamic surrogate's attention to the cloaked photos is from the static one's to the clean (Sec. 4.1).
 
@@ -223,11 +225,10 @@ def attention_distance(
 
     Args:
         static: the surrogate that has learned the person.
-        dynamic: the surrogate that learns the cloak.
-        ideal: what is watched of the static one.
-        mine: what is watched of the dynamic one.
+        dynamic: the surrogate that learns the cloak; its text encoder does not change.
         clean: (n, 3, h, w) the clean photos.
         prompt: their caption.
+        sides: of the maps, latent pixels.
         generator: of timesteps and noise.
     """
     condition, static_condition = caption(dynamic, prompt, len(clean)), caption(static, prompt, len(clean))
@@ -235,16 +236,13 @@ def attention_distance(
         original = static.posterior(clean)
 
     def distance(photos: Tensor) -> Tensor:
-        mine.clear()
-        ideal.clear()
         same = twin(generator)
-        step = denoise(dynamic, photos, condition, generator)
-        with torch.no_grad():
+        with watched(dynamic.unet, sides) as mine:
+            step = denoise(dynamic, photos, condition, generator)
+        with torch.no_grad(), watched(static.unet, sides) as ideal:
             noised = static.add_noise(original.sample(same), step.noise, step.timesteps)
             static.predict(noised, step.timesteps, static_condition)
         pairs = [*zip(mine.cross, ideal.cross, strict=True), *zip(mine.self, ideal.self, strict=True)]
-        if not pairs:
-            raise BenchError("The surrogate has no attention of these sides.", "Set defense.sides, such as [16, 32].")
         return torch.stack([(a - b).square().sum() for a, b in pairs]).sum() / len(photos)
 
     return distance

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.training import Recipe
+from bench.errors import BenchError
 from bench.models.attention import Maps, watched
 from bench.models.base import Base
 from bench.seeds import generator
@@ -278,10 +279,10 @@ def test_watched_attention_is_attention_and_changes_nothing(base: Base) -> None:
     assert len(found) == len(expected) > 2
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
     assert all(m.shape[1:] == (64, 64) for m in maps.self)
-    with watched(base.unet, {16}) as none:
+    with pytest.raises(BenchError, match="side of 16 or 32") as caught, watched(base.unet, (16, 32)):
         base.predict(latents, timesteps, condition)
-    assert not none.cross
-    assert not none.self
+    assert "[8]" in caught.value.fix
+    assert dict(base.unet.attn_processors) == before
 
 
 def test_attention_distance_is_the_squared_distance_of_all_maps(base: Base, photos: Tensor) -> None:
@@ -303,9 +304,8 @@ def test_attention_distance_is_the_squared_distance_of_all_maps(base: Base, phot
         return torch.stack([((a - b.detach()) ** 2).sum() for a, b in pairs]).sum() / len(photos)
 
     def mine(x: Tensor) -> Tensor:
-        with watched(static.unet, {8}) as ideal, watched(base.unet, {8}) as dynamic:
-            draw = torch.Generator().manual_seed(7)
-            return attention_distance(static, base, ideal, dynamic, photos, PROMPT, draw)(x)
+        draw = torch.Generator().manual_seed(7)
+        return attention_distance(static, base, photos, PROMPT, {8}, draw)(x)
 
     agree(mine, oracle, moved)
 
