@@ -86,7 +86,7 @@ def find(what: str) -> type[Any]:
 def checks(cls: type[Any], store: Store) -> Iterator[Check]:
     """The promises of a defense or an attack, on one invented person."""
     base = Base.load(locate("facelet-1", "zoo"), precision="fp32")
-    person = Synthetic(limit=1).load(64).identities[0]
+    person = Synthetic(limit=1).load(base.side).identities[0]
     photos = to_tensor([photo.pixels for photo in person.protect])
     reference = to_tensor([photo.pixels for photo in person.reference])
     small = {f.name: SMALL[f.name] for f in dataclasses.fields(cls) if f.init and f.name in SMALL}

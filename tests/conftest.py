@@ -66,7 +66,7 @@ def base(_loaded: Base) -> Iterator[Base]:
 
 @pytest.fixture(scope="session")
 def photos(_loaded: Base) -> Tensor:
-    """(2, 3, 64, 64) faces in [0, 1], on exact 8-bit levels."""
+    """(2, 3, side, side) faces in [0, 1] of the embedded model, on exact 8-bit levels."""
     noise = torch.randn(2, *_loaded.latent_shape, generator=torch.Generator().manual_seed(5))
     faces = _loaded.sample(_loaded.condition(["a photo of a man"]).expand(2), noise, 8, 3.0)
     return to_tensor(to_pixels(faces))

@@ -93,7 +93,7 @@ def test_a_generated_picture_does_not_depend_on_its_batch(base: Base) -> None:
     together = base.sample(condition.expand(3), noise, 5, 3.0)
     alone = base.sample(condition.expand(1), noise[1:2], 5, 3.0)
     assert torch.allclose(together[1:2], alone, atol=1e-3)
-    assert together.shape == (3, 3, 64, 64)
+    assert together.shape == (3, 3, base.side, base.side)
     assert float(together.std()) > 0.05
 
 
