@@ -1,0 +1,223 @@
+"""A paper's tables beside what was measured here, and which of its claims hold.
+
+python -m bench.paper dladiff runs/<run> [runs/<other run> ...]
+
+Published numbers are in `bench/papers/<paper>.yaml`. They come from other models and photos and cannot be compared by
+size, only by what they claim. A claim is checked person by person: it holds if the 95 % interval of the mean difference
+is on its side of zero, fails if it is on the other, and is undecided if zero is within.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from omegaconf import OmegaConf
+from pydantic import BaseModel, ConfigDict
+
+from bench.errors import BenchError, unknown_name
+from bench.record import Record, load_all
+from bench.stats import mean_interval
+
+PAPERS = Path(__file__).parent / "papers"
+METRIC = "ism_zero"
+
+Verdict = Literal["holds", "fails", "undecided", "not measured"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Published(_Strict):
+    """With what a paper used an arm: the budget in grey levels, and settings."""
+
+    budget: float
+    config: dict[str, Any] = {}
+
+
+class Selector(_Strict):
+    """Which records are an arm of the paper: the defense's name, or one of several, and some of its settings."""
+
+    name: str | tuple[str, ...]
+    config: dict[str, Any] = {}
+    published: Published | None = None
+
+    def fits(self, record: Record) -> bool:
+        """Whether a record is of this arm."""
+        names = (self.name,) if isinstance(self.name, str) else self.name
+        return record.defense.name in names and _has(record, self.config)
+
+    def budget(self, record: Record) -> str:
+        """The group of budgets that a record of this arm belongs to."""
+        published = self.published
+        if published and record.defense.budget == published.budget and _has(record, published.config):
+            return "as published"
+        return f"{record.defense.budget:g}/255"
+
+
+class Attack(_Strict):
+    """Which attack a table is about."""
+
+    name: str
+    variant: str | None = None
+
+
+class Claim(_Strict):
+    """`ours` is below `factor` times each of `than` in ISM0, the mean similarity with no face counted as 0."""
+
+    text: str
+    ours: str
+    than: tuple[str, ...]
+    factor: float = 1.0
+
+
+class PaperTable(_Strict):
+    """One table of a paper: arm -> published figures."""
+
+    title: str
+    attack: Attack
+    transfer: bool = False
+    published: dict[str, dict[str, float]]
+    claims: tuple[Claim, ...] = ()
+
+    def covers(self, record: Record) -> bool:
+        """Whether a record is of this attack and base, whatever its defense."""
+        attack, transferred = record.attack, bool(record.surrogates) and record.base not in record.surrogates
+        same = attack.name == self.attack.name and attack.config.get("variant") in (None, self.attack.variant)
+        return same and not record.of_another_person and (not record.surrogates or transferred == self.transfer)
+
+
+class Paper(_Strict):
+    """A paper's tables."""
+
+    title: str
+    arms: dict[str, Selector]
+    tables: tuple[PaperTable, ...]
+
+
+People = dict[str, dict[str, float]]
+"""Person -> metric -> value."""
+
+
+def load(name: str) -> Paper:
+    """A paper by its short name.
+
+    Raises:
+        BenchError: no such paper.
+    """
+    known = {file.stem: file for file in PAPERS.glob("*.yaml")}
+    if name not in known:
+        raise unknown_name("paper", name, known)
+    return Paper.model_validate(OmegaConf.to_container(OmegaConf.load(known[name])))
+
+
+def report(paper: Paper, records: Sequence[Record]) -> str:
+    """Markdown: for each table and budget, the published figures beside ours, and the claims with their verdicts."""
+    lines = [f"# {paper.title}, measured here", ""]
+    for table in paper.tables:
+        groups = grouped(paper, table, [r for r in records if r.status == "ok"])
+        lines += [f"## {table.title}", ""]
+        if not groups:
+            lines += ["Not measured.", ""]
+        for (base, budget), arms in groups.items():
+            lines += [f"{base}, budget {budget}:", "", *_table(table, arms), "", *_claims(table, arms), ""]
+    return "\n".join(lines)
+
+
+def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[tuple[str, str], dict[str, People]]:
+    """(base, budget) -> arm -> people. Unequal published budgets (7, and 7 + 11) are one group, "as published"."""
+    found: dict[tuple[str, str], dict[str, People]] = defaultdict(lambda: defaultdict(dict))
+    bases = {r.base for r in records if r.surrogates and table.covers(r)}
+    clean: list[tuple[str, str, Record]] = []
+    for record in records:
+        arm = next((label for label, selector in paper.arms.items() if selector.fits(record)), None)
+        if arm is None or not table.covers(record) or record.base not in bases:
+            continue
+        if arm == "none":
+            clean.append((record.base, arm, record))
+        else:
+            found[record.base, paper.arms[arm].budget(record)][arm][record.identity] = _figures(record)
+    for (base, _), arms in found.items():
+        for clean_base, arm, record in clean:
+            if clean_base == base:
+                arms[arm][record.identity] = _figures(record)
+    return {key: dict(arms) for key, arms in sorted(found.items())}
+
+
+def verdict(claim: Claim, arms: dict[str, People]) -> tuple[Verdict, dict[str, tuple[float, float, float]]]:
+    """Whether a claim holds against all that it names, and rival -> (mean difference, interval)."""
+    differences: dict[str, tuple[float, float, float]] = {}
+    for rival in claim.than:
+        ours, theirs = arms.get(claim.ours, {}), arms.get(rival, {})
+        both = [ours[p][METRIC] - claim.factor * theirs[p][METRIC] for p in ours if p in theirs]
+        if len(both) > 1:
+            differences[rival] = (float(np.mean(both)), *mean_interval(both))
+    if not differences:
+        return "not measured", {}
+    if any(low > 0 for _, low, _ in differences.values()):
+        return "fails", differences
+    decided = len(differences) == len(claim.than) and all(high < 0 for _, _, high in differences.values())
+    return "holds" if decided else "undecided", differences
+
+
+def _has(record: Record, config: dict[str, Any]) -> bool:
+    """Whether a record's defense has these settings."""
+    return all(record.defense.config.get(key) == value for key, value in config.items())
+
+
+def _figures(record: Record) -> dict[str, float]:
+    known = {name: value for name, value in record.metrics.items() if value is not None}
+    return known | {"fdr": 1 - known["fdfr"]}
+
+
+def _table(table: PaperTable, arms: dict[str, People]) -> list[str]:
+    def mean(arm: str, metric: str) -> str:
+        values = [figures[metric] for figures in arms.get(arm, {}).values()]
+        return f"{np.mean(values):.2f}" if values else "-"
+
+    def published(arm: str, metric: str) -> str:
+        value = table.published.get(arm, {}).get(metric)
+        return "-" if value is None else f"{value:.3f}"
+
+    lines = ["| arm | people | FDR, paper | FDR here | ISM, paper | ISM0 here | ILR here |", "|" + " --- |" * 7]
+    for arm in [*table.published, *(arm for arm in arms if arm not in table.published)]:
+        figures = (published(arm, "fdr"), mean(arm, "fdr"), published(arm, "ism"), mean(arm, METRIC), mean(arm, "ilr"))
+        lines.append(f"| {' | '.join([arm, str(len(arms.get(arm, {}))), *figures])} |")
+    return lines
+
+
+def _claims(table: PaperTable, arms: dict[str, People]) -> list[str]:
+    lines = []
+    for claim in table.claims:
+        found, differences = verdict(claim, arms)
+        times = "" if claim.factor == 1 else f"{claim.factor:g} x "
+        shown = "; ".join(
+            f"{claim.ours} - {times}{rival}: {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+            for rival, (mean, low, high) in differences.items()
+        )
+        lines.append(f"- **{found}**: {claim.text}" + (f" (ISM0 {shown})" if shown else ""))
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the report of one or several runs."""
+    if len(arguments) < 2 or any(word.startswith("-") for word in arguments):
+        print("usage: python -m bench.paper <paper> runs/<run> [runs/<other run> ...]")
+        return 2
+    paper = load(arguments[0])
+    records = [record for folder in arguments[1:] for record in load_all(Path(folder))]
+    if not records:
+        raise BenchError(f"{' '.join(arguments[1:])} holds no records.", "Give run folders, which hold cells/.")
+    print(report(paper, records))
+    return 0
+
+
+if __name__ == "__main__":
+    from bench.cli import guarded
+
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,134 @@
+"""A paper's tables beside ours: which records belong where, and when a claim holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError
+from bench.paper import Claim, grouped, load, main, report, verdict
+from bench.record import Record
+from tests.test_record import FULL
+
+PAPER = load("dladiff")
+TABLE_1, TRANSFER = PAPER.tables[0], next(table for table in PAPER.tables if table.transfer)
+LAYER_1 = {"layers": [1], "dsur": True, "adft": True, "equal_budget": True}
+
+
+def record(
+    person: str, name: str, ism: float, budget: float = 7.0, config: dict[str, Any] | None = None, **changes: Any
+) -> Record:
+    facts = {
+        "identity": person,
+        "photos_of": person,
+        "defense": {"name": name, "budget": budget, "config": config or {}},
+        "attack": {"name": "dreambooth", "config": {}},
+        "surrogates": [] if name in ("none", "noise") else ["facelet-1"],
+        "countermeasure": [],
+        "metrics": {"fdfr": 0.25, "ism_zero": ism, "ilr": ism},
+    }
+    return Record.model_validate(FULL | facts | changes)
+
+
+def people(*values: float) -> dict[str, dict[str, float]]:
+    return {f"p{index}": {"ism_zero": value} for index, value in enumerate(values)}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "factor", "expected"),
+    [
+        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.0, "holds"),
+        ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), 1.0, "fails"),
+        ((0.1, 0.6, 0.3), (0.4, 0.2, 0.35), 1.0, "undecided"),
+        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.2, "fails"),
+        ((0.05, 0.06, 0.07), (0.4, 0.5, 0.6), 0.2, "holds"),
+        ((0.1,), (0.4,), 1.0, "not measured"),
+        ((), (0.4, 0.5), 1.0, "not measured"),
+    ],
+)
+def test_a_claim_is_checked_person_by_person(
+    ours: tuple[float, ...], theirs: tuple[float, ...], factor: float, expected: str
+) -> None:
+    claim = Claim(text="", ours="a", than=("b",), factor=factor)
+    assert verdict(claim, {"a": people(*ours), "b": people(*theirs)})[0] == expected
+
+
+def test_a_large_common_spread_does_not_hide_a_small_difference() -> None:
+    arms = {"a": people(0.10, 0.50, 0.90), "b": people(0.12, 0.53, 0.91)}
+    found, differences = verdict(Claim(text="", ours="a", than=("b",)), arms)
+    assert found == "holds"
+    assert differences["b"] == pytest.approx((-0.02, -0.03, -0.01))
+
+
+def test_a_claim_against_several_needs_all_of_them() -> None:
+    claim = Claim(text="", ours="a", than=("b", "c"))
+    below, above = people(0.5, 0.6, 0.7), people(0.0, 0.01, 0.0)
+    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below})[0] == "undecided"
+    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": below})[0] == "holds"
+    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": above})[0] == "fails"
+
+
+def test_records_find_their_arm_and_budget() -> None:
+    records = [
+        record("ann", "none", 0.9, 0.0),
+        record("ann", "aspl", 0.5),
+        record("ann", "mist", 0.6, 16.0),
+        record("ann", "dladiff", 0.1, config=LAYER_1),
+        record("ann", "dladiff", 0.3, config=LAYER_1 | {"dsur": False}),
+        record("ann", "dladiff", 0.05, 18.0, config={"layers": [1, 2], "equal_budget": False}),
+        record("ann", "dladiff", 0.06, 18.0, config={"layers": [1, 2], "equal_budget": True}),
+        record("ann", "caat", 0.4),
+        record("ann", "mist", 0.2, attack={"name": "lora", "config": {}}),
+        record("ann", "mist", 0.3, photos_of="bob"),
+    ]
+    found = grouped(PAPER, TABLE_1, records)
+    assert {key: {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} for key, arms in found.items()} == {
+        ("facelet-1", "as published"): {
+            "antidreambooth": 0.5,
+            "dladiff, layer 1": 0.1,
+            "without DSUR": 0.3,
+            "dladiff": 0.05,
+            "none": 0.9,
+        },
+        ("facelet-1", "16/255"): {"mist": 0.6, "none": 0.9},
+        ("facelet-1", "18/255"): {"dladiff": 0.06, "none": 0.9},
+    }
+
+
+def test_transfer_is_another_base_than_the_surrogate() -> None:
+    records = [
+        record("ann", "aspl", 0.5),
+        record("ann", "aspl", 0.7, base="facelet-2"),
+        record("ann", "none", 0.8, 0.0, base="facelet-2"),
+        record("ann", "none", 0.9, 0.0),
+    ]
+    (arms,) = grouped(PAPER, TRANSFER, records).values()
+    assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.7, "none": 0.8}
+    (arms,) = grouped(PAPER, TABLE_1, records).values()
+    assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.5, "none": 0.9}
+
+
+def test_the_report_has_both_figures_and_says_what_was_not_measured() -> None:
+    records = [record(p, "aspl", 0.5, 16.0) for p in ("ann", "bob")]
+    records += [record(p, "dladiff", 0.1, 16.0, config=LAYER_1) for p in ("ann", "bob")]
+    text = report(PAPER, [*records, record("eve", "aspl", 0.0, 16.0, status="failed")])
+    assert "| antidreambooth | 2 | 0.851 | 0.75 | 0.452 | 0.50 | 0.50 |" in text
+    assert "| mist | 0 | 0.980 | - | 0.516 | - | - |" in text
+    assert "**undecided**: less of the person is left" in text  # one rival of four
+    assert "-0.400 (-0.400 to -0.400)" in text
+    assert text.count("Not measured.") == len(PAPER.tables) - 3  # Table 1 twice, and the ablation
+
+
+def test_every_arm_that_a_table_names_is_known() -> None:
+    for table in PAPER.tables:
+        named = {*table.published, *(c.ours for c in table.claims), *(x for c in table.claims for x in c.than)}
+        assert named <= set(PAPER.arms), table.title
+
+
+def test_an_unknown_paper_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BenchError, match="dladif") as caught:
+        load("dladif")
+    assert "dladiff" in caught.value.fix
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().out
