@@ -11,7 +11,6 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Self
 
 import torch
@@ -21,7 +20,7 @@ from attacks import Artifact, Attack
 from bench.errors import BenchError, FitFailed
 from bench.images import to_pixels
 from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
-from bench.models.recogniser import DetectedFace, FaceAnalyser, Pack, largest, locate_pack
+from bench.models.recogniser import DetectedFace, Pack, analyser, largest, locate_pack
 
 RECOGNISER = "facelet-id-a"
 """The recogniser that the embedded adapters were trained with."""
@@ -162,8 +161,7 @@ def find_faces(recogniser: Pack, photos: Tensor, limit: int | None) -> list[Dete
     Raises:
         FitFailed: no photo has a face.
     """
-    analyser = _analyser(recogniser)
-    found = [face for picture in to_pixels(photos) if (face := largest(analyser.faces(picture)))]
+    found = [face for picture in to_pixels(photos) if (face := largest(analyser(recogniser).faces(picture)))]
     if not found:
         raise FitFailed(f"the attacker's face detector finds no face in any of the {len(photos)} photos")
     return found[:limit]
@@ -180,8 +178,3 @@ def recogniser_pack(source: str | None) -> Pack:
             "This attack needs a face recogniser.", "Pass attack.recogniser=<folder of an insightface pack>."
         )
     return locate_pack(source)
-
-
-@lru_cache(maxsize=2)
-def _analyser(pack: Pack) -> FaceAnalyser:
-    return FaceAnalyser(pack)

@@ -131,21 +131,19 @@ def report(paper: Paper, records: Sequence[Record]) -> str:
 
 def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[tuple[str, str], dict[str, People]]:
     """(base, budget) -> arm -> people. Unequal published budgets (7, and 7 + 11) are one group, "as published"."""
+    covered = [record for record in records if table.covers(record)]
+    bases = {record.base for record in covered if record.surrogates}
     found: dict[tuple[str, str], dict[str, People]] = defaultdict(lambda: defaultdict(dict))
-    bases = {r.base for r in records if r.surrogates and table.covers(r)}
-    clean: list[tuple[str, str, Record]] = []
-    for record in records:
+    clean: dict[str, People] = defaultdict(dict)
+    for record in covered:
         arm = next((label for label, selector in paper.arms.items() if selector.fits(record)), None)
-        if arm is None or not table.covers(record) or record.base not in bases:
-            continue
         if arm == "none":
-            clean.append((record.base, arm, record))
-        else:
+            clean[record.base][record.identity] = _figures(record)
+        elif arm is not None and record.base in bases:
             found[record.base, paper.arms[arm].budget(record)][arm][record.identity] = _figures(record)
     for (base, _), arms in found.items():
-        for clean_base, arm, record in clean:
-            if clean_base == base:
-                arms[arm][record.identity] = _figures(record)
+        if base in clean:
+            arms["none"] = clean[base]
     return {key: dict(arms) for key, arms in sorted(found.items())}
 
 

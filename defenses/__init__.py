@@ -7,10 +7,11 @@ quantises, saves, re-reads and audits them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from bench.presets import fill
 from bench.registry import Registry
 from bench.types import Budget
 
@@ -70,9 +71,14 @@ class Defense(ABC):
         """
         return {}
 
-    def resolved(self, family: str) -> Defense:
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings of a defense with a `preset` field: "auto" takes that of the surrogate's family, or the first."""
+
+    def resolved(self, family: str) -> Self:
         """This defense with settings that depend on the surrogate's family (`facelet`, `sd`) filled in."""
-        return self
+        if not self.presets:
+            return self
+        return fill(self, self.presets, family if family in self.presets else next(iter(self.presets)))
 
     @abstractmethod
     def protect(self, photos: Tensor, context: Context) -> Tensor:

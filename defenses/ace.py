@@ -21,7 +21,6 @@ from torch import Tensor
 
 from attacks.lora import Lora
 from attacks.training import Recipe, finetune
-from bench.presets import fill
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, ascend
@@ -63,9 +62,6 @@ class Ace(Defense):
         "published": {"pgd_steps": 50, "step": 0.64, "learning_rate": 1e-4},
         "facelet": {"pgd_steps": 30, "step": 1.0, "learning_rate": 1e-3},
     }
-
-    def resolved(self, family: str) -> Ace:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, cloaked = context.surrogates[0], photos

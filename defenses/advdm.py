@@ -13,7 +13,7 @@ from torch import Tensor
 
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
-from defenses.pgd import ascend
+from defenses.pgd import ascend, share_of
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,5 @@ class AdvDM(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)
-        step = max(1.0, self.step * context.budget.whole_levels)
+        step = share_of(context.budget, self.step)
         return ascend(photos, photos, loss, context.budget, step, self.steps, progress=context.progress)

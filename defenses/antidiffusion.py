@@ -20,13 +20,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe, finetune
+from attacks.training import Recipe
 from bench.models.attention import Maps, watched
 from bench.models.base import Base, Condition
-from bench.presets import fill
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend
+from defenses.surrogates import learn
 
 
 @dataclass(frozen=True)
@@ -68,19 +68,13 @@ class AntiDiffusion(Defense):
         "facelet": {"step": 1.0, "learning_rate": 1e-4, "sides": (8, 16)},
     }
 
-    def resolved(self, family: str) -> AntiDiffusion:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
-
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, cloaked, count = context.surrogates[0], photos, len(photos)
         lessons = Recipe.of(self, steps=self.surrogate_steps, batch=count)
         for done in range(self.rounds):
             condition = self._tuned_prompt(base, cloaked, context).expand(count)
             cloaked = self._disturb(base, cloaked, photos, condition, context)
-            with torch.no_grad():
-                learned = base.posterior(cloaked)
-            finetune(base, base.parameters(text_encoder=False), learned, lessons, context.generator)
-            base.freeze()
+            learn(base, cloaked, lessons, context, text_encoder=False)
             context.progress((done + 1) / self.rounds)
         return cloaked
 

@@ -15,75 +15,42 @@ fourth is never reached), and gradients are really clipped (there, the iterator 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe
 from bench.models.base import Base
-from bench.presets import fill
-from defenses import Context, Defense
+from defenses import Context
 from defenses.objectives import caption, denoise, denoising_loss
 from defenses.pgd import Objective, ascend
-from defenses.surrogates import alternate
+from defenses.surrogates import InTurns
 from defenses.targets import pattern
 
 
 @dataclass(frozen=True)
-class Aspl(Defense):
+class Aspl(InTurns):
     """Anti-DreamBooth (ASPL): raise the loss of a surrogate that is fine-tuned along the way.
 
     Several `surrogates` make it the ensemble variant, E-ASPL.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "antidb", the published values, for all others.
-        rounds: outer rounds (published: 50).
-        surrogate_steps: fine-tuning steps per round, on the clean and again on the cloaked photos (published: 3).
-        pgd_steps: steps of the cloak per round (published: 6).
-        step: size of a cloak step in grey levels (published: 0.64, for a budget of 6.4).
-        learning_rate: AdamW learning rate of the surrogate (published: 5e-7, made for Stable Diffusion).
-        weight_decay: AdamW weight decay.
-        prior_weight: weight of the prior-preservation loss (published: 1); 0 leaves it out.
-        class_count: pictures of other people for the prior loss (published: 200).
         targeted: also pull each predicted previous latent to the target picture's (T-ASPL).
-        prompt: what the surrogate is taught to call the person.
-        class_prompt: what it calls people in general.
+        preset, rounds and others: see `defenses.surrogates.InTurns` and `Learner`.
     """
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
 
-    preset: str = "auto"
-    rounds: int | None = None
-    surrogate_steps: int = 3
-    pgd_steps: int = 6
-    step: float | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    prior_weight: float | None = None
-    class_count: int | None = None
     targeted: bool = False
-    prompt: str = "a photo of sks person"
-    class_prompt: str = "a photo of person"
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "antidb": {"rounds": 50, "step": 0.64, "learning_rate": 5e-7, "prior_weight": 1.0, "class_count": 200},
-        "facelet": {"rounds": 20, "step": 1.6, "learning_rate": 1e-4, "prior_weight": 0.0, "class_count": 0},
-    }
-
-    def resolved(self, family: str) -> Aspl:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=len(photos))
-
         objective = targeted_loss if self.targeted else denoising_loss
 
         def move(student: Base, cloaked: Tensor) -> Tensor:
             loss = objective(student, self.prompt, len(photos), context.generator)
             return ascend(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)
 
-        return alternate(photos, context, lessons, int(self.rounds or 0), move)
+        return self.in_turns(photos, context, move)
 
 
 def targeted_loss(base: Base, prompt: str, count: int, generator: torch.Generator) -> Objective:

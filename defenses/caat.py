@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.presets import fill
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend
@@ -48,9 +47,6 @@ class Caat(Defense):
         "published": {"steps": 250, "step": 0.64, "learning_rate": 1e-5},
         "facelet": {"steps": 150, "step": 1.0, "learning_rate": 1e-3},
     }
-
-    def resolved(self, family: str) -> Caat:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

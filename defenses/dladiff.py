@@ -23,24 +23,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe, finetune
+from attacks.training import Recipe
 from bench.errors import BenchError
 from bench.models.alignment import ALIGNED, inverse, warp
 from bench.models.attention import watched
 from bench.models.base import Base
 from bench.models.embedding import alignment
-from bench.presets import fill
 from bench.types import Budget
 from defenses import Context, Defense
 from defenses.encoders import FACELET, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
 from defenses.pgd import Objective, ascend, project
-from defenses.surrogates import tuned
+from defenses.surrogates import learn
 
 PUBLISHED = (7, 11)
 """Grey levels of the two layers in the paper."""
@@ -123,10 +122,10 @@ class DLADiff(Defense):
         },
     }
 
-    def resolved(self, family: str) -> DLADiff:
+    def resolved(self, family: str) -> Self:
         if not self.layers or set(self.layers) - {1, 2}:
             raise BenchError(f"Bad setting defense.layers={list(self.layers)}.", "Choose [1, 2], [1] or [2].")
-        return fill(self, self.presets, "facelet" if family == "facelet" else "sd")
+        return super().resolved(family)
 
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or ()) if 2 in self.layers else {}
@@ -163,18 +162,16 @@ class DLADiff(Defense):
                 cloaked = ascend(cloaked, photos, distance, budget, step, self.attention_steps)
             if self.adft:
                 cloaked = ascend(cloaked, photos, loss, budget, step, self.loss_steps)
-                with torch.no_grad():
-                    learned = dynamic.posterior(cloaked)
-                weights = dynamic.parameters(text_encoder=False)
-                finetune(dynamic, weights, learned, lessons, context.generator)
-                dynamic.freeze()
+                learn(dynamic, cloaked, lessons, context, text_encoder=False)
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
 
     def _static(self, surrogate: Base, context: Context) -> Base:
         """Step 0: a surrogate that has learned the person from clean photos; the UNet only, and no prior term."""
         lessons = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=float(self.static_rate or 0))
-        return tuned(surrogate, context.reference, lessons, context, text_encoder=False)
+        static = surrogate.clone()
+        learn(static, context.reference, lessons, context, text_encoder=False)
+        return static
 
     # -- layer 2 ---------------------------------------------------------------------------------------------------
 

@@ -125,15 +125,13 @@ def look(tower: Any, photos: Tensor) -> Tensor:
 
     The photo is resized as `bench.models.clip.clip_pixels` does, but not rounded to 8 bits in between.
     """
+    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
     side = tower.config.image_size
     seen = F.interpolate(photos, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
-    mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     embeddings: Tensor = tower((seen - mean) / std).image_embeds
     return embeddings
-
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @lru_cache(maxsize=4)

@@ -15,62 +15,38 @@ notice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from bench.models.adapters import Adapter, locate_adapter
 from bench.models.base import Base
-from bench.presets import fill
-from bench.types import Budget
-from defenses import Context, Defense
-from defenses.encoders import FACELET, Faces, face_similarity, fingerprints, image_encoder, look, packs
-from defenses.idguardian import adapted
-from defenses.pgd import ascend, project, random_start
+from defenses import Context
+from defenses.adapter import AdapterCloak, adapted
+from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
+from defenses.pgd import ascend, nudged, project
 from defenses.transforms import blur
 
 
 @dataclass(frozen=True)
-class FaceShield(Defense):
+class FaceShield(AdapterCloak):
     """FaceShield: move an IP-Adapter's projection, keys and values, and recognisers, with a blurred perturbation.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "published" for others.
-        recognisers: packs to turn away; the first also finds the faces.
-        adapter: folder of an IP-Adapter in the official layout; "zoo" is the embedded one.
         steps: steps of the cloak (published: 30).
         step: size of a step in grey levels (published: 1).
         blur: standard deviation of the perturbation's blur in pixels; 0 leaves it out.
-        sigma: noise of the alignment, of its entries with the face as [-1, 1].
+        preset, recognisers and others: see `defenses.adapter.AdapterCloak`.
     """
 
     paper: ClassVar[str] = "ICCV 2025, arXiv 2412.09921"
 
-    preset: str = "auto"
-    recognisers: tuple[str, ...] | None = None
-    adapter: str | None = None
     steps: int = 30
     step: float = 1.0
     blur: float = 0.7
-    sigma: float = 0.003
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "published": {},
-        "facelet": {"recognisers": FACELET["recognisers"], "adapter": "zoo"},
-    }
-
-    def resolved(self, family: str) -> FaceShield:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
-
-    def files(self) -> dict[str, str]:
-        return fingerprints(self.recognisers or ()) | {"adapter": self._located().fingerprint}
-
-    def _located(self) -> Adapter:
-        return locate_adapter("ip-adapter", self.adapter, "facelet-1", setting="defense.adapter")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        base, sources, adapter = context.surrogates[0], packs(self.recognisers), self._located()
+        base, sources, adapter = context.surrogates[0], packs(self.recognisers), self.located()
         faces = Faces.found(photos, sources[0])
         similarity = face_similarity(photos, faces, sources, self.sigma, context.generator)
         tower = image_encoder(adapter.folder / "image_encoder", str(photos.device))
@@ -84,7 +60,7 @@ class FaceShield(Defense):
                 moved = [(a - b).abs().mean() / b.abs().mean() for a, b in zip(mine, wanted, strict=True)]
                 return torch.stack(moved).mean() - similarity(cloaked).mean()
 
-            start = random_start(photos, Budget(min(1, context.budget.whole_levels)), context.generator)
+            start = nudged(photos, context.budget, context.generator)
             candidates = ascend(
                 start, photos, distance, context.budget, self.step, self.steps, progress=context.progress
             )

@@ -19,49 +19,35 @@ import torch
 from torch import Tensor
 
 from attacks.training import Recipe
-from bench.presets import fill
-from defenses import Context, Defense
+from defenses import Context
 from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend
-from defenses.surrogates import tuned
+from defenses.surrogates import Learner, learn, strangers
 
 
 @dataclass(frozen=True)
-class Fsmg(Defense):
+class Fsmg(Learner):
     """Anti-DreamBooth (FSMG): raise the loss of a surrogate that has learned the person from clean photos.
 
     Several `surrogates` make it the ensemble variant, E-FSMG.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "antidb", the published values, for all others.
         surrogate_steps: fine-tuning steps on the reference photos (published: 1000).
         batch: photos per fine-tuning step.
         pgd_steps: steps of the cloak (published: 100).
         step: size of a cloak step in grey levels (published: 0.64, for a budget of 6.4).
-        learning_rate: AdamW learning rate of the surrogate (published: 5e-7).
-        weight_decay: AdamW weight decay.
-        prior_weight: weight of the prior-preservation loss; 0 leaves it out.
-        class_count: pictures of other people for the prior loss.
         targeted: also pull each predicted previous latent to the target picture's (T-FSMG).
-        prompt: what the surrogate is taught to call the person.
-        class_prompt: what it calls people in general.
+        preset, learning_rate and others: see `defenses.surrogates.Learner`.
     """
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
 
-    preset: str = "auto"
     surrogate_steps: int | None = None
     batch: int = 2
     pgd_steps: int = 100
     step: float | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    prior_weight: float | None = None
-    class_count: int | None = None
     targeted: bool = False
-    prompt: str = "a photo of sks person"
-    class_prompt: str = "a photo of person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": {
@@ -80,16 +66,13 @@ class Fsmg(Defense):
         },
     }
 
-    def resolved(self, family: str) -> Fsmg:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
-
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         lessons = Recipe.of(self, steps=int(self.surrogate_steps or 0))
         objective = targeted_loss if self.targeted else denoising_loss
         losses = []
         for base in context.surrogates:
-            student = tuned(base, context.reference, lessons, context, in_place=True)
-            losses.append(objective(student, self.prompt, len(photos), context.generator))
+            learn(base, context.reference, lessons, context, strangers(base, lessons, context))
+            losses.append(objective(base, self.prompt, len(photos), context.generator))
 
         def mean_loss(candidates: Tensor) -> Tensor:
             return torch.stack([loss(candidates) for loss in losses]).mean()

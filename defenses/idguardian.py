@@ -13,65 +13,40 @@ recognisers stand for FaceNet, and the adapter's own image encoder for CLIP.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
-from bench.models.base import Base, randn
-from bench.presets import fill
-from bench.types import Budget
-from defenses import Context, Defense
-from defenses.encoders import FACELET, Faces, face_similarity, fingerprints, image_encoder, look, packs
+from bench.models.base import randn
+from defenses import Context
+from defenses.adapter import AdapterCloak, adapted
+from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
 from defenses.objectives import caption
-from defenses.pgd import ascend, random_start
+from defenses.pgd import ascend, nudged
 
 
 @dataclass(frozen=True)
-class IdGuardian(Defense):
+class IdGuardian(AdapterCloak):
     """IDGuardian: turn identity encoders away, and deflect the predictions of an IP-Adapter.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "published" for others.
-        recognisers: packs to turn away; the first also finds the faces.
-        adapter: folder of an IP-Adapter in the official layout; "zoo" is the embedded one.
         steps: steps of the cloak (published: at most 200).
         step: size of a step in grey levels (published: 0.005, probably of [0, 1]).
-        sigma: noise of the alignment, of its entries with the face as [-1, 1].
         prompt: what the photos are captioned with.
+        preset, recognisers and others: see `defenses.adapter.AdapterCloak`.
     """
 
     paper: ClassVar[str] = "CVPR 2026"
 
-    preset: str = "auto"
-    recognisers: tuple[str, ...] | None = None
-    adapter: str | None = None
     steps: int = 200
     step: float = 1.275
-    sigma: float = 0.003
     prompt: str = "a photo of person"
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "published": {},
-        "facelet": {"recognisers": FACELET["recognisers"], "adapter": "zoo"},
-    }
-
-    def resolved(self, family: str) -> IdGuardian:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
-
-    def files(self) -> dict[str, str]:
-        return fingerprints(self.recognisers or ()) | {"adapter": self._located().fingerprint}
-
-    def _located(self) -> Adapter:
-        return locate_adapter("ip-adapter", self.adapter, "facelet-1", setting="defense.adapter")
-
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        base, sources, adapter = context.surrogates[0], packs(self.recognisers), self._located()
+        base, sources, adapter = context.surrogates[0], packs(self.recognisers), self.located()
         generator = context.generator
         faces = Faces.found(photos, sources[0])
         by_face = face_similarity(photos, faces, sources, self.sigma, generator)
@@ -101,8 +76,7 @@ class IdGuardian(Defense):
             (gradient,) = torch.autograd.grad(similarity(here), here)
             return (candidates * (unit(deflection(here)) - unit(gradient))).sum()
 
-        # At the clean photo itself both terms are at their extreme, and say nothing.
-        start = random_start(photos, Budget(min(1, context.budget.whole_levels)), generator)
+        start = nudged(photos, context.budget, generator)
         with adapted(base, adapter):
             return ascend(start, photos, objective, context.budget, self.step, self.steps, progress=context.progress)
 
@@ -110,14 +84,3 @@ class IdGuardian(Defense):
 def unit(values: Tensor) -> Tensor:
     """Each photo's values divided by their norm; zero stays zero."""
     return F.normalize(values.flatten(1), dim=1).view_as(values)
-
-
-@contextmanager
-def adapted(base: Base, adapter: Adapter) -> Iterator[None]:
-    """A base with an IP-Adapter in it, until the context ends."""
-    pipeline = base.pipeline()
-    load_ip_adapter(pipeline, adapter.tensors())
-    try:
-        yield
-    finally:
-        pipeline.unload_ip_adapter()

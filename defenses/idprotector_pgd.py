@@ -18,8 +18,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bench.presets import fill
-from bench.types import Budget
 from defenses import Context, Defense
 from defenses.encoders import (
     FACELET,
@@ -30,7 +28,7 @@ from defenses.encoders import (
     packs,
     photo_similarity,
 )
-from defenses.pgd import ascend, random_start
+from defenses.pgd import ascend, nudged
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,6 @@ class IdProtectorPgd(Defense):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"image_encoders": ()}, "facelet": FACELET}
 
-    def resolved(self, family: str) -> IdProtectorPgd:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
-
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or (), self.image_encoders or ())
 
@@ -76,8 +71,7 @@ class IdProtectorPgd(Defense):
         def distance(candidates: Tensor) -> Tensor:
             return -sum((similarity(candidates).sum() for similarity in similarities), candidates.new_zeros(()))
 
-        # The clean photo is the top of the hill, where the gradient says nothing; noise of one level leaves it.
-        start = random_start(photos, Budget(min(1, context.budget.whole_levels)), context.generator)
+        start = nudged(photos, context.budget, context.generator)
         return ascend(
             start,
             photos,

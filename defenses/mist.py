@@ -21,7 +21,7 @@ from torch import Tensor
 
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
-from defenses.pgd import ascend, random_start
+from defenses.pgd import ascend, random_start, share_of
 from defenses.targets import pattern
 
 
@@ -61,5 +61,5 @@ class Mist(Defense):
             return self.rate * step.error - (step.latents - wanted).square().sum() / len(photos)
 
         start = random_start(photos, context.budget, context.generator)
-        step = max(1.0, self.step * context.budget.whole_levels)
+        step = share_of(context.budget, self.step)
         return ascend(start, photos, objective, context.budget, step, self.steps, progress=context.progress)

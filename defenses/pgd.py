@@ -80,6 +80,16 @@ def random_start(clean: Tensor, budget: Budget, generator: torch.Generator) -> T
     return project(clean + budget.radius * start, clean, budget)
 
 
+def nudged(clean: Tensor, budget: Budget, generator: torch.Generator) -> Tensor:
+    """Photos off by up to one grey level: where an objective compares with the clean photos, these have no gradient."""
+    return random_start(clean, Budget(min(1, budget.whole_levels)), generator)
+
+
+def share_of(budget: Budget, share: float) -> float:
+    """A step size as a share of the budget, in grey levels; at least one."""
+    return max(1.0, share * budget.whole_levels)
+
+
 def annealed(first: float, last: float) -> Callable[[float], float]:
     """Step sizes that fall (or grow) linearly from `first` towards `last`."""
     return lambda done: first + (last - first) * done

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from bench.models.base import Base, Condition, randn
-from bench.presets import fill
 from defenses import Context, Defense
 from defenses.objectives import caption, latent_distance
-from defenses.pgd import Objective, annealed, ascend, random_start
+from defenses.pgd import Objective, Size, annealed, ascend, random_start
 
 
 @dataclass(frozen=True)
@@ -59,42 +58,37 @@ class PhotoGuard(Defense):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"draws": 10}, "facelet": {"draws": 2}}
 
-    def resolved(self, family: str) -> PhotoGuard:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
-
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        base = context.surrogates[0]
-        start = random_start(photos, context.budget, context.generator)
+        base, count, draws = context.surrogates[0], len(photos), 1
+        step: Size
         if self.variant == "diffusion":
+            closeness, draws = self._edit_closeness(base, count, context.generator), int(self.draws or 1)
             step = (0.06 if self.step is None else self.step) * context.budget.whole_levels
-            loss, draws = self._edit_distance(base, len(photos), context.generator), int(self.draws or 1)
-            return ascend(
-                start,
-                photos,
-                loss,
-                context.budget,
-                step,
-                self.steps,
-                norm=self.norm,
-                draws=draws,
-                progress=context.progress,
-            )
-        with torch.no_grad():
-            wanted = base.encode(torch.full_like(photos[:1], 0.5))
-        distance = latent_distance(base, torch.zeros_like(wanted) if self.target == "zero" else wanted)
-        step = (1 / 3 if self.step is None else self.step) * context.budget.whole_levels
+        else:
+            closeness = self._latent_closeness(base, photos[:1])
+            first = (1 / 3 if self.step is None else self.step) * context.budget.whole_levels
+            step = annealed(first, first / 100)
+        start = random_start(photos, context.budget, context.generator)
         return ascend(
             start,
             photos,
-            lambda candidates: -distance(candidates),
+            closeness,
             context.budget,
-            annealed(step, step / 100),
+            step,
             self.steps,
             norm=self.norm,
+            draws=draws,
             progress=context.progress,
         )
 
-    def _edit_distance(self, base: Base, count: int, generator: torch.Generator) -> Objective:
+    def _latent_closeness(self, base: Base, like: Tensor) -> Objective:
+        """Minus the mean squared distance of the latents to the target's."""
+        with torch.no_grad():
+            wanted = base.encode(torch.full_like(like, 0.5))
+        distance = latent_distance(base, torch.zeros_like(wanted) if self.target == "zero" else wanted)
+        return lambda photos: -distance(photos)
+
+    def _edit_closeness(self, base: Base, count: int, generator: torch.Generator) -> Objective:
         """Minus the mean squared distance of the edited photos to grey."""
         condition = caption(base, "", count)
         last = round(self.strength * (base.length - 1))

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bench.presets import fill
 from defenses import Context, Defense
 from defenses.objectives import latent_shift
 from defenses.pgd import ascend, random_start
@@ -39,9 +38,6 @@ class Pid(Defense):
     step: float = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"steps": 1000}, "facelet": {"steps": 200}}
-
-    def resolved(self, family: str) -> Pid:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "published")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         start = random_start(photos, context.budget, context.generator)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from defenses import Context, Defense
 from defenses.objectives import latent_distance, score_distillation
-from defenses.pgd import ascend
+from defenses.pgd import ascend, share_of
 from defenses.targets import pattern
 
 
@@ -58,5 +58,5 @@ class Sds(Defense):
                 return sign * score(candidates)
             return sign * self.rate * score(candidates) - distance(candidates)
 
-        step = max(1.0, self.step * context.budget.whole_levels)
+        step = share_of(context.budget, self.step)
         return ascend(photos, photos, objective, context.budget, step, self.steps, progress=context.progress)

@@ -20,70 +20,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.training import Recipe
 from bench.models.base import Base
-from bench.presets import fill
-from defenses import Context, Defense
-from defenses.aspl import Aspl
+from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, ascend
-from defenses.surrogates import alternate
+from defenses.surrogates import InTurns
 from defenses.timesteps import greedy_timesteps
 
 
 @dataclass(frozen=True)
-class SimAC(Defense):
+class SimAC(InTurns):
     """SimAC: ASPL at the timesteps that matter, with disturbed features.
 
     Attributes:
         variant: "intended", or "as_released", where the feature loss has no effect.
-        preset: see `defenses.aspl.Aspl`.
-        rounds: outer rounds (published: 50).
-        surrogate_steps: fine-tuning steps per round, on the clean and again on the cloaked photos (published: 3).
-        pgd_steps: steps of the cloak per round (published: 6).
-        step: size of a cloak step in grey levels (published: 0.64, for a budget of 8).
-        learning_rate: AdamW learning rate of the surrogate.
-        weight_decay: AdamW weight decay.
-        prior_weight: weight of the prior-preservation loss.
-        class_count: pictures of other people for the prior loss.
         feature_weight: weight of the feature loss (published: 1).
-        prompt: what the surrogate is taught to call the person.
-        class_prompt: what it calls people in general.
+        preset, rounds and others: see `defenses.surrogates.InTurns` and `Learner`.
     """
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2312.07865"
 
     variant: Literal["intended", "as_released"] = "intended"
-    preset: str = "auto"
-    rounds: int | None = None
-    surrogate_steps: int = 3
-    pgd_steps: int = 6
-    step: float | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    prior_weight: float | None = None
-    class_count: int | None = None
     feature_weight: float = 1.0
-    prompt: str = "a photo of sks person"
-    class_prompt: str = "a photo of person"
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = Aspl.presets
-
-    def resolved(self, family: str) -> SimAC:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         step, weight = float(self.step or 0), 0.0 if self.variant == "as_released" else self.feature_weight
         timesteps = greedy_timesteps(
             context.surrogates[0], photos, self.prompt, context.budget, step, context.generator
         )
-        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=len(photos))
 
         def move(student: Base, cloaked: Tensor) -> Tensor:
             loss = interference(student, photos, self.prompt, weight, timesteps, context.generator)
             return ascend(cloaked, photos, loss, context.budget, step, self.pgd_steps)
 
-        return alternate(photos, context, lessons, int(self.rounds or 0), move)
+        return self.in_turns(photos, context, move)
 
 
 def interference(

@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from attacks.training import Recipe, finetune
 from bench.models.base import Base, Posterior
-from defenses import Context
+from defenses import Context, Defense
 
 Move = Callable[[Base, Tensor], Tensor]
 """Some steps of the cloak against a surrogate that has just learned the person."""
 
 
-def tuned(
-    base: Base, photos: Tensor, lessons: Recipe, context: Context, text_encoder: bool = True, in_place: bool = False
-) -> Base:
-    """A surrogate that has learned the person from photos (m, 3, h, w); frozen.
+@dataclass(frozen=True)
+class Learner(Defense):
+    """Base class of the defenses whose surrogates learn as DreamBooth does.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and the published values for all others.
+        learning_rate: AdamW learning rate of the surrogate (published: 5e-7, made for Stable Diffusion).
+        weight_decay: AdamW weight decay.
+        prior_weight: weight of the prior-preservation loss (published: 1); 0 leaves it out.
+        class_count: pictures of other people for the prior loss (published: 200).
+        prompt: what the surrogate is taught to call the person.
+        class_prompt: what it calls people in general.
+    """
+
+    preset: str = "auto"
+    learning_rate: float | None = None
+    weight_decay: float = 1e-2
+    prior_weight: float | None = None
+    class_count: int | None = None
+    prompt: str = "a photo of sks person"
+    class_prompt: str = "a photo of person"
+
+
+@dataclass(frozen=True)
+class InTurns(Learner):
+    """Base class of ASPL and of those that follow its loop; see `Learner` for what is not listed.
+
+    Attributes:
+        rounds: outer rounds (published: 50).
+        surrogate_steps: fine-tuning steps per round, on the clean and again on the cloaked photos (published: 3).
+        pgd_steps: steps of the cloak per round (published: 6).
+        step: size of a cloak step in grey levels (published: 0.64).
+    """
+
+    rounds: int | None = None
+    surrogate_steps: int = 3
+    pgd_steps: int = 6
+    step: float | None = None
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "antidb": {"rounds": 50, "step": 0.64, "learning_rate": 5e-7, "prior_weight": 1.0, "class_count": 200},
+        "facelet": {"rounds": 20, "step": 1.6, "learning_rate": 1e-4, "prior_weight": 0.0, "class_count": 0},
+    }
+
+    def in_turns(self, photos: Tensor, context: Context, move: Move) -> Tensor:
+        """`alternate` with these settings."""
+        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=len(photos))
+        return alternate(photos, context, lessons, int(self.rounds or 0), move)
+
+
+def learn(
+    base: Base,
+    photos: Tensor,
+    lessons: Recipe,
+    context: Context,
+    others: Posterior | None = None,
+    text_encoder: bool = True,
+) -> None:
+    """A surrogate learns from photos (m, 3, h, w), in place, and is frozen again.
 
     Args:
         base: the surrogate.
         photos: what it learns from.
         lessons: how.
-        context: randomness and class pictures.
+        context: randomness.
+        others: class pictures for the prior-preservation loss, from `strangers`.
         text_encoder: whether the text encoder learns too.
-        in_place: train `base` itself, and not a clone of it.
     """
-    student = base if in_place else base.clone()
     with torch.no_grad():
         latents = base.posterior(photos)
-    weights = student.parameters(text_encoder)
-    finetune(student, weights, latents, lessons, context.generator, strangers(base, lessons, context))
-    student.freeze()
-    return student
+    finetune(base, base.parameters(text_encoder), latents, lessons, context.generator, others)
+    base.freeze()
 
 
 def strangers(base: Base, lessons: Recipe, context: Context) -> Posterior | None:
@@ -92,7 +145,5 @@ def _round(pair: _Pair, cloaked: Tensor, lessons: Recipe, context: Context, move
     finetune(student, student.parameters(), pair.clean, lessons, context.generator, pair.strangers)
     student.freeze()
     moved = move(student, cloaked)
-    with torch.no_grad():
-        learned = base.posterior(moved)
-    finetune(base, base.parameters(), learned, lessons, context.generator, pair.strangers)
+    learn(base, moved, lessons, context, pair.strangers)
     return moved

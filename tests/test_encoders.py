@@ -24,9 +24,10 @@ from bench.models.recogniser import Pack, locate_pack
 from bench.seeds import generator
 from bench.types import Budget
 from defenses import DEFENSES, Context
+from defenses.adapter import adapted
 from defenses.dladiff import DLADiff
 from defenses.encoders import Faces, face_similarity, look
-from defenses.idguardian import adapted, unit
+from defenses.idguardian import unit
 from defenses.pgd import random_start
 from tests import tiny
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.images import to_pixels
 from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
-from bench.models.recogniser import FaceAnalyser, Pack, largest
+from bench.models.recogniser import Pack, analyser, largest
 
 
 class FaceEmbedder:
@@ -24,7 +24,7 @@ class FaceEmbedder:
     def __init__(self, pack: Pack, device: str | torch.device = "cpu") -> None:
         from onnx2torch import convert
 
-        network = FaceAnalyser(pack).recognition
+        network = analyser(pack).recognition
         try:
             self._network = convert(network.file).to(device).eval().requires_grad_(False)
         except (NotImplementedError, RuntimeError, ValueError) as error:
@@ -42,9 +42,9 @@ class FaceEmbedder:
 
 def find_points(pack: Pack, photos: Tensor) -> list[Tensor | None]:
     """(5, 2) key points in pixels of each photo's largest face, None where the pack's detector finds none."""
-    analyser, found = FaceAnalyser(pack), []
+    found: list[Tensor | None] = []
     for picture in to_pixels(photos):
-        face = largest(analyser.faces(picture))
+        face = largest(analyser(pack).faces(picture))
         found.append(None if face is None else torch.from_numpy(np.asarray(face.points, np.float32)).to(photos.device))
     return found
 

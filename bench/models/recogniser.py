@@ -12,7 +12,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +205,12 @@ class Recogniser:
         faces = align(photos, points) * 2 - 1
         (found,) = self._session.run(None, {self._session.get_inputs()[0].name: faces.numpy()})
         return torch.from_numpy(np.asarray(found))
+
+
+@lru_cache(maxsize=4)
+def analyser(pack: Pack) -> FaceAnalyser:
+    """A pack's analyser, kept for the next person; changed files have another fingerprint and are another entry."""
+    return FaceAnalyser(pack)
 
 
 def _sides(longest: int) -> list[int]:

@@ -1,0 +1,57 @@
+"""What the defenses against an IP-Adapter share: its files, and a base with it inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
+from bench.models.base import Base
+from defenses import Defense
+from defenses.encoders import FACELET, fingerprints
+
+
+@dataclass(frozen=True)
+class AdapterCloak(Defense):
+    """Base class of the defenses that turn recognisers and an IP-Adapter away.
+
+    Attributes:
+        preset: "auto" picks "facelet" for the embedded models and "published" for others.
+        recognisers: packs to turn away; the first also finds the faces.
+        adapter: folder of an IP-Adapter in the official layout; "zoo" is the embedded one.
+        sigma: noise of the alignment, of its entries with the face as [-1, 1].
+    """
+
+    preset: str = "auto"
+    recognisers: tuple[str, ...] | None = None
+    adapter: str | None = None
+    sigma: float = 0.003
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "published": {},
+        "facelet": {"recognisers": FACELET["recognisers"], "adapter": "zoo"},
+    }
+
+    def files(self) -> dict[str, str]:
+        return fingerprints(self.recognisers or ()) | {"adapter": self.located().fingerprint}
+
+    def located(self) -> Adapter:
+        """The adapter's files.
+
+        Raises:
+            BenchError: none is set, or one is missing.
+        """
+        return locate_adapter("ip-adapter", self.adapter, "facelet-1", setting="defense.adapter")
+
+
+@contextmanager
+def adapted(base: Base, adapter: Adapter) -> Iterator[None]:
+    """A base with an IP-Adapter in it, until the context ends."""
+    pipeline = base.pipeline()
+    load_ip_adapter(pipeline, adapter.tensors())
+    try:
+        yield
+    finally:
+        pipeline.unload_ip_adapter()
