@@ -16,6 +16,8 @@ from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.checkpoint import locate
 from bench.seeds import generator
+from bench.types import Budget
+from defenses import Context
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,6 +33,15 @@ def fit_context(seed: int = 0) -> FitContext:
         raise AssertionError("no class pictures are wanted here")
 
     return FitContext(generator(seed, "fit"), nobody)
+
+
+def defend_context(*bases: Base, photos: Tensor, levels: float = 8, seed: int = 0) -> Context:
+    """What a defender has, with the photos as their own reference, but for class pictures, as above."""
+
+    def nobody(base: Base, count: int) -> Tensor:
+        raise AssertionError("no class pictures are wanted here")
+
+    return Context(list(bases), photos, Budget(levels), generator(seed), nobody)
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from torch import Tensor
 from bench.budget import audit
 from bench.images import png_bytes, read_png, to_pixels
 from bench.models.base import Base
-from bench.seeds import generator
 from bench.types import Budget
-from defenses import DEFENSES, Context, Defense
+from defenses import DEFENSES, Defense
 from tests import tiny
+from tests.conftest import defend_context
 
 IN_TURNS = {"rounds": 2, "surrogate_steps": 1, "pgd_steps": 2, "step": 9.0}
 SMALL: dict[str, dict[str, Any]] = {
@@ -90,11 +90,8 @@ def photos() -> Tensor:
 
 
 def protect(defense: Defense, base: Base, photos: Tensor, levels: float, seed: int = 0) -> Tensor:
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
     try:
-        return defense.protect(photos.clone(), Context([base], photos, Budget(levels), generator(seed), nobody))
+        return defense.protect(photos.clone(), defend_context(base, photos=photos, levels=levels, seed=seed))
     finally:
         base.restore()
 

@@ -36,6 +36,7 @@ from defenses.targets import pattern
 from defenses.timesteps import greedy_timesteps
 from defenses.transforms import blur
 from tests import tiny
+from tests.conftest import defend_context
 
 PROMPT = "a photo of sks person"
 LEVELS, STEP = 8, 2.0
@@ -495,7 +496,7 @@ def test_an_ensemble_averages_and_each_learns_from_its_own(base: Base, photos: T
         return original(self, x)
 
     monkeypatch.setattr(Base, "posterior", posterior)
-    context = Context([base, other], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    context = defend_context(base, other, photos=photos)
     found = alternate(photos, context, Recipe(steps=0, learning_rate=0.0, batch=2), 2, move)
     assert torch.allclose(found, photos + 0.04, atol=1e-6)
     assert torch.equal(seen[0], seen[1])

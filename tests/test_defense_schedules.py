@@ -13,11 +13,12 @@ from attacks.training import Recipe
 from bench.models.base import Base, Condition, Posterior
 from bench.seeds import generator
 from bench.types import Budget
-from defenses import DEFENSES, Context
+from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
 from defenses.objectives import denoise
 from defenses.pgd import ascend
 from tests import tiny
+from tests.conftest import defend_context
 
 USERS = ("surrogates", "ace")
 """Modules of `defenses` that call the trainer."""
@@ -58,7 +59,7 @@ def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Call
     def protect(name: str, **settings: Any) -> Lessons:
         taken.clear()
         defense = DEFENSES.create(name, settings).resolved("facelet")
-        context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+        context = defend_context(base, photos=photos)
         try:
             defense.protect(photos.clone(), context)
         finally:
@@ -103,7 +104,7 @@ def test_antidiffusion_teaches_the_unet_between_rounds(lessons: Callable[..., Le
 
 
 def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(base: Base, photos: Tensor) -> None:
-    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    context = defend_context(base, photos=photos)
     tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned_prompt(base, photos, context)
 
     @torch.no_grad()
@@ -151,14 +152,14 @@ def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pyte
     monkeypatch.setattr("defenses.surrogates.finetune", finetune)
     settings = STEPS | {"attention_steps": 2, "loss_steps": 3}
     defense = DEFENSES.create("dladiff", settings).resolved("facelet")
-    defense.protect(photos.clone(), Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0)))
+    defense.protect(photos.clone(), defend_context(base, photos=photos))
     base.restore()
     assert order == ["static"] + ["attention_distance x2", "denoising_loss x3", "learn"] * 2
 
 
 def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> None:
     defense = DEFENSES.create("dladiff", STEPS | {"dsur": False, "adft": False}).resolved("facelet")
-    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    context = defend_context(base, photos=photos)
     assert torch.equal(defense.protect(photos.clone(), context), photos)
 
 
@@ -170,7 +171,7 @@ def test_disdiffs_steps_shrink_with_the_timestep(
     monkeypatch.setattr("defenses.surrogates.finetune", lambda *args: None)
     settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 1, "step": 4.0, "sides": [8], "search": False}
     defense = DEFENSES.create("disdiff", settings).resolved("facelet")
-    context = Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0))
+    context = defend_context(base, photos=photos)
     change = defense.protect(photos.clone(), context) - photos
     base.restore()
     assert float(change.abs().max()) * 255 == pytest.approx(moved, abs=0.02)
@@ -205,7 +206,7 @@ def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monke
     for variant in ("intended", "as_released"):
         settings = {"variant": variant, "rounds": 1, "surrogate_steps": 1, "pgd_steps": 1}
         defense = DEFENSES.create("simac", settings).resolved("facelet")
-        defense.protect(photos.clone(), Context([base], photos, Budget(8), generator(0), lambda b, n: torch.empty(0)))
+        defense.protect(photos.clone(), defend_context(base, photos=photos))
         base.restore()
     assert weights == [1.0, 0.0]
 

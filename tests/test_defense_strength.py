@@ -15,10 +15,10 @@ from torch import Tensor
 
 from bench.models.base import Base
 from bench.seeds import generator
-from bench.types import Budget
-from defenses import DEFENSES, Context
+from defenses import DEFENSES
 from defenses.photoguard import edited
 from defenses.targets import pattern
+from tests.conftest import defend_context
 
 LEVELS = 16
 PROMPT = "a photo of sks person"
@@ -99,7 +99,7 @@ CASES: list[tuple[str, dict[str, Any], Goal]] = [
 
 def protect(name: str, settings: dict[str, Any], base: Base, photos: Tensor) -> Tensor:
     defense = DEFENSES.create(name, settings).resolved("facelet")
-    context = Context([base], photos, Budget(LEVELS), generator(0), lambda b, n: torch.empty(0))
+    context = defend_context(base, photos=photos, levels=LEVELS)
     try:
         return defense.protect(photos.clone(), context)
     finally:

@@ -13,18 +13,16 @@ from torch import Tensor
 from bench.models.base import Base
 from bench.seeds import generator
 from bench.types import Budget
-from defenses import DEFENSES, Context
+from defenses import DEFENSES
 from defenses.aspl import Aspl
 from defenses.pgd import annealed, ascend, project, random_start
+from tests.conftest import defend_context
 
 
 def protect(name: str, base: Base, photos: Tensor, levels: float, seed: int = 0, **more: object) -> Tensor:
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
     defense = DEFENSES.create(name, more).resolved("facelet")
     try:
-        return defense.protect(photos.clone(), Context([base], photos, Budget(levels), generator(seed), nobody))
+        return defense.protect(photos.clone(), defend_context(base, photos=photos, levels=levels, seed=seed))
     finally:
         base.restore()
 

@@ -23,13 +23,14 @@ from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
 from bench.models.recogniser import Pack, locate_pack
 from bench.seeds import generator
 from bench.types import Budget
-from defenses import DEFENSES, Context
+from defenses import DEFENSES
 from defenses.adapter import adapted
 from defenses.dladiff import DLADiff
 from defenses.encoders import Faces, face_similarity, look
 from defenses.idguardian import unit
 from defenses.pgd import random_start
 from tests import tiny
+from tests.conftest import defend_context
 
 POINTS = torch.tensor(tiny.POINTS)
 
@@ -156,7 +157,7 @@ def protect(base: Base, packs: tuple[Pack, Pack], adapter: Path) -> Protect:
         if name == "idprotector_pgd":
             own["image_encoders"] = [str(adapter / "image_encoder")]
         defense = DEFENSES.create(name, own | STRONG.get(name, {}) | more).resolved("facelet")
-        context = Context([base], photos, Budget(levels), generator(0), lambda b, n: torch.empty(0))
+        context = defend_context(base, photos=photos, levels=levels)
         try:
             return defense.protect(photos.clone(), context)
         finally:
