@@ -17,6 +17,7 @@ from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
 from defenses.objectives import denoise
 from defenses.pgd import ascend
+from defenses.surrogates import learn
 from tests import tiny
 from tests.conftest import defend_context
 
@@ -209,6 +210,26 @@ def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monke
         defense.protect(photos.clone(), defend_context(base, photos=photos))
         base.restore()
     assert weights == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("text_encoder", [True, False])
+def test_a_surrogate_learns_in_the_parts_that_it_should(base: Base, photos: Tensor, text_encoder: bool) -> None:
+    before = base.snapshot()
+    lessons = Recipe(steps=1, learning_rate=0.01, batch=2)
+    learn(base, photos, lessons, defend_context(base, photos=photos), text_encoder=text_encoder)
+    after = base.snapshot()
+    changed = {part: any(not torch.equal(before[part][k], after[part][k]) for k in before[part]) for part in before}
+    base.restore()
+    assert changed == {"unet": True, "text_encoder": text_encoder}
+
+
+def test_lessons_leave_nothing_trainable(base: Base, photos: Tensor) -> None:
+    """Else every later step of the cloak would also compute gradients of all weights, and keep them."""
+    learn(base, photos, Recipe(steps=1, learning_rate=0.01, batch=2), defend_context(base, photos=photos))
+    weights = [*base.unet.parameters(), *base.text_encoder.parameters()]
+    left = [weight for weight in weights if weight.requires_grad or weight.grad is not None]
+    base.restore()
+    assert left == []
 
 
 def test_a_snapshot_does_not_change_with_the_model(base: Base) -> None:

@@ -102,10 +102,13 @@ def test_transfer_is_another_base_than_the_surrogate() -> None:
         record("ann", "aspl", 0.7, base="facelet-2"),
         record("ann", "none", 0.8, 0.0, base="facelet-2"),
         record("ann", "none", 0.9, 0.0),
+        record("ann", "noise", 0.85, 16.0),  # on the defender's own base, where the transfer has nothing to say
     ]
     (arms,) = grouped(PAPER, TRANSFER, records).values()
     assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.7, "none": 0.8}
-    (arms,) = grouped(PAPER, TABLE_1, records).values()
+    found = grouped(PAPER, TABLE_1, records)
+    assert set(found) == {("facelet-1", "as published"), ("facelet-1", "16/255")}
+    arms = found["facelet-1", "as published"]
     assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.5, "none": 0.9}
 
 
