@@ -18,7 +18,6 @@ from bench.plan import Cell, cells, load_data
 from bench.record import MethodFacts
 from bench.report import table
 from bench.settings import parse
-from bench.stats import mean_interval
 from tests.test_run import small_run
 
 TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
@@ -101,22 +100,6 @@ def test_one_person_has_nobody_to_be_confused_with(tmp_path: Path) -> None:
             (person / f"set_{part}" / source.name).write_bytes(source.read_bytes())
     with pytest.raises(BenchError, match="at least two people"):
         planned("suite=validity", TWO, "data=folder", f"data.root={tmp_path}", "data.crop=centre")
-
-
-def test_an_interval_has_its_coverage() -> None:
-    """On 20 people from a normal distribution, a 95 % interval misses the mean in some 5 to 12 % of the cases."""
-    import numpy as np
-
-    rng = np.random.default_rng(1)
-    samples = rng.normal(size=(200, 20))
-    missed = sum(not low <= 0 <= high for low, high in map(mean_interval, samples))
-    assert 4 <= missed <= 24
-
-
-def test_an_interval_of_equal_values_is_a_point_and_one_person_has_none() -> None:
-    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
-    with pytest.raises(ValueError, match="two people"):
-        mean_interval([0.5])
 
 
 # --- suites of several grids ------------------------------------------------------------------------------------------

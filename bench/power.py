@@ -1,0 +1,92 @@
+"""How many people it takes to tell two methods apart.
+
+python -m bench.power FILE.csv --metric ilr [--budget 8] [--difference 0.1] [--first A --second B]
+python -m bench.power --spread 0.3 --difference 0.1
+
+The spread of the paired differences comes from a table of scores (see `bench.stats`), of one pair of methods or of the
+median pair, or is given.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import guarded
+from bench.errors import BenchError, unknown_name
+from bench.stats.comparison import Scores
+from bench.stats.table import read
+from bench.stats.variance import ALPHA, POWER, detectable, people_needed, power
+
+PEOPLE = (5, 10, 20, 50, 100, 200)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what some numbers of people can find."""
+    parser = ArgumentParser("bench.power", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, nargs="?", help="CSV: method,identity,budget,metric,value")
+    parser.add_argument("--metric", help="of the file")
+    parser.add_argument("--budget", help="of the file, as written there")
+    parser.add_argument("--first", help="a method of the file")
+    parser.add_argument("--second", help="another")
+    parser.add_argument("--spread", type=float, help="standard deviation of the paired differences, instead of a file")
+    parser.add_argument("--difference", type=float, default=0.1, help="true mean difference to find")
+    parser.add_argument("--pairs", type=int, default=1, help="pairs of methods to be compared, for the correction")
+    options = parser.parse_args(arguments)
+    if options.difference == 0 or options.pairs < 1:
+        raise BenchError("A difference of zero, or in no pair, cannot be found.", "Give --difference and --pairs.")
+
+    spread, alpha, difference = _spread(options), ALPHA / options.pairs, abs(options.difference)
+    made = Table(title=f"paired differences of SD {spread:.3g}, two-sided level {alpha:.2g}", box=box.SIMPLE_HEAD)
+    for name in ("people", f"finds with power {POWER:.0%}", f"power for {difference:g}"):
+        made.add_column(name, justify="right")
+    for people in PEOPLE:
+        found = f"{detectable(spread, people, alpha):.2g}", f"{power(difference, spread, people, alpha):.0%}"
+        made.add_row(str(people), *found)
+    console = Console()
+    console.print(made)
+    console.print(f"{difference:g} takes {people_needed(difference, spread, alpha)} people.")
+    return 0
+
+
+def _spread(options: Namespace) -> float:
+    if (options.spread is None) == (options.file is None):
+        raise BenchError("Either a file or --spread is needed, not both.", "See: python -m bench.power --help")
+    if options.spread is not None:
+        return float(options.spread)
+    scores = _chosen(options)
+    names = [name for name in (options.first, options.second) if name is not None]
+    for name in names:
+        if name not in scores.methods:
+            raise unknown_name("method", name, scores.methods)
+    if len(names) == 1:
+        raise BenchError("Two methods make a pair.", "Give --first and --second, or neither.")
+    numbers = [scores.methods.index(name) for name in names]
+    pairs = [numbers] if numbers else combinations(range(len(scores.methods)), 2)
+    differences = [scores.values[:, a] - scores.values[:, b] for a, b in pairs]
+    spreads = [np.nanstd(d, ddof=1) for d in differences if (~np.isnan(d)).sum() > 1]
+    if not spreads:
+        raise BenchError("No two methods have two people in common.", "Give a table with more scores.")
+    return float(np.median(spreads))
+
+
+def _chosen(options: Namespace) -> Scores:
+    """The one table of the file that is meant."""
+    tables = read(options.file, metric=options.metric)
+    chosen = {key: scores for key, scores in tables.items() if options.budget in (None, key[1])}
+    if len(chosen) != 1:
+        known = "; ".join(f"--metric {metric} --budget {budget}" for metric, budget in tables)
+        raise BenchError("Which metric and budget is not clear.", f"One of: {known}")
+    return next(iter(chosen.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,12 @@
+"""Statistics over people. The person is the unit: pictures of one person are not independent of each other.
+
+`intervals` says how sure a mean is, `comparison` which methods can be told apart and which cannot, `variance` where the
+spread comes from and how many people it would take. Everything random is seeded.
+
+    python -m bench.stats FILE.csv     analyse a table of person-by-person scores
+    python -m bench.power FILE.csv     how many people a difference needs
+"""
+
+from bench.stats.intervals import mean_interval
+
+__all__ = ["mean_interval"]

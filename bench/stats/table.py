@@ -1,0 +1,83 @@
+"""Tables of person-by-person scores in long form, as CSV: one row per method, person, budget and metric."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from bench.errors import BenchError, unknown_name
+from bench.stats.comparison import Scores
+
+COLUMNS = ("method", "identity", "budget", "metric", "value")
+
+Key = tuple[str, str]
+"""Metric and budget, as written in the file."""
+
+
+def read(file: Path, higher: Collection[str] = (), metric: str | None = None) -> dict[Key, Scores]:
+    """Scores by metric and budget, in the order of the file.
+
+    Args:
+        file: CSV with the columns `method,identity,budget,metric,value`; others are ignored. An empty value is missing.
+        higher: metrics of which more is better; of all others less is.
+        metric: read only this one.
+
+    Raises:
+        BenchError: no such file, column, metric or number, or two values for one place.
+    """
+    columns = _columns(file)
+    known = dict.fromkeys(columns["metric"])
+    for name in [*higher, *([metric] if metric else [])]:
+        if name not in known:
+            raise unknown_name("metric", name, known)
+    rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
+    twice = [place for place, count in Counter(row[:4] for row in rows).items() if count > 1]
+    if twice:
+        place = ", ".join(f"{name} {value}" for name, value in zip(COLUMNS, twice[0], strict=False))
+        raise BenchError(f"{file} has two values for {place}.", "Average pictures and seeds first: one row per person.")
+    found: dict[Key, dict[tuple[str, str], float]] = {}
+    for number, (method, person, budget, name, value) in enumerate(rows, start=2):
+        if metric in (None, name):
+            found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
+    return {key: _scores(values, key[0] not in higher) for key, values in found.items()}
+
+
+def _columns(file: Path) -> dict[str, list[str]]:
+    if not file.is_file():
+        raise BenchError(f"There is no file {file}.", f"Give a CSV with the columns {','.join(COLUMNS)}.")
+    text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=False)
+    try:
+        table = pyarrow.csv.read_csv(file, convert_options=text)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise BenchError(f"{file} is not a CSV file: {error}", f"Its columns are {','.join(COLUMNS)}.") from error
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise BenchError(
+            f"{file} has no column {missing[0]!r}; it has {', '.join(table.column_names)}.",
+            f"Its columns are {','.join(COLUMNS)}.",
+        )
+    return {name: table[name].to_pylist() for name in COLUMNS}
+
+
+def _number(text: str, file: Path, line: int) -> float:
+    if not text.strip():
+        return np.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.inf
+    if not np.isfinite(value):
+        raise BenchError(f"{file}, line {line}: the value {text!r} is no number.", "Leave a missing value empty.")
+    return value
+
+
+def _scores(values: dict[tuple[str, str], float], lower_is_better: bool) -> Scores:
+    people = tuple(dict.fromkeys(person for person, _ in values))
+    methods = tuple(dict.fromkeys(method for _, method in values))
+    table = [[values.get((person, method), np.nan) for method in methods] for person in people]
+    return Scores(methods, people, np.array(table), lower_is_better)

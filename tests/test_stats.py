@@ -1,0 +1,376 @@
+"""Statistics over people, against scipy and statsmodels, by simulation, and by examples with a known answer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from bench import power as power_command
+from bench.errors import BenchError
+from bench.stats import __main__ as command
+from bench.stats.comparison import (
+    Pair,
+    Scores,
+    compare,
+    holm,
+    letters,
+    ranking,
+    sign_flip,
+    tiers,
+    worst_attack,
+)
+from bench.stats.intervals import Interval, bootstrap_interval, mean, mean_interval
+from bench.stats.table import read
+from bench.stats.variance import detectable, people_needed, power, variance_split
+from bench.types import Array
+
+
+def leaks(people: int, average: float, pictures: int = 16, seed: int = 0) -> Array:
+    """(people,) leak rates: everybody's own rate is beta-distributed, and seen in some pictures."""
+    rng = np.random.default_rng(seed)
+    rates = rng.beta(2 * average, 2 * (1 - average), people)
+    return np.asarray(rng.binomial(pictures, rates) / pictures)
+
+
+def scores(values: Array, lower: bool = True) -> Scores:
+    people, methods = values.shape
+    return Scores(tuple("abcdefgh"[:methods]), tuple(map(str, range(people))), values, lower)
+
+
+# intervals
+
+
+def test_t_is_scipys() -> None:
+    values = leaks(9, 0.4)
+    wanted = stats.t.interval(0.95, 8, values.mean(), stats.sem(values))
+    assert mean_interval(values) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("method", ["bca", "percentile"])
+def test_the_bootstrap_is_scipys(method: str) -> None:
+    """Up to the resampling: scipy draws other resamples, so 20,000 of its own and a tolerance of their noise."""
+    values = leaks(30, 0.15)
+    rng = np.random.default_rng(1)
+    wanted = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=method, rng=rng).confidence_interval
+    found = bootstrap_interval(values[:, None], mean, method=method)  # type: ignore[arg-type]
+    assert found == pytest.approx(tuple(wanted), abs=0.006)
+
+
+def test_bca_and_percentiles_differ_where_the_spread_depends_on_the_mean() -> None:
+    values = leaks(30, 0.15)
+    bca, plain = (mean_interval(values, method=m) for m in ("bca", "percentile"))
+    assert bca.high > plain.high + 0.002
+
+
+@pytest.mark.parametrize(("people", "average"), [(20, 0.5), (50, 0.5), (50, 0.2)])
+def test_intervals_cover_the_truth_as_often_as_they_say(people: int, average: float) -> None:
+    """Clustered data: pictures of a person are alike. 1,000 studies: 95 % +- 1.4 % by chance alone."""
+    found = [mean_interval(leaks(people, average, seed=seed)) for seed in range(1000)]
+    covered = np.mean([low <= average <= high for low, high in found])
+    assert 0.93 <= covered <= 0.97
+
+
+def test_an_interval_over_pictures_instead_of_people_would_not() -> None:
+    """Why the person is the unit: the same data, 16 pictures a person taken as independent."""
+    missed = 0
+    for seed in range(300):
+        rate = leaks(20, 0.5, seed=seed).mean()
+        half = 1.96 * (rate * (1 - rate) / (20 * 16)) ** 0.5
+        missed += not rate - half <= 0.5 <= rate + half
+    assert missed > 90
+
+
+def test_seeded_and_narrower_with_more_people() -> None:
+    assert mean_interval(leaks(40, 0.3)) == mean_interval(leaks(40, 0.3))
+    widths = [np.ptp(mean_interval(leaks(n, 0.5))) for n in (10, 40, 160)]
+    assert widths[0] > widths[1] > widths[2]
+
+
+def test_no_spread_and_too_few() -> None:
+    assert mean_interval([0.5] * 4) == (0.5, 0.5)
+    assert mean_interval([0.5] * 40) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="two people"):
+        mean_interval([0.5])
+    with pytest.raises(ValueError, match="number for everybody"):
+        mean_interval([0.5, math.nan])
+
+
+def test_paired_columns_stay_paired() -> None:
+    """The ratio of a column to itself is 1 in every resample."""
+    values = leaks(25, 0.5) + 0.1
+    found = bootstrap_interval(
+        np.stack([values, values], axis=1), lambda r: r[..., 0].mean(axis=-1) / r[..., 1].mean(axis=-1)
+    )
+    assert found == pytest.approx((1, 1))
+
+
+# tests
+
+
+@pytest.mark.parametrize("people", [5, 10, 14])
+def test_sign_flips_are_scipys(people: int) -> None:
+    differences = leaks(people, 0.4, seed=1) - leaks(people, 0.6, seed=2)
+    wanted = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=2**people, alternative="two-sided"
+    )
+    assert sign_flip(differences) == pytest.approx(wanted.pvalue)
+
+
+def test_sign_flips_of_many_people_come_near_the_t_test() -> None:
+    differences = np.random.default_rng(0).normal(0.15, 0.5, 60)
+    assert sign_flip(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.01)
+
+
+def test_sign_flips_find_nothing_in_nothing() -> None:
+    """Without a difference, p < 0.05 comes up in at most one study of twenty, by 500 studies (+- 1 %)."""
+    p = [sign_flip(np.random.default_rng(seed).normal(size=9)) for seed in range(500)]
+    assert np.mean(np.array(p) < 0.05) < 0.075
+    assert sign_flip(np.zeros(8)) == 1
+    assert sign_flip(np.zeros(80)) == 1
+
+
+def test_five_people_can_never_separate_two_methods() -> None:
+    assert sign_flip(np.ones(5)) == 1 / 16
+    assert sign_flip(np.ones(200)) == pytest.approx(1 / 10_001)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_statsmodels(p: list[float]) -> None:
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_holm_of_nothing() -> None:
+    assert len(holm([])) == 0
+
+
+# tiers and ranks
+
+
+def planted(seed: int = 0, people: int = 40) -> Array:
+    """(people, 4): a and b are equal, c leaks more, d far more; people differ much, methods of one person little."""
+    rng = np.random.default_rng(seed)
+    person = rng.normal(0.4, 0.3, people)[:, None]
+    return np.asarray(person + np.array([0.0, 0.0, 0.25, 0.6]) + rng.normal(0, 0.15, (people, 4)))
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_planted_structure_is_found(lower: bool) -> None:
+    table = scores(planted() if lower else -planted(), lower)
+    pairs = compare(table)
+    assert len(pairs) == 6
+    assert [p.separable for p in pairs] == [False, True, True, True, True, True]
+    assert tiers(table, pairs) == [1, 1, 3, 4]
+    assert letters(table, pairs) in (["a", "a", "b", "c"],)
+    firm = ranking(table)
+    assert firm is not None
+    assert firm.intervals[2:] == [(3, 3), (4, 4)]
+    assert all(i == (1, 2) for i in firm.intervals[:2])
+    assert sum(firm.first) == pytest.approx(1)
+    assert 0.3 < firm.reproduced < 0.999  # a and b change places
+
+
+def test_pairing_is_what_finds_it() -> None:
+    """The same scores with the people of each method shuffled: the differences drown in the spread between people."""
+    values, rng = planted(), np.random.default_rng(1)
+    shuffled = np.stack([rng.permutation(column) for column in values.T], axis=1)
+    paired, not_paired = compare(scores(values)), compare(scores(shuffled))
+    assert paired[1].p < 0.001
+    assert np.ptp(not_paired[1].interval) > 2 * np.ptp(paired[1].interval)
+
+
+def test_letters_are_shared_exactly_by_the_inseparable() -> None:
+    """A chain: neighbours cannot be separated, others can."""
+    values = np.tile(np.arange(4.0), (5, 1))
+    flat = Interval(0, 0)
+    pairs = [Pair(i, j, 5, float(i - j), flat, 0, 0.0 if j - i > 1 else 1.0) for i in range(4) for j in range(i + 1, 4)]
+    found = letters(scores(values), pairs)
+    assert found == ["a", "ab", "bc", "c"]
+    for pair in pairs:
+        assert bool(set(found[pair.first]) & set(found[pair.second])) != pair.separable
+    assert tiers(scores(values), pairs) == [1, 1, 2, 3]
+
+
+@given(st.integers(2, 7), st.data())
+def test_letters_of_any_graph(methods: int, data: st.DataObject) -> None:
+    values = np.tile(np.arange(float(methods)), (3, 1))
+    apart = {(i, j): data.draw(st.booleans()) for i in range(methods) for j in range(i + 1, methods)}
+    pairs = [Pair(i, j, 3, -1.0, Interval(0, 0), 0, float(not far)) for (i, j), far in apart.items()]
+    found = letters(scores(values), pairs)
+    assert all(bool(set(found[i]) & set(found[j])) != far for (i, j), far in apart.items())
+
+
+def test_equal_methods_share_ranks_and_are_not_separable() -> None:
+    column = leaks(12, 0.5)
+    table = scores(np.stack([column, column], axis=1))
+    (pair,), firm = compare(table), ranking(table)
+    assert (pair.difference, pair.p) == (0, 1)
+    assert firm is not None
+    assert firm.intervals == [(1.5, 1.5)] * 2
+    assert firm.first == [0.5, 0.5]
+    assert firm.reproduced == 1
+
+
+def test_missing_values_are_left_out_pair_by_pair() -> None:
+    values = planted()
+    values[:10, 0] = np.nan
+    table = scores(values)
+    pairs = compare(table)
+    assert [p.people for p in pairs] == [30, 30, 30, 40, 40, 40]
+    assert pairs[0].difference == pytest.approx((values[10:, 0] - values[10:, 1]).mean())
+    firm = ranking(table)
+    assert firm is not None
+    assert firm.people == 30
+    assert ranking(scores(values[:11])) is None
+
+
+def test_the_worst_attack_is_chosen_person_by_person() -> None:
+    values = np.array([[[0.1], [0.9]], [[0.8], [0.2]]])  # two attacks, two people, one method
+    assert worst_attack(values, lower_is_better=True).tolist() == [[0.8], [0.9]]
+    assert worst_attack(values, lower_is_better=False).tolist() == [[0.1], [0.2]]
+    values[0, 0, 0] = np.nan
+    assert math.isnan(worst_attack(values, lower_is_better=True)[0, 0])
+
+
+# variance and power
+
+
+def test_variance_components_come_back() -> None:
+    """The mean over 40 simulated studies is the truth within a fifth."""
+    wanted = {"identity": 0.04, "training": 0.01, "prompt": 0.02, "picture": 0.09}
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        drawn = {
+            name: variance**0.5 * rng.normal(size=n)
+            for (name, variance), n in zip(wanted.items(), (30, 90, 8, 5760), strict=True)
+        }
+        table = drawn["identity"].reshape(30, 1, 1, 1) + drawn["training"].reshape(30, 3, 1, 1)
+        found.append(
+            variance_split(table + drawn["prompt"].reshape(1, 1, 8, 1) + drawn["picture"].reshape(30, 3, 8, 8))
+        )
+    for name, variance in wanted.items():
+        assert np.mean([getattr(split, name) for split in found]) == pytest.approx(variance, rel=0.2)
+
+
+def test_nothing_but_people() -> None:
+    split = variance_split(np.tile(np.array([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1), (1, 2, 2, 2)))
+    assert (split.identity, split.total) == (1, 1)
+    with pytest.raises(ValueError, match="two people"):
+        variance_split(np.zeros((1, 1, 1, 4)))
+
+
+@pytest.mark.parametrize("people", [3, 10, 50])
+def test_power_is_statsmodels(people: int) -> None:
+    assert power(0.2, 0.4, people) == pytest.approx(TTestPower().power(0.5, people, 0.05))
+    found = detectable(0.4, people)
+    assert found / 0.4 == pytest.approx(TTestPower().solve_power(nobs=people, alpha=0.05, power=0.8), rel=1e-4)
+
+
+@given(st.floats(0.02, 3), st.floats(0.05, 1))
+def test_people_needed_are_just_enough(difference: float, spread: float) -> None:
+    people = people_needed(difference, spread)
+    assert power(difference, spread, people) >= 0.8
+    assert people == 2 or power(difference, spread, people - 1) < 0.8
+
+
+def test_power_without_spread_or_people() -> None:
+    assert (power(0.1, 0, 5), power(0, 0, 5), power(1, 1, 1)) == (1, 0, 0)
+    assert (detectable(0.3, 1), detectable(0, 9)) == (math.inf, 0)
+    with pytest.raises(ValueError, match="zero"):
+        people_needed(0, 1)
+
+
+# the commands
+
+
+def write(folder: Path, values: Array, header: str = "method,identity,budget,metric,value") -> Path:
+    file = folder / "scores.csv"
+    rows = [f"{'abcd'[m]},p{i},8,ilr,{v}" for i, row in enumerate(values) for m, v in enumerate(row)]
+    file.write_text("\n".join([header, *rows]) + "\n")
+    return file
+
+
+def test_the_command_says_what_is_separable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([str(write(tmp_path, planted())), "--pairs"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Separable after Holm: 5 of 6 pairs" in shown
+    assert "40 people find" in shown
+
+
+def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    values = planted(people=3).round(3)
+    ((key, found),) = read(write(tmp_path, values)).items()
+    assert key == ("ilr", "8")
+    assert found.methods == ("a", "b", "c", "d")
+    assert found.lower_is_better
+    assert np.array_equal(found.values, values)
+    assert not next(iter(read(write(tmp_path, values), higher=["ilr"]).values())).lower_is_better
+
+
+def test_empty_values_are_missing(tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text("note,method,identity,budget,metric,value\nx,a,p,4,ilr,0.5\ny,b,p,4,ilr,\n")
+    (found,) = read(file).values()
+    assert found.values[0, 0] == 0.5
+    assert math.isnan(found.values[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("method,identity,budget,value\na,p,4,1\n", "no column 'metric'"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,much\n", "line 2.*'much'"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,nan\n", "line 2.*'nan'"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,1\na,p,4,ilr,2\n", "two values.*method a"),
+        ("method,identity,budget,metric,value\na,p\n", "not a CSV"),
+        ("", "not a CSV"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(text)
+    with pytest.raises(BenchError, match=message):
+        read(file)
+
+
+def test_a_missing_file_and_an_unknown_metric(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="no file"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(BenchError, match="metric 'irl'") as caught:
+        read(write(tmp_path, planted()), metric="irl")
+    assert "'ilr'" in caught.value.fix
+
+
+def test_power_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = planted()
+    file = str(write(tmp_path, values))
+    assert power_command.main([file, "--first", "a", "--second", "c"]) == 0
+    needed = people_needed(0.1, float(np.std(values[:, 0] - values[:, 2], ddof=1)))
+    assert f"takes {needed} people" in capsys.readouterr().out
+    assert power_command.main(["--spread", "0.3", "--difference", "0.3"]) == 0
+    assert "takes 10 people" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Either a file or --spread"),
+        (["FILE", "--spread", "1"], "Either a file or --spread"),
+        (["FILE", "--first", "a"], "Two methods"),
+        (["FILE", "--first", "a", "--second", "z"], "method 'z'"),
+        (["FILE", "--budget", "9"], "not clear"),
+        (["--spread", "1", "--difference", "0"], "difference of zero"),
+    ],
+)
+def test_unclear_questions_about_power(tmp_path: Path, arguments: list[str], message: str) -> None:
+    file = str(write(tmp_path, planted()))
+    with pytest.raises(BenchError, match=message):
+        power_command.main([file if word == "FILE" else word for word in arguments])
