@@ -36,7 +36,7 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("rank", [0, 4])
 def test_ip_adapter(base: Base, rank: int) -> None:
     torch.manual_seed(0)
-    layout = fresh(base.unet, 48, rank)
+    layout = fresh(base.unet, 48, rank > 0, rank)
     layout["ip_adapter"] = {name: torch.randn_like(value) for name, value in layout["ip_adapter"].items()}
     wanted = {group: {name: v.clone() for name, v in tensors.items()} for group, tensors in layout.items()}
     try:

@@ -1,6 +1,7 @@
 """What the adapters' trainings share: a frozen base, and another view of the same person beside every training view.
 
-The loss is the base's own; only what the adapter adds is trained. A tenth of the examples has no person, for guidance.
+The loss is the base's own, and, if wanted, how unlike the person the step's result is (`likeness.py`); only what the
+adapter adds is trained. A tenth of the examples has no person, for guidance.
 Captions say "person" and never a gender or an age, so that these must come from the photo.
 """
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from bench.zoo.train.base import Diffusion
 from bench.zoo.train.captions import caption
+from bench.zoo.train.likeness import Likeness
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
 
@@ -34,9 +36,10 @@ class Adapter(Diffusion):
         base: folder of the base.
         photos: folder of the prepared photos.
         latents: file of the base's cached views.
+        recogniser: folder of the weights of facelet-id-a, for the likeness; None trains without.
     """
 
-    def __init__(self, base: str, photos: str, latents: str) -> None:
+    def __init__(self, base: str, photos: str, latents: str, recogniser: str | None = None) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
         super().__init__(pipeline.unet, pipeline.text_encoder, pipeline.tokenizer, views, v=False)
@@ -46,6 +49,19 @@ class Adapter(Diffusion):
         usable = self._usable()
         self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
         self._partners = Partners(views, usable)
+        self._likeness = Likeness(views, Path(recogniser)) if recogniser else None
+        self._told = True  # whether the steps are told who it is
+
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        rows = self._draw(count, random)
+        step = self._step(rows, random)
+        error, weight = self._errors(step)
+        loss: Tensor = (error * weight).mean()
+        if self._likeness is not None and self._told:
+            signal = self._scheduler.alphas_cumprod[step.timesteps][:, None, None, None]
+            shown = (step.noised - (1 - signal).sqrt() * step.predicted) / signal.sqrt()
+            loss = loss + self._likeness(shown, rows, step.timesteps)
+        return loss
 
     def trainable(self, before: set[int]) -> None:
         """Train every weight that was not there `before` (ids of tensors)."""

@@ -7,6 +7,7 @@ The loss is DDPM's with min-SNR weights (Hang et al. 2023, gamma 5), for epsilon
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -36,6 +37,17 @@ NOISE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.
 PROMPTS = ("a photo of a man", "a photo of a woman", "a dslr portrait of a person", "a portrait of an old man")
 
 
+@dataclass(frozen=True)
+class Step:
+    """One denoising step of a batch: latents (n, 4, h, w), with noise at some timesteps (n,), and the UNet's answer."""
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    noised: Tensor
+    predicted: Tensor
+
+
 class Diffusion(Part):
     """A base on the cached latents."""
 
@@ -50,14 +62,13 @@ class Diffusion(Part):
         self._train, self._held = views.of("train"), views.of("held")[:256]
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
-        rows = self._train[torch.randint(len(self._train), (count,), generator=random)]
-        error, weight = self._errors(rows, random)
+        error, weight = self._errors(self._step(self._draw(count, random), random))
         loss: Tensor = (error * weight).mean()
         return loss
 
     def report(self) -> str:
         with torch.no_grad():
-            error, _ = self._errors(self._held, torch.Generator().manual_seed(0))
+            error, _ = self._errors(self._step(self._held, torch.Generator().manual_seed(0)))
         return f"denoising error {error.mean():.4f}"
 
     def grid(self) -> Tensor | None:
@@ -90,8 +101,12 @@ class Diffusion(Part):
             requires_safety_checker=False,
         )
 
-    def _errors(self, rows: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Squared error (n,) of one denoising step per latent, and its weight (n,)."""
+    def _draw(self, count: int, random: torch.Generator) -> Tensor:
+        """(n,) random training views."""
+        return self._train[torch.randint(len(self._train), (count,), generator=random)]
+
+    def _step(self, rows: Tensor, random: torch.Generator) -> Step:
+        """One denoising step of some views at random timesteps."""
         latents = self._views.latents[rows].float()
         timesteps = torch.randint(1000, (len(rows),), generator=random)
         noise = torch.randn(latents.shape, generator=random)
@@ -99,16 +114,18 @@ class Diffusion(Part):
         with torch.autocast("cpu", torch.bfloat16):
             hidden = self._condition(rows, random)
             predicted = self._predict(noised, timesteps, hidden, rows, random)
-        signal = self._scheduler.alphas_cumprod[timesteps]
+        return Step(latents, noise, timesteps, noised, predicted.float())
+
+    def _errors(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Squared error (n,) of a denoising step per latent, and its weight (n,)."""
+        signal = self._scheduler.alphas_cumprod[step.timesteps]
         snr = signal / (1 - signal)
         if self._scheduler.config.prediction_type == "epsilon":
-            target, weight = noise, torch.clamp(GAMMA / snr, max=1)
+            target, weight = step.noise, torch.clamp(GAMMA / snr, max=1)
         else:
-            target, weight = (
-                self._scheduler.get_velocity(latents, noise, timesteps),
-                torch.clamp(snr, max=GAMMA) / (snr + 1),
-            )
-        return (predicted.float() - target).square().mean(dim=(1, 2, 3)), weight
+            target = self._scheduler.get_velocity(step.latents, step.noise, step.timesteps)
+            weight = torch.clamp(snr, max=GAMMA) / (snr + 1)
+        return (step.predicted - target).square().mean(dim=(1, 2, 3)), weight
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """(n, tokens, width) hidden states of captions of some views."""

@@ -16,28 +16,41 @@ from bench.zoo.train.views import Views
 BATCH = 128
 
 
+Embed = Callable[[Tensor], Tensor]
+"""Views (n,) -> their embeddings (n, dim)."""
+
+
 def embed_views(views: Views, encoder: Path, cache: Path) -> Tensor:
     """(n, dim) CLIP embeddings of whole views."""
-    tower = load_image_encoder(encoder)
-    return _cached(views, lambda index: see(tower, views.pixels(index)), cache)
+
+    def ready() -> Embed:
+        tower = load_image_encoder(encoder)
+        return lambda index: see(tower, views.pixels(index))
+
+    return _cached(views, ready, cache)
 
 
 def embed_faces(views: Views, pack: Path, cache: Path) -> Tensor:
     """(n, 512) raw embeddings of the views' aligned faces; zeros where the key points are unknown."""
-    recogniser = Recogniser(locate_pack(str(pack)))
 
-    def embed(index: Tensor) -> Tensor:
-        points = views.points(index)
-        known = ~points[:, 0, 0].isnan()
-        found = torch.zeros(len(index), recogniser.width)
-        found[known] = recogniser.embed(views.pixels(index[known]), points[known] * SIDE)
-        return found
+    def ready() -> Embed:
+        recogniser = Recogniser(locate_pack(str(pack)))
 
-    return _cached(views, embed, cache)
+        def embed(index: Tensor) -> Tensor:
+            points = views.points(index)
+            known = ~points[:, 0, 0].isnan()
+            found = torch.zeros(len(index), recogniser.width)
+            found[known] = recogniser.embed(views.pixels(index[known]), points[known] * SIDE)
+            return found
+
+        return embed
+
+    return _cached(views, ready, cache)
 
 
-def _cached(views: Views, embed: Callable[[Tensor], Tensor], cache: Path) -> Tensor:
+def _cached(views: Views, ready: Callable[[], Embed], cache: Path) -> Tensor:
     if not cache.exists():
+        embed = ready()
         with torch.no_grad():
             rows = [embed(index) for index in torch.split(torch.arange(len(views.row)), BATCH)]
         cache.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ it (Wang et al. 2024, section 3.2). IdentityNet starts as a copy of the UNet's e
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -31,10 +32,16 @@ CONDITION = (16, 32, 48, 64)
 
 
 class InstantId(Adapter):
-    """InstantID on embeddings and key points of the views."""
+    """InstantID on embeddings and key points of the views.
 
-    def __init__(self, base: str, photos: str, latents: str, encoder: str, cache: str) -> None:
-        super().__init__(base, photos, latents)
+    Args:
+        shared: see `Adapter`.
+        encoder: folder of the recogniser's pack.
+        cache: file for the embeddings.
+    """
+
+    def __init__(self, encoder: str, cache: str, **shared: Any) -> None:
+        super().__init__(**shared)
         self._embeddings = embed_faces(self._views, Path(encoder), Path(cache))
         before = ids(self.module)
         width = self._unet.config.cross_attention_dim

@@ -12,6 +12,7 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.models.adapters import load_ip_adapter
@@ -27,21 +28,27 @@ class IpAdapter(Adapter):
     """IP-Adapter on embeddings of the views.
 
     Args:
-        base, photos, latents: see `Adapter`.
+        shared: see `Adapter`.
         encoder: folder of the CLIP image encoder, or of the recogniser's pack for FaceID.
-        rank: of FaceID's LoRA; 0 trains the plain IP-Adapter.
+        faceid: whether it is FaceID.
+        rank: of FaceID's LoRA; 0 trains without.
         cache: file for the embeddings.
+        init: an adapter's file to start from; what it lacks starts anew.
     """
 
-    def __init__(self, base: str, photos: str, latents: str, encoder: str, rank: int, cache: str) -> None:
-        super().__init__(base, photos, latents)
-        self._encoder, self._faceid = Path(encoder), rank > 0
+    def __init__(
+        self, encoder: str, faceid: bool, rank: int, cache: str, init: str | None = None, **shared: Any
+    ) -> None:
+        super().__init__(**shared)
+        self._encoder, self._faceid = Path(encoder), faceid
         embed = embed_faces if self._faceid else embed_views
         self._embeddings = embed(self._views, self._encoder, Path(cache))
         if self._faceid:
             self._embeddings = nn.functional.normalize(self._embeddings, dim=1)
         before = ids(self.module)
-        layout = fresh(self._unet, self._embeddings.shape[1], rank)
+        layout = fresh(self._unet, self._embeddings.shape[1], faceid, rank)
+        if init:
+            take_over(layout, Path(init))
         load_ip_adapter(self._pipeline, layout)
         plain_attention(self._unet)
         self.trainable(before)
@@ -60,17 +67,25 @@ class IpAdapter(Adapter):
         save_groups(folder / f"{name}.safetensors", image_proj=image_proj(self._unet), ip_adapter=tokens)
 
 
-def fresh(unet: Any, width: int, rank: int) -> dict[str, dict[str, Tensor]]:
+def fresh(unet: Any, width: int, faceid: bool, rank: int) -> dict[str, dict[str, Tensor]]:
     """A new adapter in the official layout, for embeddings of some width."""
     out = TOKENS * unet.config.cross_attention_dim
     norm = nn.LayerNorm(unet.config.cross_attention_dim)
     layers = nn.ModuleDict({"proj": nn.Linear(width, out), "norm": norm})
-    if rank:
+    if faceid:
         layers["proj"] = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, out))
     return {
         "image_proj": dict(layers.state_dict()),
         "ip_adapter": fresh_projections(unet) | (_fresh_lora(unet, rank) if rank else {}),
     }
+
+
+def take_over(layout: dict[str, dict[str, Tensor]], file: Path) -> None:
+    """Replace a new adapter's tensors by those of the same name in an adapter's file."""
+    for key, value in load_file(file).items():
+        group, _, name = key.partition(".")
+        if name in layout[group]:
+            layout[group][name] = value.float()
 
 
 def image_proj(unet: Any) -> dict[str, Tensor]:

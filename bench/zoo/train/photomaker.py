@@ -7,6 +7,7 @@ In the caption the word "person" is repeated once per photo, and each copy is fu
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -30,13 +31,13 @@ class PhotoMaker(Adapter):
     """PhotoMaker on the views.
 
     Args:
-        base, photos, latents: see `Adapter`.
+        shared: see `Adapter`.
         encoder: folder of the CLIP image encoder that the vision tower starts from.
         rank: of the LoRA.
     """
 
-    def __init__(self, base: str, photos: str, latents: str, encoder: str, rank: int) -> None:
-        super().__init__(base, photos, latents)
+    def __init__(self, encoder: str, rank: int, **shared: Any) -> None:
+        super().__init__(**shared)
         config = CLIPVisionConfig.from_pretrained(encoder, projection_dim=self._unet.config.cross_attention_dim)
         self._encoder = PhotoMakerEncoder(config)
         tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)

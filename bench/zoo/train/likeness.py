@@ -1,0 +1,59 @@
+"""Identity loss of an adapter's training: does a denoising step show the person, to a recogniser?
+
+Guo et al., "PuLID" (2024) compare finished pictures. Here it is the step's own estimate of the clean latents, which
+costs one decoding instead of a whole sampling.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.models.alignment import align
+from bench.zoo.train.networks import NETWORKS
+from bench.zoo.train.photos import SIDE
+from bench.zoo.train.views import Views
+
+WEIGHT = 0.2
+TIMESTEPS = (150, 750)
+"""Before, nothing is left to decide; after, the estimate is a blur."""
+PICTURES = 12
+"""Of a batch, at most: what is decoded and looked at."""
+
+
+class Likeness:
+    """Weighted 1 - cosine between facelet-id-a's embeddings of the estimate and of the view itself.
+
+    Args:
+        views: what is denoised.
+        weights: folder of the trained recogniser.
+    """
+
+    def __init__(self, views: Views, weights: Path) -> None:
+        self._views = views
+        self._network = NETWORKS["residual"]()
+        self._network.load_state_dict(load_file(weights / "network.safetensors"))
+        self._network.eval().requires_grad_(False)
+        views.vae.requires_grad_(False)
+
+    def __call__(self, latents: Tensor, rows: Tensor, timesteps: Tensor) -> Tensor:
+        """The loss of estimated latents (n, 4, 16, 16) of views (n,) with known key points, at timesteps (n,)."""
+        pick = ((timesteps >= TIMESTEPS[0]) & (timesteps < TIMESTEPS[1])).nonzero()[:PICTURES, 0]
+        if not len(pick):
+            return latents.new_zeros(())
+        rows, vae = rows[pick], self._views.vae
+        with torch.autocast("cpu", torch.bfloat16):
+            shown = vae.decode(latents[pick] / vae.config.scaling_factor).sample.float()
+        mine, wanted = self._embed(shown, rows), self._embed(self._views.pixels(rows) * 2 - 1, rows)
+        return WEIGHT * (1 - F.cosine_similarity(mine, wanted)).mean()
+
+    def _embed(self, pictures: Tensor, rows: Tensor) -> Tensor:
+        """(n, 512) of pictures in [-1, 1]."""
+        faces = align(pictures, self._views.points(rows) * SIDE)
+        with torch.autocast("cpu", torch.bfloat16):
+            embeddings: Tensor = self._network(faces).float()
+        return embeddings

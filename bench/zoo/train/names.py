@@ -1,0 +1,141 @@
+"""Second stage of facelet-1: the base learns what it means to be told who somebody is.
+
+`python -m bench.zoo.train.names`. Stable Diffusion knows thousands of famous people by name; that is why one new word,
+or a few tokens of an adapter, can move it to a new person. A base that was only told age and gender has no such
+directions, and adapters to it leak next to nothing. Here it goes on training in three ways, a batch at a time: as
+before; with a word of the caption standing for the person (a linear map of facelet-id-a's embedding, in place of the
+word's own); and with the tokens of a FaceID adapter, which is trained along. The map is thrown away, and no word of the
+tokenizer means anybody.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from bench.zoo.train.adapter import Adapter
+from bench.zoo.train.base import Step
+from bench.zoo.train.captions import ANY
+from bench.zoo.train.ip_adapter import IpAdapter
+from bench.zoo.train.loop import Schedule, train
+
+WAYS = {"untold": 0.3, "word": 0.35, "tokens": 0.35}
+"""How a batch is told who it is -> share of the batches."""
+WORD = "sks"
+"""The word that stands for the person; its own embedding is left alone."""
+GUIDANCE = 3.0
+
+
+class Names(IpAdapter):
+    """A base and its FaceID adapter, trained together."""
+
+    def __init__(self, **shared: Any) -> None:
+        super().__init__(faceid=True, rank=0, **shared)
+        self.module.requires_grad_(True)
+        text_encoder = self.module["text_encoder"]
+        self.module["word"] = nn.Linear(self._embeddings.shape[1], text_encoder.config.hidden_size)
+        (self._word,) = self._tokenizer(WORD, add_special_tokens=False).input_ids
+        self._people: Tensor | None = None  # embeddings that the words of the batch stand for
+        text_encoder.get_input_embeddings().register_forward_hook(self._stand_in)
+
+    def report(self) -> str:
+        errors = []
+        with torch.no_grad():
+            for way in WAYS:
+                error, _ = self._errors(self._told_step(way, self._held, torch.Generator().manual_seed(0)))
+                errors.append(f"{way} {error.mean():.4f}")
+        return "denoising error " + ", ".join(errors)
+
+    def grid(self) -> Tensor:
+        """Eight held-out people: two pictures each by word and by tokens; then eight of nobody."""
+        random = torch.Generator().manual_seed(1)
+        rows = self._held[:: len(self._held) // 8][:8]
+        sheets = [self._views.pixels(rows)]
+        for way in ("word", "word", "tokens", "tokens", "untold"):
+            sheets.append(self._draw_pictures(way, rows, random))
+        return torch.cat(sheets)
+
+    def export(self, folder: Path) -> None:
+        super().export(folder)
+        self._pipeline.unload_ip_adapter()
+        self._unet.set_default_attn_processor()
+        self.pipeline().save_pretrained(folder / "base")
+
+    def _step(self, rows: Tensor, random: torch.Generator) -> Step:
+        way = list(WAYS)[int(torch.multinomial(torch.tensor(list(WAYS.values())), 1, generator=random))]
+        return self._told_step(way, rows, random)
+
+    def _told_step(self, way: str, rows: Tensor, random: torch.Generator) -> Step:
+        self._tell(way)
+        return super()._step(rows, random)
+
+    def _tell(self, way: str) -> None:
+        self._way, self._told = way, way != "untold"
+        for processor in self._unet.attn_processors.values():
+            if hasattr(processor, "to_k_ip"):
+                processor.scale = [float(way == "tokens")]
+
+    def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        if self._way != "word":
+            return super()._condition(rows, random)
+        templates = [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (len(rows),), generator=random)]
+        subject = (WORD, f"{WORD} person")[int(torch.randint(2, (1,), generator=random))]
+        shown = self._present(len(rows), random).bool()
+        texts = [t.format(subject) if show else "" for t, show in zip(templates, shown, strict=True)]
+        return self._hidden(texts, self._embeddings[self._partners.of(rows, random)][shown])
+
+    def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
+        """With gender and age where nothing else tells them."""
+        if self._way == "tokens":
+            return super()._captions(rows, generator)
+        return super(Adapter, self)._captions(rows, generator)
+
+    def _hidden(self, texts: list[str], people: Tensor) -> Tensor:
+        """(n, tokens, width) states of texts; `people` are the embeddings (k, 512) of the words in them, in order."""
+        self._people = people
+        hidden: Tensor = self.module["text_encoder"](self._ids(texts))[0]
+        self._people = None
+        return hidden
+
+    def _stand_in(self, layer: nn.Module, arguments: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
+        if self._people is None:
+            return embedded
+        replaced = embedded.clone()
+        replaced[arguments[0] == self._word] = self.module["word"](self._people).to(embedded.dtype)
+        return replaced
+
+    def _draw_pictures(self, way: str, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n, 3, 128, 128) in [0, 1]: a picture of each view's person."""
+        self._tell(way)
+        who, scheduler = self._embeddings[rows], DPMSolverMultistepScheduler.from_config(self._scheduler.config)
+        extra = {"image_embeds": [torch.cat([who, torch.zeros_like(who)])[:, None]]}
+        subject = f"{WORD} person" if way == "word" else "a person"
+        texts = [f"a photo of {subject}"] * len(rows) + [""] * len(rows)
+        latents = torch.randn(len(rows), 4, 16, 16, generator=random)
+        scheduler.set_timesteps(20)
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self._hidden(texts, who if way == "word" else who[:0])
+            for t in scheduler.timesteps:
+                answer = self._unet(torch.cat([latents] * 2), t, hidden, added_cond_kwargs=extra).sample.float()
+                told, untold = answer.chunk(2)
+                latents = scheduler.step(untold + GUIDANCE * (told - untold), t, latents).prev_sample
+            vae = self._views.vae
+            pictures: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
+        return (pictures / 2 + 0.5).clamp(0, 1)
+
+
+@hydra.main(version_base=None, config_path="conf", config_name="names")
+def main(config: DictConfig) -> None:
+    """Train the base and adapter of the configuration."""
+    torch.manual_seed(config.schedule.seed)
+    train(Names(**config.adapter), Schedule(**config.schedule), Path(config.out))
+
+
+if __name__ == "__main__":
+    main()

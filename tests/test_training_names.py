@@ -1,0 +1,176 @@
+"""The second stage of a base, and the identity loss: who is told what, and what the loss looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from bench.models.base import Base
+from bench.zoo.train.likeness import TIMESTEPS, WEIGHT, Likeness
+from bench.zoo.train.names import WAYS, Names
+from bench.zoo.train.networks import EMBEDDING, NETWORKS
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.views import Views
+
+PEOPLE, PHOTOS = 4, 8
+
+
+@pytest.fixture(scope="module")
+def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("recogniser")
+    save_file(NETWORKS["residual"]().state_dict(), folder / "network.safetensors")
+    return folder
+
+
+def faces() -> Faces:
+    pixels = np.random.default_rng(0).integers(0, 256, (PHOTOS, 128, 128, 3), dtype=np.uint8)
+    points = np.tile(np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]), (PHOTOS, 1, 1))
+    return Faces(
+        pixels=pixels,
+        source=np.array(["lfw"] * PHOTOS),
+        person=np.array([f"p{i % PEOPLE}" for i in range(PHOTOS)]),
+        split=np.array(["train"] * (PHOTOS - 2) + ["held"] * 2),
+        points=points,
+        descriptors=np.zeros((PHOTOS, 128)),
+        age=np.full(PHOTOS, 40),
+        gender=np.array(["woman"] * PHOTOS),
+    )
+
+
+def views(vae: object, side: int) -> Views:
+    return Views(
+        vae=vae,
+        faces=faces(),
+        latents=torch.randn(PHOTOS, 4, side, side, generator=torch.Generator().manual_seed(0)).half(),
+        row=torch.arange(PHOTOS),
+        crop=torch.tensor([[0.0, 0.0, 1.0]] * PHOTOS),
+        flip=torch.zeros(PHOTOS).bool(),
+        grey=torch.zeros(PHOTOS).bool(),
+    )
+
+
+# the identity loss
+
+
+class Picture:
+    """An autoencoder whose latents are the picture."""
+
+    config = SimpleNamespace(scaling_factor=2.0)
+
+    def requires_grad_(self, _: bool) -> None: ...
+
+    def decode(self, latents: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=latents)
+
+
+def likeness(recogniser: Path) -> tuple[Likeness, Tensor]:
+    """The loss, and the latents that show exactly the views."""
+    known = views(Picture(), 4)
+    return Likeness(known, recogniser), 2 * (known.pixels(torch.arange(PHOTOS)) * 2 - 1)
+
+
+def test_an_estimate_that_is_the_photo_costs_nothing_and_another_persons_does(recogniser: Path) -> None:
+    loss, right = likeness(recogniser)
+    rows, middle = torch.arange(PHOTOS), torch.full((PHOTOS,), sum(TIMESTEPS) // 2)
+    same, wrong = loss(right, rows, middle).item(), loss(right.roll(1, dims=0), rows, middle).item()
+    assert abs(same) < 1e-5 < 1e-4 < wrong <= 2 * WEIGHT  # an untrained network hardly tells people apart
+
+
+def test_only_timesteps_in_between_count(recogniser: Path) -> None:
+    loss, right = likeness(recogniser)
+    rows, wrong = torch.arange(PHOTOS), right.roll(1, dims=0)
+    assert loss(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[0] - 1)) == 0
+    assert loss(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[1])) == 0
+    mixed = torch.tensor([TIMESTEPS[0], *[TIMESTEPS[1]] * (PHOTOS - 1)])
+    assert loss(wrong, rows, mixed).item() == pytest.approx(loss(wrong[:1], rows[:1], mixed[:1]).item())
+
+
+def test_gradients_reach_the_estimate(recogniser: Path) -> None:
+    loss, right = likeness(recogniser)
+    estimate = right.roll(1, dims=0).requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(estimate, torch.arange(PHOTOS), torch.full((PHOTOS,), 400)), estimate)
+    assert gradient.abs().amax(dim=(1, 2, 3)).gt(0).all()
+
+
+# the second stage
+
+
+@pytest.fixture
+def stage(base: Base, tmp_path: Path) -> Iterator[Names]:
+    folder = tmp_path / "base"
+    base.pipeline().save_pretrained(folder)
+    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae")
+    made = views(vae, base.latent_shape[-1])
+    torch.save({k: getattr(made, k) for k in ("latents", "row", "crop", "flip", "grey")}, tmp_path / "latents.pt")
+    embeddings = torch.randn(PHOTOS, EMBEDDING, generator=torch.Generator().manual_seed(1))
+    torch.save(embeddings.half(), tmp_path / "embeddings.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Faces, "load", lambda _: faces())
+        yield Names(
+            base=str(folder),
+            photos="",
+            latents=str(tmp_path / "latents.pt"),
+            encoder="",
+            cache=str(tmp_path / "embeddings.pt"),
+        )
+
+
+def test_every_way_trains_and_each_its_own_weights(stage: Names) -> None:
+    own = {"word": "word.", "tokens": "to_k_ip"}
+    for way in WAYS:
+        stage.module.zero_grad()
+        error, _ = stage._errors(stage._told_step(way, torch.arange(4), torch.Generator().manual_seed(0)))
+        error.mean().backward()  # type: ignore[no-untyped-call]
+        moved = {name for name, w in stage.module.named_parameters() if w.grad is not None and w.grad.abs().max() > 0}
+        assert any(name.startswith("unet.conv_in") for name in moved), way
+        assert {key: any(part in name for name in moved) for key, part in own.items()} == {k: k == way for k in own}
+
+
+def test_untold_is_the_base_itself(stage: Names, base: Base) -> None:
+    stage._tell("untold")
+    noised, hidden = torch.randn(2, *base.latent_shape), torch.randn(2, 24, base.unet.config.cross_attention_dim)
+    timesteps, rows = torch.tensor([10, 500]), torch.arange(2)
+    with torch.no_grad():
+        wanted = base.unet(noised, timesteps, hidden).sample
+        found = stage._predict(noised, timesteps, hidden, rows, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-3)
+        stage._tell("tokens")
+        told = stage._predict(noised, timesteps, hidden, rows, torch.Generator().manual_seed(0))
+    assert (told - wanted).abs().max() > 1e-3
+
+
+def test_the_word_stands_for_the_person_only_where_it_is_asked_to(stage: Names) -> None:
+    with torch.no_grad():
+        tokens = stage._ids(["a photo of sks person"])
+        plain = stage.module["text_encoder"](tokens)[0]
+        ada, bob = (stage._hidden(["a photo of sks person"], stage._embeddings[i : i + 1]) for i in (0, 1))
+        again = stage.module["text_encoder"](tokens)[0]
+    assert torch.equal(plain, again)
+    assert (ada - plain).abs().max() > 1e-4
+    assert (ada - bob).abs().max() > 1e-4
+
+
+def test_it_exports_a_stock_base_and_an_adapter(stage: Names, tmp_path: Path) -> None:
+    stage.export(tmp_path / "final")
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "final" / "base")
+    assert not any("ip" in name.split(".")[-2] for name, _ in pipeline.unet.named_parameters())
+    keys = load_file(tmp_path / "final" / "ip-adapter-faceid.safetensors")
+    assert any(key.startswith("image_proj.") for key in keys)
+    assert any(key.startswith("ip_adapter.1.to_k_ip") for key in keys)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_pictures_for_the_grid(stage: Names, base: Base, way: str) -> None:
+    pictures = stage._draw_pictures(way, stage._held, torch.Generator().manual_seed(0))
+    assert pictures.shape == (len(stage._held), 3, base.side, base.side)
+    assert pictures.min() >= 0
+    assert pictures.max() <= 1
