@@ -110,7 +110,7 @@ def _register_plugins(overrides: list[Override]) -> None:
 
             import_plugins(map(str, value if isinstance(value, list) else [value]))
         elif override.key_or_group in METHOD_GROUPS:
-            chosen[override.key_or_group] = _choices(override)
+            chosen[override.key_or_group] = [name for line in _choices(override) for name in _names(line)]
     shipped = _options()
     for group, names in chosen.items():
         unknown = [name for name in names if name not in shipped[group]]
@@ -118,7 +118,12 @@ def _register_plugins(overrides: list[Override]) -> None:
             registry = _registry(group)
             if name not in registry.names():
                 raise unknown_name(group, name, {*shipped[group], *registry.names()})
-            ConfigStore.instance().store(name=name, node=_defaults(name, registry.get(name)), group=group)
+            node = _defaults(name, registry.get(name))
+            if group == "countermeasure":  # each at a place of its own, since several can be chosen
+                del node["name"]
+                ConfigStore.instance().store(name=name, node=node, group=group, package=f"{group}.{name}")
+            else:
+                ConfigStore.instance().store(name=name, node=node, group=group)
 
 
 def _defaults(name: str, cls: Any) -> dict[str, Any]:
@@ -157,6 +162,11 @@ def _choices(override: Override) -> list[str]:
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     return [str(override.value())]
+
+
+def _names(choice: str) -> list[str]:
+    """The names in a choice: one, or those of a list."""
+    return [name.strip(" '\"") for name in choice.strip("[]").split(",")]
 
 
 def _first(override: Override) -> str:

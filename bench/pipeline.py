@@ -60,8 +60,8 @@ class Pipeline:
         protocol = self.settings.protocol
         surrogates = [self.pool.checkpoint(model) for model in cell.surrogates]
         protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
-        found = counter.key(protected, cell.countermeasure, cell.counter, cell.seed)
         checkpoint = self.pool.checkpoint(cell.model)
+        found = counter.key(protected, cell.countermeasures, cell.counters, checkpoint, cell.seed)
         fitted = fit.key(found, cell.attack, cell.attacker, checkpoint, cell.model, cell.donor.name, cell.seed)
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, measure.key(generated, self.judge))
@@ -138,7 +138,9 @@ class Pipeline:
         return self.store.compute(
             "counter",
             keys.counter,
-            lambda folder: counter.counter(folder, protected, cell.counter, cell.seed, cell.donor.name),
+            lambda folder: counter.counter(
+                folder, protected, cell.counters, lambda: self.pool.base(cell.model), cell.seed, cell.donor.name
+            ),
         )
 
     def _fit_and_generate(self, cell: Cell, keys: Keys, found: Entry, progress: Progress) -> dict[str, Entry]:
@@ -234,7 +236,7 @@ class Pipeline:
                 "defense": DefenseFacts(
                     name=cell.defense.name, budget=cell.budget.levels, config=cell.defense.settings
                 ),
-                "countermeasure": [MethodFacts(name=cell.countermeasure.name, config=cell.countermeasure.settings)],
+                "countermeasure": [MethodFacts(name=m.name, config=m.settings) for m in cell.countermeasures],
                 "attack": MethodFacts(name=cell.attack.name, config=cell.attack.settings),
                 "base": cell.model.name,
                 "surrogates": [model.name for model in cell.surrogates],

@@ -12,10 +12,12 @@ from bench.data import SOURCES
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.pool import Pool
-from bench.settings import Dose, Grid, Method, ModelSettings, RunSettings
+from bench.settings import Chain, Dose, Grid, Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
+
+_NOTHING: Chain = (Method(name="none"),)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Cell:
     donor: Identity
     defense: Method
     budget: Budget
-    countermeasure: Method
+    countermeasures: Chain
     attack: Method
     model: ModelSettings
     surrogates: tuple[ModelSettings, ...]
@@ -41,7 +43,7 @@ class Cell:
     seed: int
     protocol: dict[str, Any]
     defend: Defense = dataclasses.field(compare=False)
-    counter: Countermeasure = dataclasses.field(compare=False)
+    counters: tuple[Countermeasure, ...] = dataclasses.field(compare=False)
     attacker: Attack = dataclasses.field(compare=False)
 
     @property
@@ -52,7 +54,7 @@ class Cell:
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.donor.name],
                 "defense": [self.defense.without(self.defend.files()).facts(), self.budget.levels],
-                "countermeasure": self.countermeasure.facts(),
+                "countermeasures": [method.facts() for method in self.countermeasures],
                 "attack": self.attack.without(self.attacker.files(self.model.name)).facts(),
                 "base": _facts(self.model),
                 "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
@@ -88,14 +90,16 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     Raises:
         BenchError: an unknown method or setting, or too few people for the suite.
     """
-    countermeasure, counter = _countermeasure(settings.countermeasure)
     people = {person.name: person for person in data.identities}
     found: dict[str, Cell] = {}
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
         surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
         _check(grid, model, settings, data)
-        for dose, (attack, attacker), another in _arms(grid, settings, model):
+        arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
+        for (dose, (attack, attacker), another), chain in arms:
+            # The base sees no photos.
+            counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
             defense, defend = _defense(dose, surrogates[0])
             used = surrogates if defend.needs_surrogate else ()
             cell = Cell(
@@ -104,7 +108,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 donor=people[_next(name, data)] if another else people[name],
                 defense=defense,
                 budget=Budget(0 if defense.name == "none" else dose.budget or 0),
-                countermeasure=countermeasure,
+                countermeasures=tuple(method for method, _ in counters),
                 attack=attack,
                 model=model,
                 surrogates=used,
@@ -114,7 +118,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 seed=settings.seed,
                 protocol=settings.protocol.model_dump(mode="json"),
                 defend=defend,
-                counter=counter,
+                counters=tuple(made for _, made in counters),
                 attacker=attacker,
             )
             found.setdefault(cell.id, cell)
@@ -150,7 +154,7 @@ def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple
         for dose in doses
         for budget in (budgets if dose.budget is None else (dose.budget,))
     ]
-    nothing, chosen = Method(name="none"), (settings.attack,) if grid.attacks is None else grid.attacks
+    (nothing,), chosen = _NOTHING, (settings.attack,) if grid.attacks is None else grid.attacks
     attacks = [_attack(method, model) for method in chosen if method.name != "none"]
     clean = Dose(name="none")
     arms = [(clean, _attack(nothing, model), False)]

@@ -52,6 +52,10 @@ class Dose(Method):
     budget: float | None = Field(default=None, ge=0, le=255)
 
 
+Chain = tuple[Method, ...]
+"""Countermeasures, one after another."""
+
+
 class Grid(_Strict):
     """A product of methods; what it leaves open is chosen by the run's own settings."""
 
@@ -59,6 +63,8 @@ class Grid(_Strict):
     """Defenses to run, controls included; null: those of `controls` and `defense`."""
     attacks: tuple[Method, ...] | None = None
     """Attacks to run; null: that of `attack`."""
+    countermeasures: tuple[Chain, ...] | None = None
+    """What happens to the photos first; null: that of `countermeasure`."""
     budgets: tuple[float, ...] | None = None
     """Budgets of all defenses that have none of their own; null: that of `budget`."""
     another_person: bool = False
@@ -73,6 +79,14 @@ class Grid(_Strict):
     def _doses(cls, value: Any) -> Any:
         """Defenses may be written as names, or as a name, a budget and some settings."""
         return None if value is None else [_dose(item) for item in value]
+
+    @field_validator("countermeasures", mode="before")
+    @classmethod
+    def _chains(cls, value: Any) -> Any:
+        """Countermeasures may be written as names, as a name and some settings, or as lists of these, in order."""
+        if value is None:
+            return None
+        return [[_method(one) for one in (item if isinstance(item, list | tuple) else [item])] for item in value]
 
     @field_validator("attacks", mode="before")
     @classmethod
@@ -108,7 +122,7 @@ class RunSettings(_Strict):
 
     defense: Method
     attack: Method
-    countermeasure: Method
+    countermeasure: Chain
     data: Method
     suite: Suite
     model: ModelSettings
@@ -134,8 +148,10 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
         BenchError: an unknown key or a value of the wrong type, with what is allowed.
     """
     raw = dict(config)
-    for group in ("defense", "attack", "countermeasure", "data"):
+    for group in ("defense", "attack", "data"):
         raw[group] = _method(raw[group])
+    chosen = raw.get("countermeasure") or {"none": {}}
+    raw["countermeasure"] = [{"name": name, "settings": settings or {}} for name, settings in chosen.items()]
     raw["logger"] = raw["logger"]["name"]
     try:
         return RunSettings.model_validate(raw)

@@ -1,4 +1,7 @@
-"""Countermeasures: what an attacker or a platform does to cloaked photos before the attack."""
+"""Countermeasures: what an attacker or a platform does to cloaked photos before the attack.
+
+Several can follow each other: `countermeasure=[resize,jpeg]`. Every one has its published default.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from bench.types import Pixels
 if TYPE_CHECKING:
     import torch
 
+    from bench.models.base import Base
+
 
 @dataclass(frozen=True)
 class Countermeasure(ABC):
@@ -22,8 +27,32 @@ class Countermeasure(ABC):
         """Treat photos (h, w, 3) uint8, as they would be found on the web; all randomness is in `generator`."""
 
 
+@dataclass(frozen=True)
+class Purifier(Countermeasure):
+    """Base class of those that need a diffusion model: the attacker's base, before any personalisation."""
+
+    @abstractmethod
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+        """Treat photos (h, w, 3) uint8 with a model; all randomness is in `generator`."""
+
+    def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
+        raise TypeError(f"{type(self).__name__} needs a model: call purify")
+
+
 COUNTERMEASURES: Registry[Countermeasure] = Registry(
     "countermeasure",
     "cloakbench.countermeasures",
-    {"none": "countermeasures.none:NoCountermeasure", "jpeg": "countermeasures.jpeg:Jpeg"},
+    {
+        "none": "countermeasures.none:NoCountermeasure",
+        "jpeg": "countermeasures.jpeg:Jpeg",
+        "resize": "countermeasures.resize:Resize",
+        "blur": "countermeasures.blur:Blur",
+        "noise": "countermeasures.noise:GaussianNoise",
+        "crop": "countermeasures.crop:Crop",
+        "quantise": "countermeasures.quantise:Quantise",
+        "tvm": "countermeasures.tvm:TotalVariation",
+        "adverse_cleaner": "countermeasures.adverse_cleaner:AdverseCleaner",
+        "sd_img2img": "countermeasures.sd_img2img:ImageToImage",
+        "grid_pure": "countermeasures.grid_pure:GridPure",
+    },
 )

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.code import code_version, module_version
 from bench.hashing import hash_of
+from bench.models.checkpoint import Checkpoint
 from bench.seeds import generator
 from bench.settings import Method
 from bench.stages import photos
-from countermeasures import Countermeasure
+from bench.types import Pixels
+from countermeasures import Countermeasure, Purifier
+
+if TYPE_CHECKING:
+    from bench.models.base import Base
 
 
-def key(protected: str, method: Method, countermeasure: Countermeasure, seed: int) -> str:
-    """Hash of the cloaked photos' key, the countermeasure, its settings and code, and the seed."""
-    code = [module_version(__name__), code_version(type(countermeasure))]
-    return hash_of({"photos": protected, "countermeasure": method.facts(), "code": code, "seed": seed})
+def key(
+    protected: str, methods: Sequence[Method], counters: Sequence[Countermeasure], base: Checkpoint, seed: int
+) -> str:
+    """Hash of the cloaked photos' key, the countermeasures, their settings and code, the seed, and the base if used."""
+    code = [module_version(__name__), *(code_version(type(each)) for each in counters)]
+    used = [base.fingerprint for each in counters if isinstance(each, Purifier)]
+    steps = [method.facts() for method in methods]
+    return hash_of({"photos": protected, "countermeasures": steps, "code": code, "base": used, "seed": seed})
 
 
-def counter(folder: Path, protected: Path, countermeasure: Countermeasure, seed: int, identity: str) -> None:
-    """Write the treated photos as PNGs."""
-    treated = countermeasure.apply(photos.load(protected), generator(seed, "counter", identity))
+def counter(
+    folder: Path,
+    protected: Path,
+    counters: Sequence[Countermeasure],
+    base: Callable[[], Base],
+    seed: int,
+    identity: str,
+) -> None:
+    """Write the photos as PNGs, treated by one countermeasure after another; each has its own randomness."""
+    treated = photos.load(protected)
+    for place, each in enumerate(counters):
+        random = generator(seed, "counter", identity, place)
+        treat: Callable[..., list[Pixels]]
+        treat = partial(each.purify, base=base()) if isinstance(each, Purifier) else each.apply
+        treated = treat(treated, random)
     photos.save(folder, treated)

@@ -1,0 +1,113 @@
+"""AdverseCleaner: many bilateral filters, then a filter guided by the photo as it was found.
+
+L. Zhang's tool of 2023 against "adversarial noise", with its released settings. Written for batches, so that it runs
+where the photos are; on the CPU, too, it takes all photos at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.images import to_pixels, to_tensor
+from bench.types import Pixels
+from countermeasures import Countermeasure
+
+
+@dataclass(frozen=True)
+class AdverseCleaner(Countermeasure):
+    """64 bilateral filters, then 4 guided ones whose guide is the photo itself.
+
+    Attributes:
+        rounds: bilateral filters.
+        diameter: of their neighbourhood in pixels, odd.
+        colour: their standard deviation in grey levels, of the sum over the three colours.
+        space: their standard deviation in pixels.
+        guided: guided filters.
+        radius: of their windows in pixels.
+        epsilon: how much variance counts as none, squared grey levels.
+    """
+
+    rounds: int = 64
+    diameter: int = 5
+    colour: float = 8.0
+    space: float = 8.0
+    guided: int = 4
+    radius: int = 4
+    epsilon: float = 16.0
+
+    def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
+        return [cleaned for photo in photos for cleaned in to_pixels(self._clean(to_tensor([photo]) * 255) / 255)]
+
+    @torch.no_grad()
+    def _clean(self, found: Tensor) -> Tensor:
+        photo = found
+        for _ in range(self.rounds):
+            photo = bilateral(photo, self.diameter, self.colour, self.space)
+        for _ in range(self.guided):
+            photo = guided(photo, found, self.radius, self.epsilon)
+        return photo
+
+
+def bilateral(photos: Tensor, diameter: int, colour: float, space: float) -> Tensor:
+    """Bilateral filter (Tomasi and Manduchi 1998) as OpenCV defines it.
+
+    The neighbourhood is a disc, colours are compared by the sum of their absolute differences, and the border is
+    mirrored.
+
+    Args:
+        photos: (n, 3, h, w), grey levels of 255.
+        diameter: of the neighbourhood, pixels, odd.
+        colour: standard deviation, grey levels.
+        space: standard deviation, pixels.
+    """
+    radius, (height, width) = diameter // 2, photos.shape[-2:]
+    around = F.pad(photos, [radius] * 4, mode="reflect")
+    total, weights = torch.zeros_like(photos), torch.zeros_like(photos[:, :1])
+    for down in range(-radius, radius + 1):
+        for right in range(-radius, radius + 1):
+            if (distance := down**2 + right**2) > radius**2:
+                continue
+            top, left = radius + down, radius + right
+            other = around[..., top : top + height, left : left + width]
+            apart = (other - photos).abs().sum(dim=1, keepdim=True)
+            weight = torch.exp(-(apart**2) / (2 * colour**2) - distance / (2 * space**2))
+            total, weights = total + weight * other, weights + weight
+    return total / weights
+
+
+def guided(photos: Tensor, guide: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Guided filter with a colour guide (He, Sun and Tang 2013, section 3.4).
+
+    In every window the photo is fitted by an affine function of the guide's colours (equations 14 and 15); every pixel
+    takes the mean of the functions of all windows that it is in (equation 16).
+
+    Args:
+        photos: (n, 3, h, w).
+        guide: (n, 3, h, w), on the same scale.
+        radius: of the windows, pixels.
+        epsilon: of the ridge regression, the scale squared.
+    """
+
+    def mean(values: Tensor) -> Tensor:
+        side = 2 * radius + 1
+        return F.avg_pool2d(F.pad(values, [radius] * 4, mode="reflect"), side, stride=1)
+
+    def products(left: Tensor, right: Tensor) -> Tensor:
+        """(n, 9, h, w): every channel of one times every channel of the other."""
+        return (left[:, :, None] * right[:, None]).flatten(1, 2)
+
+    n, _, height, width = photos.shape
+    guide_mean, photo_mean = mean(guide), mean(photos)
+    spread = mean(products(guide, guide)) - products(guide_mean, guide_mean)
+    shared = mean(products(guide, photos)) - products(guide_mean, photo_mean)
+    matrices = [x.reshape(n, 3, 3, height, width).permute(0, 3, 4, 1, 2) for x in (spread, shared)]
+    slopes = torch.linalg.solve(matrices[0] + epsilon * torch.eye(3).to(photos), matrices[1])
+    slopes = slopes.permute(0, 3, 4, 1, 2)  # (n, colour of the guide, colour of the photo, h, w)
+    offset = photo_mean - (slopes * guide_mean[:, :, None]).sum(dim=1)
+    slopes_mean = mean(slopes.flatten(1, 2)).reshape(n, 3, 3, height, width)
+    smooth: Tensor = (slopes_mean * guide[:, :, None]).sum(dim=1) + mean(offset)
+    return smooth

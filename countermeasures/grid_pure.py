@@ -1,0 +1,78 @@
+"""GrIDPure: many small purifications, in overlapping tiles.
+
+Zhao et al., "Can protective perturbation safeguard personal data from being exploited by Stable Diffusion?", 2024.
+Theirs purifies pixels with an unconditional ImageNet model in tiles of 256 px. Ours takes the attacker's own base as
+prior, with an empty caption, and works on its latents, in tiles of its own size: encoding and decoding in every round
+would blur more than it cleans. A photo of the base's size is one tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base, randn
+from bench.types import Pixels
+from countermeasures import Purifier
+
+
+@dataclass(frozen=True)
+class GridPure(Purifier):
+    """Twenty rounds of ten diffusion steps forth and back, each blended with what was before.
+
+    Attributes:
+        rounds: purifications.
+        steps: of 1,000 of the noise schedule, forth and back in each.
+        blend: weight of the latents before the round.
+    """
+
+    rounds: int = 20
+    steps: int = 10
+    blend: float = 0.1
+
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+        return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]
+
+    @torch.no_grad()
+    def _purify(self, photo: Pixels, generator: torch.Generator, base: Base) -> list[Pixels]:
+        latents = base.encode(to_tensor([photo]).to(base.device))
+        for _ in range(self.rounds):
+            total, count = torch.zeros_like(latents), torch.zeros_like(latents)
+            for place in tiles(latents.shape[-2], latents.shape[-1], base.latent_shape[-1]):
+                total[place] += self._there_and_back(latents[place], generator, base)
+                count[place] += 1
+            latents = (1 - self.blend) * total / count + self.blend * latents
+        return to_pixels(base.decode(latents))
+
+    def _there_and_back(self, latents: Tensor, generator: torch.Generator, base: Base) -> Tensor:
+        """Noise to timestep `steps` and denoise one timestep at a time, as DDPM does (Ho et al. 2020, algorithm 2)."""
+        empty = base.condition([""])
+        start = torch.tensor([self.steps - 1], device=base.device)
+        noisy = base.add_noise(latents, randn(latents.shape, generator, base.device), start)
+        for t in range(self.steps - 1, -1, -1):
+            now = torch.tensor([t], device=base.device)
+            clean = base.clean(noisy, base.predict(noisy, now, empty), now)
+            if t == 0:
+                return clean
+            kept, before = base.kept(now), base.kept(now - 1)
+            step = kept / before
+            mean = before.sqrt() * (1 - step) / (1 - kept) * clean + step.sqrt() * (1 - before) / (1 - kept) * noisy
+            spread = ((1 - before) / (1 - kept) * (1 - step)).sqrt()
+            noisy = mean + spread * randn(noisy.shape, generator, base.device)
+        return noisy
+
+
+def tiles(height: int, width: int, side: int) -> Iterator[tuple[slice, ...]]:
+    """Places of overlapping squares, half a side apart, that cover a grid; the last ones end at its border."""
+    for top in _starts(height, side):
+        for left in _starts(width, side):
+            yield (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
+
+
+def _starts(length: int, side: int) -> list[int]:
+    last = max(0, length - side)
+    return sorted({*range(0, last + 1, max(1, side // 2)), last})

@@ -1,0 +1,275 @@
+"""Countermeasures: each against an independent oracle or by what it must leave alone, and their place in a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Tensor
+
+from bench.compose import prepare
+from bench.errors import BenchError
+from bench.images import to_pixels, to_tensor
+from bench.models.base import Base
+from bench.models.pool import Pool
+from bench.plan import Cell, cells, load_data
+from bench.settings import RunSettings, parse
+from bench.stages import counter
+from bench.types import Pixels
+from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
+from countermeasures.adverse_cleaner import bilateral, guided
+from countermeasures.grid_pure import tiles
+
+PLAIN = [n for n in COUNTERMEASURES.names() if n != "none" and not issubclass(COUNTERMEASURES.get(n), Purifier)]
+PURIFIERS = [n for n in COUNTERMEASURES.names() if issubclass(COUNTERMEASURES.get(n), Purifier)]
+
+
+def photo(side: int = 48, seed: int = 0, grain: float = 0.0) -> Pixels:
+    """(side, side, 3): a smooth picture with some edges, and noise of a number of grey levels."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC)).astype(float)
+    smooth[:, side // 2 :] = 255 - smooth[:, side // 2 :]
+    return np.asarray((smooth + grain * rng.normal(size=smooth.shape)).round().clip(0, 255).astype(np.uint8))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def made(name: str, **settings: Any) -> Countermeasure:
+    return COUNTERMEASURES.create(name, settings)
+
+
+def apply(each: Countermeasure, photos: list[Pixels], base: Base, seed: int = 0) -> list[Pixels]:
+    if isinstance(each, Purifier):
+        return each.purify(photos, seeded(seed), base)
+    return each.apply(photos, seeded(seed))
+
+
+# all of them
+
+
+@pytest.mark.parametrize("name", PLAIN + PURIFIERS)
+def test_they_keep_shape_and_type_change_the_photo_and_repeat(name: str, base: Base) -> None:
+    photos = [photo(base.side, seed, grain=6) for seed in range(2)]
+    kept = [p.copy() for p in photos]
+    treated, again = (apply(made(name), photos, base) for _ in range(2))
+    assert [(p.shape, p.dtype) for p in treated] == [(p.shape, p.dtype) for p in photos]
+    assert all((p != old).any() for p, old in zip(treated, photos, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(treated, again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(photos, kept, strict=True))  # theirs are not touched
+
+
+@pytest.mark.parametrize("name", ["jpeg", "resize", "blur", "tvm", "adverse_cleaner", "grid_pure", "sd_img2img"])
+def test_those_that_smooth_take_noise_away(name: str, base: Base) -> None:
+    """What they make of a noisy photo is nearer to what they make of the clean one than the photos are."""
+    side = base.side
+    clean, noisy = ([photo(side, 1, grain)] for grain in (0, 10))
+    before = np.square(clean[0].astype(float) - noisy[0]).mean()
+    after = [apply(made(name), photos, base)[0].astype(float) for photos in (clean, noisy)]
+    assert np.square(after[0] - after[1]).mean() < 0.8 * before
+
+
+@pytest.mark.parametrize("name", ["crop", "noise"])
+def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name: str, base: Base) -> None:
+    one, other = (apply(made(name), [photo(), photo()], base, seed) for seed in (0, 1))
+    assert (one[0] != other[0]).any()
+    assert (one[0] != one[1]).any()
+
+
+# one by one
+
+
+def test_resize_by_one_and_crop_of_all_change_nothing(base: Base) -> None:
+    for each in (made("resize", factor=1.0), made("crop", scale=1.0)):
+        assert np.array_equal(apply(each, [photo()], base)[0], photo())
+
+
+def test_resize_is_pillows(base: Base) -> None:
+    picture = Image.fromarray(photo())
+    wanted = picture.resize((24, 24), Image.Resampling.BICUBIC).resize((48, 48), Image.Resampling.BICUBIC)
+    assert np.array_equal(apply(made("resize"), [photo()], base)[0], np.asarray(wanted))
+
+
+def test_blur_is_torchvisions() -> None:
+    from torchvision.transforms.functional import gaussian_blur
+
+    wanted = gaussian_blur(to_tensor([photo()]), [7, 7])
+    found = made("blur").apply([photo()], seeded())[0]
+    assert np.abs(found.astype(int) - to_pixels(wanted)[0]).max() <= 1
+
+
+def test_noise_has_its_spread() -> None:
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    change = made("noise", sigma=0.05).apply([grey], seeded())[0].astype(float) - 128
+    assert abs(change.mean()) < 0.5
+    assert change.std() == pytest.approx(0.05 * 255, rel=0.03)
+
+
+@pytest.mark.parametrize("levels", [2, 64, 256])
+def test_quantise_leaves_so_many_levels_and_moves_none_further_than_half_a_step(levels: int) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 4, 3))
+    found = made("quantise", levels=levels).apply([ramp], seeded())[0]
+    assert len(np.unique(found)) == levels
+    assert np.abs(found.astype(int) - ramp).max() <= 255 / (levels - 1) / 2 + 0.5
+    assert (found[0, 0, 0], found[-1, 0, 0]) == (0, 255)
+
+
+def test_crop_keeps_a_part() -> None:
+    """On a picture that grows from left to right, the crop's two ends lie within."""
+    ramp = np.tile(np.arange(100, 200, dtype=np.uint8)[None, :, None], (100, 1, 3))
+    found = made("crop", scale=0.8).apply([ramp], seeded())[0]
+    assert found.shape == ramp.shape
+    assert 78 <= int(found[50, -1, 0]) - int(found[50, 0, 0]) <= 80
+
+
+def test_bilateral_is_opencvs() -> None:
+    cv2 = pytest.importorskip("cv2")
+    noisy = photo(32, grain=8)
+    wanted = cv2.bilateralFilter(noisy.astype(np.float32), 5, 8, 8)
+    found = bilateral(to_tensor([noisy]) * 255, 5, 8, 8)[0].permute(1, 2, 0).numpy()
+    assert np.abs(found - wanted).max() < 0.05  # OpenCV looks its weights up in a table
+
+
+def test_the_guided_filter_is_the_mean_of_the_windows_regressions() -> None:
+    """He's definition, window by window, with numpy's least squares."""
+    rng, radius, epsilon = np.random.default_rng(0), 1, 7.0
+    guide, picture = rng.uniform(0, 255, (2, 6, 6, 3))
+    sums, counts = np.zeros((6, 6, 3)), np.zeros((6, 6, 1))
+    for y in range(radius, 6 - radius):
+        for x in range(radius, 6 - radius):
+            window = (slice(y - radius, y + radius + 1), slice(x - radius, x + radius + 1))
+            i, p = guide[window].reshape(-1, 3), picture[window].reshape(-1, 3)
+            centred = i - i.mean(axis=0)
+            ridge = np.linalg.inv(centred.T @ centred / len(i) + epsilon * np.eye(3))
+            slope = ridge @ (centred.T @ (p - p.mean(axis=0)) / len(i))
+            sums[window] += (guide[window].reshape(-1, 3) @ slope + p.mean(axis=0) - i.mean(axis=0) @ slope).reshape(
+                3, 3, 3
+            )
+            counts[window] += 1
+
+    def planes(values: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(values).permute(2, 0, 1)[None]
+
+    found = guided(planes(picture), planes(guide), radius, epsilon)[0].permute(1, 2, 0).numpy()
+    inner = slice(2, 4)  # whose windows all lie inside: at the border ours mirrors
+    assert np.allclose(found[inner, inner], (sums / counts)[inner, inner])
+
+
+def test_a_flat_photo_stays_flat_under_adverse_cleaner() -> None:
+    flat = np.full((20, 24, 3), 77, np.uint8)
+    assert np.array_equal(made("adverse_cleaner").apply([flat], seeded())[0], flat)
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(16, 16, 16), (40, 64, 16), (17, 16, 16), (33, 50, 32)])
+def test_tiles_cover_everything_and_overlap(height: int, width: int, side: int) -> None:
+    count = torch.zeros(1, 1, height, width)
+    for place in tiles(height, width, side):
+        assert count[place].shape[-2:] == (side, side)
+        count[place] += 1
+    assert count.min() >= 1
+
+
+def test_img2img_goes_further_with_more_strength(base: Base) -> None:
+    start = photo(base.side, 2)
+    restored = to_pixels(base.decode(base.encode(to_tensor([start]))).detach())[0].astype(float)
+    weak, strong = (apply(made("sd_img2img", strength=s), [start], base)[0] for s in (0.1, 0.7))
+    assert np.abs(weak - restored).mean() < np.abs(strong - restored).mean()
+
+
+def test_purifiers_leave_the_base_as_it_was(base: Base) -> None:
+    before = base.snapshot()
+    for name in PURIFIERS:
+        apply(made(name), [photo(base.side)], base)
+    after = base.snapshot()
+    assert all(torch.equal(after[part][key], value) for part in before for key, value in before[part].items())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resize", {"factor": 0.0}, "factor"),
+        ("crop", {"scale": 1.5}, "scale"),
+        ("blur", {"kernel": 4}, "odd"),
+        ("quantise", {"levels": 1}, "levels"),
+        ("sd_img2img", {"strength": 0.001}, "strength"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        made(name, **settings)
+
+
+# their place in a run
+
+
+def parsed(*words: str) -> RunSettings:
+    with initialize_config_module("conf", version_base="1.3"):
+        plain: Any = OmegaConf.to_container(compose("config", list(words)), resolve=True)
+    return parse(plain)
+
+
+def planned(*words: str) -> list[Cell]:
+    settings = parsed(*words, "data.limit=1")
+    return cells(settings, load_data(settings), Pool("cpu"))
+
+
+def test_a_chain_is_written_as_a_list_and_keeps_its_order() -> None:
+    words = ("countermeasure=[resize,jpeg]", "countermeasure.jpeg.quality=50")
+    prepare(list(words))
+    base, *others = planned(*words)
+    assert [m.name for m in base.countermeasures] == ["none"]  # it sees no photos
+    for cell in others:
+        assert [(m.name, m.settings) for m in cell.countermeasures] == [
+            ("resize", {"factor": 0.5}),
+            ("jpeg", {"quality": 50}),
+        ]
+    backwards = planned("countermeasure=[jpeg,resize]", "countermeasure.jpeg.quality=50")
+    assert {cell.id for cell in backwards} & {cell.id for cell in others} == set()
+
+
+def test_a_sweep_may_have_single_ones_and_chains() -> None:
+    prepare(["-m", "countermeasure=none,jpeg,[resize,jpeg]"])
+    with pytest.raises(BenchError, match=r"jpg.*") as caught:
+        prepare(["-m", "countermeasure=none,[resize,jpg]"])
+    assert "jpeg" in caught.value.fix
+
+
+def test_a_suite_crosses_countermeasures_with_attacks() -> None:
+    chains = "suite.countermeasures=[none,{name: jpeg, quality: 50},[resize,blur]]"
+    found = planned("suite.defenses=[none,noise]", "suite.attacks=[dreambooth,lora]", chains)
+    assert len(found) == 1 + 2 * 2 * 3
+    assert {tuple(m.name for m in c.countermeasures) for c in found} == {("none",), ("jpeg",), ("resize", "blur")}
+    assert len({c.id for c in found}) == len(found)
+
+
+def test_a_chain_is_each_after_the_other_with_its_own_randomness(tmp_path: Any) -> None:
+    from bench.stages import photos
+
+    protected, folder = tmp_path / "protected", tmp_path / "treated"
+    protected.mkdir()
+    folder.mkdir()
+    photos.save(protected, [photo()])
+    chain = [made("noise"), made("noise")]
+    counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada")
+    (found,) = photos.load(folder)
+    change = found.astype(float) - photo()
+    inner = (photo() > 60) & (photo() < 195)
+    assert change[inner].std() == pytest.approx(2**0.5 * 0.05 * 255, rel=0.04)  # not one of them twice, or one lost
+
+
+def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
+    (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]") if c.attack.name != "none"]
+    checkpoint = Pool("cpu").checkpoint(first.model)
+    other = type(checkpoint)(**{**checkpoint.__dict__, "fingerprint": "other"})
+    keys = [counter.key("photos", first.countermeasures, first.counters, c, 0) for c in (checkpoint, other)]
+    assert keys[0] != keys[1]
+    (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]") if c.attack.name != "none"]
+    keys = [counter.key("photos", plain.countermeasures, plain.counters, c, 0) for c in (checkpoint, other)]
+    assert keys[0] == keys[1]
