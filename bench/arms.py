@@ -30,9 +30,9 @@ class Arm:
         return sum(known) / len(known) if known else None
 
     def interval(self, metric: str) -> tuple[float, float] | None:
-        """The 95 % interval of the mean over people; None for fewer than two people."""
+        """The 95 % interval of the mean of a share in [0, 1] over people; None for fewer than two people."""
         known = list(self.values(metric).values())
-        return mean_interval(known) if len(known) > 1 else None
+        return mean_interval(known, bounds=(0, 1)) if len(known) > 1 else None
 
     def seconds(self, *stages: str) -> float | None:
         """Mean computing time per person, of the computation that made the output."""

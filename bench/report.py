@@ -16,6 +16,8 @@ from rich.table import Table
 from bench.arms import Arm, arms, attack_label, label
 from bench.errors import BenchError
 from bench.record import Record, load_all
+from bench.standings import standings
+from bench.stats import summary
 
 VALID_LEAK = 0.5
 """An attack that leaks less than this on clean photos cannot show what a cloak does."""
@@ -79,6 +81,11 @@ def remarks(records: Sequence[Record]) -> list[str]:
         f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
         f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
     ]
+    for standing in standings(records):
+        apart = sum(pair.separable for pair in standing.pairs)
+        lines.append(
+            f"{standing.attack}: {apart} of {len(standing.pairs)} pairs of arms can be told apart (report.md)."
+        )
     for arm in arms(records):
         leak = arm.mean("ilr")
         if arm.label.startswith("clean") and leak is not None and leak < VALID_LEAK:
@@ -96,10 +103,14 @@ def remarks(records: Sequence[Record]) -> list[str]:
 
 
 def markdown(records: Sequence[Record]) -> str:
-    """The report file: the table, the leak of every person, and what failed."""
+    """The report file: the table, what can be told apart, the leak of every person, and what failed."""
     rows = arms(records)
     lines = [f"# CloakBench: {_title(records)}", "", *_grid(COLUMNS, [cells(arm) for arm in rows]), ""]
     lines += [line for remark in remarks(records) for line in (remark, "")]
+    for standing in standings(records):
+        lines += [f"## What can be told apart: {standing.attack}", ""]
+        lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs)), ""]
+        lines += [line for sentence in summary.sentences(standing.scores, standing.pairs) for line in (sentence, "")]
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
     lines += _grid(("person", *(arm.label for arm in rows)), [[p, *(_leak(arm, p) for arm in rows)] for p in people])

@@ -95,7 +95,9 @@ def test_means_and_intervals_are_over_the_people_who_have_the_metric() -> None:
     (arm,) = arms([record("ann", 0.2), record("bob", 0.4), record("eve", None)])
     assert arm.values("ilr") == {"ann": 0.2, "bob": 0.4}
     assert arm.mean("ilr") == pytest.approx(0.3)
-    assert arm.interval("ilr") == (0.2, 0.4)
+    assert arm.interval("ilr") == (0, 1)  # two people say next to nothing
+    four = arms([record(f"p{i}", leak) for i, leak in enumerate((0.2, 0.3, 0.4, 0.5))])[0]
+    assert four.interval("ilr") == pytest.approx((0.145, 0.555), abs=0.001)
     assert arm.mean("fdfr") is None
     (alone,) = arms([record("ann", 0.2)])
     assert alone.interval("ilr") is None

@@ -41,7 +41,8 @@ def people(*values: float) -> dict[str, dict[str, float]]:
         ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 1.0, "holds"),
         ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), 1.0, "fails"),
         ((0.1, 0.6, 0.3), (0.4, 0.2, 0.35), 1.0, "undecided"),
-        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.2, "fails"),
+        ((0.2, 0.21, 0.22), (0.4, 0.5, 0.6), 0.2, "fails"),
+        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.2, "undecided"),  # 0.1 on average, of three people who differ as much
         ((0.05, 0.06, 0.07), (0.4, 0.5, 0.6), 0.2, "holds"),
         ((0.1,), (0.4,), 1.0, "not measured"),
         ((), (0.4, 0.5), 1.0, "not measured"),
@@ -55,15 +56,15 @@ def test_a_claim_is_checked_person_by_person(
 
 
 def test_a_large_common_spread_does_not_hide_a_small_difference() -> None:
-    arms = {"a": people(0.10, 0.50, 0.90), "b": people(0.12, 0.53, 0.91)}
+    arms = {"a": people(0.10, 0.50, 0.90, 0.3), "b": people(0.12, 0.53, 0.92, 0.32)}
     found, differences = verdict(Claim(text="", ours="a", than=("b",)), arms)
     assert found == "holds"
-    assert differences["b"] == pytest.approx((-0.02, -0.03, -0.01))
+    assert differences["b"] == pytest.approx((-0.0225, -0.0305, -0.0145), abs=1e-4)  # by hand: t of 3 is 3.18
 
 
 def test_a_claim_against_several_needs_all_of_them() -> None:
     claim = Claim(text="", ours="a", than=("b", "c"))
-    below, above = people(0.5, 0.6, 0.7), people(0.0, 0.01, 0.0)
+    below, above = people(0.5, 0.6, 0.7), people(0.0, 0.1, 0.2)
     assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below})[0] == "undecided"
     assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": below})[0] == "holds"
     assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": above})[0] == "fails"

@@ -96,7 +96,7 @@ def sign_flip(differences: Array, seed: int = 0) -> float:
 
     The mean is compared with the means after flipping the sign of each person's difference: all of them for up to 14
     people, else 10,000 at random, where what was found counts as one of them (Phipson and Smyth, "Permutation p-values
-    should never be zero", 2010). With five people p cannot fall below 1/16: they can never separate two methods.
+    should never be zero", 2010).
     """
     n = len(differences)
     if n <= EXACT:
@@ -107,6 +107,17 @@ def sign_flip(differences: Array, seed: int = 0) -> float:
     # Sums in another order differ in the last digits; equal ones must count as equal.
     hits = int((np.abs(signs @ differences) / n >= found * (1 - 1e-9) - 1e-15).sum())
     return hits / len(signs) if n <= EXACT else (hits + 1) / (len(signs) + 1)
+
+
+def fewest_people(pairs: int) -> int:
+    """How many people it takes at least until the sign-flip test can separate one of so many pairs after Holm.
+
+    If all people agree, p is 2 / 2^n: with 5 people it is 1/16, and 5 people can never separate two methods.
+    """
+    people = 2
+    while pairs and 2 / 2**people * pairs >= ALPHA:
+        people += 1
+    return people
 
 
 def holm(p: Sequence[float]) -> Array:

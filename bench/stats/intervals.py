@@ -33,7 +33,11 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: Sequence[float] | Array, level: float = 0.95, seed: int = 0, method: Method = "auto"
+    values: Sequence[float] | Array,
+    level: float = 0.95,
+    seed: int = 0,
+    method: Method = "auto",
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Interval of a mean over people.
 
@@ -47,6 +51,7 @@ def mean_interval(
         level: coverage.
         seed: of the resampling.
         method: "auto" takes t for fewer than 15 people and else BCa.
+        bounds: what a mean can be at all; t knows of no bounds, and is cut there.
 
     Raises:
         ValueError: fewer than two people, or a value that is no number.
@@ -60,7 +65,8 @@ def mean_interval(
         method = "t" if len(people) < FEW else "bca"
     if method == "t":
         half = stats.t.ppf((1 + level) / 2, len(people) - 1) * people.std(ddof=1) / len(people) ** 0.5
-        return Interval(float(people.mean() - half), float(people.mean() + half))
+        low, high = np.clip([people.mean() - half, people.mean() + half], *bounds)
+        return Interval(float(low), float(high))
     return bootstrap_interval(people[:, None], mean, level, seed, method)
 
 

@@ -1,0 +1,89 @@
+"""What a run's report says can be told apart."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.record import Record
+from bench.report import markdown, remarks
+from bench.standings import WORST, standings
+from bench.stats.comparison import fewest_people
+from tests.test_arms import defense, record
+
+THRESHOLDS = {"ilr": 0.5, "far": 0.01, "pairs": 240.0}
+PEOPLE = [f"p{i}" for i in range(12)]
+LEAKS = {
+    "dreambooth": {"none": 0.9, "noise": 0.85, "aspl": 0.2},
+    "lora": {"none": 0.8, "noise": 0.8, "aspl": 0.7},
+}
+
+
+def run(people: list[str] = PEOPLE) -> list[Record]:
+    """Two attacks on three arms; ASPL holds against DreamBooth, and not against LoRA."""
+    rng = np.random.default_rng(0)
+    found = []
+    for person in people:
+        for attack, arms in LEAKS.items():
+            for name, leak in arms.items():
+                ilr = float(np.clip(leak + 0.05 * rng.normal(), 0, 1))
+                method = {"name": attack, "config": {}}
+                budget = 0.0 if name == "none" else 8.0
+                found.append(record(person, ilr, attack=method, defense=defense(name, budget), thresholds=THRESHOLDS))
+    return found
+
+
+def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
+    found = {s.attack: s for s in standings(run())}
+    assert list(found) == ["dreambooth", "lora", WORST]
+    assert found["dreambooth"].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
+    apart = [(p.first, p.second) for p in found["dreambooth"].pairs if p.separable]
+    assert {(0, 2), (1, 2)} <= set(apart)
+
+
+def test_the_worst_attack_is_taken_person_by_person() -> None:
+    records = run()
+    worst = standings(records)[-1]
+    by_person = {(r.identity, r.attack.name): r.metrics["ilr"] or 0 for r in records if r.defense.name == "aspl"}
+    expected = [max(by_person[p, "dreambooth"], by_person[p, "lora"]) for p in PEOPLE]
+    assert worst.scores.values[:, 2].tolist() == expected
+
+
+def test_what_was_not_tried_was_not_survived() -> None:
+    records = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl" and r.identity == "p0")]
+    worst = standings(records)[-1]
+    assert math.isnan(worst.scores.values[0, 2])
+    untried = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl")]
+    assert standings(untried)[-1].scores.methods == ("clean", "noise 8/255")
+
+
+def test_one_attack_has_no_worst_and_one_arm_nothing_to_compare() -> None:
+    assert [s.attack for s in standings([r for r in run() if r.attack.name == "lora"])] == ["lora"]
+    assert standings([r for r in run() if r.defense.name == "none"]) == []
+    assert standings(run(PEOPLE[:1])) == []
+    assert standings([]) == []
+
+
+def test_the_base_and_other_people_are_no_arms() -> None:
+    base = record(attack={"name": "none", "config": {}}, defense=defense("none", 0.0))
+    stranger = record(photos_of="zoe", defense=defense("none", 0.0), attack={"name": "lora", "config": {}})
+    assert standings([*run(), base, stranger])[1].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
+
+
+def test_the_report_shows_them() -> None:
+    text = markdown(run())
+    assert "## What can be told apart: worst attack" in text
+    assert "| aspl 8/255 | 1 | a | 12 |" in text
+    assert any("pairs of arms can be told apart" in line for line in remarks(run()))
+
+
+def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
+    assert "With 5 people no pair can ever be separated" in markdown(run(PEOPLE[:5]))
+    assert "can ever be" not in markdown(run())
+
+
+@pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])
+def test_fewest_people(pairs: int, people: int) -> None:
+    assert fewest_people(pairs) == people
