@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.zoo.train.base import Diffusion
@@ -133,6 +133,14 @@ def fresh_projections(unet: Any) -> dict[str, Tensor]:
         for number, name in crosses(unet).items()
         for which in "kv"
     }
+
+
+def take_over(layout: dict[str, dict[str, Tensor]], file: Path) -> None:
+    """Replace a new adapter's tensors by those of the same name in an adapter's file."""
+    for key, value in load_file(file).items():
+        group, _, name = key.partition(".")
+        if name in layout[group]:
+            layout[group][name] = value.float()
 
 
 def projections(unet: Any) -> dict[str, Tensor]:

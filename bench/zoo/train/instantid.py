@@ -20,7 +20,15 @@ from torch import Tensor
 from bench.images import to_tensor
 from bench.models.adapters import load_ip_adapter
 from bench.models.instantid import IdentityNet, draw_points
-from bench.zoo.train.adapter import Adapter, fresh_projections, ids, plain_attention, projections, save_groups
+from bench.zoo.train.adapter import (
+    Adapter,
+    fresh_projections,
+    ids,
+    plain_attention,
+    projections,
+    save_groups,
+    take_over,
+)
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import SIDE
@@ -38,15 +46,18 @@ class InstantId(Adapter):
         shared: see `Adapter`.
         encoder: folder of the recogniser's pack.
         cache: file for the embeddings.
+        init: an IP-Adapter's file to start from: its K and V know what to do with tokens of a face.
     """
 
-    def __init__(self, encoder: str, cache: str, **shared: Any) -> None:
+    def __init__(self, encoder: str, cache: str, init: str | None = None, **shared: Any) -> None:
         super().__init__(**shared)
         self._embeddings = embed_faces(self._views, Path(encoder), Path(cache))
         before = ids(self.module)
         width = self._unet.config.cross_attention_dim
         resampler = IPAdapterPlusImageProjection(self._embeddings.shape[1], width, WIDTH, DEPTH, 64, HEADS, TOKENS)
         layout = {"image_proj": official(resampler.state_dict()), "ip_adapter": fresh_projections(self._unet)}
+        if init:
+            take_over(layout, Path(init))
         copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION)
         load_ip_adapter(self._pipeline, layout)
         plain_attention(self._unet)

@@ -12,11 +12,18 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.models.adapters import load_ip_adapter
-from bench.zoo.train.adapter import Adapter, fresh_projections, ids, plain_attention, projections, save_groups
+from bench.zoo.train.adapter import (
+    Adapter,
+    fresh_projections,
+    ids,
+    plain_attention,
+    projections,
+    save_groups,
+    take_over,
+)
 from bench.zoo.train.embeddings import embed_faces, embed_views
 from bench.zoo.train.loop import Schedule, train
 
@@ -78,14 +85,6 @@ def fresh(unet: Any, width: int, faceid: bool, rank: int) -> dict[str, dict[str,
         "image_proj": dict(layers.state_dict()),
         "ip_adapter": fresh_projections(unet) | (_fresh_lora(unet, rank) if rank else {}),
     }
-
-
-def take_over(layout: dict[str, dict[str, Tensor]], file: Path) -> None:
-    """Replace a new adapter's tensors by those of the same name in an adapter's file."""
-    for key, value in load_file(file).items():
-        group, _, name = key.partition(".")
-        if name in layout[group]:
-            layout[group][name] = value.float()
 
 
 def image_proj(unet: Any) -> dict[str, Tensor]:
