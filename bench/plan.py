@@ -191,4 +191,4 @@ def _settings(made: Any) -> dict[str, Any]:
 
 def _facts(model: ModelSettings) -> dict[str, Any]:
     """What names a model: where its files happen to lie does not."""
-    return model.model_dump(mode="json", exclude={"source"})
+    return model.model_dump(mode="json", exclude={"source", "mirrors"})

@@ -36,6 +36,8 @@ class ModelSettings(_Strict):
     source: str = "zoo"
     """"zoo", a local diffusers folder, or a hub id."""
     revision: str | None = None
+    mirrors: tuple[str, ...] = ()
+    """Hub ids of copies, named when `source` cannot be had, never used unasked."""
     family: str = "sd"
     """Chooses the "auto" presets of defenses and attacks."""
     resolution: int = Field(512, ge=8)

@@ -144,5 +144,6 @@ def test_a_folder_that_is_not_there_is_not_looked_up_on_the_hub() -> None:
 def test_a_hub_id_offline_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BenchError, match="nobody/nothing") as caught:
-        locate("mine", "nobody/nothing")
-    assert "model.source" in caught.value.fix
+        locate("mine", "nobody/nothing", mirrors=["somebody/copy"])
+    assert "model.source=/path" in caught.value.fix
+    assert "model.source=somebody/copy" in caught.value.fix

@@ -6,6 +6,7 @@ key and record, so a result always says which weights made it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +39,15 @@ class Checkpoint:
     fix: str
 
 
-def locate(name: str, source: str, revision: str | None = None) -> Checkpoint:
+def locate(name: str, source: str, revision: str | None = None, mirrors: Sequence[str] = ()) -> Checkpoint:
     """Find and verify a model.
 
     Args:
         name: the model's name in the benchmark.
         source: "zoo" for one that comes with the package, a local diffusers folder, or a hub id.
         revision: hub commit or tag; ignored for local folders.
+        mirrors: hub ids of copies, named when the model is not there. They are never used unasked: a copy may differ,
+            and a result must say which model made it.
 
     Raises:
         BenchError: no such folder or hub id, or a file is missing, empty or damaged.
@@ -55,7 +58,7 @@ def locate(name: str, source: str, revision: str | None = None) -> Checkpoint:
         return _verified(name, Path(source).expanduser(), "local", f"Copy the model to {source} again.")
     if source.startswith((".", "/", "~")):
         raise BenchError(f"model.source={source}: there is no such folder.", "Give a diffusers folder or a hub id.")
-    path = _download(source, revision)
+    path = _download(source, revision, mirrors)
     return _verified(name, path, path.name, f"Delete {path} and run again to download it anew.")
 
 
@@ -68,7 +71,7 @@ def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
     return Checkpoint(name, path, revision, hash_of(found), found, fix)
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
+def _download(hub_id: str, revision: str | None, mirrors: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     patterns = [f"{part}/*{suffix}" for part in _PARTS for suffix in _SUFFIXES]
@@ -78,5 +81,6 @@ def _download(hub_id: str, revision: str | None) -> Path:
         raise BenchError(
             f"The model {hub_id!r} (revision {revision or 'main'}) is not in the local cache and could not be "
             f"downloaded: {type(error).__name__}.",
-            "Check the id and your connection, or download it and give its folder: model.source=/path/to/folder.",
+            "Check the id and your connection, or download it and give its folder: model.source=/path/to/folder."
+            + (f" Copies: {', '.join(f'model.source={mirror}' for mirror in mirrors)}." if mirrors else ""),
         ) from error

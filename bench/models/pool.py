@@ -35,7 +35,7 @@ class Pool:
     def checkpoint(self, model: ModelSettings) -> Checkpoint:
         """The verified files of a model; loads no weights."""
         if model not in self._checkpoints:
-            self._checkpoints[model] = locate(model.name, model.source, model.revision)
+            self._checkpoints[model] = locate(model.name, model.source, model.revision, model.mirrors)
         return self._checkpoints[model]
 
     def base(self, model: ModelSettings) -> Base:
