@@ -49,14 +49,29 @@ class Step:
 
 
 class Diffusion(Part):
-    """A base on the cached latents."""
+    """A base on the cached latents.
+
+    Args:
+        unet, text_encoder, tokenizer: its parts.
+        views: what it learns from.
+        v: whether it predicts the velocity instead of the noise.
+        compiled: compile the training steps of the UNet: a quarter faster on two cores, after some minutes; it needs a
+            C++ compiler.
+    """
 
     def __init__(
-        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, views: Views, v: bool
+        self,
+        unet: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        views: Views,
+        v: bool,
+        compiled: bool = False,
     ) -> None:
         self.module = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
         # The plain processor: on CPUs its backward pass is about twice as fast as that of fused attention.
         unet.set_attn_processor(AttnProcessor())
+        self._compiled = torch.compile(unet) if compiled else unet
         self._tokenizer, self._views = tokenizer, views
         self._scheduler = DDPMScheduler(**NOISE, prediction_type="v_prediction" if v else "epsilon")
         self._train, self._held = views.of("train"), views.of("held")[:256]
@@ -136,7 +151,8 @@ class Diffusion(Part):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         """The UNet's answer; a subclass may condition it on more."""
-        predicted: Tensor = self.module["unet"](noised, timesteps, hidden, return_dict=False)[0]
+        unet = self._compiled if self.module.training else self.module["unet"]
+        predicted: Tensor = unet(noised, timesteps, hidden, return_dict=False)[0]
         return predicted
 
     def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
@@ -205,7 +221,8 @@ def main(config: DictConfig) -> None:
         graft(unet, UNet2DConditionModel.from_pretrained(config.init, subfolder="unet", dtype=torch.float32))
         graft(text_encoder, CLIPTextModel.from_pretrained(config.init, subfolder="text_encoder", dtype=torch.float32))
     views = Views.cached(Faces.load(Path(config.photos)), vae, Path(config.out) / "latents.pt")
-    part = Diffusion(unet, text_encoder, tokenizer, views, v=config.prediction == "v_prediction")
+    velocity = config.prediction == "v_prediction"
+    part = Diffusion(unet, text_encoder, tokenizer, views, velocity, config.compiled)
     train(part, Schedule(**config.schedule), Path(config.out))
 
 
