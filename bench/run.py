@@ -19,6 +19,8 @@ from bench.pipeline import Pipeline
 from bench.plan import Cell, cells, load_data
 from bench.record import Record
 from bench.settings import RunSettings
+from bench.standings import long_form
+from bench.stats.table import as_csv
 from bench.store import Store, write_atomic
 
 
@@ -56,11 +58,12 @@ def run(settings: RunSettings, console: Console) -> int:
 
 
 def collect(out: Path, store: Store) -> None:
-    """Write what is derived from the records: `images.parquet`, `report.md` and `sheet.png`."""
+    """Write what is derived from the records: `images.parquet`, `scores.csv`, `report.md` and `sheet.png`."""
     records = record.load_all(out)
     sink = pa.BufferOutputStream()
     pq.write_table(image_table(records), sink)
     write_atomic(out / "images.parquet", sink.getvalue().to_pybytes())
+    write_atomic(out / "scores.csv", as_csv(long_form(records)))
     write_atomic(out / "report.md", report.markdown(records).encode())
     write_atomic(out / "sheet.png", sheet.draw(records, store))
 

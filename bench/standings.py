@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.arms import arms, attack_label
+from bench.arms import Arm, arms, attack_label
 from bench.record import Record
 from bench.stats.comparison import Pair, Scores, compare, worst_attack
+from bench.stats.table import Row
 from bench.types import Array
 
 WORST = "worst attack"
 METRIC = "ilr"
+LONG = ("ilr", "ism_zero", "fdfr")
+"""Metrics of the long form."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,7 @@ def standings(records: Sequence[Record]) -> list[Standing]:
     The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
     against one of them has no worst attack: what was not tried was not survived.
     """
-    tables: dict[str, dict[str, dict[str, float]]] = {}
-    for attack in dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none"):
-        own = [r for r in records if attack_label(r) == attack and not r.of_another_person]
-        tables[attack] = {arm.label: arm.values(METRIC) for arm in arms(own)}
+    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in _by_attack(records).items()}
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
     cube = np.array(
@@ -51,6 +51,27 @@ def standings(records: Sequence[Record]) -> list[Standing]:
         layers[WORST] = worst_attack(cube, lower_is_better=True)
     found = [(attack, _known(methods, people, values)) for attack, values in layers.items()]
     return [Standing(attack, scores, compare(scores)) for attack, scores in found if min(scores.values.shape) > 1]
+
+
+def long_form(records: Sequence[Record]) -> list[Row]:
+    """One row per attack, metric, arm and person, as `python -m bench.stats` reads them.
+
+    The attack is part of the metric's name, and the budget part of the method's.
+    """
+    return [
+        Row(arm.label, person, "as named", f"{metric}, {attack}", value)
+        for attack, found in _by_attack(records).items()
+        for metric in LONG
+        for arm in found
+        for person, value in arm.values(metric).items()
+    ]
+
+
+def _by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
+    """The arms of every attack; the base and other people are no arms."""
+    names = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
+    own = [r for r in records if not r.of_another_person]
+    return {name: arms([r for r in own if attack_label(r) == name]) for name in names}
 
 
 def _known(methods: Sequence[str], people: Sequence[str], values: Array) -> Scores:

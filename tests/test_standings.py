@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.record import Record
 from bench.report import markdown, remarks
-from bench.standings import WORST, standings
+from bench.standings import WORST, long_form, standings
 from bench.stats.comparison import fewest_people
+from bench.stats.table import as_csv, read
 from tests.test_arms import defense, record
 
 THRESHOLDS = {"ilr": 0.5, "far": 0.01, "pairs": 240.0}
@@ -82,6 +84,18 @@ def test_the_report_shows_them() -> None:
 def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
     assert "With 5 people no pair can ever be separated" in markdown(run(PEOPLE[:5]))
     assert "can ever be" not in markdown(run())
+
+
+def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
+    """Names with commas, quotes and line breaks, too."""
+    records = [r.model_copy(update={"identity": f'{r.identity}, "x"\n'}) for r in run()]
+    file = tmp_path / "scores.csv"
+    file.write_bytes(as_csv(long_form(records)))
+    found = read(file)
+    assert [metric for metric, _ in found][:1] == ["ilr, dreambooth"]
+    wanted = standings(records)[0].scores
+    assert found["ilr, dreambooth", "as named"].people == wanted.people
+    assert np.array_equal(found["ilr, dreambooth", "as named"].values, wanted.values)
 
 
 @pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])

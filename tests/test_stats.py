@@ -332,6 +332,7 @@ def test_empty_values_are_missing(tmp_path: Path) -> None:
         ("method,identity,budget,metric,value\na,p,4,ilr,1\na,p,4,ilr,2\n", "two values.*method a"),
         ("method,identity,budget,metric,value\na,p\n", "not a CSV"),
         ("", "not a CSV"),
+        ("method,identity,budget,metric,value\n", "no scores"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:

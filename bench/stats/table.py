@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +16,18 @@ import pyarrow.csv
 from bench.errors import BenchError, unknown_name
 from bench.stats.comparison import Scores
 
-COLUMNS = ("method", "identity", "budget", "metric", "value")
+
+class Row(NamedTuple):
+    """One score."""
+
+    method: str
+    identity: str
+    budget: str
+    metric: str
+    value: float
+
+
+COLUMNS = Row._fields
 
 Key = tuple[str, str]
 """Metric and budget, as written in the file."""
@@ -47,12 +61,22 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
     return {key: _scores(values, key[0] not in higher) for key, values in found.items()}
 
 
+def as_csv(rows: Iterable[Row]) -> bytes:
+    """Scores as a file that `read` reads."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
 def _columns(file: Path) -> dict[str, list[str]]:
     if not file.is_file():
         raise BenchError(f"There is no file {file}.", f"Give a CSV with the columns {','.join(COLUMNS)}.")
     text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=False)
     try:
-        table = pyarrow.csv.read_csv(file, convert_options=text)
+        lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+        table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=text)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise BenchError(f"{file} is not a CSV file: {error}", f"Its columns are {','.join(COLUMNS)}.") from error
     missing = [name for name in COLUMNS if name not in table.column_names]
@@ -61,6 +85,8 @@ def _columns(file: Path) -> dict[str, list[str]]:
             f"{file} has no column {missing[0]!r}; it has {', '.join(table.column_names)}.",
             f"Its columns are {','.join(COLUMNS)}.",
         )
+    if not len(table):
+        raise BenchError(f"{file} holds no scores, only a header.", "One row per method, person, budget and metric.")
     return {name: table[name].to_pylist() for name in COLUMNS}
 
 
