@@ -118,17 +118,14 @@ def _register_plugins(overrides: list[Override]) -> None:
             registry = _registry(group)
             if name not in registry.names():
                 raise unknown_name(group, name, {*shipped[group], *registry.names()})
-            node = _defaults(name, registry.get(name))
-            if group == "countermeasure":  # each at a place of its own, since several can be chosen
-                del node["name"]
-                ConfigStore.instance().store(name=name, node=node, group=group, package=f"{group}.{name}")
-            else:
-                ConfigStore.instance().store(name=name, node=node, group=group)
+            settings = _defaults(registry.get(name))
+            node = settings if registry.several else {"name": name, **settings}
+            ConfigStore.instance().store(name=name, node=node, group=group, package=registry.place(name))
 
 
-def _defaults(name: str, cls: Any) -> dict[str, Any]:
-    """A plug-in's configuration: its name and its fields with their defaults."""
-    config: dict[str, Any] = {"name": name}
+def _defaults(cls: Any) -> dict[str, Any]:
+    """A plug-in's fields with their defaults."""
+    config: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         if field.init and field.default is not dataclasses.MISSING:
             config[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default

@@ -45,11 +45,14 @@ class Registry(Generic[T]):
         kind: singular word for messages and the Hydra group, such as "defense".
         group: entry-point group that other packages use.
         builtins: name -> "module:Class" of what comes with the project.
+        several: whether a run can choose several at once; each then has its settings at a place of its own in the
+            configuration, `kind.name.setting` instead of `kind.setting`.
     """
 
-    def __init__(self, kind: str, group: str, builtins: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, group: str, builtins: Mapping[str, str], several: bool = False) -> None:
         self.kind = kind
         self.group = group
+        self.several = several
         self._builtins = dict(builtins)
         self._registered: dict[str, type[T]] = {}
 
@@ -112,7 +115,11 @@ class Registry(Generic[T]):
         Raises:
             BenchError: unknown name, unknown setting, or a setting of the wrong type.
         """
-        return build(self.get(name), settings, f"{self.kind}.")
+        return build(self.get(name), settings, f"{self.place(name)}.")
+
+    def place(self, name: str) -> str:
+        """Where in the configuration the settings of a plug-in are."""
+        return f"{self.kind}.{name}" if self.several else self.kind
 
     def entries(self) -> list[Entry]:
         """Every name with its description and origin. A plug-in that fails to import says so in its line."""
@@ -161,8 +168,9 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
         return TypeAdapter(cls).validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BenchError(f"Bad setting {prefix}{where}={first['input']!r}.", first["msg"] + ".") from None
+        found = {".".join(map(str, first["loc"])): first["input"]} if first["loc"] else settings
+        shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in found.items())
+        raise BenchError(f"Bad setting {shown}.", first["msg"] + ".") from None
 
 
 def import_plugins(sources: Iterable[str]) -> None:

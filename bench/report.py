@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.arms import Arm, arms, attack_label, label
 from bench.errors import BenchError
 from bench.record import Record, load_all
-from bench.standings import standings
+from bench.standings import Standing, standings
 from bench.stats import summary
 
 VALID_LEAK = 0.5
@@ -71,7 +71,7 @@ def _title(records: Sequence[Record]) -> str:
     return f"{', '.join(attacks) or 'no attack'} on {records[0].base}, people of {records[0].data}"
 
 
-def remarks(records: Sequence[Record]) -> list[str]:
+def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
     """What the numbers mean, and warnings that they may mean nothing."""
     known = next((r for r in records if r.thresholds), None)
     if known is None:
@@ -81,7 +81,7 @@ def remarks(records: Sequence[Record]) -> list[str]:
         f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
         f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
     ]
-    for standing in standings(records):
+    for standing in found:
         apart = sum(pair.separable for pair in standing.pairs)
         lines.append(
             f"{standing.attack}: {apart} of {len(standing.pairs)} pairs of arms can be told apart (report.md)."
@@ -106,11 +106,13 @@ def markdown(records: Sequence[Record]) -> str:
     """The report file: the table, what can be told apart, the leak of every person, and what failed."""
     rows = arms(records)
     lines = [f"# CloakBench: {_title(records)}", "", *_grid(COLUMNS, [cells(arm) for arm in rows]), ""]
-    lines += [line for remark in remarks(records) for line in (remark, "")]
-    for standing in standings(records):
+    found = standings(records)
+    lines += [line for remark in remarks(records, found) for line in (remark, "")]
+    for standing in found:
         lines += [f"## What can be told apart: {standing.attack}", ""]
-        lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs)), ""]
-        lines += [line for sentence in summary.sentences(standing.scores, standing.pairs) for line in (sentence, "")]
+        lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
+        said = summary.sentences(standing.scores, standing.pairs, standing.order)
+        lines += [line for sentence in said for line in (sentence, "")]
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
     lines += _grid(("person", *(arm.label for arm in rows)), [[p, *(_leak(arm, p) for arm in rows)] for p in people])
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     if not records:
         raise BenchError(f"{arguments[0]} holds no records.", "Give a run's folder, the one that holds cells/.")
     console.print(table(records))
-    for line in remarks(records):
+    for line in remarks(records, standings(records)):
         console.print(line)
     return 0
 

@@ -19,7 +19,7 @@ from bench.pipeline import Pipeline
 from bench.plan import Cell, cells, load_data
 from bench.record import Record
 from bench.settings import RunSettings
-from bench.standings import long_form
+from bench.standings import long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, write_atomic
 
@@ -71,7 +71,7 @@ def collect(out: Path, store: Store) -> None:
 def conclude(records: list[Record], out: Path, console: Console) -> int:
     """Print the table, where the files are, and what went wrong."""
     console.print(report.table(records))
-    for line in report.remarks(records):
+    for line in report.remarks(records, standings(records)):
         console.print(line)
     console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]

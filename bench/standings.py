@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.arms import Arm, arms, attack_label
 from bench.record import Record
-from bench.stats.comparison import Pair, Scores, compare, worst_attack
+from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking, worst_attack
 from bench.stats.table import Row
 from bench.types import Array
 
@@ -27,11 +27,13 @@ class Standing:
         attack: which, or `WORST`.
         scores: their identity leak rates, person by person.
         pairs: all of them compared.
+        order: how firm their order is.
     """
 
     attack: str
     scores: Scores
     pairs: list[Pair]
+    order: Ranking | None
 
 
 def standings(records: Sequence[Record]) -> list[Standing]:
@@ -50,7 +52,9 @@ def standings(records: Sequence[Record]) -> list[Standing]:
     if len(tables) > 1:
         layers[WORST] = worst_attack(cube, lower_is_better=True)
     found = [(attack, _known(methods, people, values)) for attack, values in layers.items()]
-    return [Standing(attack, scores, compare(scores)) for attack, scores in found if min(scores.values.shape) > 1]
+    return [
+        Standing(a, scores, compare(scores), ranking(scores)) for a, scores in found if min(scores.values.shape) > 1
+    ]
 
 
 def long_form(records: Sequence[Record]) -> list[Row]:
@@ -59,7 +63,7 @@ def long_form(records: Sequence[Record]) -> list[Row]:
     The attack is part of the metric's name, and the budget part of the method's.
     """
     return [
-        Row(arm.label, person, "as named", f"{metric}, {attack}", value)
+        Row(arm.label, person, "as named", f"{metric}/{attack}", value)
         for attack, found in _by_attack(records).items()
         for metric in LONG
         for arm in found
@@ -83,4 +87,5 @@ def _known(methods: Sequence[str], people: Sequence[str], values: Array) -> Scor
         tuple(people[int(row)] for row in rows),
         values[rows][:, columns],
         lower_is_better=True,
+        bounds=(0, 1),
     )

@@ -55,4 +55,5 @@ COUNTERMEASURES: Registry[Countermeasure] = Registry(
         "sd_img2img": "countermeasures.sd_img2img:ImageToImage",
         "grid_pure": "countermeasures.grid_pure:GridPure",
     },
+    several=True,
 )

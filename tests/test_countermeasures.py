@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
@@ -17,13 +15,12 @@ from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.pool import Pool
-from bench.plan import Cell, cells, load_data
-from bench.settings import RunSettings, parse
 from bench.stages import counter
 from bench.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
 from countermeasures.adverse_cleaner import bilateral, guided
 from countermeasures.grid_pure import tiles
+from tests.test_suite import planned
 
 PLAIN = [n for n in COUNTERMEASURES.names() if n != "none" and not issubclass(COUNTERMEASURES.get(n), Purifier)]
 PURIFIERS = [n for n in COUNTERMEASURES.names() if issubclass(COUNTERMEASURES.get(n), Purifier)]
@@ -202,35 +199,28 @@ def test_purifiers_leave_the_base_as_it_was(base: Base) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(BenchError, match=message):
+    with pytest.raises(BenchError, match=message) as caught:
         made(name, **settings)
+    key, value = next(iter(settings.items()))
+    assert f"countermeasure.{name}.{key}={value}" in str(caught.value)  # as it is written on the command line
 
 
 # their place in a run
 
-
-def parsed(*words: str) -> RunSettings:
-    with initialize_config_module("conf", version_base="1.3"):
-        plain: Any = OmegaConf.to_container(compose("config", list(words)), resolve=True)
-    return parse(plain)
-
-
-def planned(*words: str) -> list[Cell]:
-    settings = parsed(*words, "data.limit=1")
-    return cells(settings, load_data(settings), Pool("cpu"))
+ONE = "data.limit=1"
 
 
 def test_a_chain_is_written_as_a_list_and_keeps_its_order() -> None:
     words = ("countermeasure=[resize,jpeg]", "countermeasure.jpeg.quality=50")
     prepare(list(words))
-    base, *others = planned(*words)
+    base, *others = planned(*words, ONE)
     assert [m.name for m in base.countermeasures] == ["none"]  # it sees no photos
     for cell in others:
         assert [(m.name, m.settings) for m in cell.countermeasures] == [
             ("resize", {"factor": 0.5}),
             ("jpeg", {"quality": 50}),
         ]
-    backwards = planned("countermeasure=[jpeg,resize]", "countermeasure.jpeg.quality=50")
+    backwards = planned("countermeasure=[jpeg,resize]", "countermeasure.jpeg.quality=50", ONE)
     assert {cell.id for cell in backwards} & {cell.id for cell in others} == set()
 
 
@@ -243,7 +233,7 @@ def test_a_sweep_may_have_single_ones_and_chains() -> None:
 
 def test_a_suite_crosses_countermeasures_with_attacks() -> None:
     chains = "suite.countermeasures=[none,{name: jpeg, quality: 50},[resize,blur]]"
-    found = planned("suite.defenses=[none,noise]", "suite.attacks=[dreambooth,lora]", chains)
+    found = planned("suite.defenses=[none,noise]", "suite.attacks=[dreambooth,lora]", chains, ONE)
     assert len(found) == 1 + 2 * 2 * 3
     assert {tuple(m.name for m in c.countermeasures) for c in found} == {("none",), ("jpeg",), ("resize", "blur")}
     assert len({c.id for c in found}) == len(found)
@@ -265,11 +255,11 @@ def test_a_chain_is_each_after_the_other_with_its_own_randomness(tmp_path: Any) 
 
 
 def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
-    (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]") if c.attack.name != "none"]
+    (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
     checkpoint = Pool("cpu").checkpoint(first.model)
     other = type(checkpoint)(**{**checkpoint.__dict__, "fingerprint": "other"})
     keys = [counter.key("photos", first.countermeasures, first.counters, c, 0) for c in (checkpoint, other)]
     assert keys[0] != keys[1]
-    (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]") if c.attack.name != "none"]
+    (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
     keys = [counter.key("photos", plain.countermeasures, plain.counters, c, 0) for c in (checkpoint, other)]
     assert keys[0] == keys[1]

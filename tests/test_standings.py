@@ -78,7 +78,24 @@ def test_the_report_shows_them() -> None:
     text = markdown(run())
     assert "## What can be told apart: worst attack" in text
     assert "| aspl 8/255 | 1 | a | 12 |" in text
-    assert any("pairs of arms can be told apart" in line for line in remarks(run()))
+    assert any("pairs of arms can be told apart" in line for line in remarks(run(), standings(run())))
+
+
+def test_a_share_is_between_none_and_all() -> None:
+    """Student's t of two people reaches far beyond."""
+    assert "| clean | 1 | a | 2 |" in (text := markdown(run(PEOPLE[:2])))
+    assert "to 1.000 |" in text
+    assert "to 1.3" not in text
+    assert "| -0." not in text
+
+
+def test_a_metric_can_be_named_without_its_attack(tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_bytes(as_csv(long_form(run())))
+    found = read(file, higher=["ilr"], metric="ilr")
+    assert [metric for metric, _ in found] == ["ilr/dreambooth", "ilr/lora"]
+    assert not any(scores.lower_is_better for scores in found.values())
+    assert [metric for metric, _ in read(file, metric="ilr/lora")] == ["ilr/lora"]
 
 
 def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
@@ -93,10 +110,10 @@ def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
     file = tmp_path / "scores.csv"
     file.write_bytes(as_csv(long_form(records)))
     found = read(file)
-    assert [metric for metric, _ in found][:1] == ["ilr, dreambooth"]
+    assert [metric for metric, _ in found][:1] == ["ilr/dreambooth"]
     wanted = standings(records)[0].scores
-    assert found["ilr, dreambooth", "as named"].people == wanted.people
-    assert np.array_equal(found["ilr, dreambooth", "as named"].values, wanted.values)
+    assert found["ilr/dreambooth", "as named"].people == wanted.people
+    assert np.array_equal(found["ilr/dreambooth", "as named"].values, wanted.values)
 
 
 @pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])

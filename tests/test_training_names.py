@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,13 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.models.base import Base
+from bench.zoo.train.base import Diffusion
 from bench.zoo.train.likeness import TIMESTEPS, WEIGHT, Likeness
 from bench.zoo.train.names import WAYS, Names
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
+from tests import test_training_photos as training_photos
 
-PEOPLE, PHOTOS = 4, 8
+PHOTOS = 8
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +35,11 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def faces() -> Faces:
-    pixels = np.random.default_rng(0).integers(0, 256, (PHOTOS, 128, 128, 3), dtype=np.uint8)
-    points = np.tile(np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]), (PHOTOS, 1, 1))
-    return Faces(
-        pixels=pixels,
-        source=np.array(["lfw"] * PHOTOS),
-        person=np.array([f"p{i % PEOPLE}" for i in range(PHOTOS)]),
+    """Photos of noise, in which everybody looks different."""
+    return replace(
+        training_photos.faces(PHOTOS),
+        pixels=np.random.default_rng(0).integers(0, 256, (PHOTOS, 128, 128, 3), dtype=np.uint8),
         split=np.array(["train"] * (PHOTOS - 2) + ["held"] * 2),
-        points=points,
-        descriptors=np.zeros((PHOTOS, 128)),
         age=np.full(PHOTOS, 40),
         gender=np.array(["woman"] * PHOTOS),
     )
@@ -174,3 +173,30 @@ def test_pictures_for_the_grid(stage: Names, base: Base, way: str) -> None:
     assert pictures.shape == (len(stage._held), 3, base.side, base.side)
     assert pictures.min() >= 0
     assert pictures.max() <= 1
+
+
+def test_a_compiled_base_computes_the_same_and_only_its_training_is_compiled(
+    stage: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the compiler, which takes a minute."""
+    calls = []
+
+    def compiler(unet: torch.nn.Module) -> object:
+        def counted(*arguments: object, **options: object) -> object:
+            calls.append(1)
+            return unet(*arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    parts = (stage._unet, stage.module["text_encoder"], stage._tokenizer, stage._views)
+    stage._pipeline.unload_ip_adapter()
+    plain, compiled = Diffusion(*parts, v=False), Diffusion(*parts, v=False, compiled=True)
+    with torch.no_grad():
+        wanted = plain.loss(4, torch.Generator().manual_seed(0))
+        assert not calls
+        assert torch.equal(compiled.loss(4, torch.Generator().manual_seed(0)), wanted)
+        assert calls == [1]
+        compiled.module.eval()
+        compiled.report()
+        assert calls == [1]

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli import guarded
-from bench.stats.comparison import Pair, Scores, compare
+from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read
 
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     console = Console()
     for (metric, budget), scores in read(options.file, options.higher, options.metric).items():
-        pairs = compare(scores)
+        pairs, order = compare(scores), ranking(scores)
         better = "lower" if scores.lower_is_better else "higher"
-        console.print(_table(f"{escape(metric)} at budget {escape(budget)} ({better} is better)", scores, pairs))
-        for line in sentences(scores, pairs):
+        console.print(_table(f"{escape(metric)} at budget {escape(budget)} ({better} is better)", scores, pairs, order))
+        for line in sentences(scores, pairs, order):
             console.print(line)
         if options.pairs:
             console.print(_pairs(scores, pairs))
@@ -42,11 +42,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _table(title: str, scores: Scores, pairs: Sequence[Pair]) -> Table:
+def _table(title: str, scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> Table:
     made = Table(title=title, box=box.SIMPLE_HEAD)
     for name in COLUMNS:
         made.add_column(name, justify="left" if name in ("method", "group") else "right")
-    for row in rows(scores, pairs):
+    for row in rows(scores, pairs, order):
         made.add_row(*map(escape, row))
     return made
 

@@ -14,11 +14,11 @@ import numpy as np
 from scipy import stats
 
 from bench.stats.intervals import RESAMPLES, Interval, mean_interval, resampled
+from bench.stats.variance import ALPHA
 from bench.types import Array
 
 EXACT = 14
 """Up to so many people, all ways to flip the signs are tried; for more, 10,000 at random."""
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Scores:
         people: who they were tried on.
         values: (people, methods); NaN where a method was not tried, or has no value.
         lower_is_better: direction of the metric.
+        bounds: what it can be at all.
     """
 
     methods: tuple[str, ...]
     people: tuple[str, ...]
     values: Array
     lower_is_better: bool
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
     def means(self) -> Array:
         """(methods,) means over the people that each was tried on."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.stats.comparison import ALPHA, Pair, Ranking, Scores, fewest_people, letters, ranking, tiers
+from bench.stats.comparison import Pair, Ranking, Scores, fewest_people, letters, tiers
 from bench.stats.intervals import mean_interval
-from bench.stats.variance import POWER, detectable, people_needed
+from bench.stats.variance import ALPHA, POWER, detectable, people_needed
 
 COLUMNS = ("method", "tier", "group", "people", "mean", "95 %", "rank 95 %", "first")
 """`first` is the share of resamples in which a method is the best."""
@@ -16,13 +16,13 @@ EXAMPLE = 0.1
 """A difference for which the needed people are named."""
 
 
-def rows(scores: Scores, pairs: Sequence[Pair]) -> list[list[str]]:
+def rows(scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> list[list[str]]:
     """The methods, best mean first, in the order of `COLUMNS`."""
-    tier, group, means, order = tiers(scores, pairs), letters(scores, pairs), scores.means(), ranking(scores)
+    tier, group, means = tiers(scores, pairs), letters(scores, pairs), scores.means()
     found = []
     for m in scores.order():
         known = scores.values[~np.isnan(scores.values[:, m]), m]
-        interval = mean_interval(known) if len(known) > 1 else None
+        interval = mean_interval(known, bounds=scores.bounds) if len(known) > 1 else None
         found.append(
             [
                 scores.methods[m],
@@ -38,15 +38,16 @@ def rows(scores: Scores, pairs: Sequence[Pair]) -> list[list[str]]:
     return found
 
 
-def sentences(scores: Scores, pairs: Sequence[Pair]) -> list[str]:
+def sentences(scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> list[str]:
     """What can be separated, how firm the order is, and what it would take to know more."""
-    people, order = len(scores.people), ranking(scores)
+    people = len(scores.people)
     apart, raw = sum(p.separable for p in pairs), sum(p.p < ALPHA for p in pairs)
     lines = [f"Separable after Holm: {apart} of {len(pairs)} pairs ({raw} with p < {ALPHA} before it)."]
     if (least := fewest_people(len(pairs))) > people:
         lines.append(f"With {people} people no pair can ever be separated: {len(pairs)} pairs take at least {least}.")
     if order is not None:
-        lines.append(_order(order))
+        share, resampled = f"{order.reproduced:.0%}", f"resamples of {order.people} people"
+        lines.append(f"The whole order comes out the same in {share} of {resampled}.")
     spreads = [float(np.nanstd(scores.values[:, p.first] - scores.values[:, p.second], ddof=1)) for p in pairs]
     if spreads and (spread := float(np.median(spreads))) > 0:
         lines.append(
@@ -57,7 +58,3 @@ def sentences(scores: Scores, pairs: Sequence[Pair]) -> list[str]:
     if missing := int(np.isnan(scores.values).sum()):
         lines.append(f"{missing} of {scores.values.size} values are missing; pairs use the people who have both.")
     return lines
-
-
-def _order(order: Ranking) -> str:
-    return f"The whole order comes out the same in {order.reproduced:.0%} of resamples of {order.people} people."

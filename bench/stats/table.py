@@ -38,14 +38,14 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
 
     Args:
         file: CSV with the columns `method,identity,budget,metric,value`; others are ignored. An empty value is missing.
-        higher: metrics of which more is better; of all others less is.
+        higher: metrics of which more is better; of all others less is. "fdfr" means "fdfr/dreambooth", too.
         metric: read only this one.
 
     Raises:
         BenchError: no such file, column, metric or number, or two values for one place.
     """
     columns = _columns(file)
-    known = dict.fromkeys(columns["metric"])
+    known = dict.fromkeys(word for name in columns["metric"] for word in (name, _plain(name)))
     for name in [*higher, *([metric] if metric else [])]:
         if name not in known:
             raise unknown_name("metric", name, known)
@@ -56,9 +56,14 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
         raise BenchError(f"{file} has two values for {place}.", "Average pictures and seeds first: one row per person.")
     found: dict[Key, dict[tuple[str, str], float]] = {}
     for number, (method, person, budget, name, value) in enumerate(rows, start=2):
-        if metric in (None, name):
+        if metric in (None, name, _plain(name)):
             found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
-    return {key: _scores(values, key[0] not in higher) for key, values in found.items()}
+    return {key: _scores(values, not {key[0], _plain(key[0])} & set(higher)) for key, values in found.items()}
+
+
+def _plain(metric: str) -> str:
+    """A metric's name without the attack that runs add to it."""
+    return metric.partition("/")[0]
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:

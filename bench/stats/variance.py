@@ -11,6 +11,7 @@ from scipy import stats
 from bench.types import Array
 
 ALPHA = 0.05
+"""Level of all tests."""
 POWER = 0.8
 
 
@@ -92,8 +93,10 @@ def detectable(spread: float, people: int, alpha: float = ALPHA, wanted: float =
 
     Infinite for fewer than two people, and 0 without any spread.
     """
-    if people < 2 or spread == 0:
-        return math.inf if people < 2 else 0.0
+    if people < 2:
+        return math.inf
+    if spread == 0:
+        return 0.0
     low, high = 0.0, spread
     while power(high, spread, people, alpha) < wanted:
         high *= 2

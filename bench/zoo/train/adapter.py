@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.zoo.train.base import Diffusion
-from bench.zoo.train.captions import caption
+from bench.zoo.train.captions import ANY, caption
 from bench.zoo.train.likeness import Likeness
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
@@ -83,6 +83,10 @@ class Adapter(Diffusion):
         pick = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
         facts = [self._views.facts(int(row)) for row in rows]
         return [caption(-1, "", close, grey, pick) for _, _, close, grey in facts]
+
+    def _templates(self, count: int, random: torch.Generator) -> list[str]:
+        """Random captions with a place for a name instead of "a person"."""
+        return [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (count,), generator=random)]
 
     def _present(self, count: int, random: torch.Generator) -> Tensor:
         """(n,) 1 where the person is shown to the adapter, 0 where not."""

@@ -7,8 +7,10 @@ The loss is DDPM's with min-SNR weights (Hang et al. 2023, gamma 5), for epsilon
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -162,6 +164,33 @@ class Diffusion(Part):
     def _ids(self, texts: list[str]) -> Tensor:
         tokens: Tensor = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return tokens
+
+
+def denoised(
+    predict: Callable[[Tensor, Tensor], Tensor], latents: Tensor, config: Any, guidance: float, steps: int = 20
+) -> Tensor:
+    """Denoise latents (n, 4, h, w) with DPM-Solver++ and classifier-free guidance.
+
+    Args:
+        predict: (2n, 4, h, w) latents, all of them twice, and a timestep -> the UNet's answers: the first n with the
+            condition, the others without.
+        latents: standard normal.
+        config: of the noise schedule's scheduler.
+        guidance: guidance scale.
+        steps: of the solver.
+    """
+    scheduler = DPMSolverMultistepScheduler.from_config(config)
+    scheduler.set_timesteps(steps)
+    for t in scheduler.timesteps:
+        told, free = predict(torch.cat([latents, latents]), t).float().chunk(2)
+        latents = scheduler.step(free + guidance * (told - free), t, latents).prev_sample
+    return latents
+
+
+def pictures(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """(n, 3, 128, 128) in [0, 1] of scaled latents (n, 4, 16, 16)."""
+    decoded: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
+    return (decoded / 2 + 0.5).clamp(0, 1)
 
 
 def build_unet(channels: tuple[int, ...], heads: tuple[int, ...], width: int) -> UNet2DConditionModel:

@@ -24,7 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from bench.errors import BenchError
 from bench.models.alignment import ALIGNED
 from bench.types import Pixels
-from bench.zoo.train.networks import EMBEDDING, NETWORKS
+from bench.zoo.train.networks import EMBEDDING, load
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.scrfd import STRIDES, Detector, InsightfaceFormat
 
@@ -156,8 +156,7 @@ def main(config: DictConfig) -> None:
     faces = Faces.load(Path(config.photos))
     photos = faces.pixels[((faces.source == "lfw") & (faces.split == "held")).nonzero()[0][:PHOTOS]]
     for name, source in config.packs.items():
-        network = NETWORKS[source.network]()
-        network.load_state_dict(load_file(Path(source.weights) / "network.safetensors"))
+        network = load(source.network, Path(source.weights) / "network.safetensors")
         shutil.rmtree(out / name, ignore_errors=True)
         export_detector(detector, out / name / "det.onnx")
         export_recogniser(network, out / name / "rec.onnx")

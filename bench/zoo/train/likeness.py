@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.models.alignment import align
-from bench.zoo.train.networks import NETWORKS
+from bench.zoo.train.networks import load
 from bench.zoo.train.photos import SIDE
 from bench.zoo.train.views import Views
 
@@ -35,9 +34,7 @@ class Likeness:
 
     def __init__(self, views: Views, weights: Path) -> None:
         self._views = views
-        self._network = NETWORKS["residual"]()
-        self._network.load_state_dict(load_file(weights / "network.safetensors"))
-        self._network.eval().requires_grad_(False)
+        self._network = load("residual", weights / "network.safetensors").eval().requires_grad_(False)
         views.vae.requires_grad_(False)
 
     def __call__(self, latents: Tensor, rows: Tensor, timesteps: Tensor) -> Tensor:

@@ -15,13 +15,11 @@ from typing import Any
 
 import hydra
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from bench.zoo.train.adapter import Adapter
-from bench.zoo.train.base import Step
-from bench.zoo.train.captions import ANY
+from bench.zoo.train.base import Step, denoised, pictures
 from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
 
@@ -84,7 +82,7 @@ class Names(IpAdapter):
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         if self._way != "word":
             return super()._condition(rows, random)
-        templates = [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (len(rows),), generator=random)]
+        templates = self._templates(len(rows), random)
         subject = (WORD, f"{WORD} person")[int(torch.randint(2, (1,), generator=random))]
         shown = self._present(len(rows), random).bool()
         texts = [t.format(subject) if show else "" for t, show in zip(templates, shown, strict=True)]
@@ -113,21 +111,19 @@ class Names(IpAdapter):
     def _draw_pictures(self, way: str, rows: Tensor, random: torch.Generator) -> Tensor:
         """(n, 3, 128, 128) in [0, 1]: a picture of each view's person."""
         self._tell(way)
-        who, scheduler = self._embeddings[rows], DPMSolverMultistepScheduler.from_config(self._scheduler.config)
+        who = self._embeddings[rows]
         extra = {"image_embeds": [torch.cat([who, torch.zeros_like(who)])[:, None]]}
         subject = f"{WORD} person" if way == "word" else "a person"
         texts = [f"a photo of {subject}"] * len(rows) + [""] * len(rows)
-        latents = torch.randn(len(rows), 4, 16, 16, generator=random)
-        scheduler.set_timesteps(20)
+        noise = torch.randn(len(rows), 4, 16, 16, generator=random)
         with torch.autocast("cpu", torch.bfloat16):
             hidden = self._hidden(texts, who if way == "word" else who[:0])
-            for t in scheduler.timesteps:
-                answer = self._unet(torch.cat([latents] * 2), t, hidden, added_cond_kwargs=extra).sample.float()
-                told, untold = answer.chunk(2)
-                latents = scheduler.step(untold + GUIDANCE * (told - untold), t, latents).prev_sample
-            vae = self._views.vae
-            pictures: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
-        return (pictures / 2 + 0.5).clamp(0, 1)
+
+            def predict(latents: Tensor, t: Tensor) -> Tensor:
+                answer: Tensor = self._unet(latents, t, hidden, added_cond_kwargs=extra).sample
+                return answer
+
+            return pictures(self._views.vae, denoised(predict, noise, self._scheduler.config, GUIDANCE))
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="names")

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 EMBEDDING = 512
@@ -83,3 +85,10 @@ def fused(widths: Sequence[int] = (64, 96, 192), depths: Sequence[int] = (1, 2, 
 
 
 NETWORKS = {"residual": residual, "fused": fused}
+
+
+def load(name: str, weights: Path) -> nn.Sequential:
+    """A trained network of `NETWORKS`, from its file."""
+    network = NETWORKS[name]()
+    network.load_state_dict(load_file(weights))
+    return network

@@ -13,14 +13,14 @@ from pathlib import Path
 import hydra
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from omegaconf import DictConfig
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from bench.hashing import hash_of, sha256_file
 from bench.types import Array
-from bench.zoo.train.base import Diffusion
+from bench.zoo.train.base import Diffusion, denoised, pictures
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
@@ -127,19 +127,16 @@ class Sampler:
         DPM-Solver++, 20 steps; guidance away from the empty prompt and nobody.
         """
         pipeline = self._pipeline
-        scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
-        scheduler.set_timesteps(20)
         hidden = torch.cat(pipeline.encode_prompt(list(prompts), "cpu", 1, True, [""] * len(prompts)))
         wanted = scaled(who).expand(len(prompts), -1)
         labels = torch.cat([wanted, torch.zeros_like(wanted)])
-        latents = torch.randn(len(prompts), *_latent(pipeline), generator=random)
-        for t in scheduler.timesteps:
-            doubled = torch.cat([latents, latents])
-            conditional, free = pipeline.unet(doubled, t, hidden, class_labels=labels).sample.chunk(2)
-            latents = scheduler.step(free + guidance * (conditional - free), t, latents).prev_sample
-        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-        pictures: Tensor = (decoded / 2 + 0.5).clamp(0, 1)
-        return pictures
+        noise = torch.randn(len(prompts), *_latent(pipeline), generator=random)
+
+        def predict(latents: Tensor, t: Tensor) -> Tensor:
+            answer: Tensor = pipeline.unet(latents, t, hidden, class_labels=labels).sample
+            return answer
+
+        return pictures(pipeline.vae, denoised(predict, noise, pipeline.scheduler.config, guidance))
 
 
 def _latent(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:

@@ -20,7 +20,6 @@ from attacks.photomaker import CLASS_WORD
 from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
 from bench.zoo.train.adapter import Adapter, ids, save_groups
-from bench.zoo.train.captions import ANY
 from bench.zoo.train.loop import Schedule, train
 
 MOST = 2
@@ -53,7 +52,7 @@ class PhotoMaker(Adapter):
         """Hidden states of captions with the person's tokens fused in; a tenth of them is empty."""
         count = int(torch.randint(1, MOST + 1, (1,), generator=random))
         shown = self._present(len(rows), random).bool()
-        templates = [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (len(rows),), generator=random)]
+        templates = self._templates(len(rows), random)
         words = " ".join([CLASS_WORD] * count)
         texts = [t.format(words) if show else "" for t, show in zip(templates, shown, strict=True)]
         tokens = self._ids(texts)

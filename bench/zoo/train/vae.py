@@ -17,13 +17,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from omegaconf import DictConfig
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bench.models.alignment import ALIGNED, TEMPLATE, similarity, warp
 from bench.zoo.train.augment import take
 from bench.zoo.train.loop import Part, Schedule, train
-from bench.zoo.train.networks import NETWORKS, Fused, Residual
+from bench.zoo.train.networks import Fused, Residual, load
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.views import points_in, random_crops, show
 
@@ -164,10 +163,8 @@ def main(config: DictConfig) -> None:
     if config.init:
         smaller = AutoencoderKL.from_pretrained(config.init, subfolder="vae", dtype=torch.float32)
         grow(module, smaller)
-    recogniser = None
-    if config.recogniser.weights:
-        recogniser = NETWORKS[config.recogniser.network]()
-        recogniser.load_state_dict(load_file(config.recogniser.weights))
+    known = config.recogniser
+    recogniser = load(known.network, Path(known.weights)) if known.weights else None
     train(Autoencoder(module, Path(config.photos), smaller, recogniser), Schedule(**config.schedule), Path(config.out))
 
 
