@@ -54,15 +54,9 @@ class GridPure(Purifier):
         start = torch.tensor([self.steps - 1], device=base.device)
         noisy = base.add_noise(latents, randn(latents.shape, generator, base.device), start)
         for t in range(self.steps - 1, -1, -1):
-            now = torch.tensor([t], device=base.device)
-            clean = base.clean(noisy, base.predict(noisy, now, empty), now)
-            if t == 0:
-                return clean
-            kept, before = base.kept(now), base.kept(now - 1)
-            step = kept / before
-            mean = before.sqrt() * (1 - step) / (1 - kept) * clean + step.sqrt() * (1 - before) / (1 - kept) * noisy
-            spread = ((1 - before) / (1 - kept) * (1 - step)).sqrt()
-            noisy = mean + spread * randn(noisy.shape, generator, base.device)
+            now = torch.tensor(t, device=base.device)
+            predicted = base.predict(noisy, now.expand(len(noisy)), empty)
+            noisy = base.scheduler.step(predicted, now, noisy, generator=generator).prev_sample
         return noisy
 
 

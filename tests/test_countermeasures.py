@@ -173,6 +173,46 @@ def test_tiles_cover_everything_and_overlap(height: int, width: int, side: int) 
     assert count.min() >= 1
 
 
+def test_grid_pure_of_one_step_is_the_autoencoder_on_a_photo_of_many_tiles(base: Base) -> None:
+    """Tiles overlap: what several have seen is averaged, not added."""
+    large = photo(base.side * 3 // 2, 3)
+    restored = to_pixels(base.decode(base.encode(to_tensor([large]))).detach())[0].astype(float)
+    found = apply(made("grid_pure", rounds=2, steps=1), [large], base)[0]
+    assert np.abs(found - restored).mean() < 3
+
+
+def test_grid_pure_denoises_every_step_of_every_round(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, predict = [], base.predict
+
+    def counted(latents: Tensor, timesteps: Tensor, condition: Any) -> Tensor:
+        asked.extend(timesteps.tolist())
+        return predict(latents, timesteps, condition)
+
+    monkeypatch.setattr(base, "predict", counted)
+    apply(made("grid_pure", rounds=2, steps=3), [photo(base.side)], base)
+    assert asked == [2, 1, 0, 2, 1, 0]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_img2img_is_the_stock_pipelines(base: Base, guidance: float) -> None:
+    """Which takes latents for a picture, and so can be given the mean that ours starts from."""
+    from diffusers import StableDiffusionImg2ImgPipeline
+
+    start, each = photo(base.side, 2), made("sd_img2img", strength=0.4, steps=10, guidance=guidance)
+    wanted = base.pipeline(StableDiffusionImg2ImgPipeline)(
+        prompt_embeds=base.condition(["a photo of a person"]).hidden,
+        negative_prompt_embeds=base.condition([""]).hidden,
+        image=base.encode(to_tensor([start])).detach(),
+        strength=0.4,
+        num_inference_steps=10,
+        guidance_scale=guidance,
+        generator=seeded(),
+        output_type="latent",
+    ).images
+    found = apply(each, [start], base)[0].astype(int)
+    assert np.abs(found - to_pixels(base.decode(wanted).detach())[0]).max() <= 1
+
+
 def test_img2img_goes_further_with_more_strength(base: Base) -> None:
     start = photo(base.side, 2)
     restored = to_pixels(base.decode(base.encode(to_tensor([start]))).detach())[0].astype(float)

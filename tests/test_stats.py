@@ -244,7 +244,7 @@ def test_the_worst_attack_is_chosen_person_by_person() -> None:
 
 def test_variance_components_come_back() -> None:
     """The mean over 40 simulated studies is the truth within a fifth."""
-    wanted = {"identity": 0.04, "training": 0.01, "prompt": 0.02, "picture": 0.09}
+    wanted = {"identity": 0.04, "training": 0.06, "prompt": 0.02, "picture": 0.09}
     found = []
     for seed in range(40):
         rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bench.models.base import Base
-from bench.zoo.train.base import Diffusion
+from bench.zoo.train.base import Diffusion, denoised, pictures
 from bench.zoo.train.likeness import TIMESTEPS, WEIGHT, Likeness
 from bench.zoo.train.names import WAYS, Names
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
@@ -161,7 +161,8 @@ def test_the_word_stands_for_the_person_only_where_it_is_asked_to(stage: Names) 
 def test_it_exports_a_stock_base_and_an_adapter(stage: Names, tmp_path: Path) -> None:
     stage.export(tmp_path / "final")
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "final" / "base")
-    assert not any("ip" in name.split(".")[-2] for name, _ in pipeline.unet.named_parameters())
+    saved = load_file(tmp_path / "final" / "base" / "unet" / "diffusion_pytorch_model.safetensors")
+    assert saved.keys() == dict(pipeline.unet.state_dict()).keys()  # nothing of the adapter is left in it
     keys = load_file(tmp_path / "final" / "ip-adapter-faceid.safetensors")
     assert any(key.startswith("image_proj.") for key in keys)
     assert any(key.startswith("ip_adapter.1.to_k_ip") for key in keys)
@@ -173,6 +174,20 @@ def test_pictures_for_the_grid(stage: Names, base: Base, way: str) -> None:
     assert pictures.shape == (len(stage._held), 3, base.side, base.side)
     assert pictures.min() >= 0
     assert pictures.max() <= 1
+
+
+def test_sampling_is_the_stock_pipelines(base: Base) -> None:
+    noise = torch.randn(2, *base.latent_shape, generator=torch.Generator().manual_seed(0))
+    wanted, empty = base.condition(["a photo of a man"]).expand(2), base.condition([""]).expand(2)
+    hidden = torch.cat([wanted.hidden, empty.hidden])
+
+    def predict(latents: Tensor, t: Tensor) -> Tensor:
+        answer: Tensor = base.unet(latents, t, hidden).sample
+        return answer
+
+    with torch.no_grad():
+        found = pictures(base.vae, denoised(predict, noise, base.scheduler.config, 3.0, steps=5))
+    torch.testing.assert_close(found, base.sample(wanted, noise, 5, 3.0), atol=1e-4, rtol=0)
 
 
 def test_a_compiled_base_computes_the_same_and_only_its_training_is_compiled(
