@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.errors import BenchError
 from bench.images import read_image, resize
-from bench.models.judge import Judge, find_boxes
+from bench.models.dlib_network import DlibNetwork
+from bench.models.judge import Judge, find_boxes, weights
 from bench.types import Array, Pixels
 
 SIDE = 256
@@ -54,6 +56,27 @@ def test_photo_has_one_face_in_its_middle(judge: Judge, photos: dict[str, list[P
         assert 0.05 < face.area < 1
         assert face.score > 0
         assert judge.has_face(photo)
+
+
+def test_descriptors_are_dlibs_own(photos: dict[str, list[Pixels]]) -> None:
+    import dlib
+
+    recogniser = str(weights("dlib_face_recognition_resnet_model_v1.dat"))
+    oracle, network = dlib.face_recognition_model_v1(recogniser), DlibNetwork(Path(recogniser))
+    landmarks = dlib.shape_predictor(str(weights("shape_predictor_5_face_landmarks.dat")))
+    for photo in (photo for sets in photos.values() for photo in sets):
+        # Boxes off the face too: what is described then is not a face, but the network's answer must be the same.
+        found = [landmarks(photo, dlib.rectangle(*box)) for box in ((60, 60, 190, 190), (0, 0, 120, 120))]
+        expected = [oracle.compute_face_descriptor(photo, points) for points in found]
+        assert np.abs(network.describe(photo, found) - np.asarray(expected)).max() < 1e-5
+
+
+def test_other_files_are_not_taken_for_dlibs_network(tmp_path: Path) -> None:
+    whole = weights("dlib_face_recognition_resnet_model_v1.dat").read_bytes()
+    for name, content in {"empty": b"", "text": b"con_4 affine_ fc_2", "cut": whole[: len(whole) // 2]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BenchError, match="is not dlib's face recognition network"):
+            DlibNetwork(tmp_path / name)
 
 
 def test_embeddings_have_unit_norm(embeddings: dict[str, list[Array]]) -> None:

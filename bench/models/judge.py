@@ -1,9 +1,9 @@
 """The judge: dlib's face recogniser, which nobody here trained and no defense may touch.
 
-Faces are found by dlib's HOG detector on the picture enlarged to 256 px, described by dlib's 128-d ResNet, and
-compared by cosine after subtracting a background mean: raw dlib descriptors all point roughly the same way
-(cosine 0.84 between strangers), and without the common part the cosine separates people (specs of dlib's own
-threshold do not carry over, see `bench.calibrate`).
+Faces are found by dlib's HOG detector on the picture enlarged to 256 px, described by dlib's 128-d ResNet (which runs
+in torch, see `bench.models.dlib_network`), and compared by cosine after subtracting a background mean: raw dlib
+descriptors all point roughly the same way (cosine 0.84 between strangers), and without the common part the cosine
+separates people (specs of dlib's own threshold do not carry over, see `bench.calibrate`).
 
 The weight files come with the PyPI package `face_recognition_models`. It is located, never imported: its
 `__init__` needs `pkg_resources`, which current setuptools no longer has.
@@ -77,11 +77,13 @@ class Judge:
         nets = self._networks
         large = _enlarge(Image.fromarray(picture))
         boxes, scores = _detect(large)
-        faces = []
-        for box, score in zip(boxes, scores, strict=True):
-            raw = nets["recogniser"].compute_face_descriptor(large, nets["landmarks"](large, box))
-            faces.append(Face(_fractions(box, large), score, self._centre(np.asarray(raw))))
-        return faces
+        if not boxes:
+            return []
+        described = nets["recogniser"].describe(large, [nets["landmarks"](large, box) for box in boxes])
+        return [
+            Face(_fractions(box, large), score, self._centre(raw))
+            for box, score, raw in zip(boxes, scores, described, strict=True)
+        ]
 
     def has_face(self, picture: Pixels) -> bool:
         """Whether there is any sign of a face: a lower bar and a larger picture than `find` has.
@@ -104,9 +106,11 @@ class Judge:
     def _networks(self) -> dict[str, Any]:
         import dlib
 
+        from bench.models.dlib_network import DlibNetwork  # torch is not loaded before a face is described
+
         return {
             "landmarks": dlib.shape_predictor(str(weights(_LANDMARKS))),
-            "recogniser": dlib.face_recognition_model_v1(str(weights(_RECOGNISER))),
+            "recogniser": DlibNetwork(weights(_RECOGNISER)),
         }
 
 

@@ -23,6 +23,7 @@ import hydra
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from omegaconf import DictConfig
 from PIL import Image
 
@@ -80,7 +81,7 @@ def main(config: DictConfig) -> None:
     """Describe every photo, decide the splits, write the table."""
     data, out = Path(config.data), Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(config.workers, initializer=os.nice, initargs=(5,)) as pool:
+    with ProcessPoolExecutor(config.workers, initializer=_alone) as pool:
         for file in (*FILES, *EVALUATION):
             _describe_all(pool, data, file, out)
     rows = [_chunks(out, file) for file in FILES]
@@ -156,20 +157,27 @@ def _dlib(image: Image.Image) -> tuple[Array, Array]:
     shape = landmarks(large, boxes[0])
     xy = np.asarray([(p.x, p.y) for p in shape.parts()], dtype=np.float32) / 256
     points = np.stack([xy[list(group)].mean(axis=0) for group in FIVE_OF_68])
-    return points, np.asarray(recogniser.compute_face_descriptor(large, five(large, boxes[0])), dtype=np.float32)
+    return points, recogniser.describe(large, [five(large, boxes[0])])[0].astype(np.float32)
+
+
+def _alone() -> None:
+    """One core for each worker, and only while nothing else needs it."""
+    os.nice(5)
+    torch.set_num_threads(1)
 
 
 @cache
 def _networks() -> tuple[Any, Any, Any, Any]:
     import dlib
 
+    from bench.models.dlib_network import DlibNetwork
     from bench.models.judge import weights
 
     return (
         dlib.get_frontal_face_detector(),
         dlib.shape_predictor(str(weights("shape_predictor_68_face_landmarks.dat"))),
         dlib.shape_predictor(str(weights("shape_predictor_5_face_landmarks.dat"))),
-        dlib.face_recognition_model_v1(str(weights("dlib_face_recognition_resnet_model_v1.dat"))),
+        DlibNetwork(weights("dlib_face_recognition_resnet_model_v1.dat")),
     )
 
 
