@@ -30,6 +30,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from bench.zoo.train.captions import caption
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import Faces
+from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
 
 GAMMA = 5.0
@@ -94,7 +95,7 @@ class Diffusion(Part):
         pipeline.set_progress_bar_config(disable=True)
         prompts = [prompt for prompt in PROMPTS for _ in range(8)]
         noise = torch.randn(len(prompts), 4, 16, 16, generator=torch.Generator().manual_seed(1))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             made = pipeline(prompts, latents=noise, num_inference_steps=20, guidance_scale=3.0, output_type="pt")
         pictures: Tensor = made.images.float()
         return pictures
@@ -128,7 +129,7 @@ class Diffusion(Part):
         timesteps = torch.randint(1000, (len(rows),), generator=random)
         noise = torch.randn(latents.shape, generator=random)
         noised = self._scheduler.add_noise(latents, noise, timesteps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             hidden = self._condition(rows, random)
             predicted = self._predict(noised, timesteps, hidden, rows, random)
         return Step(latents, noise, timesteps, noised, predicted.float())

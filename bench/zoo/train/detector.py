@@ -19,6 +19,7 @@ from bench.zoo.train.augment import degrade, take
 from bench.zoo.train.canvas import Canvases, paint, textures, tiles
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.precision import autocast
 from bench.zoo.train.scrfd import Detector, anchors, decode
 
 NEAREST = 4
@@ -45,7 +46,7 @@ class FaceDetector(Part):
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         canvases = self._batch(count, random)
         boxes, strides = face_box(canvases.points), anchors(SIDE)[:, 2]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             levels = self.module(_normalise(canvases.pictures))
         scores, found_boxes, found_points = decode(levels, SIDE)
 
@@ -93,7 +94,7 @@ class FaceDetector(Part):
     def _settle(self) -> None:
         """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
         random = torch.Generator().manual_seed(0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             update_bn((_normalise(self._batch(64, random).pictures) for _ in range(40)), self.module)
 
     def _best(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,6 +22,7 @@ from bench.zoo.train.augment import on, relight, soften, some, take
 from bench.zoo.train.identity import Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import random_crops, show
 from bench.zoo.verification import at_most, true_accept_rate
 
@@ -66,7 +67,7 @@ class ImageEncoder(Part):
         pick = self._train[torch.randint(len(self._train), (count,), generator=random)]
         crop, flip = random_crops(self._faces, pick, random), some(count, 0.5, random)
         photos = relight(show(self._faces, pick, crop, flip, some(count, 0.0, random)), random)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             embeddings = self._embed(on(some(count, 0.5, random), photos, soften, random))
         known, described = ~self._descriptors[pick, 0].isnan(), self._described[pick]
         age, woman = self.module["attributes"](embeddings[described]).unbind(-1)

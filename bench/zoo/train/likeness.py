@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.models.alignment import align
 from bench.zoo.train.networks import load
 from bench.zoo.train.photos import SIDE
+from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
 
 WEIGHT = 0.2
@@ -43,7 +43,7 @@ class Likeness:
         if not len(pick):
             return latents.new_zeros(())
         rows, vae = rows[pick], self._views.vae
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             shown = vae.decode(latents[pick] / vae.config.scaling_factor).sample.float()
         mine, wanted = self._embed(shown, rows), self._embed(self._views.pixels(rows) * 2 - 1, rows)
         return WEIGHT * (1 - F.cosine_similarity(mine, wanted)).mean()
@@ -51,6 +51,6 @@ class Likeness:
     def _embed(self, pictures: Tensor, rows: Tensor) -> Tensor:
         """(n, 512) of pictures in [-1, 1]."""
         faces = align(pictures, self._views.points(rows) * SIDE)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             embeddings: Tensor = self._network(faces).float()
         return embeddings

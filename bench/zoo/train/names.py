@@ -22,6 +22,7 @@ from bench.zoo.train.adapter import Adapter
 from bench.zoo.train.base import Step, denoised, pictures
 from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.precision import autocast
 
 WAYS = {"untold": 0.3, "word": 0.35, "tokens": 0.35}
 """How a batch is told who it is -> share of the batches."""
@@ -116,7 +117,7 @@ class Names(IpAdapter):
         subject = f"{WORD} person" if way == "word" else "a person"
         texts = [f"a photo of {subject}"] * len(rows) + [""] * len(rows)
         noise = torch.randn(len(rows), 4, 16, 16, generator=random)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             hidden = self._hidden(texts, who if way == "word" else who[:0])
 
             def predict(latents: Tensor, t: Tensor) -> Tensor:

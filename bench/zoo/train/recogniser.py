@@ -24,6 +24,7 @@ from bench.zoo.train.identity import ArcFace, Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.precision import autocast
 from bench.zoo.verification import at_most, true_accept_rate
 
 NAMES = 0.02
@@ -98,13 +99,13 @@ class Recogniser(Part):
 
     def _embed(self, crops: Tensor) -> Tensor:
         crops = (crops * 2 - 1).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             return self.module["network"](crops).float()  # type: ignore[no-any-return]
 
     def _settle(self) -> None:
         """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
         random = torch.Generator().manual_seed(0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             update_bn((self._batch(128, random)[1] * 2 - 1 for _ in range(30)), self.module["network"])
 
     def _held_rate(self, softened: bool) -> float:

@@ -24,6 +24,7 @@ from bench.zoo.train.augment import take
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import Fused, Residual, load
 from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import points_in, random_crops, show
 
 KL = 2e-4
@@ -58,13 +59,13 @@ class Autoencoder(Part):
         row = self._train[torch.randint(len(self._train), (count,), generator=random)]
         crop, flip = random_crops(self._faces, row, random), torch.rand(count, generator=random) < 0.5
         photos = show(self._faces, row, crop, flip, torch.zeros(count).bool()) * 2 - 1
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             posterior = self.module.encode(photos).latent_dist
             restored = self.module.decode(posterior.sample(random)).sample.float()
         kl = posterior.kl().float().mean() / photos[0].numel() * 4
         loss: Tensor = reconstruction(restored, photos) + KL * kl
         if self._smaller is not None:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad(), autocast():
                 other = self._smaller.encode(F.avg_pool2d(photos, 2)).latent_dist.mean
             loss = loss + PULL * (posterior.mean.float() - other.float()).square().mean()
         if self._recogniser is not None:
@@ -113,7 +114,7 @@ def likeness(network: nn.Sequential, restored: Tensor, photos: Tensor) -> Tensor
     plus 1 - cosine of its embeddings.
     """
     mine, theirs, errors = restored, photos, []
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         for layer in network:
             mine, theirs = layer(mine), layer(theirs)
             if isinstance(layer, (Residual, Fused)):

@@ -18,6 +18,7 @@ from bench.types import Array
 from bench.zoo.train.augment import take
 from bench.zoo.train.captions import genders
 from bench.zoo.train.photos import SIDE, Faces
+from bench.zoo.train.precision import autocast
 
 PER_PHOTO = 2
 """Views of a photo of UTKFace, which come as they are and mirrored; one more for the others, which are also cropped."""
@@ -131,6 +132,6 @@ def _encoded(faces: Faces, vae: AutoencoderKL, batch: int = 64) -> dict[str, Ten
     latents = []
     for index in torch.split(torch.arange(len(plan["row"])), batch):
         photos = show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey")))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             latents.append((vae.encode(photos * 2 - 1).latent_dist.mean.float() * vae.config.scaling_factor).half())
     return {"latents": torch.cat(latents), **plan}
