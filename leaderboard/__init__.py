@@ -1,1 +1,4 @@
-"""The leaderboard: result records in, one static folder out. Of the harness it reads `bench.record` alone."""
+"""The leaderboard: result records in, one static folder out, and how results get there.
+
+Of the harness it reads records and statistics, and where pictures are packed or checked, the store's files.
+"""

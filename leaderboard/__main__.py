@@ -1,0 +1,129 @@
+"""The leaderboard: results in, one static folder out.
+
+python -m leaderboard build RESULTS [-o site]    make the page
+python -m leaderboard submit RUN                 pack a finished run as an entry
+python -m leaderboard validate FILE...           check entries
+python -m leaderboard verify RUN                 compute scores again; compare an entry with a run of one's own
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.cli import guarded
+
+FACTS = ("id", "kind", "title", "authors", "paper", "code", "licence", "amends", "description", "command")
+"""Options of `submit` that are fields of the entry."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one of the commands."""
+    options = _parser().parse_args(arguments)
+    status: int = options.command_(options)
+    return status
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("leaderboard", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Namespace], int], what: str, example: str) -> ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=what,
+            description=what,
+            epilog=f"example: python -m leaderboard {name} {example}",
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(command_=run)
+        return added
+
+    build = command("build", _build, "Make the page: one folder that opens from disk.", "results -o site")
+    build.add_argument("results", type=Path, help="folder of entries")
+    build.add_argument("-o", "--out", type=Path, default=Path("site"), help="folder to write (default: site)")
+
+    submit = command(
+        "submit", _submit, "Pack a finished run as an entry.", "runs/mine --authors 'Ada Lovelace' --images"
+    )
+    submit.add_argument("run", type=Path, help="folder of the run, the one that holds cells/")
+    submit.add_argument("-o", "--out", type=Path, default=Path("results"), help="folder of entries (default: results)")
+    submit.add_argument("--id", help="name of the entry (default: that of the run's folder)")
+    submit.add_argument("--kind", help="defense, break, correction or reference (default: break with --amends)")
+    submit.add_argument("--title", help="default: its defenses, attacks and bases")
+    submit.add_argument("--description", help="in some sentences")
+    submit.add_argument("--authors", nargs="+", metavar="NAME", help="default: nobody is named")
+    submit.add_argument("--paper", help="its address (default: that of the method's card)")
+    submit.add_argument("--code", help="address of the code")
+    submit.add_argument("--licence", help="of the entry (default: CC-BY-4.0)")
+    submit.add_argument("--amends", metavar="ID", help="entry that a break or a correction is about")
+    submit.add_argument("--command", help="the exact command that made the run")
+    submit.add_argument("--plugins", nargs="+", default=[], metavar="FILE", help="files or modules with your methods")
+    submit.add_argument("--images", action="store_true", help="pack pictures, too; only of the invented people")
+    submit.add_argument("--store", type=Path, default=_store(), help="where the pictures are (default: %(default)s)")
+    submit.add_argument("--replace", action="store_true", help="replace another entry of the same id")
+
+    validate = command("validate", _validate, "Check entries: folders or zips.", "results/mine other.zip")
+    validate.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an entry's folder or zip")
+
+    verify = command(
+        "verify",
+        _verify,
+        "Compute the scores of a run again from what it stored, and compare an entry with the run.",
+        "runs/mine --entry results/theirs --write results/verified.json --by Ada",
+    )
+    verify.add_argument("run", type=Path, help="folder of a run of your own")
+    verify.add_argument("--store", type=Path, default=_store(), help="where its pictures are (default: %(default)s)")
+    verify.add_argument("--entry", type=Path, help="folder or zip of the entry to compare with the run")
+    verify.add_argument("--write", type=Path, metavar="FILE", help="record the verification, if all is well")
+    verify.add_argument("--by", default="", metavar="NAME", help="who verifies")
+    return parser
+
+
+def _store() -> Path:
+    return Path(os.environ.get("CLOAKBENCH_STORE") or "store")
+
+
+# Each command imports what it needs when it runs, so that --help is fast.
+
+
+def _build(options: Namespace) -> int:
+    from leaderboard.site import build
+
+    problems = build(options.results, options.out)
+    for problem in problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _submit(options: Namespace) -> int:
+    from rich.console import Console
+
+    from leaderboard.submit import Wishes, submit
+
+    facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
+    store = options.store if options.images else None
+    return submit(Wishes(options.run, options.out, facts, options.plugins, store, options.replace), Console())
+
+
+def _validate(options: Namespace) -> int:
+    from rich.console import Console
+
+    from leaderboard.validate import validate_all
+
+    return validate_all(options.files, Console())
+
+
+def _verify(options: Namespace) -> int:
+    from rich.console import Console
+
+    from leaderboard.verify import verify
+
+    return verify(options.run, options.store, options.entry, options.write, options.by, Console())
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,153 @@
+"""Reading JSON of strangers: what is wrong, in which file and field, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from bench.errors import BenchError
+
+M = TypeVar("M", bound=BaseModel)
+
+WHOLE = "(whole file)"
+LONGEST = 300
+"""Characters of a part of a problem: whoever reads it must not have to read ten megabytes."""
+
+
+class Strict(BaseModel):
+    """Base of all models here: no unknown field, no change, no number that JSON lacks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an entry.
+
+    Attributes:
+        file: which file, with the line where there are lines ("x/records.jsonl.gz:17").
+        field: which part of it ("metrics.ilr").
+        message: what is wrong, and what to do.
+    """
+
+    file: str
+    field: str
+    message: str
+
+    def __post_init__(self) -> None:
+        """All parts are kept short and free of control characters: they quote what strangers wrote."""
+        for name, value in vars(self).copy().items():
+            object.__setattr__(self, name, _clip(value))
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.field}: {self.message}"
+
+
+class BadEntry(BenchError):
+    """An entry, or a part of one, that cannot be used."""
+
+    def __init__(self, file: str, field: str, message: str) -> None:
+        self.problem = Problem(file, field, message)
+        super().__init__(str(self.problem))
+
+
+def parse(model: type[M], data: bytes, file: str) -> M:
+    """Strict JSON as a model; no type is converted.
+
+    Raises:
+        BadEntry: no JSON, NaN or Infinity anywhere, a key given twice, or what the model does not allow.
+    """
+    try:
+        made = model.model_validate_json(data, strict=True)
+    except ValidationError as error:
+        raise explain(error, file) from None
+    # Pydantic keeps the last of two equal keys, and lets NaN pass in parts without a schema. Bytes that it would have
+    # written itself can hold neither, and comparing is three times as fast as looking.
+    if made.model_dump_json(exclude_unset=True).encode() != data:
+        _look(data, file)
+    return made
+
+
+def explain(error: ValidationError, file: str) -> BadEntry:
+    """The first error of a validation, in words; a newer schema explains all the others, so it comes first."""
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if _is_newer(e)), errors[0])
+    return BadEntry(file, ".".join(map(str, first["loc"])) or WHOLE, _message(first))
+
+
+def _is_newer(error: ErrorDetails) -> bool:
+    version = error["input"]
+    return error["loc"] == ("schema_version",) and isinstance(version, int | float) and version > 1
+
+
+def _message(error: ErrorDetails) -> str:
+    if _is_newer(error):
+        return f"is {error['input']}, written by a newer version than this one: upgrade with pip install -U cloakbench."
+    match error["type"]:
+        case "json_invalid":
+            return f"not JSON: {error['msg'].removeprefix('Invalid JSON: ')}. Write it with a JSON library."
+        case "extra_forbidden":
+            return "no such field. Remove it, or look for its right name in the schema."
+        case "missing":
+            return "this field is missing. Add it."
+        case "value_error":
+            return error["msg"].removeprefix("Value error, ")
+        case "finite_number":
+            return "NaN and Infinity are not numbers of JSON. Write null, and say why in `unavailable`."
+    return f"{error['msg']}, not {reprlib.repr(error['input'])}."
+
+
+def _look(data: bytes, file: str) -> None:
+    """Raises BadEntry for a key that is there twice, or a number that JSON lacks."""
+    try:
+        json.loads(data, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+    except _Twice as error:
+        raise BadEntry(file, str(error), "this key is given twice in one object. Keep one of them.") from None
+    except ArithmeticError:
+        field = _infinite(json.loads(data)) or WHOLE
+        raise BadEntry(file, field, "NaN and Infinity are not numbers of JSON. Write null.") from None
+    except RecursionError:
+        raise BadEntry(file, WHOLE, "nested too deeply. Flatten it.") from None
+
+
+class _Twice(Exception):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return made
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ArithmeticError
+    return value
+
+
+def _infinite(value: Any) -> str | None:
+    """Where in a JSON value the first number that is not finite stands."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        inner = _infinite(part)
+        if inner is not None:
+            return f"{name}.{inner}".rstrip(".")
+    return None
+
+
+def _clip(text: str) -> str:
+    short = text if len(text) <= LONGEST else text[:LONGEST] + "..."
+    return "".join(c if c.isprintable() else "?" for c in short)
