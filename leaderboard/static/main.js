@@ -1,0 +1,94 @@
+// The page put together: choices on top, one tab below, everything drawn again when a choice changes.
+"use strict";
+(() => {
+  const { state, data, group, measure, budgets, change, toggle, onChange, TABS } = window.View;
+  const { make, by } = window.Dom;
+  let board = null;
+
+  function options(id, pairs, value, pick) {
+    by(id).replaceChildren(...pairs.map(([key, words]) => make("option", { value: key }, words)));
+    by(id).value = value;
+    by(id).onchange = (event) => pick(event.target.value);
+  }
+  function boxes(id, key, names) {
+    by(id).replaceChildren(...names.map(([value, words]) => {
+      const box = make("input", { type: "checkbox", onchange: () => toggle(key, value) });
+      box.checked = state[key].includes(value);
+      return make("label", {}, box, ` ${words}`);
+    }));
+  }
+  function choices() {
+    options("group", data.groups.map((g) => [g.id, g.name]), state.group, (v) => change({ group: v }));
+    options("measure", data.measures.map((m) => [m.key, m.name]), state.measure, (v) => change({ measure: v }));
+    options("over", [["worst", "worst attack, person by person"], ["mean", "mean over attacks"]], state.over, (v) => change({ over: v }));
+    boxes("attacks", "attacks", group().attacks.map((name, i) => [i, name]));
+    boxes("chains", "chains", group().chains.map((name, i) => [i, name]));
+    boxes("budgets", "budgets", budgets(group()).map((b) => [b, `${b}`]));
+    by("search").value = state.search;
+    by("measure-text").textContent = measure().text;
+    Gallery.controls();
+  }
+
+  function tabs() {
+    for (const name of TABS) {
+      const chosen = state.tab === name;
+      by(`tab-${name}`).setAttribute("aria-selected", chosen);
+      by(`tab-${name}`).tabIndex = chosen ? 0 : -1;
+      by(name).hidden = !chosen;
+    }
+    by("picture-choices").hidden = !["compare", "gallery"].includes(state.tab);
+    by("compare-count").textContent = state.compare.length ? ` (${state.compare.length})` : "";
+  }
+  async function draw() {
+    tabs();
+    if (state.tab === "board") Board.show(board);
+    else if (state.tab === "plots") await Plots.show(board);
+    else if (state.tab === "compare") {
+      await Compare.show(board);
+      Gallery.show(board, "compare-strips", Compare.chosen(board.lines));
+    } else Gallery.show(board);
+    document.body.dataset.drawn = state.tab;
+  }
+  const QUIET = new Set(["sort", "search"]); // already shown by the table itself
+  onChange((keys) => {
+    if ([...keys].every((key) => QUIET.has(key))) return;
+    delete document.body.dataset.drawn;
+    if (!(keys.size === 1 && (keys.has("tab") || keys.has("compare") || keys.has("blur")))) board = Score.board();
+    if (keys.has("compare") && state.tab === "board") return tabs();
+    choices();
+    draw();
+  });
+
+  function listen() {
+    for (const [i, name] of TABS.entries()) {
+      by(`tab-${name}`).addEventListener("click", () => change({ tab: name }));
+      by(`tab-${name}`).addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (!step) return;
+        const next = TABS[(i + step + TABS.length) % TABS.length];
+        change({ tab: next });
+        by(`tab-${next}`).focus();
+      });
+    }
+    by("search").addEventListener("input", (event) => {
+      Board.search(event.target.value);
+      change({ search: event.target.value });
+    });
+    for (const kind of ["csv", "json", "tex", "bib"]) by(`save-${kind}`).addEventListener("click", () => Export.save(kind, board.lines));
+    by("copy").addEventListener("click", async () => {
+      await navigator.clipboard?.writeText(location.href).catch(() => null);
+      by("copied").textContent = "copied";
+    });
+    addEventListener("themechange", () => draw());
+  }
+
+  if (!data.groups.length) {
+    by("board").replaceChildren(make("p", {}, "There are no results yet."));
+    return;
+  }
+  if (matchMedia("(max-width: 40rem)").matches) by("choices").open = false;
+  board = Score.board();
+  listen();
+  choices();
+  draw();
+})();

@@ -1,0 +1,87 @@
+// The plots, as Vega-Lite specifications of what the board shows.
+"use strict";
+window.Plots = (() => {
+  const { state, group, measure } = window.View;
+  const { by, make } = window.Dom;
+
+  function config() {
+    const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name).trim();
+    const ink = colour("--ink"), line = colour("--line");
+    return {
+      background: null, font: "system-ui, sans-serif", view: { stroke: null },
+      axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line },
+      legend: { labelColor: ink, titleColor: ink }, title: { color: ink }, header: { labelColor: ink, titleColor: ink },
+      // Okabe and Ito's colours, which most colour-blind people tell apart.
+      range: { category: ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7a00", "#777777"] },
+    };
+  }
+  async function draw(id, spec, words, empty = false) {
+    const element = by(id);
+    if (empty) return element.replaceChildren(make("p", { class: "note" }, "Nothing to draw for this choice."));
+    const whole = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", ...spec };
+    await vegaEmbed(element, { ...whole, description: words }, { actions: { export: true, source: false, compiled: false, editor: false },
+      config: config(), renderer: "svg", ast: true });
+    element.querySelector("summary").setAttribute("aria-label", `save this plot: ${words}`);
+    return element;
+  }
+  const scale = () => ({ domain: Score.bounds(), nice: false });
+  const title = () => `${measure().name} (${state.over === "worst" ? "worst attack" : "mean over attacks"})`;
+  const better = () => (measure().lower ? "lower protects better" : "higher protects better");
+
+  // Rows with a score, as plain records.
+  const records = (lines) =>
+    lines.filter((l) => !Number.isNaN(l.score)).map((l) => ({
+      label: l.row.label, name: l.row.name, defense: l.row.defense, budget: l.row.budget, score: l.score, low: l.interval?.[0] ?? l.score,
+      high: l.interval?.[1] ?? l.score, psnr: Score.sight(l.row, "psnr"), ssim: Score.sight(l.row, "ssim"),
+      seconds: l.row.seconds, kind: l.row.control ? "control" : "defense",
+    }));
+
+  // Rows that no other beats in both: at least as good to see through and at least as protective.
+  function front(rows, good) {
+    const better = (a, b) => good(a) >= good(b) && (measure().lower ? a.score <= b.score : a.score >= b.score);
+    return rows.filter((r) => !rows.some((o) => o !== r && better(o, r) && !better(r, o)));
+  }
+  function against(id, lines, field, name, good, log) {
+    const rows = records(lines).filter((r) => r[field] !== null && Number.isFinite(r[field]) && r.budget > 0 && (!log || r[field] > 0));
+    const x = { field, type: "quantitative", title: name, scale: log ? { type: "log" } : { zero: false } };
+    const y = { field: "score", type: "quantitative", title: title(), scale: scale() };
+    const colour = { field: "defense", type: "nominal", title: "defense" };
+    return draw(id, { height: 320, layer: [
+      { data: { values: front(rows, good) }, mark: { type: "line", color: "#888888", strokeDash: [4, 4], interpolate: "monotone" }, encoding: { x, y, order: { field } } },
+      { data: { values: rows }, mark: { type: "rule", opacity: 0.5 }, encoding: { x, y: { field: "low", type: "quantitative", title: title() }, y2: { field: "high" }, color: colour } },
+      { data: { values: rows }, mark: { type: "point", filled: true, size: 90, opacity: 1 }, encoding: { x, y, color: colour,
+        shape: { field: "kind", type: "nominal", title: "kind" }, tooltip: [{ field: "label" }, { field, format: ".2f" }, { field: "score", format: ".2f" }, { field: "low", format: ".2f" }, { field: "high", format: ".2f" }] } },
+    ] }, `${title()} against ${name}`, !rows.length);
+  }
+  function curves(lines) {
+    const rows = records(lines).filter((r) => r.budget !== null && r.budget > 0);
+    const clean = records(lines).filter((r) => r.name === "clean");
+    const x = { field: "budget", type: "quantitative", title: "budget, grey levels of 255" };
+    const colour = { field: "defense", type: "nominal" };
+    return draw("plot-budget", { height: 320, layer: [
+      { data: { values: clean }, mark: { type: "rule", strokeDash: [2, 3], color: "#888888" }, encoding: { y: { field: "score", type: "quantitative" } } },
+      { data: { values: rows }, mark: { type: "area", opacity: 0.15 }, encoding: { x, y: { field: "low", type: "quantitative", scale: scale(), title: title() }, y2: { field: "high" }, color: colour } },
+      { data: { values: rows }, mark: { type: "line", point: true }, encoding: { x, y: { field: "score", type: "quantitative", scale: scale() }, color: colour, tooltip: [{ field: "label" }, { field: "score", format: ".2f" }] } },
+    ] }, `${title()} over the budget`, !rows.length);
+  }
+  function heatMap(lines) {
+    const values = lines.flatMap((l) => state.attacks.map((a, i) => ({ label: l.row.label, attack: group().attacks[a], score: l.attacks[i] }))).filter((v) => !Number.isNaN(v.score));
+    const order = [...new Set(values.map((v) => v.label))];
+    const x = { field: "attack", type: "nominal", title: null, axis: { labelAngle: -30 }, sort: null };
+    const y = { field: "label", type: "nominal", title: null, sort: order };
+    return draw("plot-heat", { height: 24 * order.length, data: { values }, layer: [
+      { mark: "rect", encoding: { x, y, color: { field: "score", type: "quantitative", title: measure().name, scale: { domain: Score.bounds(), scheme: "viridis", reverse: measure().lower } } } },
+      { mark: { type: "text", fontSize: 11 }, encoding: { x, y, text: { field: "score", format: ".2f" }, color: { condition: { test: `datum.score ${measure().lower ? "<" : ">"} ${(Score.bounds()[0] + Score.bounds()[1]) / 2}`, value: "#111111" }, value: "#ffffff" } } },
+    ] }, `${measure().name} of every defense against every attack`, !values.length);
+  }
+
+  function show({ lines, all }) {
+    by("plots-note").textContent = `${title()}; ${better()}. Bars and bands are 95 % intervals over people; the dashed line joins the rows that no other beats in both respects.`;
+    return Promise.all([
+      against("plot-sight", lines, "psnr", "PSNR of the cloaked photos, dB (right: harder to see)", (r) => r.psnr, false),
+      curves(all), heatMap(lines),
+      against("plot-cost", lines, "seconds", "seconds per person", (r) => -r.seconds, true),
+    ]);
+  }
+  return { show, draw, scale, title };
+})();

@@ -1,0 +1,110 @@
+// Scores of the rows for what the reader has chosen. A person's score is over the chosen attacks and countermeasures:
+// the worst of them (an attacker may choose, person by person) or their mean. What was not tried was not survived: a
+// person with a missing cell has no score.
+"use strict";
+window.Score = (() => {
+  const { state, data, group, measure } = window.View;
+  const dense = new Map();
+
+  // Values of all cells of a group: NaN where there is none.
+  function values(chosen, key) {
+    const name = `${chosen.id} ${key}`;
+    if (!dense.has(name)) {
+      const { rows, attacks, chains, people, cells } = chosen;
+      const found = new Float32Array(rows.length * attacks.length * chains.length * people.length).fill(NaN);
+      for (let i = 0; i < cells.row.length; i++) {
+        const value = cells[key][i];
+        if (value !== null) found[place(chosen, cells.row[i], cells.attack[i], cells.chain[i], cells.person[i])] = value;
+      }
+      dense.set(name, found);
+    }
+    return dense.get(name);
+  }
+  const place = (g, row, attack, chain, person) =>
+    ((row * g.attacks.length + attack) * g.chains.length + chain) * g.people.length + person;
+  function cell(row, attack, chain, person, key = measure().key) {
+    return values(group(), key)[place(group(), row, attack, chain, person)] / data.scale;
+  }
+
+  // (people) scores of a row, and for each person which (attack, countermeasure) was the worst.
+  function people(row, attacks = state.attacks, chains = state.chains, over = state.over) {
+    const chosen = group(), { key, lower } = measure(), all = values(chosen, key);
+    const scores = [], worst = [];
+    for (let p = 0; p < chosen.people.length; p++) {
+      let value = over === "worst" ? (lower ? -Infinity : Infinity) : 0, by = null;
+      for (const a of attacks) {
+        for (const c of chains) {
+          const here = all[place(chosen, row, a, c, p)];
+          if (over === "mean") value += here / (attacks.length * chains.length);
+          else if (Number.isNaN(here)) value = NaN;
+          else if (lower ? here > value : here < value) [value, by] = [here, [a, c]];
+        }
+      }
+      scores.push(Number.isFinite(value) ? value / data.scale : NaN);
+      worst.push(Number.isFinite(value) ? by : null);
+    }
+    return { scores, worst };
+  }
+  const known = (scores) => scores.filter((v) => !Number.isNaN(v));
+  const bounds = () => [measure().low, measure().high];
+
+  // Share of the chosen cells that a row has.
+  function coverage(row) {
+    let have = 0;
+    const n = group().people.length;
+    for (const a of state.attacks)
+      for (const c of state.chains) for (let p = 0; p < n; p++) have += !Number.isNaN(cell(row, a, c, p));
+    return have / Math.max(1, state.attacks.length * state.chains.length * n);
+  }
+
+  // What stands between the person and the worst: the (attack, countermeasure) that is it for most people.
+  function brokenBy(worst, scores) {
+    const votes = new Map();
+    worst.forEach((by, p) => {
+      const harmless = by === null || (measure().lower ? scores[p] <= measure().low : scores[p] >= measure().high);
+      if (!harmless) votes.set(String(by), (votes.get(String(by)) ?? 0) + 1);
+    });
+    const [most] = [...votes].sort((a, b) => b[1] - a[1]);
+    if (!most) return "";
+    const [a, c] = most[0].split(",").map(Number), chain = group().chains[c];
+    return group().attacks[a] + (chain === "none" ? "" : ` after ${chain}`);
+  }
+
+  const shown = (row) => row.budget === null || row.budget === 0 || state.budgets.includes(row.budget);
+
+  // Rows with everything that is known of each by itself.
+  function lines(wanted) {
+    const found = group().rows.map((row, number) => ({ row, number })).filter(({ row }) => wanted(row));
+    for (const line of found) {
+      const { scores, worst } = people(line.number), have = known(scores);
+      Object.assign(line, {
+        scores, people: have.length, score: have.length ? Stats.mean(have) : NaN, coverage: coverage(line.number),
+        interval: have.length > 1 ? Stats.meanInterval(have, bounds()) : null,
+        broken: state.over === "worst" ? brokenBy(worst, scores) : "",
+        attacks: state.attacks.map((a) => mean(known(people(line.number, [a]).scores))),
+      });
+    }
+    return found;
+  }
+  // The rows of the chosen budgets that were tried against anything chosen, those with a score compared with each other; and the rows of all budgets.
+  function board() {
+    const all = lines(() => true), some = all.filter((line) => line.coverage && shown(line.row));
+    const ranked = some.filter((line) => line.people > 1 && !reference(line.row) && !superseded(line.row));
+    const pairs = Stats.compare(ranked.map((line) => line.scores));
+    Stats.tiers(ranked, pairs, measure().lower).forEach((tier, i) => (ranked[i].tier = tier));
+    return { lines: some, all, ranked, pairs };
+  }
+  const mean = (list) => (list.length ? Stats.mean(list) : NaN);
+  // The base and another person's photos are no defenses: nothing of this person was there to protect.
+  const reference = (row) => row.name === "base" || row.name === "another person";
+  // Corrected by a later entry: still shown, but no longer part of the comparison.
+  const superseded = (row) => Boolean(data.entries[row.entry]?.superseded_by);
+
+  // Mean over people of how a row's cloak looks; null for what has no cloak.
+  const sight = (row, key) => {
+    const found = row.sight[key]?.filter((v) => v !== null) ?? [];
+    return found.length ? Stats.mean(found) : null;
+  };
+
+  return { board, people, cell, known, bounds, sight, reference, mean };
+})();

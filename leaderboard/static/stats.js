@@ -1,0 +1,239 @@
+// The statistics of bench.stats again, so that a reader's own choice of attacks gets intervals and tiers at once.
+// A test compares both on the same numbers. Missing values are NaN; an interval is [low, high].
+"use strict";
+window.Stats = (() => {
+  const DRAWS = 10000, FEW = 15, EXACT = 14, ALPHA = 0.05;
+  const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+  const sum = (values) => values.reduce((a, b) => a + b, 0);
+
+  // mulberry32: the page needs the same picture at every visit, not secrecy.
+  function generator(seed) {
+    return () => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+
+  // -- distributions -------------------------------------------------------------------------------------------------
+
+  // Complementary error function by its Chebyshev fit (Numerical Recipes 6.2), relative error below 1.2e-7.
+  function erfc(x) {
+    const z = Math.abs(x), t = 1 / (1 + z / 2);
+    const series = [-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587,
+      -0.82215223, 0.17087277];
+    const value = t * Math.exp(-z * z + series.reduceRight((rest, c) => c + t * rest, 0));
+    return x >= 0 ? value : 2 - value;
+  }
+  const normalCdf = (x) => erfc(-x / Math.SQRT2) / 2;
+
+  // The x at which an increasing function reaches p, by halving.
+  function inverse(cdf, p, low, high) {
+    for (let i = 0; i < 80; i++) {
+      const middle = (low + high) / 2;
+      if (cdf(middle) < p) low = middle;
+      else high = middle;
+    }
+    return (low + high) / 2;
+  }
+  const normalQuantile = (p) => inverse(normalCdf, p, -40, 40);
+
+  function logGamma(x) {
+    const c = [76.18009172947146, -86.50532032941677, 24.01409824083091, -1.231739572450155, 1.208650973866179e-3,
+      -5.395239384953e-6];
+    const t = x + 5.5 - (x + 0.5) * Math.log(x + 5.5);
+    return -t + Math.log((2.5066282746310005 * (1.000000000190015 + sum(c.map((a, i) => a / (x + 1 + i))))) / x);
+  }
+
+  // Regularised incomplete beta function by its continued fraction (Numerical Recipes 6.4).
+  function beta(x, a, b) {
+    if (x <= 0 || x >= 1) return x <= 0 ? 0 : 1;
+    if (x >= (a + 1) / (a + b + 2)) return 1 - beta(1 - x, b, a);
+    const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log(1 - x)) / a;
+    const safe = (v) => (Math.abs(v) < 1e-300 ? 1e-300 : v);
+    let c = 1, d = 1 / safe(1 - ((a + b) * x) / (a + 1)), value = d;
+    for (let m = 1; m < 300; m++) {
+      const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
+      const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
+      for (const term of [even, odd]) {
+        d = 1 / safe(1 + term * d);
+        c = safe(1 + term / c);
+        value *= d * c;
+      }
+      if (Math.abs(d * c - 1) < 1e-14) break;
+    }
+    return front * value;
+  }
+  function studentCdf(t, freedom) {
+    const tail = beta(freedom / (freedom + t * t), freedom / 2, 0.5) / 2;
+    return t > 0 ? 1 - tail : tail;
+  }
+  const studentQuantile = (p, freedom) => inverse((t) => studentCdf(t, freedom), p, -1000, 1000);
+
+  // -- intervals -----------------------------------------------------------------------------------------------------
+
+  function quantile(sorted, p) {
+    const at = Math.min(Math.max(p, 0), 1) * (sorted.length - 1), low = Math.floor(at);
+    return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+  }
+
+  const drawn = new Map();
+  // (draws x people) numbers of people, drawn with replacement; the same for everything that has as many people.
+  function resampled(people) {
+    if (!drawn.has(people)) {
+      const random = generator(people), rows = new Uint16Array(DRAWS * people);
+      for (let i = 0; i < rows.length; i++) rows[i] = Math.floor(random() * people);
+      drawn.set(people, rows);
+    }
+    return drawn.get(people);
+  }
+  function resampledMeans(values) {
+    const rows = resampled(values.length), n = values.length, means = new Float64Array(DRAWS);
+    for (let d = 0, at = 0; d < DRAWS; d++) {
+      let total = 0;
+      for (let i = 0; i < n; i++) total += values[rows[at++]];
+      means[d] = total / n;
+    }
+    return means;
+  }
+
+  // Student's t for few people, else BCa (Efron 1987); null for fewer than two. Cut at the bounds of the measure.
+  function meanInterval(values, bounds = [-Infinity, Infinity]) {
+    const n = values.length, centre = mean(values), clip = (x) => Math.min(Math.max(x, bounds[0]), bounds[1]);
+    if (n < 2) return null;
+    if (n < FEW) {
+      const deviation = Math.sqrt(sum(values.map((v) => (v - centre) ** 2)) / (n - 1));
+      const half = (studentQuantile(0.975, n - 1) * deviation) / Math.sqrt(n);
+      return [clip(centre - half), clip(centre + half)];
+    }
+    const draws = resampledMeans(values).sort();
+    const near = 1e-12 + 1e-9 * Math.abs(centre); // sums in another order differ in the last digits
+    let below = 0;
+    for (const d of draws) below += d < centre - near ? 1 : d <= centre + near ? 0.5 : 0;
+    const bias = normalQuantile(Math.min(Math.max(below / DRAWS, 1 / DRAWS), 1 - 1 / DRAWS));
+    const influence = values.map((v) => (v - centre) / (n - 1));
+    const spread = sum(influence.map((v) => v * v));
+    const acceleration = spread > 0 ? sum(influence.map((v) => v ** 3)) / (6 * spread ** 1.5) : 0;
+    return [0.025, 0.975].map((tail) => {
+      const moved = bias + normalQuantile(tail);
+      return quantile(draws, normalCdf(bias + moved / (1 - acceleration * moved)));
+    });
+  }
+
+  // -- comparisons ---------------------------------------------------------------------------------------------------
+
+  const flipped = new Map();
+  function randomSigns(people) {
+    if (!flipped.has(people)) {
+      const random = generator(7 * people);
+      flipped.set(people, Int8Array.from({ length: DRAWS * people }, () => (random() < 0.5 ? 1 : -1)));
+    }
+    return flipped.get(people);
+  }
+  // Sums of values under every choice of signs (up to 14 people; half of them, the others are their mirror images), or
+  // under 10,000 random ones: the same choices for every row of as many people, so that rows can be subtracted.
+  function signedSums(values) {
+    const n = values.length;
+    if (n <= EXACT) {
+      let sums = new Float64Array([values[0] ?? 0]);
+      for (let i = 1; i < n; i++) {
+        const longer = new Float64Array(2 * sums.length);
+        for (let j = 0; j < sums.length; j++) {
+          longer[j] = sums[j] + values[i];
+          longer[j + sums.length] = sums[j] - values[i];
+        }
+        sums = longer;
+      }
+      return sums;
+    }
+    const signs = randomSigns(n), sums = new Float64Array(DRAWS);
+    for (let d = 0, at = 0; d < DRAWS; d++) for (let i = 0; i < n; i++) sums[d] += signs[at++] * values[i];
+    return sums;
+  }
+  function count(first, second, found) {
+    let hits = 0;
+    const least = found * (1 - 1e-9) - 1e-12;
+    for (let i = 0; i < first.length; i++) if (Math.abs(first[i] - second[i]) >= least) hits++;
+    return hits;
+  }
+  // Two-sided p of "as likely positive as negative" of a difference of two rows whose signed sums are given; `total` is
+  // its own sum. What was found counts as one of random choices (Phipson and Smyth 2010).
+  function pOf(first, second, total, n) {
+    const hits = count(first, second, Math.abs(total));
+    return n <= EXACT ? hits / first.length : (hits + 1) / (first.length + 1);
+  }
+
+  function holm(p) {
+    const order = p.map((_, i) => i).sort((a, b) => p[a] - p[b]), adjusted = new Array(p.length);
+    let highest = 0;
+    order.forEach((index, step) => {
+      highest = Math.max(highest, p[index] * (p.length - step));
+      adjusted[index] = Math.min(highest, 1);
+    });
+    return adjusted;
+  }
+
+  // All pairs of rows (arrays over the same people), those with fewer than two common people left out.
+  function compare(rows) {
+    const complete = rows.map((row) => !row.some(Number.isNaN)), sums = rows.map(() => null), pairs = [];
+    const signed = (i) => (sums[i] ??= signedSums(rows[i]));
+    for (let a = 0; a < rows.length; a++) {
+      for (let b = a + 1; b < rows.length; b++) {
+        let differences = rows[a].map((v, i) => v - rows[b][i]);
+        let p;
+        if (complete[a] && complete[b]) {
+          if (differences.length < 2) continue;
+          p = pOf(signed(a), signed(b), sum(differences), differences.length);
+        } else {
+          differences = differences.filter((d) => !Number.isNaN(d));
+          if (differences.length < 2) continue;
+          const own = signedSums(differences);
+          p = pOf(own, new Float64Array(own.length), sum(differences), differences.length);
+        }
+        pairs.push({ first: a, second: b, people: differences.length, difference: mean(differences), differences, p });
+      }
+    }
+    holm(pairs.map((pair) => pair.p)).forEach((p, i) => Object.assign(pairs[i], { adjusted: p, apart: p < ALPHA }));
+    return pairs;
+  }
+
+  // 1 plus how many rows are separably better.
+  function tiers(rows, pairs, lowerIsBetter) {
+    const found = rows.map(() => 1);
+    for (const pair of pairs) {
+      if (pair.apart) found[pair.difference < 0 === lowerIsBetter ? pair.second : pair.first]++;
+    }
+    return found;
+  }
+
+  // [low, high] of every row's rank over resampled people, ties sharing the mean of their ranks.
+  function rankIntervals(rows, lowerIsBetter) {
+    const n = rows[0]?.length ?? 0;
+    if (n < 2) return rows.map(() => null);
+    const means = rows.map((row) => resampledMeans(row)), ranks = rows.map(() => new Float64Array(DRAWS));
+    const order = rows.map((_, i) => i);
+    for (let d = 0; d < DRAWS; d++) {
+      order.sort((a, b) => (lowerIsBetter ? means[a][d] - means[b][d] : means[b][d] - means[a][d]));
+      for (let i = 0; i < order.length; ) {
+        let j = i + 1;
+        while (j < order.length && Math.abs(means[order[j]][d] - means[order[i]][d]) < 1e-12) j++;
+        for (let k = i; k < j; k++) ranks[order[k]][d] = (i + 1 + j) / 2;
+        i = j;
+      }
+    }
+    return ranks.map((own) => {
+      const sorted = own.sort();
+      return [quantile(sorted, 0.025), quantile(sorted, 0.975)];
+    });
+  }
+
+  // How many people it takes at least to separate one of so many pairs.
+  function fewestPeople(pairs) {
+    let people = 2;
+    while (pairs && (2 / 2 ** people) * pairs >= ALPHA) people++;
+    return people;
+  }
+
+  return { mean, meanInterval, compare, holm, tiers, rankIntervals, fewestPeople, studentQuantile, normalQuantile };
+})();

@@ -1,0 +1,103 @@
+// The board: one row per defense, in a DataTable.
+"use strict";
+window.Board = (() => {
+  const { state, group, measure, data, change, toggle } = window.View;
+  const { make, number, percent, by, escape, whisker } = window.Dom;
+  let table = null;
+
+  // A cell of the table: shown as an element, sorted by a value; what is missing goes last in either direction.
+  const numeric = (value) => (type, element) => (type === "display" ? element() : value);
+
+  function columns() {
+    const lower = measure().lower;
+    const at = (title, name, value, element, more = {}) => ({
+      title, name, data: null, render: (_, type, line) => numeric(missing(value(line)))(type, () => element(line)),
+      ...more,
+    });
+    const missing = (v) => (v === null || v === undefined || Number.isNaN(v) ? (lower ? 1e9 : -1e9) : v);
+    return [
+      at("compare", "compare", (l) => (state.compare.includes(l.row.id) ? 0 : 1), picker, { orderable: false, responsivePriority: 3 }),
+      at("tier", "tier", (l) => l.tier ?? 1e6, tier, { type: "num", responsivePriority: 1 }),
+      at("defense", "defense", (l) => l.row.label, title, { type: "string", responsivePriority: 1 }),
+      at("budget", "budget", (l) => l.row.budget ?? -1, (l) => text(number(l.row.budget, 0)), { type: "num" }),
+      at(escape(measure().name), "score", (l) => l.score, score, { type: "num", responsivePriority: 1 }),
+      at("broken by", "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "string" }),
+      ...state.attacks.map((a, i) =>
+        at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]), { type: "num" })),
+      at("PSNR", "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
+      at("s / person", "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
+      at("coverage", "coverage", (l) => l.coverage, (l) => text(percent(l.coverage)), { type: "num" }),
+    ];
+  }
+  // Headers may break where names have underscores.
+  const words = (name) => escape(name.replaceAll("_", " "));
+  const text = (value) => make("span", {}, value);
+  function picker({ row }) {
+    const box = make("input", { type: "checkbox", "aria-label": `compare ${row.label}`, onchange: () => toggle("compare", row.id) });
+    box.checked = state.compare.includes(row.id);
+    return box;
+  }
+  function tier(line) {
+    if (Score.reference(line.row)) return make("span", { class: "muted" }, "ref.");
+    return line.tier ? make("span", { class: `tier tier-${Math.min(line.tier, 4)}` }, String(line.tier)) : text("–");
+  }
+  function title({ row }) {
+    const entry = data.entries[row.entry];
+    return make("span", {},
+      make("a", { href: `rows/${group().id}-${row.id}.html` }, row.label),
+      row.control ? make("span", { class: "badge" }, "control") : null,
+      entry ? make("span", { class: `badge ${entry.verified ? "good" : ""}` }, entry.verified ? "verified" : "self-reported") : null,
+      row.others.length ? make("span", { class: "badge bad" }, "broken by others") : null,
+      entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
+  }
+  function score(line) {
+    if (Number.isNaN(line.score)) return make("span", { class: "muted" }, "incomplete");
+    const tone = line.row.control ? "control" : "";
+    return make("span", { class: "score" }, make("b", {}, number(line.score)), whisker(line.score, line.interval, Score.bounds(), tone));
+  }
+  // From white (protects) to the colour of a leak.
+  function heat(value) {
+    if (Number.isNaN(value)) return make("span", { class: "muted" }, "–");
+    const { low, high, lower } = measure(), share = Math.min(Math.max((value - low) / (high - low), 0), 1);
+    return make("span", { class: "heat", style: `--leak: ${Math.round(100 * (lower ? share : 1 - share))}%` }, number(value));
+  }
+
+  function show({ lines, ranked, pairs }) {
+    if (table) table.destroy();
+    by("table").replaceChildren();
+    const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), all = columns();
+    const column = all.findIndex((c) => c.name === wanted?.[1]);
+    table = new DataTable("#table", {
+      data: lines, columns: all, paging: lines.length > 200, pageLength: 100, lengthChange: false, responsive: true,
+      order: column >= 0 ? [[column, wanted[2]]] : [[4, measure().lower ? "asc" : "desc"]],
+      search: { search: state.search }, autoWidth: false,
+      layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
+      createdRow: (element, line) => element.classList.toggle("control-row", line.row.control),
+      language: { emptyTable: "No row for this choice.", info: "_TOTAL_ rows", infoEmpty: "no rows" },
+    });
+    table.on("order", () => {
+      const [first] = table.order(), direction = first?.[1];
+      if (first && direction) change({ sort: `${all[first[0]].name}.${direction}` });
+    });
+    by("said").replaceChildren(...sentences(lines, ranked, pairs).map((line) => make("li", {}, line)));
+  }
+
+  function sentences(lines, ranked, pairs) {
+    const apart = pairs.filter((p) => p.apart).length, people = group().people.length, t = group().threshold;
+    const said = [`${apart} of ${pairs.length} pairs of rows can be told apart (sign-flip test over people, Holm's correction).`];
+    const least = Stats.fewestPeople(pairs.length);
+    if (least > people) said.push(`With ${people} people no pair can ever be: ${pairs.length} pairs take at least ${least}.`);
+    if (t.ilr !== undefined) {
+      said.push(`A picture leaks if its cosine to the person is at least ${number(t.ilr)}, where ${number(100 * t.far, 1)} % of strangers pass.`);
+    }
+    const clean = lines.find((line) => line.row.name === "clean");
+    if (clean && measure().key === "ilr" && clean.score < 0.5) {
+      said.push(`Warning: on clean photos only ${number(clean.score)} leak; such attacks can hardly show what a cloak does.`);
+    }
+    const missing = lines.filter((line) => line.coverage < 1 && !Score.reference(line.row)).length;
+    if (missing) said.push(`Incomplete for this choice: ${missing} of ${lines.length} rows. What was not tried was not survived.`);
+    return said;
+  }
+  const search = (words) => table?.search(words).draw();
+  return { show, search, columns };
+})();

@@ -1,0 +1,97 @@
+// What the reader has chosen, as plain values and as the address: everything a link needs to show the same page again.
+"use strict";
+window.View = (() => {
+  const data = window.CLOAKBENCH;
+  const TABS = ["board", "plots", "compare", "gallery"];
+  const listeners = [];
+  const state = {};
+
+  const group = () => data.groups.find((g) => g.id === state.group) ?? data.groups[0];
+  const measure = () => data.measures.find((m) => m.key === state.measure) ?? data.measures[0];
+
+  function defaults(groupId) {
+    const chosen = data.groups.find((g) => g.id === groupId) ?? data.groups.find((g) => g.current) ?? data.groups[0];
+    return {
+      tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
+      attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
+      budgets: chosen ? usual(chosen) : [], search: "", sort: "", compare: [], person: 0, blur: 0,
+    };
+  }
+  // Without countermeasures, if anybody was tried without.
+  function plainChains(chosen) {
+    const none = chosen.chains.indexOf("none");
+    return none >= 0 ? [none] : chosen.chains.map((_, i) => i);
+  }
+  // Attacks that at least half of the rows were tried against: one that a single entry brought would leave all others
+  // incomplete.
+  function common(chosen) {
+    const tried = chosen.attacks.map(() => new Set());
+    chosen.cells.attack.forEach((attack, i) => tried[attack].add(chosen.cells.row[i]));
+    const most = Math.max(...tried.map((rows) => rows.size));
+    return chosen.attacks.map((_, i) => i).filter((i) => 2 * tried[i].size >= most);
+  }
+  // Only equal budgets are a fair comparison: the one that most rows have.
+  function usual(chosen) {
+    const rows = (budget) => chosen.rows.filter((row) => row.budget === budget).length;
+    return budgets(chosen).sort((a, b) => rows(b) - rows(a) || a - b).slice(0, 1);
+  }
+  const budgets = (chosen) =>
+    [...new Set(chosen.rows.map((r) => r.budget).filter((b) => b !== null && b > 0))].sort((a, b) => a - b);
+
+  // -- address -------------------------------------------------------------------------------------------------------
+
+  function read() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    Object.assign(state, defaults(asked.get("group")));
+    for (const [key, standard] of Object.entries(state)) {
+      const text = asked.get(key);
+      if (text === null) continue;
+      if (Array.isArray(standard)) {
+        const numeric = key !== "compare", parts = text === "" ? [] : text.split(",");
+        state[key] = parts.map((part) => (numeric ? Number(part) : part)).filter((part) => allowed(key, part));
+      } else state[key] = typeof standard === "number" ? Math.max(0, Math.trunc(Number(text)) || 0) : text;
+    }
+    state.group = group()?.id ?? "";
+    state.measure = measure().key;
+    if (!TABS.includes(state.tab)) state.tab = "board";
+    if (state.over !== "mean") state.over = "worst";
+    if (group() && state.person >= group().people.length) state.person = 0;
+  }
+  function allowed(key, part) {
+    const chosen = group();
+    if (key === "attacks" || key === "chains") return Number.isInteger(part) && part >= 0 && part < chosen[key].length;
+    if (key === "budgets") return budgets(chosen).includes(part);
+    return chosen.rows.some((row) => row.id === part);
+  }
+  function write() {
+    const standard = defaults(state.group), words = new URLSearchParams();
+    for (const [key, value] of Object.entries(state)) {
+      if (key === "group" ? value !== defaults().group : String(value) !== String(standard[key])) words.set(key, value);
+    }
+    const hash = words.toString();
+    if (hash !== location.hash.slice(1)) history.replaceState(null, "", hash ? `#${hash}` : location.pathname);
+  }
+
+  // -- changes -------------------------------------------------------------------------------------------------------
+
+  function change(changes) {
+    if ("group" in changes && changes.group !== state.group) {
+      Object.assign(state, { ...defaults(changes.group), tab: state.tab, measure: state.measure, over: state.over });
+    }
+    Object.assign(state, changes);
+    write();
+    for (const listener of listeners) listener(new Set(Object.keys(changes)));
+  }
+  function toggle(key, value) {
+    const had = state[key], without = had.filter((v) => v !== value);
+    const order = (a, b) => (typeof a === "number" ? a - b : 0);
+    change({ [key]: without.length < had.length ? without : [...had, value].sort(order) });
+  }
+  addEventListener("hashchange", () => {
+    read();
+    for (const listener of listeners) listener(new Set(["group"]));
+  });
+
+  read();
+  return { state, data, group, measure, budgets, change, toggle, onChange: (f) => listeners.push(f), TABS };
+})();

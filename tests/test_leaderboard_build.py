@@ -1,0 +1,196 @@
+"""The board from entries: what may be compared, what joins what, and what a bad entry cannot do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError
+from leaderboard.board import groups
+from leaderboard.results import open_all
+from leaderboard.site import build
+from tests.boards import pack, record, table
+
+LEAKS = {"dreambooth": [1.0, 0.5, 0.75], "lora": [0.5, 1.0, 0.25]}
+
+
+def page_data(site: Path, name: str = "data.js") -> Any:
+    """What a script of the site hands to the page."""
+    text = (site / name).read_text()
+    return json.loads(json.loads(text[text.index("(") + 1 : text.rindex(")")]))
+
+
+def built(root: Path) -> Any:
+    assert build(root / "results", root / "site") == []
+    return page_data(root / "site")
+
+
+def leaks(group: Any, label: str) -> dict[tuple[str, str, str], float | None]:
+    """(attack, countermeasures, person) -> ILR of a row."""
+    cells = group["cells"]
+    (row,) = [i for i, r in enumerate(group["rows"]) if r["label"] == label]
+    return {
+        (group["attacks"][a], group["chains"][c], group["people"][p]): None if leak is None else leak / 10_000
+        for r, a, c, p, leak in zip(*(cells[k] for k in ("row", "attack", "chain", "person", "ilr")), strict=True)
+        if r == row
+    }
+
+
+def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS) + table("none", LEAKS))
+    (group,) = built(tmp_path)["groups"]
+    assert group["attacks"] == ["dreambooth", "lora"]
+    assert leaks(group, "mine 8/255") == {
+        (attack, "none", f"person-{i:02}"): leak for attack, values in LEAKS.items() for i, leak in enumerate(values)
+    }
+    assert [(row["label"], row["control"]) for row in group["rows"]] == [("clean", True), ("mine 8/255", False)]
+    assert group["rows"][1]["sight"]["psnr"] == [37, 37, 37]
+
+
+def test_seeds_are_averaged_and_failures_are_holes(tmp_path: Path) -> None:
+    records = [record("mine", "a", 0.5), record("mine", "a", 1.0, seed=1), record("mine", "b", None)]
+    pack(tmp_path / "results", "mine", records)
+    (group,) = built(tmp_path)["groups"]
+    assert leaks(group, "mine 8/255") == {("dreambooth", "none", "a"): 0.75, ("dreambooth", "none", "b"): None}
+    assert group["rows"][0]["bad"] == 1
+    (page,) = (tmp_path / "site" / "rows").iterdir()
+    assert "no face found" in page.read_text()
+
+
+def test_the_base_stands_against_every_attack(tmp_path: Path) -> None:
+    base = [record("none", "person-00", 0.1, attack="none")]
+    pack(tmp_path / "results", "mine", table("mine", LEAKS) + base)
+    (group,) = built(tmp_path)["groups"]
+    assert leaks(group, "base") == {(a, "none", "person-00"): 0.1 for a in ("dreambooth", "lora")}
+    assert group["attacks"] == ["dreambooth", "lora"]
+
+
+def test_controls_belong_to_everybody_and_count_once(tmp_path: Path) -> None:
+    """Two entries bring the same clean cells: those of the reference count, whatever the other one claims."""
+    pack(tmp_path / "results", "aaa", table("mine", LEAKS) + table("none", {"lora": [0.0, 0.0, 0.0]}))
+    pack(tmp_path / "results", "zzz", table("none", LEAKS), kind="reference")
+    (group,) = built(tmp_path)["groups"]
+    assert leaks(group, "clean")["lora", "none", "person-01"] == 1.0
+    assert [row["label"] for row in group["rows"]].count("clean") == 1
+
+
+def test_other_data_and_other_protocols_are_other_boards(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "old", table("mine", LEAKS), protocol="1", submitted="2025-01-01")
+    pack(tmp_path / "results", "new", table("mine", LEAKS), protocol="2", submitted="2026-01-01")
+    pack(tmp_path / "results", "other", table("mine", LEAKS, photos="others"), submitted="2024-01-01")
+    found = built(tmp_path)["groups"]
+    assert [group["current"] for group in found] == [True, False, False]
+    assert found[0]["facts"]["version"] == "2"
+    assert "older protocol or data" in found[1]["name"]
+    assert all(len(group["rows"]) == 1 for group in found)
+
+
+def test_settings_set_rows_apart(tmp_path: Path) -> None:
+    more = table("mine", LEAKS, config={"steps": 5})
+    pack(tmp_path / "results", "mine", table("mine", LEAKS) + more)
+    (group,) = built(tmp_path)["groups"]
+    assert len({row["id"] for row in group["rows"]}) == 2
+    assert sorted(row["label"] for row in group["rows"]) == ["mine 8/255 (steps 100)", "mine 8/255 (steps 5)"]
+
+
+def test_a_break_lowers_the_row_it_is_about(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", {"lora": [0.0, 0.0]}) + table("none", {"lora": [1.0, 1.0]}))
+    broken = table("mine", {"lora": [1.0, 0.5]}, chain=["jpeg"])
+    pack(tmp_path / "results", "breaker", broken, kind="break", amends="mine", title="JPEG is enough")
+    (group,) = built(tmp_path)["groups"]
+    row = next(row for row in group["rows"] if row["defense"] == "mine")
+    assert (row["entry"], row["others"]) == ("mine", ["breaker"])
+    assert leaks(group, "mine 8/255")["lora", "jpeg", "person-00"] == 1.0
+    page = (tmp_path / "site" / "rows" / f"{group['id']}-{row['id']}.html").read_text()
+    assert "JPEG is enough" in page
+
+
+def test_a_correction_leaves_the_old_row_marked(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS))
+    pack(tmp_path / "results", "mine-again", table("mine", LEAKS), kind="correction", amends="mine")
+    data = built(tmp_path)
+    assert data["entries"]["mine"]["superseded_by"] == "mine-again"
+    assert data["entries"]["mine-again"]["superseded_by"] is None
+    assert len(data["groups"][0]["rows"]) == 2
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("reference", True), ("defense", False)])
+def test_only_pictures_of_trusted_entries_are_shown(tmp_path: Path, kind: str, shown: bool) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS), pictures=True, kind=kind)
+    built(tmp_path)
+    site = tmp_path / "site"
+    found = page_data(site, "pictures.js")
+    assert bool(found) == (site / "images").exists() == shown
+    assert all((site / facts["file"]).is_file() for facts in found.values())
+
+
+def test_a_bad_entry_is_named_and_hides_nobody(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    pack(results, "good", table("good", LEAKS))
+    bad = pack(results, "bad", table("bad", LEAKS))
+    pack(results, "about-bad", table("bad", LEAKS, chain=["jpeg"]), kind="break", amends="bad")
+    (bad / "records.jsonl.gz").write_bytes(b"no gzip")
+    problems = build(results, tmp_path / "site")
+    assert {problem.file.split("/")[0] for problem in problems} == {"bad", "about-bad"}
+    assert list(page_data(tmp_path / "site")["entries"]) == ["good"]
+
+
+def test_an_entry_whose_records_are_bad_counts_for_nothing(tmp_path: Path) -> None:
+    """Found only while the records stream by: no row may be left of what was read before."""
+    results = tmp_path / "results"
+    pack(results, "good", table("good", LEAKS))
+    twice = table("bad", LEAKS)
+    pack(results, "bad", [*twice, twice[-1]])
+    pack(results, "about-bad", table("bad", LEAKS, chain=["jpeg"]), kind="break", amends="bad")
+    problems = build(results, tmp_path / "site")
+    assert {problem.file.split("/")[0] for problem in problems} == {"bad", "about-bad"}
+    (group,) = page_data(tmp_path / "site")["groups"]
+    assert [row["label"] for row in group["rows"]] == ["good 8/255"]
+
+
+def test_a_folder_that_is_no_site_is_left_alone(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    with pytest.raises(BenchError, match="is no site of ours"):
+        build(tmp_path / "results", tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.tex").read_text() == "years of work"
+
+
+def test_an_old_site_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS))
+    built(tmp_path)
+    (tmp_path / "site" / "rows" / "old.html").write_text("old")
+    built(tmp_path)
+    assert not (tmp_path / "site" / "rows" / "old.html").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_results_make_an_empty_board(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    assert built(tmp_path)["groups"] == []
+
+
+def test_text_of_strangers_is_only_text(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    records = table("mine", LEAKS, config={"note": evil, "__proto__": evil})
+    records.append(record("mine", "x", None, reason=evil))
+    card = {"mine": {"description": evil, "paper": evil}}
+    facts: Any = {"title": evil, "description": evil, "authors": [evil], "licence": evil[:100], "command": evil}
+    pack(tmp_path / "results", "mine", records, card=card, **facts)
+    built(tmp_path)
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert "<script>alert" not in page.read_text()
+        assert "<img" not in page.read_text()
+    assert "</script>" not in (tmp_path / "site" / "data.js").read_text()
+
+
+def test_groups_do_not_depend_on_the_order_of_entries(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "aaa", table("mine", LEAKS))
+    pack(tmp_path / "results", "bbb", table("other", LEAKS))
+    opened, _ = open_all(tmp_path / "results")
+    first, second = (groups(entries)[0] for entries in (opened, opened[::-1]))
+    assert [sorted(g.rows) for g in first] == [sorted(g.rows) for g in second]
