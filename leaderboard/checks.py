@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from bench.arms import attack_label
 from bench.record import Record
-from bench.report import VALID_LEAK
 from leaderboard.entry import Entry, Kind
 from leaderboard.faults import faults
 from leaderboard.strict import WHOLE, Problem
+from metrics.identity import VALID_LEAK
 
 CONTROLS = {"none", "noise", "jpeg"}
 """Defenses that are no entry's own."""
@@ -75,7 +75,8 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
         if record.status == "ok" and record.attack.name != "none" and not record.of_another_person:
             leaks[_setting(record)][record.defense.name, record.defense.budget] = record.metrics.get("ilr") or 0.0
     found.problems += [Problem(file, name, message) for name, message in _whole(found.statuses, protocols)]
-    found.problems += [Problem(file, name, message) for name, message in _missing(leaks, entry.kind)]
+    if found.statuses["ok"]:
+        found.problems += [Problem(file, name, message) for name, message in _missing(leaks, entry.kind)]
     found.problems = found.problems[:MOST]
     found.warnings += _doubts(leaks)
     return found

@@ -20,7 +20,7 @@ def faults(record: Record) -> Iterator[tuple[str, str]]:
     if not isinstance(licence, str) or licence.strip() in ("", "unknown"):
         yield (
             "provenance.data.licence",
-            "says nothing. Run again with data.licence=<what allows the use of the photos>.",
+            "says nothing. Run again with data.licence=<what allows their use>.",
         )
     if record.status != "ok":
         if not record.reason:
@@ -55,5 +55,5 @@ def _metrics(record: Record) -> Iterator[tuple[str, str]]:
         if gap(stated, value) > TOLERANCE:
             yield (
                 f"metrics.{name}",
-                f"is {stated}, but the record's pictures give {value}. Take it as the run wrote it.",
+                f"is {stated}, but the record's pictures give {value}. Take the run's own.",
             )

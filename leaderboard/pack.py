@@ -120,14 +120,15 @@ class _Folder(Pack):
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for path in sorted(folder.iterdir()):
+            name = path.relative_to(self._path).as_posix()
             if path.is_symlink():
-                raise self.bad(path.name, "is a link. Put the file itself here.")
-            if path.is_dir() and path.name == "images" and folder == self._path:
+                raise self.bad(name, "is a link. Put the file itself here.")
+            if path.is_dir() and name == "images":
                 yield from self._files(path)
             elif path.is_file():
                 yield path
             else:
-                raise self.bad(path.name, "is no plain file. Remove it.")
+                raise self.bad(name, "is no plain file. Remove it.")
 
     def _open(self, name: str) -> IO[bytes]:
         return (self._path / name).open("rb")
