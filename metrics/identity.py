@@ -7,12 +7,17 @@ pictures that survived (see `specs`: the conditional score of Anti-DreamBooth an
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 
 from bench.types import Array
 
 MIN_DETECTED = 5
 """Fewer detected faces than this make a mean over detected faces meaningless."""
+
+VALID_LEAK = 0.5
+"""An attack that leaks less than this on clean photos cannot show what a cloak does."""
 
 
 def centroid(embeddings: Array) -> Array:
@@ -46,3 +51,64 @@ def ilr(similarity: Array, threshold: float) -> float:
     Lower is better protection. The threshold is calibrated at a stated false-accept rate on the same data set.
     """
     return float((np.nan_to_num(similarity, nan=-np.inf) >= threshold).mean())
+
+
+def any_leak(similarity: Array, threshold: float, draws: int) -> float | None:
+    """Chance that at least one of `draws` pictures leaks, in [0, 1]; None where there are fewer pictures than that.
+
+    One good picture is enough to lose one's privacy. The pictures are drawn without replacement from all n, of which k
+    leak: 1 - C(n - k, draws) / C(n, draws), exactly. Lower is better protection; for one draw it is `ilr`.
+    """
+    if draws > len(similarity):
+        return None
+    leaks = int((np.nan_to_num(similarity, nan=-np.inf) >= threshold).sum())
+    return 1 - comb(len(similarity) - leaks, draws) / comb(len(similarity), draws)
+
+
+def ism_calibrated(similarity: Array, stranger: float, own: float) -> float | None:
+    """Mean over all pictures of the similarity on a scale from strangers (0) to the person's photos (1), in [0, 1].
+
+    Values beyond either end count as the end, and no face as 0, so that recognisers of different scales can be
+    compared. Lower is better protection. None where the recogniser finds strangers as similar as the person.
+
+    Args:
+        similarity: (n,).
+        stranger: mean similarity of other people's photos to the reference.
+        own: mean similarity of the person's clean photos to a reference of the others of them.
+    """
+    if own <= stranger:
+        return None
+    scaled = np.clip((similarity - stranger) / (own - stranger), 0, 1)
+    return float(np.nan_to_num(scaled, nan=0.0).mean())
+
+
+def leave_one_out(embeddings: Array) -> float:
+    """Mean similarity of each of a person's photos to the reference made of the others; (n, d) with n >= 2."""
+    everyone = np.arange(len(embeddings))
+    return float(np.mean([e @ centroid(embeddings[everyone != i]) for i, e in enumerate(embeddings)]))
+
+
+def retention(clean: Array, cloaked: Array) -> float | None:
+    """How much a cloaked photo still looks like the person: mean cosine to the same photo before, in [-1, 1].
+
+    A cloak that fools a recogniser here hides the person from friends as well as from attackers. Higher is better.
+
+    Args:
+        clean: (n, d) normalised embeddings of the photos, NaN where no face was found; those photos are left out.
+        cloaked: (n, d) of the cloaked ones; no face counts as 0.
+
+    Returns:
+        None if there is no face in any clean photo.
+    """
+    known = ~np.isnan(clean).any(axis=1)
+    cosines = np.nan_to_num((clean[known] * cloaked[known]).sum(axis=1), nan=0.0)
+    return float(cosines.mean()) if known.any() else None
+
+
+def protection(cloaked: float, clean: float) -> float | None:
+    """1 - ILR(cloaked) / ILR(clean), at most 1 and negative where the cloak helps the attacker. Higher is better.
+
+    None where the attack leaks less than `VALID_LEAK` on the person's clean photos: there is nothing to prevent, and
+    the ratio is noise.
+    """
+    return 1 - cloaked / clean if clean >= VALID_LEAK else None

@@ -26,7 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = ArgumentParser("bench.stats", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="CSV: method,identity,budget,metric,value; one row per person")
     parser.add_argument("--metric", help="only this metric")
-    parser.add_argument("--higher", nargs="+", default=[], metavar="NAME", help="metrics of which more is better")
+    parser.add_argument(
+        "--higher", nargs="+", default=[], metavar="NAME", help="metrics of which more is better, if unknown here"
+    )
     parser.add_argument("--pairs", action="store_true", help="list every pair of methods")
     options = parser.parse_args(arguments)
     console = Console()

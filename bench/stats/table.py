@@ -15,6 +15,7 @@ import pyarrow.csv
 
 from bench.errors import BenchError, unknown_name
 from bench.stats.comparison import Scores
+from metrics.catalogue import find, plain
 
 
 class Row(NamedTuple):
@@ -36,16 +37,19 @@ Key = tuple[str, str]
 def read(file: Path, higher: Collection[str] = (), metric: str | None = None) -> dict[Key, Scores]:
     """Scores by metric and budget, in the order of the file.
 
+    Which way is better, and what a metric can be, are as `metrics.catalogue` declares them. Of metrics that it does not
+    have, less is better. Values beyond its range (percentages, say) are taken as a metric of another range.
+
     Args:
         file: CSV with the columns `method,identity,budget,metric,value`; others are ignored. An empty value is missing.
-        higher: metrics of which more is better; of all others less is. "fdfr" means "fdfr/dreambooth", too.
+        higher: metrics of which more is better, whatever the catalogue says. "fdfr" means "fdfr/dreambooth", too.
         metric: read only this one.
 
     Raises:
         BenchError: no such file, column, metric or number, or two values for one place.
     """
     columns = _columns(file)
-    known = dict.fromkeys(word for name in columns["metric"] for word in (name, _plain(name)))
+    known = dict.fromkeys(word for name in columns["metric"] for word in (name, plain(name)))
     for name in [*higher, *([metric] if metric else [])]:
         if name not in known:
             raise unknown_name("metric", name, known)
@@ -56,14 +60,10 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
         raise BenchError(f"{file} has two values for {place}.", "Average pictures and seeds first: one row per person.")
     found: dict[Key, dict[tuple[str, str], float]] = {}
     for number, (method, person, budget, name, value) in enumerate(rows, start=2):
-        if metric in (None, name, _plain(name)):
+        if metric in (None, name, plain(name)):
             found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
-    return {key: _scores(values, not {key[0], _plain(key[0])} & set(higher)) for key, values in found.items()}
-
-
-def _plain(metric: str) -> str:
-    """A metric's name without the attack that runs add to it."""
-    return metric.partition("/")[0]
+    more = set(higher)
+    return {key: _scores(key[0], values, bool({key[0], plain(key[0])} & more)) for key, values in found.items()}
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:
@@ -107,8 +107,13 @@ def _number(text: str, file: Path, line: int) -> float:
     return value
 
 
-def _scores(values: dict[tuple[str, str], float], lower_is_better: bool) -> Scores:
+def _scores(metric: str, values: dict[tuple[str, str], float], higher: bool) -> Scores:
     people = tuple(dict.fromkeys(person for person, _ in values))
     methods = tuple(dict.fromkeys(method for _, method in values))
-    table = [[values.get((person, method), np.nan) for method in methods] for person in people]
-    return Scores(methods, people, np.array(table), lower_is_better)
+    table = np.array([[values.get((person, method), np.nan) for method in methods] for person in people])
+    declared = find(metric)
+    lower_is_better = not higher and (declared is None or declared.lower_is_better)
+    low, high = declared.range if declared else (-np.inf, np.inf)
+    known = table[~np.isnan(table)]
+    fits = bool(((low <= known) & (known <= high)).all())
+    return Scores(methods, people, table, lower_is_better, (low, high) if fits else (-np.inf, np.inf))
