@@ -7,6 +7,7 @@ once beforehand, and its errors are told in the project's words.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +24,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import BenchError, unknown_name
 
-METHOD_GROUPS = ("defense", "attack", "countermeasure", "data")
+REGISTRIES = {
+    "defense": "defenses:DEFENSES",
+    "attack": "attacks:ATTACKS",
+    "countermeasure": "countermeasures:COUNTERMEASURES",
+    "data": "bench.data:SOURCES",
+    "logger": "bench.loggers:LOGGERS",
+}
+"""Groups whose options plug-ins can add to, and where their registries are; imported only if needed."""
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -109,7 +117,7 @@ def _register_plugins(overrides: list[Override]) -> None:
             from bench.registry import import_plugins
 
             import_plugins(map(str, value if isinstance(value, list) else [value]))
-        elif override.key_or_group in METHOD_GROUPS:
+        elif override.key_or_group in REGISTRIES:
             chosen[override.key_or_group] = [name for line in _choices(override) for name in _names(line)]
     shipped = _options()
     for group, names in chosen.items():
@@ -137,21 +145,8 @@ def _defaults(cls: Any) -> dict[str, Any]:
 
 
 def _registry(group: str) -> Any:
-    if group == "defense":
-        from defenses import DEFENSES
-
-        return DEFENSES
-    if group == "attack":
-        from attacks import ATTACKS
-
-        return ATTACKS
-    if group == "countermeasure":
-        from countermeasures import COUNTERMEASURES
-
-        return COUNTERMEASURES
-    from bench.data import SOURCES
-
-    return SOURCES
+    module, _, name = REGISTRIES[group].partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _choices(override: Override) -> list[str]:

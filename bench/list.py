@@ -1,6 +1,6 @@
 """Every registered method, with what it is and where it comes from.
 
-python -m bench.list [defenses | attacks | countermeasures | data] [my_cloak.py ...]
+python -m bench.list [defenses | attacks | countermeasures | data | loggers] [my_cloak.py ...]
 
 Plug-in files or modules are imported first.
 """
@@ -17,6 +17,7 @@ from rich.table import Table
 from attacks import ATTACKS
 from bench.cli import guarded
 from bench.data import SOURCES
+from bench.loggers import LOGGERS
 from bench.registry import Registry, import_plugins
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
@@ -26,6 +27,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "attacks": ATTACKS,
     "countermeasures": COUNTERMEASURES,
     "data": SOURCES,
+    "loggers": LOGGERS,
 }
 
 

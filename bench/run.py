@@ -12,13 +12,17 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from bench import record, report, sheet
+from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
+from bench.loggers import LOGGERS, Run
+from bench.loggers.guard import Guard
 from bench.models.pool import Pool
 from bench.pipeline import Pipeline
 from bench.plan import Cell, cells, load_data
 from bench.record import Record
 from bench.settings import RunSettings
+from bench.stages import photos
 from bench.standings import long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, write_atomic
@@ -33,6 +37,9 @@ def run(settings: RunSettings, console: Console) -> int:
     Raises:
         BenchError: the settings, the data or a model file is wrong; found before any work is done.
     """
+    out = Path(settings.out) if settings.out else default_out(settings)
+    logger = logger_of(settings, out, console)
+    logger.check()
     pool = Pool(settings.device)
     pool.checkpoint(settings.model)  # damaged weights are an error now, not after the first stage
     for surrogate in settings.surrogates:
@@ -45,7 +52,6 @@ def run(settings: RunSettings, console: Console) -> int:
         show_plan(planned, pipeline, console)
         return 0
 
-    out = Path(settings.out) if settings.out else default_out(settings)
     records = []
     with Display(console, len(planned)) as display:
         for cell in planned:
@@ -53,8 +59,27 @@ def run(settings: RunSettings, console: Console) -> int:
             record.save(done, out / "cells")
             records.append(done)
             display.finish(done, cell.label)
+            logger.log(done)
     collect(out, store)
+    logger.finish(record.load_all(out))
     return conclude(records, out, console)
+
+
+def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
+    """The run's logger, which cannot make it fail.
+
+    Raises:
+        BenchError: no such logger, data set or setting.
+    """
+    made = LOGGERS.create(settings.logger.name, settings.logger.settings)
+    run = Run(
+        out=out,
+        data=settings.data.name,
+        invented=SOURCES.get(settings.data.name).invented,
+        defense=settings.defense.name,
+        pictures=lambda r: photos.load(Store(store_path(settings)).path("generate", r.stages["generate"].key)),
+    )
+    return Guard(made, settings.logger.name, run, console)
 
 
 def collect(out: Path, store: Store) -> None:
@@ -131,7 +156,7 @@ def store_path(settings: RunSettings) -> Path:
 
 def default_out(settings: RunSettings) -> Path:
     """`runs/<date>-<name>`; the name ends in a hash of the settings, so that different runs never share a folder."""
-    facts = settings.model_dump(mode="json", exclude={"out", "store", "device", "dry_run", "keep_artifacts"})
+    facts = settings.model_dump(mode="json", exclude={"out", "store", "device", "dry_run", "keep_artifacts", "logger"})
     parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name]
     if settings.suite.name != "single":
         parts = [settings.suite.name]

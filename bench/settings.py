@@ -131,7 +131,7 @@ class RunSettings(_Strict):
     surrogates: tuple[ModelSettings, ...] = ()
     """Bases the defender optimises against; empty means the attacker's own base (white box)."""
     protocol: Protocol
-    logger: Literal["none"]
+    logger: Method
     controls: tuple[str, ...] = ("none", "noise")
     budget: float = Field(8, ge=0, le=255)
     seed: int = Field(0, ge=0)
@@ -150,11 +150,10 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
         BenchError: an unknown key or a value of the wrong type, with what is allowed.
     """
     raw = dict(config)
-    for group in ("defense", "attack", "data"):
+    for group in ("defense", "attack", "data", "logger"):
         raw[group] = _method(raw[group])
     chosen = raw.get("countermeasure") or {"none": {}}
     raw["countermeasure"] = [{"name": name, "settings": settings or {}} for name, settings in chosen.items()]
-    raw["logger"] = raw["logger"]["name"]
     try:
         return RunSettings.model_validate(raw)
     except ValidationError as error:

@@ -35,6 +35,7 @@ SMALL = [
     "model.steps=3",
     "protocol.images_per_prompt=1",
     "data.limit=1",
+    "logger=none",
 ]
 ARMS = ["base", "clean", "noise", "aspl"]
 
@@ -280,7 +281,9 @@ def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) 
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("conf", version_base="1.3"):
-        config = compose("config", [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}", "defense=none"])
+        config = compose(
+            "config", [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}", "defense=none", "logger=none"]
+        )
     plain: Any = OmegaConf.to_container(config, resolve=True)
     run(parse(plain | {"controls": ["none"]}), Console(file=StringIO()))
     records = load_all(tmp_path / "out")

@@ -17,6 +17,7 @@ from attacks import ATTACKS
 from bench.compose import prepare
 from bench.data import SOURCES
 from bench.errors import BenchError
+from bench.loggers import LOGGERS
 from bench.registry import Registry
 from bench.settings import Method, RunSettings, parse
 from countermeasures import COUNTERMEASURES
@@ -28,6 +29,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "attack": ATTACKS,
     "countermeasure": COUNTERMEASURES,
     "data": SOURCES,
+    "logger": LOGGERS,
 }
 OPTIONS = sorted((folder.name, file.stem) for folder in CONF.iterdir() for file in folder.glob("*.yaml"))
 METHODS = [(group, name) for group, name in OPTIONS if group in REGISTRIES]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bench.errors import unknown_name
 from bench.hashing import hash_of
@@ -13,7 +14,13 @@ from bench.types import Dataset, Identity
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """A data set that can be loaded at a resolution. Subclasses are dataclasses; fields are the `data.` settings."""
+    """A data set that can be loaded at a resolution. Subclasses are dataclasses; fields are the `data.` settings.
+
+    Attributes:
+        invented: whether nobody in it is a real person, so that pictures of them may be shown anywhere.
+    """
+
+    invented: ClassVar[bool] = False
 
     @abstractmethod
     def load(self, resolution: int) -> Dataset:

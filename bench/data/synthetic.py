@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pydantic import NonNegativeInt
 
@@ -25,6 +26,8 @@ class Synthetic(Source):
         limit: use at most this many identities; 0 means all.
         identities: use only these, in this order; empty means all.
     """
+
+    invented: ClassVar[bool] = True
 
     limit: NonNegativeInt = 2
     identities: tuple[str, ...] = ()

@@ -1,0 +1,70 @@
+"""Loggers: where a run reports its cells besides its own folder. No result depends on them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.record import Record
+from bench.registry import Registry
+from bench.types import Pixels
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a logger is told of the run.
+
+    Attributes:
+        out: the run's folder.
+        data: name of the data set.
+        invented: whether nobody in it is a real person.
+        defense: the defense that the run is about; all others are controls, or of a suite.
+        pictures: the pictures generated in a cell that is ok.
+    """
+
+    out: Path
+    data: str
+    invented: bool
+    defense: str
+    pictures: Callable[[Record], list[Pixels]]
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.out.resolve().name
+
+
+@dataclass(frozen=True)
+class Logger(ABC):
+    """Base class of all loggers. Fields are the `logger.` settings.
+
+    A logger may raise anything: a run goes on without it. A cell that is logged again takes the place of its former
+    self, since a command that is repeated logs all its cells again.
+    """
+
+    def check(self, run: Run) -> None:  # noqa: B027  # most have nothing to refuse
+        """Whether the settings fit the run; called before any work.
+
+        Raises:
+            BenchError: they do not; this one stops the run.
+        """
+
+    @abstractmethod
+    def log(self, run: Run, record: Record) -> None:
+        """Report a cell that has come to its end, whatever its status."""
+
+    def finish(self, run: Run, records: Sequence[Record]) -> None:  # noqa: B027  # nor anything to add
+        """Report the run as a whole, once all its cells are done; `records` are those in its folder."""
+
+
+LOGGERS: Registry[Logger] = Registry(
+    "logger",
+    "cloakbench.loggers",
+    {
+        "wandb": "bench.loggers.wandb_runs:Wandb",
+        "csv": "bench.loggers.csv_file:CsvFile",
+        "none": "bench.loggers.none:NoLogger",
+    },
+)

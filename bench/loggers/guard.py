@@ -1,0 +1,63 @@
+"""A logger's failure is never the run's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from bench.errors import BenchError
+from bench.loggers import Logger, Run
+from bench.record import Record
+
+LONGEST = 200
+"""Characters of an error that are shown."""
+
+
+class Guard:
+    """Calls a logger. Its first failure is told in one line, and it is not called again.
+
+    A server that does not answer costs its timeout once, and not with every cell. Nothing is lost by it: repeating the
+    command takes all results from the store and logs them.
+    """
+
+    def __init__(self, logger: Logger, name: str, run: Run, console: Console) -> None:
+        self._logger = logger
+        self._name = name
+        self._run = run
+        self._console = console
+        self._off = False
+
+    def check(self) -> None:
+        """See `Logger.check`.
+
+        Raises:
+            BenchError: the settings do not fit the run.
+        """
+        self._call(self._logger.check, self._run, passing=(BenchError,))
+
+    def log(self, record: Record) -> None:
+        """See `Logger.log`."""
+        self._call(self._logger.log, self._run, record)
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """See `Logger.finish`."""
+        self._call(self._logger.finish, self._run, records)
+
+    def _call(self, method: Callable[..., None], *arguments: object, passing: tuple[type[Exception], ...] = ()) -> None:
+        if self._off:
+            return
+        try:
+            method(*arguments)
+        except passing:
+            raise
+        except Exception as error:  # of a stranger's package, a server or a disk: none of the run's business
+            self._off = True
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+            self._console.print(
+                f"[yellow]logger={escape(self._name)} failed and is off for the rest of this run[/] "
+                f"({escape(reason)}). Results are complete; repeat the command to log them.",
+                highlight=False,
+                soft_wrap=True,
+            )

@@ -1,0 +1,77 @@
+"""What W&B is told of a cell and of a whole run, as plain values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from bench.arms import arms
+from bench.loggers.rows import Value, costs, row
+from bench.record import Record
+from bench.standings import LONG, long_form, standings
+from bench.stats import summary, table
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: its columns, and rows of as many values."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def config(record: Record) -> dict[str, Any]:
+    """What the cell is and where it comes from: the record without results and without the long list of packages."""
+    facts = record.model_dump(exclude={"metrics", "stages", "images"})
+    facts["provenance"] = {key: value for key, value in record.provenance.items() if key != "packages"}
+    return facts
+
+
+def outcome(record: Record) -> dict[str, Value]:
+    """Status, metrics that exist (the config says why others do not), and what the stages cost."""
+    metrics = {name: value for name, value in record.metrics.items() if value is not None}
+    return {"status": record.status, **metrics, **costs(record)}
+
+
+def images(record: Record) -> Grid:
+    """One row per generated picture. Prompts are told as text where the record has it."""
+    prompts = record.provenance.get("protocol", {}).get("prompts", [])
+    rows = [
+        # Tables hold doubles, and a noise seed has more digits: as text it stays exact.
+        [prompts[i.prompt] if i.prompt < len(prompts) else str(i.prompt), i.image, str(i.noise_seed), i.faces, s]
+        for i in record.images
+        for s in [i.similarity]
+    ]
+    return Grid(["prompt", "image", "noise_seed", "faces", "similarity"], rows)
+
+
+def run_outcome(records: Sequence[Record], defense: str) -> dict[str, Value]:
+    """Cells by status, every arm's mean scores as `<metric>/<arm>`, and those of the run's own defense as `<metric>`.
+
+    The latter have the same name in every run, so a sweep can search for the best.
+    """
+    found: dict[str, Value] = {f"cells/{s}": sum(r.status == s for r in records) for s in {r.status for r in records}}
+    for metric in LONG:
+        found |= {f"{metric}/{arm.label}": mean for arm in arms(records) if (mean := arm.mean(metric)) is not None}
+        own = [r.metrics.get(metric) for r in records if r.defense.name == defense and r.attack.name != "none"]
+        known = [value for value in own if value is not None]
+        found |= {metric: fmean(known)} if known else {}
+    return found
+
+
+def run_tables(records: Sequence[Record]) -> dict[str, Grid]:
+    """Name -> table: all cells, the scores person by person, and the tiers of every attack and of the worst."""
+    rows = [row(record) for record in records]
+    columns = list(dict.fromkeys(name for line in rows for name in line))
+    grids = {
+        "cells": Grid(columns, [[line.get(name) for name in columns] for line in rows]),
+        "scores": Grid(list(table.COLUMNS), [list(line) for line in long_form(records)]),
+    }
+    for standing in standings(records):
+        lines = summary.rows(standing.scores, standing.pairs, standing.order)
+        name = re.sub(r"\W+", "_", standing.attack).strip("_")  # it becomes a file's
+        grids[f"tiers_{name}"] = Grid(list(summary.COLUMNS), [list(line) for line in lines])
+    return grids
