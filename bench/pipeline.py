@@ -5,31 +5,25 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from bench.calibrate import MIN_PAIRS, Threshold, calibrate
-from bench.data.synthetic import Synthetic
 from bench.errors import BenchError, FitFailed
-from bench.hashing import hash_of, sha256_array
-from bench.models.judge import Face, Judge
+from bench.hashing import sha256_array
 from bench.models.pool import Pool
 from bench.plan import Cell
 from bench.provenance import provenance
+from bench.recognition import MIN_REFERENCES
 from bench.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFacts
+from bench.scoring import Scorer, Scores, Shown
 from bench.seeds import derive
 from bench.settings import RunSettings
 from bench.stages import counter, fit, generate, measure, photos, protect
 from bench.store import Entry, Store
-from bench.types import Array, Dataset, Identity, Pixels
-from metrics import identity as identity_metrics
-from metrics import visibility
+from bench.types import Dataset, Identity, Pixels
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done."""
-
-MIN_REFERENCES = 3
 
 
 @dataclass(frozen=True)
@@ -44,14 +38,15 @@ class Keys:
 
 
 class Pipeline:
-    """Executes cells. Holds what they share: the store, loaded models, the judge, the calibrated threshold."""
+    """Executes cells. Holds what they share: the store, loaded models and what scores cells."""
 
     def __init__(self, settings: RunSettings, data: Dataset, store: Store, pool: Pool) -> None:
         self.settings = settings
         self.data = data
         self.store = store
         self.pool = pool
-        self.judge = Judge()
+        self.scorer = Scorer(settings.metric, settings.protocol.far, data, store, lambda: pool.device)
+        self.judge = self.scorer.judge
 
     # -- what is known without work ------------------------------------------------------------------------------
 
@@ -88,7 +83,6 @@ class Pipeline:
 
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)
-        reference = self.references[cell.identity.name]
         entries = {
             "protect": self._protect(cell, keys, progress),
             "counter": self._counter(cell, keys),
@@ -101,19 +95,19 @@ class Pipeline:
             lambda f: measure.measure(f, pictures, self.judge, lambda x: progress("measure", x)),
         )
         seen = measure.load(entries["measure"].path, len(pictures))
-        similarity = seen.similarity(reference)
-        values, unavailable = self._metrics(cell, similarity, photos.load(entries["protect"].path))
+        cloaked = Shown(keys.protect, photos.load(entries["protect"].path))
+        scores = self.scorer.score(cell.identity, cell.donor, cloaked, Shown(keys.generate, pictures), seen)
         return self._record(
             cell,
             "ok",
-            metrics=values,
-            unavailable=unavailable,
-            thresholds={"ilr": self.threshold.value, "far": self.threshold.far, "pairs": float(self.threshold.pairs)},
+            metrics=scores.metrics,
+            unavailable=scores.unavailable,
+            thresholds=scores.thresholds,
             stages={
                 name: StageFacts(seconds=e.seconds, peak_mb=e.peak_mb, key=e.key, cached=e.cached)
                 for name, e in entries.items()
             },
-            images=self._images(cell, pictures, seen, similarity),
+            images=self._images(cell, pictures, seen, scores),
         )
 
     def _protect(self, cell: Cell, keys: Keys, progress: Progress) -> Entry:
@@ -175,29 +169,11 @@ class Pipeline:
                 self.store.discard("fit", keys.fit)
         return {"fit": fitted, "generate": generated}
 
-    # -- scores --------------------------------------------------------------------------------------------------
+    # -- the record ----------------------------------------------------------------------------------------------
 
-    def _metrics(
-        self, cell: Cell, similarity: Array, cloaked: Sequence[Pixels]
-    ) -> tuple[dict[str, float | None], dict[str, str]]:
-        clean = [photo.pixels for photo in cell.donor.protect]
-        pairs = list(zip(clean, cloaked, strict=True))
-        values: dict[str, float | None] = {
-            "fdfr": identity_metrics.fdfr(similarity),
-            "ism_detected": identity_metrics.ism_detected(similarity),
-            "ism_zero": identity_metrics.ism_zero(similarity),
-            "ilr": identity_metrics.ilr(similarity, self.threshold.value),
-            "linf": float(max(visibility.linf(a, b) for a, b in pairs)),
-            "psnr": float(np.mean([visibility.psnr(a, b) for a, b in pairs])),
-            "ssim": float(np.mean([visibility.ssim(a, b) for a, b in pairs])),
-        }
-        few = f"fewer than {identity_metrics.MIN_DETECTED} generated pictures with a face"
-        return values, {"ism_detected": few} if values["ism_detected"] is None else {}
-
-    def _images(
-        self, cell: Cell, pictures: Sequence[Pixels], seen: measure.Seen, similarity: Array
-    ) -> list[ImageFacts]:
+    def _images(self, cell: Cell, pictures: Sequence[Pixels], seen: measure.Seen, scores: Scores) -> list[ImageFacts]:
         protocol = self.settings.protocol
+        similarity = seen.similarity(self.scorer.recognition.references[cell.identity.name])
         seeds = generate.noise_seeds(protocol, cell.seed)
         return [
             ImageFacts(
@@ -207,6 +183,7 @@ class Pipeline:
                 faces=len(seen.faces[index]),
                 similarity=None if np.isnan(similarity[index]) else float(similarity[index]),
                 sha256=sha256_array(picture),
+                quality=scores.pictures[index],
             )
             for index, picture in enumerate(pictures)
         ]
@@ -246,44 +223,15 @@ class Pipeline:
             }
         )
 
-    # -- what the judge knows of the people ----------------------------------------------------------------------
-
-    @cached_property
-    def references(self) -> dict[str, Array]:
-        """Person -> reference embedding, for everybody with enough recognisable clean photos."""
-        known = {p.name: measure.Seen(self._look(p)[: len(p.clean)]).embeddings() for p in self.data.identities}
-        return {name: identity_metrics.centroid(e) for name, e in known.items() if len(e) >= MIN_REFERENCES}
-
-    @cached_property
-    def threshold(self) -> Threshold:
-        """The leak threshold of this data set."""
-        people = [p for p in self.data.identities if p.name in self.references]
-        own = {p.name: measure.Seen(self._look(p)).embeddings() for p in people}
-        pairs = sum(map(len, own.values())) * (len(own) - 1)
-        strangers = self._invented if pairs < MIN_PAIRS else np.empty((0, measure.EMBEDDING_SIZE))
-        return calibrate(self.references, own, self.settings.protocol.far, strangers)
-
-    @property
-    def _invented(self) -> Array:
-        """Embeddings of the shipped synthetic people, as strangers for data sets with too few of their own."""
-        people = Synthetic(limit=0).load(64).identities
-        return np.concatenate([measure.Seen(self._look(p)).embeddings() for p in people])
-
-    def _look(self, person: Identity) -> tuple[tuple[Face, ...], ...]:
-        """What the judge sees in each of a person's photos, the clean ones first; kept in the store."""
-        everything = person.clean + person.protect
-        key = measure.key(hash_of([photo.sha256 for photo in everything]), self.judge)
-        pictures = [photo.pixels for photo in everything]
-        entry = self.store.compute("faces", key, lambda folder: measure.measure(folder, pictures, self.judge))
-        return measure.load(entry.path, len(everything)).faces
-
     def _problem(self, person: Identity) -> str:
         """Why this person cannot be measured, or nothing."""
         if person.problem:
             return person.problem
-        for photo, faces in zip(person.clean + person.protect, self._look(person), strict=True):
+        for photo, faces in zip(
+            person.clean + person.protect, self.scorer.recognition.photos(person).faces, strict=True
+        ):
             if not faces and not self.judge.has_face(photo.pixels):
                 return f"no face found in {person.name}/{photo.name}; remove the photo, or try data.crop=face"
-        if person.name not in self.references:
+        if person.name not in self.scorer.recognition.references:
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judge recognises as a face"
         return ""

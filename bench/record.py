@@ -56,6 +56,7 @@ class ImageFacts(_Strict):
     faces: int = Field(description="faces the judge found")
     similarity: float | None = Field(description="largest cosine to the reference; null without a face")
     sha256: str
+    quality: dict[str, float] = Field(default={}, description="scores of the picture itself, by metric")
 
 
 class Record(_Strict):

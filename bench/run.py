@@ -132,7 +132,8 @@ def image_table(records: list[Record]) -> pa.Table:
             "base": r.base,
             "seed": r.seed,
             "threshold": r.thresholds["ilr"],
-            **image.model_dump(),
+            **image.model_dump(exclude={"quality"}),
+            "quality": list(image.quality.items()),
         }
         for r in records
         for image in r.images
@@ -146,6 +147,7 @@ _IMAGE_SCHEMA = pa.schema(
     + [(name, pa.string()) for name in ("countermeasure", "attack", "base")]
     + [("seed", pa.int64()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
     + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
+    + [("quality", pa.map_(pa.string(), pa.float64()))]
 )
 
 

@@ -119,6 +119,18 @@ class Protocol(_Strict):
     """False-accept rate at which the leak threshold is calibrated."""
 
 
+class MetricSettings(_Strict):
+    """What is measured besides the judge's scores, and what needs no weights. What is not to be had says so."""
+
+    name: str = "embedded"
+    recognisers: tuple[str, ...] = ()
+    """Witnesses: shipped packs, those of insightface, or folders."""
+    quality: tuple[str, ...] = ("blur",)
+    """Scores of generated pictures: "blur", or pyiqa's."""
+    visibility: tuple[str, ...] = ()
+    """pyiqa's scores of cloaked photos."""
+
+
 class RunSettings(_Strict):
     """One run: the person's choice of everything."""
 
@@ -131,6 +143,7 @@ class RunSettings(_Strict):
     surrogates: tuple[ModelSettings, ...] = ()
     """Bases the defender optimises against; empty means the attacker's own base (white box)."""
     protocol: Protocol
+    metric: MetricSettings = MetricSettings()
     logger: Method
     controls: tuple[str, ...] = ("none", "noise")
     budget: float = Field(8, ge=0, le=255)

@@ -31,8 +31,16 @@ FULL: dict[str, Any] = {
     "thresholds": {"ilr": 0.123456789012345678},
     "stages": {"fit": {"seconds": 1.5, "peak_mb": 900.0, "key": "ab", "cached": False}},
     "images": [
-        {"prompt": 0, "image": 1, "noise_seed": 2**62 + 1, "faces": 1, "similarity": -0.1, "sha256": "cd"},
-        {"prompt": 1, "image": 0, "noise_seed": 0, "faces": 0, "similarity": None, "sha256": "ef"},
+        {
+            "prompt": 0,
+            "image": 1,
+            "noise_seed": 2**62 + 1,
+            "faces": 1,
+            "similarity": -0.1,
+            "sha256": "cd",
+            "quality": {"blur": 0.5},
+        },
+        {"prompt": 1, "image": 0, "noise_seed": 0, "faces": 0, "similarity": None, "sha256": "ef", "quality": {}},
     ],
     "provenance": {"python": "3.11", "packages": {"torch": "2.6"}},
 }
