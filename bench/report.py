@@ -1,6 +1,7 @@
 """The table at the end of a run, on the console and as Markdown.
 
-python -m bench.report runs/<run>      print it again
+python -m bench.report runs/<run>      print it again, and save it in the run's folder: report.md, report.csv,
+                                       report.tex, and plots/*.svg and *.png where matplotlib is installed
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench import plots, tables
 from bench.arms import Arm, arms, attack_label, label
+from bench.conclusions import conclusions
+from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
 from bench.record import Record, load_all
-from bench.standings import Standing, standings
+from bench.standings import Standing, metrics_of, standings
 from bench.stats import summary
-
-VALID_LEAK = 0.5
-"""An attack that leaks less than this on clean photos cannot show what a cloak does."""
+from bench.store import write_atomic
+from bench.validity import findings
+from metrics.catalogue import find
 
 COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
@@ -72,34 +76,21 @@ def _title(records: Sequence[Record]) -> str:
 
 
 def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
-    """What the numbers mean, and warnings that they may mean nothing."""
+    """What the numbers mean, what can be told apart, and what may be wrong with the run."""
     known = next((r for r in records if r.thresholds), None)
-    if known is None:
-        return []
-    t = known.thresholds
-    lines = [
-        f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
-        f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
-    ]
+    lines = []
+    if known is not None:
+        t = known.thresholds
+        lines.append(
+            f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
+            f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
+        )
     for standing in found:
         apart = sum(pair.separable for pair in standing.pairs)
         lines.append(
             f"{standing.attack}: {apart} of {len(standing.pairs)} pairs of arms can be told apart (report.md)."
         )
-    for arm in arms(records):
-        leak = arm.mean("ilr")
-        if arm.label.startswith("clean") and leak is not None and leak < VALID_LEAK:
-            lines.append(
-                f"Warning: {attack_label(arm.records[0])} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it "
-                "cannot show what a cloak does. Strengthen it (attack.steps, attack.learning_rate)."
-            )
-        if arm.label.startswith("another person") and leak is not None and leak > 0.1:
-            lines.append(
-                f"Warning: made from another person's photos, {leak:.0%} of the pictures pass for these people."
-            )
-        if arm.label.startswith("base") and leak is not None and leak > 0.1:
-            lines.append(f"Warning: the base alone passes for these people in {leak:.0%} of its pictures.")
-    return lines
+    return lines + [str(finding) for finding in findings(records)]
 
 
 def markdown(records: Sequence[Record]) -> str:
@@ -113,6 +104,9 @@ def markdown(records: Sequence[Record]) -> str:
         lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
         said = summary.sentences(standing.scores, standing.pairs, standing.order)
         lines += [line for sentence in said for line in (sentence, "")]
+    lines += ["## What may be concluded", ""]
+    lines += [line for sentence in conclusions(found) for line in (sentence, "")]
+    lines += ["## All metrics", "", *_all_metrics(records), ""]
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
     lines += _grid(("person", *(arm.label for arm in rows)), [[p, *(_leak(arm, p) for arm in rows)] for p in people])
@@ -121,6 +115,23 @@ def markdown(records: Sequence[Record]) -> str:
         lines += ["", "## Not ok", ""]
         lines += [f"- {r.identity}, {label(r)}: {r.status}: {_escape(r.reason)}" for r in bad]
     return "\n".join(lines) + "\n"
+
+
+def _all_metrics(records: Sequence[Record]) -> list[str]:
+    """Means over people of every metric, and why some are missing."""
+    complete = with_derived(records)
+    rows, names = arms(complete), metrics_of(complete)
+    header = ("metric", "better", *(arm.label for arm in rows))
+    better = [metric.better if (metric := find(name)) else "?" for name in names]
+    body = [[n, b, *(_number((arm.mean(n), ".3f")) for arm in rows)] for n, b in zip(names, better, strict=True)]
+    lines = _grid(header, body)
+    if gate := gate_of(complete):
+        lines += ["", f"Usable leaks are those no worse, by `{gate}`, than the worst twentieth of the clean arm's."]
+    lacking: dict[str, dict[str, None]] = {}
+    for name, reason in ((n, reason) for r in complete for n, reason in r.unavailable.items() if n not in names):
+        lacking.setdefault(reason, {})[name] = None
+    missing = [f"- not measured: {', '.join(of_reason)}: {_escape(reason)}" for reason, of_reason in lacking.items()]
+    return [*lines, "", *missing] if missing else lines
 
 
 def _leak(arm: Arm, person: str) -> str:
@@ -139,18 +150,51 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
+def save(records: Sequence[Record], out: Path) -> list[Path]:
+    """Write all forms of the report but the plots into a run's folder."""
+    found = tables.entries(records)
+    files = {
+        "report.md": markdown(records).encode(),
+        "report.csv": tables.as_csv(found),
+        "report.tex": tables.as_latex(found, _title(records)).encode(),
+    }
+    for name, content in files.items():
+        write_atomic(out / name, content)
+    return [out / name for name in files]
+
+
+def save_plots(records: Sequence[Record], out: Path) -> list[Path]:
+    """Draw what can be drawn into `plots/`.
+
+    Raises:
+        BenchError: matplotlib is not installed.
+    """
+    files = {out / "plots" / name: content for name, content in plots.draw(records).items()}
+    for path, content in files.items():
+        write_atomic(path, content)
+    return list(files)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Print the table of a finished or running run."""
+    """Print and save the report of a finished or running run."""
     console = Console()
     if len(arguments) != 1 or arguments[0].startswith("-"):
         console.print("usage: python -m bench.report runs/<run>")
         return 2
-    records = load_all(Path(arguments[0]))
+    out = Path(arguments[0])
+    records = load_all(out)
     if not records:
-        raise BenchError(f"{arguments[0]} holds no records.", "Give a run's folder, the one that holds cells/.")
+        raise BenchError(f"{out} holds no records.", "Give a run's folder, the one that holds cells/.")
     console.print(table(records))
     for line in remarks(records, standings(records)):
-        console.print(line)
+        console.print(line, markup=False, highlight=False)
+    saved = save(records, out)
+    try:
+        saved += save_plots(records, out)
+    except BenchError as error:  # the tables are worth having without plots
+        console.print(str(error), markup=False, highlight=False)
+    for path in saved:
+        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.arms import Arm, arms, attack_label
+from bench.derived import with_derived
 from bench.record import Record
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking, worst_attack
 from bench.stats.table import Row
 from bench.types import Array
+from metrics.catalogue import METRICS
 
 WORST = "worst attack"
 METRIC = "ilr"
-LONG = ("ilr", "ism_zero", "fdfr")
-"""Metrics of the long form."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def standings(records: Sequence[Record]) -> list[Standing]:
     The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
     against one of them has no worst attack: what was not tried was not survived.
     """
-    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in _by_attack(records).items()}
+    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
     cube = np.array(
@@ -62,16 +62,24 @@ def long_form(records: Sequence[Record]) -> list[Row]:
 
     The attack is part of the metric's name, and the budget part of the method's.
     """
+    complete = with_derived(records)
     return [
         Row(arm.label, person, "as named", f"{metric}/{attack}", value)
-        for attack, found in _by_attack(records).items()
-        for metric in LONG
+        for attack, found in by_attack(complete).items()
+        for metric in metrics_of(complete)
         for arm in found
         for person, value in arm.values(metric).items()
     ]
 
 
-def _by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
+def metrics_of(records: Sequence[Record]) -> list[str]:
+    """Names of the metrics that some record has a value of, in the order of the catalogue."""
+    found = {name for r in records for name, value in r.metrics.items() if value is not None}
+    place = {name: number for number, name in enumerate(METRICS)}
+    return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
+
+
+def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     """The arms of every attack; the base and other people are no arms."""
     names = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
     own = [r for r in records if not r.of_another_person]

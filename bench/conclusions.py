@@ -1,0 +1,37 @@
+"""What the numbers of a run allow to say, and what not, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.standings import WORST, Standing
+from bench.stats.comparison import Pair
+
+SCOPE = "All of it is about these people, this base, these settings and this judge, and about no other."
+
+
+def conclusions(found: Sequence[Standing]) -> list[str]:
+    """Sentences of every attack and of the worst: which cloaks beat their controls, and which pairs stay open."""
+    if not found:
+        return ["Nothing: there are no two arms of one attack on two people."]
+    return [f"Against {'the ' if s.attack == WORST else ''}{s.attack}: {_verdict(s)}" for s in found] + [SCOPE]
+
+
+def _verdict(standing: Standing) -> str:
+    methods = standing.scores.methods
+    better = [f"{methods[a]} leaks less than {methods[b]}" for a, b in _separated(standing)]
+    open_pairs = [f"{methods[p.first]} from {methods[p.second]}" for p in standing.pairs if not p.separable]
+    may = "; ".join(better) if better else "no arm can be said to leak less than another"
+    return f"{may}." + (f" Not to be told apart: {'; '.join(open_pairs)}." if open_pairs else "")
+
+
+def _separated(standing: Standing) -> Iterator[tuple[int, int]]:
+    """(better, worse) of every pair that can be told apart."""
+    for pair in standing.pairs:
+        if pair.separable:
+            yield _ordered(pair, standing.scores.lower_is_better)
+
+
+def _ordered(pair: Pair, lower_is_better: bool) -> tuple[int, int]:
+    first_is_better = (pair.difference < 0) == lower_is_better
+    return (pair.first, pair.second) if first_is_better else (pair.second, pair.first)

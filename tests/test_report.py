@@ -1,0 +1,170 @@
+"""Reports in all forms, read back: Markdown, CSV, LaTeX and plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import latex, plots, tables
+from bench.conclusions import conclusions
+from bench.errors import BenchError
+from bench.record import Record, save
+from bench.report import main, markdown
+from bench.standings import WORST, standings
+from tests.test_arms import defense, record
+from tests.test_standings import PEOPLE, run
+
+
+def complete() -> list[Record]:
+    """Two attacks, three arms, and photos' metrics; one attack has a second budget."""
+    records = [r.model_copy(update={"metrics": {**r.metrics, "psnr": 32.5, "linf": r.defense.budget}}) for r in run()]
+    wide = [
+        record(p, 0.1 + i / 100, attack={"name": "lora", "config": {}}, defense=defense("aspl", 16.0))
+        for i, p in enumerate(PEOPLE)
+    ]
+    return records + [r.model_copy(update={"metrics": {**r.metrics, "psnr": 26.0, "linf": 16.0}}) for r in wide]
+
+
+def parsed(text: str) -> list[list[str]]:
+    """The rows of LaTeX tables, unescaped, by an own small reader."""
+    rows = []
+    for line in text.splitlines():
+        if line.endswith(r"\\"):
+            cells = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
+            rows.append([_unescaped(cell.strip()) for cell in cells])
+    return rows
+
+
+def _unescaped(text: str) -> str:
+    words = {"textbackslash": "\\", "textasciitilde": "~", "textasciicircum": "^", "textless": "<"}
+    words |= {"textgreater": ">", "textbar": "|", "textquotedbl": '"'}
+    text = re.sub(r"\{([\[\]])\}", r"\1", text)
+    return re.sub(r"\\(?:([a-z]+)\{\}|(.))", lambda m: words[m[1]] if m[1] else m[2], text)
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------------------------
+
+
+def test_latex_comes_back_whatever_the_names() -> None:
+    odd = ["50% & more_", r"a\b{c}", '~^<>|"#$', "[1, 2]", "plain"]
+    text = latex.table(["arm"] * 5, [odd], "100 % of_it")
+    assert parsed(text) == [["arm"] * 5, odd]
+    assert r"\caption{100 \% of\_it}" in text
+    assert r"\begin{tabular}{lrrrr}" in text
+    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+
+
+def test_the_latex_table_has_the_numbers_intervals_and_letters() -> None:
+    records = complete()
+    found = tables.entries(records)
+    text = tables.as_latex(found, "A & B")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3, "two attacks and the worst"
+    header, *body = parsed(text)
+    assert header[:3] == ["arm", "people", "ILR (lower)"]
+    assert "PSNR (higher)" in header
+    clean = next(row for row in body if row[0] == "clean")
+    entry = next(e for e in found if (e.arm, e.metric, e.attack) == ("clean", "ilr", "dreambooth"))
+    assert entry.low is not None
+    assert clean[1:3] == ["12", f"{entry.mean:.2f} [{entry.low:.2f}, {entry.high:.2f}] {entry.group}"]
+    assert all(len(row) == len(header) for row in body[:3])
+
+
+# --- CSV ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_csv_holds_every_number_in_full() -> None:
+    records = complete()
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(tables.entries(records)).decode())))
+    leaks = [r.metrics["ilr"] for r in records if r.attack.name == "lora" and r.defense.name == "none"]
+    (row,) = [r for r in rows if (r["attack"], r["arm"], r["metric"]) == ("lora", "clean", "ilr")]
+    assert float(row["mean"]) == pytest.approx(sum(x or 0 for x in leaks) / 12, abs=1e-15)
+    assert float(row["low"]) < float(row["mean"]) < float(row["high"])
+    assert (row["better"], row["people"]) == ("lower", "12")
+    by_standing = {s.attack: s for s in standings(records)}
+    worst = [r for r in rows if r["attack"] == WORST]
+    assert [r["arm"] for r in worst] == list(by_standing[WORST].scores.methods)
+    assert {r["metric"] for r in worst} == {"ilr"}
+    shared = {r["arm"]: set(r["group"]) for r in rows if r["attack"] == "dreambooth" and r["metric"] == "ilr"}
+    assert not shared["aspl 8/255"] & shared["clean"]
+    assert {r["metric"] for r in rows} >= {"ilr", "protection", "prevented", "psnr", "linf"}
+
+
+# --- Markdown and conclusions ---------------------------------------------------------------------------------------
+
+
+def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
+    (first, second, worst, scope) = conclusions(standings(run()))
+    assert first.startswith("Against dreambooth: ")
+    assert "aspl 8/255 leaks less than clean" in first
+    assert "clean leaks less" not in first
+    assert second.startswith("Against lora: ")
+    assert "Not to be told apart: clean from noise 8/255" in second
+    assert worst.startswith("Against the worst attack: ")
+    assert "no other" in scope
+    assert conclusions(standings(run(PEOPLE[:4])))[0].startswith("Against dreambooth: no arm can be said to leak less")
+    assert conclusions([])[0].startswith("Nothing")
+
+
+def test_markdown_has_every_metric_and_says_what_is_missing() -> None:
+    lacking = [r.model_copy(update={"metrics": {**r.metrics, "lpips": None}, "unavailable": {"lpips": "no weights"}})
+               for r in complete()]  # fmt: skip
+    text = markdown(lacking)
+    assert "| psnr | higher |" in text
+    assert "| prevented | higher |" in text
+    assert "- not measured: lpips: no weights" in text
+    assert text.count("no weights") == 1, "each reason once"
+    assert "## What may be concluded" in text
+
+
+# --- plots ----------------------------------------------------------------------------------------------------------
+
+
+def test_plots_are_pictures_and_the_same_every_time() -> None:
+    records = complete()
+    files = plots.draw(records)
+    assert set(files) == {f"{name}.{kind}" for name in ("trade-off", "heat-map", "budget") for kind in ("svg", "png")}
+    assert plots.draw(records) == files
+    svg = files["heat-map.svg"].decode()
+    leaks = [r.metrics["ilr"] or 0 for r in records if (r.attack.name, r.defense.name) == ("lora", "none")]
+    assert all(word in svg for word in ("dreambooth", "lora", "aspl 8/255", f"{np.mean(leaks):.2f}"))
+    assert "aspl, lora" in files["budget.svg"].decode()
+    assert all(word in files["trade-off.svg"].decode() for word in ("PSNR", "noise 8/255"))
+    assert Image.open(io.BytesIO(files["trade-off.png"])).width > 500
+
+
+def test_plots_that_would_show_nothing_are_not_drawn() -> None:
+    one = [r for r in run() if r.attack.name == "lora"]
+    assert plots.draw(one) == {}, "one attack, one budget, no PSNR"
+
+
+def test_without_matplotlib_the_tables_are_saved_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, r in enumerate(complete()):
+        save(r.model_copy(update={"cell": f"{number:012d}"}), tmp_path / "cells")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([str(tmp_path)]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"cells", "report.md", "report.csv", "report.tex"}
+    assert "cloakbench[plots]" in capsys.readouterr().out
+    monkeypatch.undo()
+    assert main([str(tmp_path)]) == 0
+    assert len(list((tmp_path / "plots").iterdir())) == 6
+
+
+def test_bad_arguments_are_told(tmp_path: Path) -> None:
+    assert main([]) == 2
+    with pytest.raises(BenchError, match="holds no records"):
+        main([str(tmp_path)])
+
+
+def test_reports_do_not_import_matplotlib_or_torch() -> None:
+    code = "import sys, bench.report; sys.exit(bool({'matplotlib', 'torch'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
