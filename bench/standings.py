@@ -17,6 +17,8 @@ from metrics.catalogue import METRICS
 
 WORST = "worst attack"
 METRIC = "ilr"
+LONG = tuple(name for name, metric in METRICS.items() if metric.head and metric.topic == "identity")
+"""The identity metrics that come first, wherever there is no room for all."""
 
 
 @dataclass(frozen=True)
