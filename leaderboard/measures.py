@@ -1,12 +1,22 @@
-"""The metrics that the board can be read by."""
+"""The metrics that the board can be read by; `metrics.catalogue` says what they are."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from metrics.catalogue import METRICS
+
 SCALE = 10_000
 """Values are sent to the page as whole multiples of 1 / SCALE."""
+NAMES = {
+    "ilr": "identity leak rate",
+    "any_leak@4": "leak in any of 4 pictures",
+    "ism_calibrated": "similarity, calibrated",
+    "ism_zero": "similarity, no face as 0",
+    "fdfr": "no face found",
+}
+"""Metric -> its name on the page. All are bounded: a score is drawn on the scale of what it can be."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +28,7 @@ class Measure:
         name: its name on the page.
         lower: whether lower is better for the person who is to be protected.
         low, high: what it can be.
-        text: what it is, in one sentence, and its pitfall.
+        text: what it is, and its pitfall.
     """
 
     key: str
@@ -33,31 +43,10 @@ class Measure:
         return asdict(self)
 
 
-MEASURES = (
-    Measure(
-        "ilr",
-        "identity leak rate",
-        True,
-        0,
-        1,
-        "Share of the generated pictures that show a face which the judge takes for the person, at the threshold that "
-        "lets one stranger in a hundred pass. A picture without a face is not a leak.",
-    ),
-    Measure(
-        "ism_zero",
-        "similarity, no face as 0",
-        True,
-        -1,
-        1,
-        "Mean cosine between generated faces and the person's clean photos; pictures without a face count as 0.",
-    ),
-    Measure(
-        "fdfr",
-        "no face found",
-        False,
-        0,
-        1,
-        "Share of the generated pictures in which the judge finds no face. High values may mean a cloak that ruins "
-        "pictures, or an attack that never worked: compare with the clean photos.",
-    ),
-)
+def _measure(key: str, name: str) -> Measure:
+    metric = METRICS[key]
+    sentences = [part[0].upper() + part[1:] + "." for part in (metric.definition, metric.pitfalls) if part]
+    return Measure(key, name, metric.lower_is_better, *metric.range, text=" ".join(sentences))
+
+
+MEASURES = tuple(_measure(key, name) for key, name in NAMES.items())
