@@ -123,7 +123,7 @@ class MetricSettings(_Strict):
     """What is measured besides the judge's scores, and what needs no weights. What is not to be had says so."""
 
     name: str = "embedded"
-    recognisers: tuple[str, ...] = ()
+    recognisers: tuple[str, ...] = ("facelet-id-a", "facelet-id-b")
     """Witnesses: shipped packs, those of insightface, or folders."""
     quality: tuple[str, ...] = ("blur",)
     """Scores of generated pictures: "blur", or pyiqa's."""
