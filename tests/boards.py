@@ -34,6 +34,8 @@ def record(
         "seed": 0,
         "config": {"steps": 100} if defense not in ("none", "noise") else {},
         "photos": "photos",
+        "weights": "weights",
+        "judge": "judge",
         "reason": "" if leak is not None else "no face found",
     } | more
     if defense == "none":
@@ -69,8 +71,8 @@ def record(
             "provenance": {
                 "protocol": PROTOCOL,
                 "data": {"fingerprint": facts["photos"], "licence": "CC0-1.0"},
-                "base": {"fingerprint": "weights"},
-                "judge": {"fingerprint": "judge"},
+                "base": {"fingerprint": facts["weights"]},
+                "judge": {"fingerprint": facts["judge"]},
             },
         }
     )

@@ -88,6 +88,13 @@ def test_other_data_and_other_protocols_are_other_boards(tmp_path: Path) -> None
     assert all(len(group["rows"]) == 1 for group in found)
 
 
+@pytest.mark.parametrize("what", ["photos", "weights", "judge", "data", "base"])
+def test_what_was_measured_otherwise_is_never_compared(tmp_path: Path, what: str) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS))
+    pack(tmp_path / "results", "other", table("other", LEAKS, **{what: "another"}))
+    assert [len(group["rows"]) for group in built(tmp_path)["groups"]] == [1, 1]
+
+
 def test_settings_set_rows_apart(tmp_path: Path) -> None:
     more = table("mine", LEAKS, config={"steps": 5})
     pack(tmp_path / "results", "mine", table("mine", LEAKS) + more)
@@ -125,6 +132,14 @@ def test_only_pictures_of_trusted_entries_are_shown(tmp_path: Path, kind: str, s
     found = page_data(site, "pictures.js")
     assert bool(found) == (site / "images").exists() == shown
     assert all((site / facts["file"]).is_file() for facts in found.values())
+
+
+def test_only_pictures_that_the_page_shows_are_copied(tmp_path: Path) -> None:
+    """The same cells twice: those of the second entry do not count, so its pictures are not there either."""
+    for name in ("one", "two"):
+        pack(tmp_path / "results", name, table("none", LEAKS), pictures=True, kind="reference")
+    built(tmp_path)
+    assert [folder.name for folder in (tmp_path / "site" / "images").iterdir()] == ["one"]
 
 
 def test_a_bad_entry_is_named_and_hides_nobody(tmp_path: Path) -> None:
