@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,21 +59,25 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
 
 
 def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
-    """One line per attack and countermeasure: mean, interval and people of every measure."""
+    """One line per attack and countermeasure: the mean of every measure, the first one's interval, and the people."""
+    found: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for place, cells in row.cells.items():
+        for attack, chain, _ in layout.numbers(row, place):
+            found[attack, chain].append(scores(cells))
     lines = []
-    for a, attack in enumerate(layout.attacks):
-        for c, chain in enumerate(layout.chains):
-            found = [
-                scores(v) for place, v in row.cells.items() if (a, c) in {n[:2] for n in layout.numbers(row, place)}
-            ]
-            if not found:
-                continue
-            line: dict[str, Any] = {"attack": attack, "chain": chain, "measures": []}
-            for measure in MEASURES:
-                known = [s[measure.key] for s in found if s[measure.key] is not None]
-                interval = mean_interval(known, bounds=(measure.low, measure.high)) if len(known) > 1 else None
-                line["measures"].append({"mean": mean(known), "interval": interval, "people": len(known)})
-            lines.append(line)
+    for (attack, chain), values in sorted(found.items()):
+        known = {m.key: [v[m.key] for v in values if v[m.key] is not None] for m in MEASURES}
+        first = known[MEASURES[0].key]
+        bounds = (MEASURES[0].low, MEASURES[0].high)
+        lines.append(
+            {
+                "attack": layout.attacks[attack],
+                "chain": layout.chains[chain],
+                "means": [mean(known[m.key]) for m in MEASURES],
+                "interval": mean_interval(first, bounds=bounds) if len(first) > 1 else None,
+                "people": len(first),
+            }
+        )
     return lines
 
 

@@ -76,9 +76,8 @@ def parse(model: type[M], data: bytes, file: str) -> M:
 
 
 def explain(error: ValidationError, file: str) -> BadEntry:
-    """The first error of a validation, in words; a newer schema explains all the others, so it comes first."""
-    errors = error.errors(include_url=False)
-    first = next((e for e in errors if _is_newer(e)), errors[0])
+    """The first error of a validation, in words: of a newer schema, the version, which is the first field of all."""
+    first = error.errors(include_url=False)[0]
     return BadEntry(file, ".".join(map(str, first["loc"])) or WHOLE, _message(first))
 
 

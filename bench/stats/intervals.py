@@ -8,6 +8,7 @@ people as well would count the spread within them twice (Davison and Hinkley, "B
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -102,9 +103,12 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
+@lru_cache(maxsize=4)
 def resampled(people: int, seed: int, draws: int = RESAMPLES) -> npt.NDArray[np.intp]:
     """(draws, people) row numbers: people drawn with replacement. The same for every table of as many people."""
-    return np.random.default_rng(seed).integers(people, size=(draws, people))
+    drawn = np.random.default_rng(seed).integers(people, size=(draws, people))
+    drawn.flags.writeable = False  # shared by all who ask
+    return drawn
 
 
 def jackknife(rows: Array, statistic: Statistic) -> Array:
