@@ -17,6 +17,7 @@ _statuses: list[int] = []
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
 def task(config: DictConfig) -> None:
     """One job: a run. In a sweep, a job that fails does not stop the others."""
+    from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
     from bench.run import run
@@ -24,7 +25,8 @@ def task(config: DictConfig) -> None:
 
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        _statuses.append(run(parse(plain), Console()))  # type: ignore[arg-type]
+        words = list(HydraConfig.get().overrides.task)
+        _statuses.append(run(parse(plain), Console(), words))  # type: ignore[arg-type]
     except BenchError as error:
         complain(error)
         _statuses.append(1)

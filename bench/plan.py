@@ -66,13 +66,14 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For people: "ada, aspl 8/255, dreambooth"."""
+        """For people: "ada, aspl 8/255, jpeg, dreambooth"."""
         if self.attack.name == "none":
             return f"{self.identity.name}, base"
         cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
         if self.donor is not self.identity:
             cloak = f"photos of {self.donor.name}"
-        return f"{self.identity.name}, {cloak}, {self.attack.name}"
+        counters = [method.name for method in self.countermeasures if method.name != "none"]
+        return ", ".join([self.identity.name, cloak, *counters, self.attack.name])
 
 
 def load_data(settings: RunSettings) -> Dataset:

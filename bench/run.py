@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from bench import record, report, sheet
+from bench import ledger, record, report, sheet
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
+from bench.ledger import Planned
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.pool import Pool
@@ -25,11 +26,17 @@ from bench.settings import RunSettings
 from bench.stages import photos
 from bench.standings import long_form, standings
 from bench.stats.table import as_csv
-from bench.store import Store, write_atomic
+from bench.store import Store, default_root, write_atomic
+from bench.store.lease import lease
 
 
-def run(settings: RunSettings, console: Console) -> int:
+def run(settings: RunSettings, console: Console, words: Sequence[str] | None = None) -> int:
     """Execute a run.
+
+    Args:
+        settings: what to do.
+        console: where to tell about it.
+        words: the same as a person set it on the command line, so that the ledger can say how to do a cell again.
 
     Returns:
         The exit status: 0 if every cell is ok, else 1.
@@ -46,22 +53,25 @@ def run(settings: RunSettings, console: Console) -> int:
         pool.checkpoint(surrogate)
     data = load_data(settings)
     planned = cells(settings, data, pool)
-    store = Store(store_path(settings))
+    store = Store(default_root(settings.store))
     pipeline = Pipeline(settings, data, store, pool)
     if settings.dry_run:
         show_plan(planned, pipeline, console)
         return 0
 
+    plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=vars(pipeline.keys(c))) for c in planned]
+    ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)
     records = []
-    with Display(console, len(planned)) as display:
-        for cell in planned:
-            done = pipeline.run(cell, partial(display.show, cell.label))
-            record.save(done, out / "cells")
-            records.append(done)
-            display.finish(done, cell.label)
-            logger.log(done)
-    collect(out, store)
-    logger.finish(record.load_all(out))
+    with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
+        with Display(console, len(planned)) as display:
+            for cell in planned:
+                done = pipeline.run(cell, partial(display.show, cell.label))
+                record.save(done, out / "cells")
+                records.append(done)
+                display.finish(done, cell.label)
+                logger.log(done)
+        collect(out, store)
+        logger.finish(record.load_all(out))
     return conclude(records, out, console)
 
 
@@ -77,7 +87,7 @@ def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
         data=settings.data.name,
         invented=SOURCES.get(settings.data.name).invented,
         defense=settings.defense.name,
-        pictures=lambda r: photos.load(Store(store_path(settings)).path("generate", r.stages["generate"].key)),
+        pictures=lambda r: photos.load(Store(default_root(settings.store)).path("generate", r.stages["generate"].key)),
     )
     return Guard(made, settings.logger.name, run, console)
 
@@ -149,11 +159,6 @@ _IMAGE_SCHEMA = pa.schema(
     + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
     + [("quality", pa.map_(pa.string(), pa.float64()))]
 )
-
-
-def store_path(settings: RunSettings) -> Path:
-    """`store=`, else `$CLOAKBENCH_STORE`, else `store/` here."""
-    return Path(settings.store or os.environ.get("CLOAKBENCH_STORE") or "store")
 
 
 def default_out(settings: RunSettings) -> Path:

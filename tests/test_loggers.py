@@ -297,6 +297,10 @@ def test_a_run_refuses_them_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_pictures_of_invented_people_are_welcome(tmp_path: Path) -> None:
+    assert small_run(tmp_path, "logger=wandb", "logger.images=true", "dry_run=true")[0] == 0
+
+
 def test_people_are_real_unless_a_data_set_says_otherwise() -> None:
     class Theirs(Source):
         def load(self, resolution: int) -> Dataset:

@@ -45,7 +45,9 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Meta:
+class Meta:
+    """What `meta.json` says of an output: its cost, and the hashes of its files by name."""
+
     seconds: float
     peak_mb: float
     files: dict[str, str]
@@ -65,7 +67,7 @@ class Store:
     def find(self, stage: str, key: str) -> Entry | None:
         """The output if it is there and whole, else None."""
         folder = self.path(stage, key)
-        meta = _read_meta(folder)
+        meta = read_meta(folder)
         if meta is None or any(not _is_whole(folder / name, digest) for name, digest in meta.files.items()):
             return None
         return Entry(folder, key, meta.seconds, meta.peak_mb, cached=True)
@@ -94,7 +96,7 @@ class Store:
             files = {
                 f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
             }
-            meta = _Meta(meter.seconds, meter.peak_mb, files)
+            meta = Meta(meter.seconds, meter.peak_mb, files)
             (scratch / META).write_text(json.dumps(asdict(meta), indent=1))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
             scratch.rename(folder)
@@ -102,7 +104,7 @@ class Store:
 
     def cost(self, stage: str, key: str) -> Entry | None:
         """What an output cost to make, even if its files have been discarded since."""
-        meta = _read_meta(self.path(stage, key))
+        meta = read_meta(self.path(stage, key))
         return Entry(self.path(stage, key), key, meta.seconds, meta.peak_mb, cached=True) if meta else None
 
     def discard(self, stage: str, key: str) -> None:
@@ -120,6 +122,11 @@ class Store:
         return FileLock(f"{folder}.lock")
 
 
+def default_root(given: str | None = None) -> Path:
+    """The store's folder: the one given, else `$CLOAKBENCH_STORE`, else `store/` here."""
+    return Path(given or os.environ.get("CLOAKBENCH_STORE") or "store")
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that readers see the old or the new content, never a part; safe with several writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,9 +138,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         scratch.unlink(missing_ok=True)
 
 
-def _read_meta(folder: Path) -> _Meta | None:
+def read_meta(folder: Path) -> Meta | None:
     try:
-        return _Meta(**json.loads((folder / META).read_text()))
+        return Meta(**json.loads((folder / META).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

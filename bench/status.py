@@ -1,0 +1,103 @@
+"""How far a run has come, what went wrong, and how to do it again.
+
+    python -m bench.status [runs/<run>] [--watch]     default: the run that was begun last
+
+Can be asked at any time, from any machine that sees the folder. Exit status 0 only if every cell is ok.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from bench.cli import guarded
+from bench.errors import BenchError
+from bench.ledger import FILE
+from bench.progress import Progress, progress
+
+EVERY = 2.0
+"""Seconds between two looks."""
+SHOWN = 5
+"""Labels that are listed before it becomes "and 20 more"."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the state of a run, once or until its end."""
+    parser = ArgumentParser("bench.status", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, help="the run's folder")
+    parser.add_argument("--watch", action="store_true", help="until every cell is done")
+    options = parser.parse_args(arguments)
+    out = options.run or latest(Path("runs"))
+    found = progress(out, time.time())
+    console = Console()
+    if not options.watch:
+        console.print(view(out, found), soft_wrap=True)  # commands are there to be copied
+        return _status(found)
+    with Live(view(out, found), console=console, auto_refresh=False) as live, contextlib.suppress(KeyboardInterrupt):
+        while found.missing:
+            time.sleep(EVERY)
+            found = progress(out, time.time())
+            live.update(view(out, found), refresh=True)
+    return _status(found)
+
+
+def latest(runs: Path) -> Path:
+    """The run that was begun last.
+
+    Raises:
+        BenchError: there is none.
+    """
+    found = sorted(runs.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise BenchError(f"There are no runs in {runs}.", "Give a run's folder: python -m bench.status runs/<run>")
+    return found[-1].parent
+
+
+def view(out: Path, found: Progress) -> Group:
+    """What is printed."""
+    done = sum(found.statuses.values())
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(found.statuses.items()))
+    lines = [
+        Text(f"{out}: {'running' if found.running else 'not running'}", style="bold"),
+        Text(
+            f"{done} of {done if found.planned is None else found.planned} cells done"
+            + (f": {counts}" if counts else "")
+        ),
+    ]
+    if found.planned is None:
+        lines.append(Text(f"There is no {FILE}, so what is missing is not known."))
+    if found.missing:
+        lines.append(Text(f"missing: {_some(found.missing)}"))
+    if found.rate:
+        left = "" if found.left is None else f", about {datetime.timedelta(seconds=round(found.left))} left"
+        lines.append(Text(f"{found.rate * 3600:.3g} cells an hour{left}"))
+    if found.others:
+        lines.append(Text(f"{found.others} more records are of earlier commands with this folder."))
+    for failure in found.failures:
+        lines.append(Text(f"{failure.status}: {_some(failure.cells)}", style="bold red"))
+        lines.append(Text(f"  {failure.reason}"))
+        if failure.command:
+            lines.append(Text(f"  again: {failure.command}"))
+    return Group(*lines)
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return "; ".join(labels[:SHOWN]) + more
+
+
+def _status(found: Progress) -> int:
+    return 0 if not found.missing and set(found.statuses) <= {"ok"} else 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))
