@@ -161,7 +161,7 @@ def test_json_that_is_wrong_is_named(tmp_path: Path, text: str, field: str, said
 
 def test_ten_megabytes_are_not_read_and_not_repeated(tmp_path: Path) -> None:
     assert "1048576 are allowed" in problem(write_entry(tmp_path, "long", description="x" * 10_000_000)).message
-    for facts in ({"title": "x" * 900_000}, {"y" * 900_000: 1}, {"id": "\x1b[2J\n" * 10_000}):
+    for facts in ({"title": "x" * 900_000}, {"y" * 900_000: 1}, {"\x1b[2J\n" * 10_000: 1}):
         found = problem(write_entry(tmp_path, f"long-{len(facts)}-{next(iter(facts))[:2]}", **facts))
         assert len(str(found)) < 1000
         assert str(found).isprintable(), "one line, and nothing that a terminal obeys"
@@ -358,10 +358,11 @@ def test_zips_that_hide_something_are_refused(tmp_path: Path) -> None:
         good[:-22] + locator + good[-22:],
         good[:40],
         b"",
-        b"PK\5\6" + bytes(18),
     ):
         path.write_bytes(data)
         assert "no plain zip" in problem(path).message
+    path.write_bytes(b"PK\5\6" + bytes(18))  # a zip of nothing
+    assert problem(path).file == "mine.zip/entry.json"
 
 
 def test_encrypted_zip_is_a_problem(tmp_path: Path) -> None:
@@ -470,6 +471,12 @@ def test_picture_must_be_what_it_is_said_to_be(tmp_path: Path) -> None:
     assert validate(write_entry(tmp_path, "good", others=files)).problems == []
     assert "no WebP" in problem(write_entry(tmp_path, "html", others=files | {name: b"<script>"})).message
     assert "no WebP" in problem(write_entry(tmp_path, "cut", others=files | {name: files[name][:-30]})).message
+    busy, whole = draw(CELL, {"clean": [np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)]})
+    half = bytearray(whole[: len(whole) // 4 * 2])  # its header says that it is whole
+    half[4:8], half[16:20] = (struct.pack("<I", len(half) - offset) for offset in (8, 20))
+    listed = Sprites({CELL: busy}).model_dump_json().encode()
+    found = problem(write_entry(tmp_path, "half", others={"images.json": listed, name: bytes(half)}))
+    assert "no WebP" in found.message
     sprite = Sprite(file=name, tile=8, groups={"clean": (0, 3)})
     text = Sprites({CELL: sprite}).model_dump_json().encode()
     assert "3 tiles of 8" in problem(write_entry(tmp_path, "wide", others=files | {"images.json": text})).message

@@ -78,6 +78,7 @@ def test_packing_again_changes_nothing(tmp_path: Path) -> None:
     assert "Packed already" in text
     submitted(run, tmp_path / "elsewhere")
     assert tree(tmp_path / "elsewhere") == before, "equal runs make equal bytes"
+    assert before["my-run/records.jsonl.gz"][4:8] == bytes(4), "whenever they are packed"
 
 
 def test_another_entry_is_replaced_when_asked_and_not_before(tmp_path: Path) -> None:
