@@ -9,22 +9,21 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
 from bench.arms import attack_label
 from bench.record import Record
+from bench.stats.comparison import fewest_people
+from bench.validity import CONTROLS
 from leaderboard.entry import Entry, Kind
 from leaderboard.faults import faults
-from leaderboard.strict import WHOLE, Problem
+from leaderboard.strict import WHOLE, Problem, clip
 from metrics.identity import VALID_LEAK
 
-CONTROLS = {"none", "noise", "jpeg"}
-"""Defenses that are no entry's own."""
-MIN_PEOPLE = 6
-"""With fewer people, no paired test over people can separate two methods (the smallest p of five is 1/16)."""
 MOST = 20
-"""Problems that are told of one entry: whoever mends these can ask again."""
+"""Problems, and warnings, that are told of one entry: whoever mends these can ask again."""
 
 
 class Setting(NamedTuple):
@@ -78,7 +77,7 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     if found.statuses["ok"]:
         found.problems += [Problem(file, name, message) for name, message in _missing(leaks, entry.kind)]
     found.problems = found.problems[:MOST]
-    found.warnings += _doubts(leaks)
+    found.warnings += map(clip, islice(_doubts(leaks), MOST))
     return found
 
 
@@ -117,7 +116,7 @@ def _missing(leaks: Leaks, kind: Kind) -> Iterator[tuple[str, str]]:
             "Every cloak needs both controls in its own setting: run with controls=[none,noise], into the same folder.",
         )
     names = {name for arms in leaks.values() for name, _ in arms}
-    if kind == "defense" and not names - CONTROLS:
+    if kind == "defense" and names <= set(CONTROLS):
         yield "defense", "only controls are here. Run with defense=<yours>, or submit with --kind break or reference."
     if kind == "break" and not leaks:
         yield "attack", "a break needs an attack, or a countermeasure in front of one. Run with attack=<yours>."
@@ -125,8 +124,9 @@ def _missing(leaks: Leaks, kind: Kind) -> Iterator[tuple[str, str]]:
 
 def _doubts(leaks: Leaks) -> Iterator[str]:
     people = {(setting.data, setting.identity) for setting in leaks}
-    if len(people) < MIN_PEOPLE:
-        yield f"{len(people)} people: no test can separate methods with fewer than {MIN_PEOPLE}. Run with data.limit=0."
+    needed = fewest_people(pairs=1)
+    if len(people) < needed:
+        yield f"{len(people)} people: no test can separate methods with fewer than {needed}. Run with data.limit=0."
     means: dict[tuple[str, str, str], dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
     for setting, arms in leaks.items():
         for arm, leak in arms.items():

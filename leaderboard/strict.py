@@ -44,7 +44,7 @@ class Problem:
     def __post_init__(self) -> None:
         """All parts are kept short and free of control characters: they quote what strangers wrote."""
         for name, value in vars(self).copy().items():
-            object.__setattr__(self, name, _clip(value))
+            object.__setattr__(self, name, clip(value))
 
     def __str__(self) -> str:
         return f"{self.file}: {self.field}: {self.message}"
@@ -147,6 +147,7 @@ def _infinite(value: Any) -> str | None:
     return None
 
 
-def _clip(text: str) -> str:
+def clip(text: str) -> str:
+    """What a stranger wrote, short and in one line that no terminal obeys."""
     short = text if len(text) <= LONGEST else text[:LONGEST] + "..."
     return "".join(c if c.isprintable() else "?" for c in short)

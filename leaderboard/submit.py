@@ -21,8 +21,8 @@ from rich.console import Console
 from bench.errors import BenchError, unknown_name
 from bench.hashing import sha256_file
 from bench.record import Record
+from bench.validity import CONTROLS
 from leaderboard.cards import cards
-from leaderboard.checks import CONTROLS
 from leaderboard.entry import RECORDS, Entry, MethodCard
 from leaderboard.pack import ENTRY
 from leaderboard.pictures import write_sprites
@@ -113,7 +113,7 @@ def _entry(facts: Mapping[str, Any]) -> Entry:
 
 def _defaults(wishes: Wishes, records: Sequence[Record], card: Mapping[str, MethodCard]) -> dict[str, Any]:
     """What an entry says of itself if nobody says better."""
-    own = sorted({r.defense.name for r in records} - CONTROLS)
+    own = sorted({r.defense.name for r in records} - set(CONTROLS))
     attacks = sorted({r.attack.name for r in records} - {"none"})
     bases = sorted({r.base for r in records})
     title = " ".join([", ".join(own) or "controls", "against", ", ".join(attacks), "on", ", ".join(bases)])

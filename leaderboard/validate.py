@@ -13,7 +13,7 @@ from leaderboard.checks import MOST, Findings, check
 from leaderboard.entry import PROTOCOL, RECORDS
 from leaderboard.results import Result, open_result
 from leaderboard.sprites import fault
-from leaderboard.strict import WHOLE, BadEntry, Problem
+from leaderboard.strict import WHOLE, BadEntry, Problem, clip
 
 
 def validate(path: Path) -> Findings:
@@ -58,7 +58,7 @@ def validate_all(files: Sequence[Path], console: Console) -> int:
         found = validate(path)
         bad += bool(found.problems)
         verdict = "[red]problem[/]" if found.problems else "[green]pass[/]"
-        console.print(f"{verdict}  {escape(path.name)}  {counted(found)}", highlight=False)
+        console.print(f"{verdict}  {escape(clip(path.name))}  {counted(found)}", highlight=False)
         tell(found, console)
     return 1 if bad else 0
 

@@ -502,7 +502,9 @@ FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sco
 def survives(root: Path, path: Path) -> None:
     """The validator ends with problems or without, and writes nothing."""
     before = tree(root)
-    for found in validate(path).problems:
+    findings = validate(path)
+    assert all(warning.isprintable() and len(warning) < 400 for warning in findings.warnings)
+    for found in findings.problems:
         assert str(found).isprintable()
         assert found.file.startswith(path.name)
         assert found.field

@@ -314,6 +314,19 @@ def test_many_problems_are_told_briefly(tmp_path: Path) -> None:
     assert len(validate(write_entry(tmp_path, records=records)).problems) == 20
 
 
+def test_warnings_repeat_little_of_what_strangers_wrote(tmp_path: Path) -> None:
+    arms = [
+        (f"\x1b[2J{'x' * 9000}{i}", defense, budget)
+        for i in range(30)
+        for defense, budget in (("none", 0), ("noise", 8))
+    ]
+    records = [made("p01", defense, budget, attack, leaks=1) for attack, defense, budget in arms]
+    warnings = validate(write_entry(tmp_path, records=records, kind="reference")).warnings
+    assert len(warnings) == 21, "and that it is a reference"
+    assert "?[2Jxxx" in warnings[1]
+    assert all(len(w) < 400 and w.isprintable() for w in warnings)
+
+
 def test_validate_prints_a_line_each_and_fails_if_one_is_bad(tmp_path: Path) -> None:
     good, bad = write_entry(tmp_path, "good"), write_entry(tmp_path, "bad", title="")
     text = io.StringIO()
