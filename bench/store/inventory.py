@@ -56,7 +56,7 @@ class Item:
 
 def items(store: Store) -> Iterator[Item]:
     """Every output, stage by stage; what disappears meanwhile is left out."""
-    for path in sorted(store.root.glob("[!.]*/??/*")):
+    for path in sorted(store.root.glob("*/??/*")):
         if path.is_dir():
             try:
                 yield _item(path)
