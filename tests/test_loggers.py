@@ -85,14 +85,18 @@ def by_name(folder: Path) -> dict[str, dict[str, Any]]:
     return {found["display_name"]: found for found in read_back(folder).values()}
 
 
-@pytest.fixture(autouse=True)
-def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def be_nobody(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Nobody is logged in, and nothing of a developer's own W&B is read or written."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+        patch.delenv(name)
+    patch.setenv("NETRC", str(folder / "no-netrc"))
     for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name))
+        patch.setenv(name, str(folder / name))
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    be_nobody(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,7 +115,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run named "my run" of two cells, with its conclusion, logged twice."""
     out = tmp_path_factory.mktemp("told") / "my run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NETRC", str(out / "no-netrc"))
+        be_nobody(patch, out.parent)
         patch.setenv("WANDB_RUN_ID", "merged")  # what an agent or a user may have set must not merge the cells
         logger = wandb_logger(tags=["mine"])
         for _ in range(2):
@@ -624,16 +628,16 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """`python -m bench` with the default logger: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("default")
     words = [word for word in SMALL if not word.startswith("logger")]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    environment |= {"NETRC": str(folder / "no-netrc"), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, "out=out", "store=store"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        be_nobody(patch, tmp_path_factory.mktemp("home"))
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *words, "out=out", "store=store"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout + done.stderr
 
