@@ -109,7 +109,7 @@ def _prune(store: Store, options: Namespace, console: Console) -> int:
 
 
 def _facts(group: Sequence[Item]) -> list[str]:
-    times = [time.strftime("%Y-%m-%d %H:%M", time.localtime(item.made)) for item in group]
+    times = [time.strftime("%Y-%m-%d", time.localtime(item.made)) for item in group]
     computing = f"{sum(item.seconds for item in group):.0f} s"
     return [str(len(group)), decimal(sum(item.size for item in group)), computing, min(times), max(times)]
 
