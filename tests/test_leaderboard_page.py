@@ -112,17 +112,17 @@ def reader(browser: Any, site: Path) -> Iterator[Reader]:
     one.page.context.close()
 
 
-def board(reader: Reader, choice: str = "") -> dict[str, Any]:
+def board(reader: Reader) -> dict[str, Any]:
     """What the page computed: label -> line; and the pairs by labels."""
     found: dict[str, Any] = reader.page.evaluate(
-        """choice => {
+        """() => {
             const { lines, ranked, pairs } = Score.board();
             const plain = (l) => ({ score: l.score, interval: l.interval, tier: l.tier ?? null, people: l.people,
                                     coverage: l.coverage, broken: l.broken });
+            const name = (i) => ranked[i].row.label;
             return { lines: Object.fromEntries(lines.map((l) => [l.row.label, plain(l)])),
-                     pairs: pairs.map((p) => [ranked[p.first].row.label, ranked[p.second].row.label, p.difference, p.p, p.adjusted]) };
-        }""",
-        choice,
+                     pairs: pairs.map((p) => [name(p.first), name(p.second), p.difference, p.p, p.adjusted]) };
+        }"""
     )
     return found
 
