@@ -54,7 +54,7 @@ def arms(records: Sequence[Record]) -> list[Arm]:
         parts = [label(record), *(c.name for c in record.countermeasure if c.name != "none")]
         if several_attacks and record.attack.name != "none":
             parts.append(attack_label(record))
-        settings = [f"{name} {_text(value)}" for key, name, value in _settings(record) if key in varying]
+        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if key in varying]
         full = " + ".join(parts) + (f" ({', '.join(settings)})" if settings else "")
         groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
     return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
@@ -107,7 +107,8 @@ def _varying(records: Sequence[Record]) -> set[Key]:
     return {key for key, found in values.items() if len(found) > 1}
 
 
-def _text(value: Any) -> str:
+def setting_text(value: Any) -> str:
+    """A setting's value as labels show it."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

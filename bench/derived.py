@@ -71,6 +71,7 @@ def _is_attack(record: Record) -> bool:
 
 
 def setting_of(record: Record) -> Setting:
+    """What a record shares with its clean arm."""
     facts = [
         record.data,
         record.base,

@@ -40,7 +40,7 @@ class Recognition:
     @cached_property
     def references(self) -> dict[str, Array]:
         """Person -> reference embedding, for everybody with enough recognisable clean photos."""
-        known = {p.name: largest(Seen(self.photos(p).faces[: len(p.clean)])) for p in self._data.identities}
+        known = {p.name: Seen(self.photos(p).faces[: len(p.clean)]).embeddings() for p in self._data.identities}
         return {name: identity.centroid(e) for name, e in known.items() if len(e) >= MIN_REFERENCES}
 
     @cached_property
@@ -57,7 +57,7 @@ class Recognition:
         others = [e for name, e in self._known.items() if name != person.name]
         reference = self.references[person.name]
         strangers = np.concatenate([e @ reference for e in (*others, self._strangers) if len(e)])
-        clean = largest(Seen(self.photos(person).faces[: len(person.clean)]))
+        clean = Seen(self.photos(person).faces[: len(person.clean)]).embeddings()
         return float(strangers.mean()), identity.leave_one_out(clean)
 
     def scores(self, person: Identity, seen: Seen) -> tuple[dict[str, float | None], dict[str, str]]:
@@ -87,7 +87,7 @@ class Recognition:
     @cached_property
     def _known(self) -> dict[str, Array]:
         """Person -> embeddings of all their photos, for everybody with a reference."""
-        return {p.name: largest(self.photos(p)) for p in self._data.identities if p.name in self.references}
+        return {p.name: self.photos(p).embeddings() for p in self._data.identities if p.name in self.references}
 
     @cached_property
     def _strangers(self) -> Array:
@@ -97,13 +97,7 @@ class Recognition:
             raise BenchError("Nobody is recognised in these photos.", "Each should show one face; try data.crop=face.")
         people = Synthetic(limit=0).load(64).identities if pairs < MIN_PAIRS else ()
         size = next(iter(self.references.values())).shape
-        return np.concatenate([np.empty((0, *size)), *(e for p in people if len(e := largest(self.photos(p))))])
-
-
-def largest(seen: Seen) -> Array:
-    """(m, d) embeddings of the largest face of every picture that has one."""
-    found = [max(faces, key=lambda face: face.area).embedding for faces in seen.faces if faces]
-    return np.array(found)
+        return np.concatenate([np.empty((0, *size)), *(e for p in people if len(e := self.photos(p).embeddings()))])
 
 
 def by_picture(seen: Seen) -> Array:

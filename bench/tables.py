@@ -16,7 +16,7 @@ import numpy as np
 from bench import latex
 from bench.derived import with_derived
 from bench.record import Record
-from bench.standings import METRIC, WORST, by_attack, metrics_of, standings
+from bench.standings import METRIC, WORST, Standing, by_attack, metrics_of, standings
 from bench.stats import mean_interval
 from bench.stats.comparison import letters, tiers
 from metrics.catalogue import METRICS, find
@@ -50,7 +50,8 @@ class Entry:
 
 def entries(records: Sequence[Record]) -> list[Entry]:
     """All arms of all attacks, in the order of the run's table; then those of the worst attack."""
-    complete, ranks = with_derived(records), _ranks(records)
+    complete, compared = with_derived(records), standings(records)
+    ranks = _ranks(compared)
     found = [
         _entry(attack, arm.label, metric, list(arm.values(metric).values()), ranks)
         for attack, known in by_attack(complete).items()
@@ -58,7 +59,7 @@ def entries(records: Sequence[Record]) -> list[Entry]:
         for metric in metrics_of(complete)
         if arm.values(metric)
     ]
-    for standing in standings(records):
+    for standing in compared:
         if standing.attack == WORST:
             for column, arm_label in enumerate(standing.scores.methods):
                 values = standing.scores.values[:, column]
@@ -123,10 +124,10 @@ def _entry(
     return Entry(attack, arm, metric, better, len(values), float(np.mean(values)), low, high, tier, group)
 
 
-def _ranks(records: Sequence[Record]) -> dict[tuple[str, str], tuple[int, str]]:
+def _ranks(compared: Sequence[Standing]) -> dict[tuple[str, str], tuple[int, str]]:
     """(attack, arm) -> tier and group letters."""
     found: dict[tuple[str, str], tuple[int, str]] = {}
-    for standing in standings(records):
+    for standing in compared:
         ranked = zip(
             standing.scores.methods,
             tiers(standing.scores, standing.pairs),

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.arms import attack_label, label
+from bench.arms import attack_label, label, setting_text
 from bench.hashing import hash_of
 from bench.record import MethodFacts, Record
+from bench.validity import CONTROLS
 from leaderboard.measures import MEASURES
 from leaderboard.results import BadEntry, Problem, Result
 
@@ -22,8 +23,8 @@ SIGHT = ("linf", "psnr", "ssim")
 """What a cloak looks like: the same for every attack."""
 SHOWN = (*SIGHT, *(measure.key for measure in MEASURES))
 """Metrics that are kept."""
-CONTROLS = ("base", "another person", "clean", "noise", "jpeg")
-"""Rows that no board does without, in this order."""
+ASIDE = ("base", "another person")
+"""Rows in which nothing of the person was there to protect."""
 
 Key = tuple[str, ...]
 
@@ -211,13 +212,13 @@ def _trust(result: Result) -> tuple[bool, bool, str, str]:
 
 def is_control(record: Record) -> bool:
     """Whether it belongs to one of the rows that no board does without."""
-    return label(record).startswith(CONTROLS[:3]) or record.defense.name in CONTROLS
+    return label(record) in ASIDE or record.defense.name in CONTROLS
 
 
 def _key(record: Record, entry: str) -> Key:
     """What sets a record's row apart: controls of all entries share theirs."""
     name = label(record)
-    if name in ("base", "another person"):
+    if name in ASIDE:
         return (name,)
     settings = json.dumps([record.defense.config, record.surrogates], sort_keys=True)
     return (name, settings) if is_control(record) else (name, settings, entry)
@@ -248,5 +249,5 @@ def names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _named(name: str, config: dict[str, Any], seen: dict[tuple[str, str], set[str]]) -> str:
-    varying = [f"{k} {v if isinstance(v, str) else json.dumps(v)}" for k, v in config.items() if len(seen[name, k]) > 1]
+    varying = [f"{k} {setting_text(v)}" for k, v in config.items() if len(seen[name, k]) > 1]
     return f"{name} ({', '.join(varying)})" if varying else name

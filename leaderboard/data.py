@@ -6,12 +6,13 @@ every column.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from leaderboard.board import CONTROLS, SIGHT, Cell, Group, Key, Place, Row, names
+from bench.arms import setting_text
+from bench.validity import CONTROLS
+from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, names
 from leaderboard.measures import MEASURES, SCALE
 from leaderboard.results import Result
 
@@ -86,16 +87,16 @@ def picture_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[s
                     assert shown is not None
                     sprite = sprites[shown.entry][shown.id]
                     found[f"{layout.group.id} {number} {attack} {chain} {person}"] = {
-                        "file": picture_file(shown),
+                        "file": picture_file(shown.entry, shown.id),
                         "count": sprite.count,
                         "groups": sprite.groups,
                     }
     return found
 
 
-def picture_file(cell: Cell) -> str:
-    """Where the site keeps a cell's pictures."""
-    return f"images/{cell.entry}/{cell.id}.webp"
+def picture_file(entry: str, cell: str) -> str:
+    """Where the site keeps the pictures that an entry brought of a cell."""
+    return f"images/{entry}/{cell}.webp"
 
 
 def _group(layout: Layout, current: bool) -> dict[str, Any]:
@@ -115,7 +116,8 @@ def _group(layout: Layout, current: bool) -> dict[str, Any]:
 
 
 def _order(row: Row) -> tuple[int, str, float, Any]:
-    first = next((i for i, name in enumerate(CONTROLS) if row.label.startswith(name)), len(CONTROLS))
+    name = row.label if row.label in ASIDE else row.record.defense.name
+    first = (*ASIDE, *CONTROLS, name).index(name)
     return first, row.record.defense.name, row.record.defense.budget, row.key
 
 
@@ -128,7 +130,7 @@ def _labels(rows: Sequence[Row]) -> dict[Key, str]:
     alike: dict[str, dict[Key, dict[str, str]]] = defaultdict(dict)
     for row in rows:
         settings = {**row.record.defense.config, "surrogates": row.record.surrogates}
-        alike[row.label][row.key] = {name: _text(value) for name, value in settings.items()}
+        alike[row.label][row.key] = {name: setting_text(value) for name, value in settings.items()}
     found = {}
     for row in rows:
         own, others = alike[row.label][row.key], list(alike[row.label].values())
@@ -137,10 +139,6 @@ def _labels(rows: Sequence[Row]) -> dict[Key, str]:
             apart.append(f"by {row.entry}")
         found[row.key] = f"{row.label} ({', '.join(apart)})" if apart else row.label
     return found
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _row(row: Row, label: str, people: Sequence[str]) -> dict[str, Any]:

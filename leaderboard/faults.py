@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from bench.record import Record
 from leaderboard.scores import TOLERANCE, gap, scores
+from metrics.catalogue import METRICS, find
 
-SHARE, COSINE, LEVELS = (0, 1), (-1, 1), (0, 255)
-RANGES = {"fdfr": SHARE, "ilr": SHARE, "ism_zero": COSINE, "ism_detected": COSINE}
-RANGES |= {"linf": LEVELS, "psnr": (0, 100), "ssim": COSINE}
+LEVELS = METRICS["linf"].range
 
 
 def faults(record: Record) -> Iterator[tuple[str, str]]:
@@ -35,7 +34,7 @@ def faults(record: Record) -> Iterator[tuple[str, str]]:
 def _budget(record: Record) -> Iterator[tuple[str, str]]:
     budget, largest = record.defense.budget, record.metrics.get("linf")
     if not LEVELS[0] <= budget <= LEVELS[1]:
-        yield "defense.budget", f"is {budget:g}, and must lie between {LEVELS[0]} and {LEVELS[1]} grey levels."
+        yield "defense.budget", f"is {budget:g}, and must lie between {LEVELS[0]:g} and {LEVELS[1]:g} grey levels."
     if largest is None:
         yield "metrics.linf", "is missing, so nobody knows whether the budget is kept. Run again with this version."
     elif largest > budget:
@@ -45,11 +44,12 @@ def _budget(record: Record) -> Iterator[tuple[str, str]]:
 
 def _metrics(record: Record) -> Iterator[tuple[str, str]]:
     for name, value in record.metrics.items():
-        low, high = RANGES.get(name, (-math.inf, math.inf))
+        metric = find(name)
+        low, high = metric.range if metric else (-math.inf, math.inf)
         if value is None and not record.unavailable.get(name):
             yield f"metrics.{name}", "is null, and `unavailable` does not say why. Take the record as the run wrote it."
         if value is not None and not low <= value <= high:
-            yield f"metrics.{name}", f"is {value:g}, and must lie between {low} and {high}."
+            yield f"metrics.{name}", f"is {value:g}, and must lie between {low:g} and {high:g}."
     for name, value in scores(record).items():
         stated = record.metrics.get(name)
         if gap(stated, value) > TOLERANCE:

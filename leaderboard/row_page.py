@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.stats import mean_interval
-from leaderboard.board import Cell, Row
+from leaderboard.board import ASIDE, Cell, Row
 from leaderboard.data import Layout, mean, scores, trusted
 from leaderboard.measures import MEASURES
 from leaderboard.results import Result
@@ -17,7 +17,7 @@ FAILURES = 50
 CONTROL_TEXTS = {
     "base": "The base model without personalisation: what it draws when nobody told it who to draw.",
     "another person": "The attack on another person's photos: what passes for this person by chance.",
-    "clean": "No cloak. What the attack leaks when nothing stands in its way.",
+    "none": "No cloak. What the attack leaks when nothing stands in its way.",
     "noise": "Random noise of the same budget. A cloak that is no better protects by being noise.",
     "jpeg": "JPEG compression only, within the budget.",
 }
@@ -30,7 +30,7 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
     entry = result.entry if result else None
     name = record.defense.name
     card = entry.card.get(name) if entry else None
-    text = next((t for control, t in CONTROL_TEXTS.items() if row.label.startswith(control)), "") if row.control else ""
+    text = CONTROL_TEXTS[row.label if row.label in ASIDE else name] if row.control else ""
     return {
         "group": layout.group,
         "label": layout.labels[row.key],

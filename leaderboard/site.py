@@ -21,7 +21,7 @@ import bench
 from bench.errors import BenchError
 from leaderboard import row_page
 from leaderboard.board import groups
-from leaderboard.data import Layout, page_data, picture_data
+from leaderboard.data import Layout, page_data, picture_data, picture_file
 from leaderboard.measures import MEASURES
 from leaderboard.results import Problem, Result, open_all
 
@@ -98,7 +98,7 @@ def _script(name: str, value: Any) -> str:
 def _copy_pictures(site: Path, results: Sequence[Result], wanted: set[str]) -> None:
     for result in results:
         for cell in result.sprites():
-            name = f"images/{result.entry.id}/{cell}.webp"
+            name = picture_file(result.entry.id, cell)
             if name in wanted:
                 (site / name).parent.mkdir(parents=True, exist_ok=True)
                 (site / name).write_bytes(result.sprite_bytes(cell))

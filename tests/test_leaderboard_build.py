@@ -68,6 +68,14 @@ def test_the_base_stands_against_every_attack(tmp_path: Path) -> None:
     assert group["attacks"] == ["dreambooth", "lora"]
 
 
+def test_a_name_that_begins_like_a_control_is_none(tmp_path: Path) -> None:
+    names = ("cleaner", "basecloak", "noisette", "jpegger")
+    pack(tmp_path / "results", "mine", [one for name in names for one in table(name, LEAKS)] + table("noise", LEAKS))
+    (group,) = built(tmp_path)["groups"]
+    assert {row["defense"]: row["control"] for row in group["rows"]} == {"noise": True} | dict.fromkeys(names, False)
+    assert group["rows"][0]["defense"] == "noise"
+
+
 def test_controls_belong_to_everybody_and_count_once(tmp_path: Path) -> None:
     """Two entries bring the same clean cells: those of the reference count, whatever the other one claims."""
     pack(tmp_path / "results", "aaa", table("mine", LEAKS) + table("none", {"lora": [0.0, 0.0, 0.0]}))

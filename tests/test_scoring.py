@@ -18,7 +18,6 @@ from bench.data.synthetic import Synthetic
 from bench.errors import BenchError
 from bench.instruments import Quality
 from bench.models.judge import Judge
-from bench.recognition import largest
 from bench.scoring import Scorer, Scores, Shown
 from bench.settings import MetricSettings
 from bench.stages import measure
@@ -176,7 +175,7 @@ def test_a_witness_sees_what_its_pack_sees(pack: Path) -> None:
     (face,) = found.faces[0]
     assert face.box == pytest.approx(np.array(tiny.BOX) / tiny.SIDE)
     assert np.linalg.norm(face.embedding) == pytest.approx(1)
-    assert largest(found).shape == (2, 512)
+    assert found.embeddings().shape == (2, 512)
     alone = seen(Witness(str(pack)).describe(pictures[2:]), 1)
     np.testing.assert_array_equal(alone.faces[0][0].embedding, found.faces[2][0].embedding)
     assert seen(Witness(str(pack)).describe(pictures[1:2]), 1).faces == ((),)
@@ -275,11 +274,11 @@ def test_the_judges_threshold_rests_on_the_data_sets_own_strangers_where_they_ar
     data: Dataset, store: Store
 ) -> None:
     known = scorer(data, store).recognition
-    seen_of = {p.name: len(largest(known.photos(p))) for p in data.identities}
+    seen_of = {p.name: len(known.photos(p).embeddings()) for p in data.identities}
     assert known.threshold.pairs == sum(seen_of.values()) * (len(seen_of) - 1)
     person, *others = data.identities
     stranger, own_end = known.ends(person)
-    similarities = [largest(known.photos(p)) @ known.references[person.name] for p in others]
+    similarities = [known.photos(p).embeddings() @ known.references[person.name] for p in others]
     assert stranger == pytest.approx(np.concatenate(similarities).mean())
     assert stranger < known.threshold.value < own_end
 
@@ -287,7 +286,7 @@ def test_the_judges_threshold_rests_on_the_data_sets_own_strangers_where_they_ar
 def test_few_people_are_calibrated_on_the_invented_ones_too(data: Dataset, store: Store) -> None:
     few = dataclasses.replace(data, identities=data.identities[:2])
     known = scorer(few, store).recognition
-    own_pairs = sum(len(largest(known.photos(p))) for p in few.identities)
-    invented = sum(len(largest(known.photos(p))) for p in Synthetic(limit=0).load(64).identities)
+    own_pairs = sum(len(known.photos(p).embeddings()) for p in few.identities)
+    invented = sum(len(known.photos(p).embeddings()) for p in Synthetic(limit=0).load(64).identities)
     assert own_pairs < 100
     assert known.threshold.pairs == own_pairs + 2 * invented

@@ -35,8 +35,7 @@ class Seen:
 
     def embeddings(self) -> Array:
         """(m, d) of the largest face of every picture that has one."""
-        largest = [max(faces, key=lambda face: face.area) for faces in self.faces if faces]
-        return np.array([face.embedding for face in largest]).reshape(-1, EMBEDDING_SIZE)
+        return np.array([max(faces, key=lambda face: face.area).embedding for faces in self.faces if faces])
 
 
 def key(pictures: str, judge: Judge) -> str:

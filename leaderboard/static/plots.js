@@ -15,10 +15,19 @@ window.Plots = (() => {
       range: { category: ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7a00", "#777777"] },
     };
   }
+  // 800 kB that a reader of the table need not wait for.
+  const LIBRARY = ["vega", "vega-lite", "vega-embed"];
+  let library = null;
+  const loaded = () => (library ??= LIBRARY.reduce((before, name) => before.then(() => script(name)), Promise.resolve()));
+  const script = (name) =>
+    new Promise((resolve, reject) =>
+      document.head.append(make("script", { src: `vendor/${name}.min.js`, onload: resolve, onerror: reject })));
+
   async function draw(id, spec, words, empty = false) {
     const element = by(id);
     if (empty) return element.replaceChildren(make("p", { class: "note" }, "Nothing to draw for this choice."));
     const whole = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", ...spec };
+    await loaded();
     await vegaEmbed(element, { ...whole, description: words }, { actions: { export: true, source: false, compiled: false, editor: false },
       config: config(), renderer: "svg", ast: true });
     element.querySelector("summary").setAttribute("aria-label", `save this plot: ${words}`);
