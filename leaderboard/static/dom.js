@@ -21,11 +21,11 @@ window.Dom = (() => {
 
   // A mean and its interval on the scale of the measure.
   function whisker(score, interval, bounds, tone) {
-    const at = (v) => 2 + (116 * (v - bounds[0])) / (bounds[1] - bounds[0]);
+    const at = (v) => 4 + (112 * (v - bounds[0])) / (bounds[1] - bounds[0]);
     const range = interval ?? [score, score];
     const text = `${number(score)}${interval ? `, 95 % from ${number(interval[0])} to ${number(interval[1])}` : ""}`;
     return draw("svg", { class: `whisker ${tone}`, viewBox: "0 0 120 16", role: "img", "aria-label": text },
-      draw("line", { class: "axis", x1: 2, x2: 118, y1: 8, y2: 8 }),
+      draw("line", { class: "axis", x1: 4, x2: 116, y1: 8, y2: 8 }),
       draw("line", { class: "range", x1: at(range[0]), x2: at(range[1]), y1: 8, y2: 8 }),
       draw("circle", { cx: at(score), cy: 8, r: 3.5 }));
   }
