@@ -45,7 +45,7 @@ class Pipeline:
         self.data = data
         self.store = store
         self.pool = pool
-        self.scorer = Scorer(settings.metric, settings.protocol.far, data, store, lambda: pool.device)
+        self.scorer = Scorer(settings.metric, settings.protocol, data, store, lambda: pool.device)
         self.judge = self.scorer.judge
 
     # -- what is known without work ------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bench import following
 from bench.errors import BenchError, unknown_name
+from bench.following import Following
 from bench.instruments import VISIBILITY, Comparison, Quality
 from bench.models.judge import Judge
 from bench.recognition import Recognition, by_picture
-from bench.settings import MetricSettings
+from bench.settings import MetricSettings, Protocol
 from bench.stages import measure
 from bench.stages.describe import Instrument, described
 from bench.stages.measure import Seen
@@ -62,7 +64,7 @@ class Scorer:
 
     Args:
         settings: what to measure besides the judge's scores.
-        far: false-accept rate of leak thresholds.
+        protocol: what was generated, and the false-accept rate of leak thresholds.
         data: the people.
         store: where what was seen is kept.
         device: tells where pyiqa computes.
@@ -72,7 +74,7 @@ class Scorer:
     """
 
     def __init__(
-        self, settings: MetricSettings, far: float, data: Dataset, store: Store, device: Callable[[], str]
+        self, settings: MetricSettings, protocol: Protocol, data: Dataset, store: Store, device: Callable[[], str]
     ) -> None:
         for topic in ("quality", "visibility"):
             known = [name for name, metric in METRICS.items() if metric.topic == topic]
@@ -80,7 +82,7 @@ class Scorer:
                 if name not in known:
                     raise unknown_name(f"{topic} metric", name, known)
         self._settings = settings
-        self._far = far
+        self._protocol = protocol
         self._data = data
         self._store = store
         self._device = device
@@ -90,12 +92,12 @@ class Scorer:
     @cached_property
     def recognition(self) -> Recognition:
         """What the judge knows of the people."""
-        return Recognition(self._judged, self._data, self._far)
+        return Recognition(self._judged, self._data, self._protocol.far)
 
     @cached_property
     def _witnesses(self) -> dict[str, Recognition]:
         found = [Witness(source) for source in self._settings.recognisers]
-        return {w.name: Recognition(partial(self._witnessed, w), self._data, self._far) for w in found}
+        return {w.name: Recognition(partial(self._witnessed, w), self._data, self._protocol.far) for w in found}
 
     def score(self, person: Identity, donor: Identity, cloaked: Shown, pictures: Shown, faces: Seen) -> Scores:
         """All metrics of a cell.
@@ -164,13 +166,19 @@ class Scorer:
     def _quality(self, found: Scores, pictures: Shown) -> None:
         found.pictures = [{} for _ in pictures.pictures]
         for name in self._settings.quality:
-            for values in self._describe(found, pictures, Quality(name, self._device), (name,)).values():
+            for values in self._describe(found, pictures, self._instrument(name), (name,)).values():
                 if not np.isfinite(values).all():
                     found.lack(name, f"{name} has no finite value of {int((~np.isfinite(values)).sum())} pictures")
                     continue
                 found.metrics[name] = float(values.mean())
                 for scores, value in zip(found.pictures, values, strict=True):
                     scores[name] = float(value)
+
+    def _instrument(self, name: str) -> Instrument:
+        """What gives generated pictures a score."""
+        if name != following.NAME:
+            return Quality(name, self._device)
+        return Following(self._settings.clip, self._protocol.asked, self._device)
 
     def _describe(
         self, found: Scores, shown: Shown, instrument: Instrument, names: tuple[str, ...]

@@ -118,6 +118,11 @@ class Protocol(_Strict):
     far: float = Field(0.01, gt=0, lt=1)
     """False-accept rate at which the leak threshold is calibrated."""
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The prompt, with `{subject}`, of every picture of a cell."""
+        return tuple(prompt for prompt in self.prompts for _ in range(self.images_per_prompt))
+
 
 class MetricSettings(_Strict):
     """What is measured besides the judge's scores, and what needs no weights. What is not to be had says so."""
@@ -126,9 +131,11 @@ class MetricSettings(_Strict):
     recognisers: tuple[str, ...] = ("facelet-id-a", "facelet-id-b")
     """Witnesses: shipped packs, those of insightface, or folders."""
     quality: tuple[str, ...] = ("blur",)
-    """Scores of generated pictures: "blur", or pyiqa's."""
+    """Scores of generated pictures: "blur", "clip_score", or pyiqa's."""
     visibility: tuple[str, ...] = ()
     """pyiqa's scores of cloaked photos."""
+    clip: str = "openai/clip-vit-large-patch14"
+    """The model behind "clip_score": a folder, or a hub id that is in the hub's cache."""
 
 
 class RunSettings(_Strict):

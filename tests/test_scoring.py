@@ -19,7 +19,7 @@ from bench.errors import BenchError
 from bench.instruments import Quality
 from bench.models.judge import Judge
 from bench.scoring import Scorer, Scores, Shown
-from bench.settings import MetricSettings
+from bench.settings import MetricSettings, Protocol
 from bench.stages import measure
 from bench.stages.describe import described
 from bench.store import Store
@@ -30,6 +30,7 @@ from metrics.catalogue import find
 from metrics.quality import blur
 from tests import tiny
 
+PROTOCOL = Protocol(prompts=("a photo of {subject}",), images_per_prompt=1, far=0.01)
 ALL = MetricSettings(recognisers=("nobody",), quality=("blur", "brisque"), visibility=("lpips",))
 
 
@@ -44,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def scorer(data: Dataset, store: Store, settings: MetricSettings = ALL) -> Scorer:
-    return Scorer(settings, 0.01, data, store, lambda: "cpu")
+    return Scorer(settings, PROTOCOL, data, store, lambda: "cpu")
 
 
 def shown(name: str, pictures: Sequence[Pixels]) -> Shown:

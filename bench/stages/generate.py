@@ -45,7 +45,7 @@ def generate(
         BenchError: a picture is black or not finite; that is a fault of the run and never counts as protection.
     """
     artifact = {name: tensor.to(base.device) for name, tensor in load_file(fitted / ARTIFACT).items()}
-    templates = [prompt for prompt in protocol.prompts for _ in range(protocol.images_per_prompt)]
+    templates = protocol.asked
     noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, seed)])
     attack.prepare(base)
     pictures = []
