@@ -295,7 +295,7 @@ _ALL = (
         "lower",
         (0.0, 100.0),
         "100 times the cosine of picture and prompt to CLIP ViT-L/14, at least 0 (Hessel 2021 without the factor of "
-        "2.5), with \"a person\" for the word that stands for somebody",
+        '2.5), with "a person" for the word that stands for somebody',
         needs="the CLIP model of metric.clip, by default openai/clip-vit-large-patch14",
         licence="CLIP: MIT",
         pitfalls="says whether the model still follows prompts, not whether the person is in the picture",
