@@ -20,7 +20,7 @@ from bench.conclusions import conclusions
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
 from bench.record import Record, load_all
-from bench.standings import Standing, metrics_of, standings
+from bench.standings import Picked, Standing, metrics_of, picked, standings
 from bench.stats import summary
 from bench.store import write_atomic
 from bench.validity import findings
@@ -30,6 +30,7 @@ COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SS
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
 `fit s` (fit and generate) are seconds per person."""
 NOT_SHOWN = {"ISM", "SSIM"}
+CHOICES = ("arm", "ILR, one attack per person", "ILR, one attack for all", "which")
 """Left out on a terminal: never to be ranked by, and close to PSNR."""
 CLOAK = {"Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
@@ -104,6 +105,8 @@ def markdown(records: Sequence[Record]) -> str:
         lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
         said = summary.sentences(standing.scores, standing.pairs, standing.order)
         lines += [line for sentence in said for line in (sentence, "")]
+    if choices := picked(records):
+        lines += ["## If the attacker may choose", "", *_grid(CHOICES, [_choice(choice) for choice in choices]), ""]
     lines += ["## What may be concluded", ""]
     lines += [line for sentence in conclusions(found) for line in (sentence, "")]
     lines += ["## All metrics", "", *_all_metrics(records), ""]
@@ -115,6 +118,10 @@ def markdown(records: Sequence[Record]) -> str:
         lines += ["", "## Not ok", ""]
         lines += [f"- {r.identity}, {label(r)}: {r.status}: {_escape(r.reason)}" for r in bad]
     return "\n".join(lines) + "\n"
+
+
+def _choice(choice: Picked) -> tuple[str, ...]:
+    return choice.arm, f"{choice.per_person:.2f}", f"{choice.once:.2f}", choice.attack
 
 
 def _all_metrics(records: Sequence[Record]) -> list[str]:

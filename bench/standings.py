@@ -44,19 +44,45 @@ def standings(records: Sequence[Record]) -> list[Standing]:
     The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
     against one of them has no worst attack: what was not tried was not survived.
     """
-    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
-    people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
-    methods = list(dict.fromkeys(method for table in tables.values() for method in table))
-    cube = np.array(
-        [[[t.get(m, {}).get(p, np.nan) for m in methods] for p in people] for t in tables.values()]
-    ).reshape(len(tables), len(people), len(methods))
-    layers = dict(zip(tables, cube, strict=True))
-    if len(tables) > 1:
+    attacks, people, methods, cube = _cube(records)
+    layers = dict(zip(attacks, cube, strict=True))
+    if len(attacks) > 1:
         layers[WORST] = worst_attack(cube, lower_is_better=True)
     found = [(attack, _known(methods, people, values)) for attack, values in layers.items()]
     return [
         Standing(a, scores, compare(scores), ranking(scores)) for a, scores in found if min(scores.values.shape) > 1
     ]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What leaks of an arm, by how the attacker picks an attack.
+
+    Attributes:
+        arm: its label.
+        per_person: mean over people of the highest leak rate: one attack for every person.
+        once: highest mean over people: one attack for everybody.
+        attack: that one.
+    """
+
+    arm: str
+    per_person: float
+    once: float
+    attack: str
+
+
+def picked(records: Sequence[Record]) -> list[Picked]:
+    """For every arm, over the people on whom all attacks were tried; nothing if the run has one attack alone."""
+    attacks, _, methods, cube = _cube(records)
+    found = []
+    for column, arm in enumerate(methods if len(attacks) > 1 else ()):
+        values = cube[:, ~np.isnan(cube[:, :, column]).any(axis=0), column]
+        if values.size:
+            means = values.mean(axis=1)
+            found.append(
+                Picked(arm, float(values.max(axis=0).mean()), float(means.max()), attacks[int(means.argmax())])
+            )
+    return found
 
 
 def long_form(records: Sequence[Record]) -> list[Row]:
@@ -86,6 +112,15 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     names = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
     own = [r for r in records if not r.of_another_person]
     return {name: arms([r for r in own if attack_label(r) == name]) for name in names}
+
+
+def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:
+    """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
+    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
+    people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
+    methods = list(dict.fromkeys(method for table in tables.values() for method in table))
+    cube = np.array([[[t.get(m, {}).get(p, np.nan) for m in methods] for p in people] for t in tables.values()])
+    return list(tables), people, methods, cube.reshape(len(tables), len(people), len(methods))
 
 
 def _known(methods: Sequence[str], people: Sequence[str], values: Array) -> Scores:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.record import Record
 from bench.report import markdown, remarks
-from bench.standings import WORST, long_form, standings
+from bench.standings import WORST, long_form, picked, standings
 from bench.stats.comparison import fewest_people
 from bench.stats.table import as_csv, read
 from tests.test_arms import defense, record
@@ -119,3 +119,22 @@ def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])
 def test_fewest_people(pairs: int, people: int) -> None:
     assert fewest_people(pairs) == people
+
+
+def test_an_attacker_who_picks_once_gets_less_than_one_who_picks_per_person() -> None:
+    """By hand: two people, each safe from the other's attack."""
+    leaks = {("a", "dreambooth"): 1.0, ("a", "lora"): 0.2, ("b", "dreambooth"): 0.0, ("b", "lora"): 0.6}
+    records = [record(p, ilr, attack={"name": a, "config": {}}, thresholds=THRESHOLDS) for (p, a), ilr in leaks.items()]
+    (choice,) = picked(records)
+    assert choice.per_person == pytest.approx((1.0 + 0.6) / 2)
+    assert choice.once == pytest.approx((1.0 + 0.0) / 2)
+    assert choice.attack == "dreambooth"
+    assert f"| {choice.arm} | 0.80 | 0.50 | dreambooth |" in markdown(records)
+
+
+def test_a_choice_is_over_the_people_on_whom_all_attacks_were_tried() -> None:
+    records = [r for r in run() if not (r.attack.name == "lora" and r.identity == "p0")]
+    by_arm = {choice.arm: choice for choice in picked(records)}
+    rest = [r.metrics["ilr"] or 0 for r in run() if r.defense.name == "aspl" and r.attack.name == "lora"][1:]
+    assert by_arm["aspl 8/255"].once == pytest.approx(np.mean(rest))
+    assert picked([r for r in run() if r.attack.name == "lora"]) == []
