@@ -207,27 +207,6 @@ window.Stats = (() => {
     return found;
   }
 
-  // [low, high] of every row's rank over resampled people, ties sharing the mean of their ranks.
-  function rankIntervals(rows, lowerIsBetter) {
-    const n = rows[0]?.length ?? 0;
-    if (n < 2) return rows.map(() => null);
-    const means = rows.map((row) => resampledMeans(row)), ranks = rows.map(() => new Float64Array(DRAWS));
-    const order = rows.map((_, i) => i);
-    for (let d = 0; d < DRAWS; d++) {
-      order.sort((a, b) => (lowerIsBetter ? means[a][d] - means[b][d] : means[b][d] - means[a][d]));
-      for (let i = 0; i < order.length; ) {
-        let j = i + 1;
-        while (j < order.length && Math.abs(means[order[j]][d] - means[order[i]][d]) < 1e-12) j++;
-        for (let k = i; k < j; k++) ranks[order[k]][d] = (i + 1 + j) / 2;
-        i = j;
-      }
-    }
-    return ranks.map((own) => {
-      const sorted = own.sort();
-      return [quantile(sorted, 0.025), quantile(sorted, 0.975)];
-    });
-  }
-
   // How many people it takes at least to separate one of so many pairs.
   function fewestPeople(pairs) {
     let people = 2;
@@ -235,5 +214,5 @@ window.Stats = (() => {
     return people;
   }
 
-  return { mean, meanInterval, compare, holm, tiers, rankIntervals, fewestPeople, studentQuantile, normalQuantile };
+  return { mean, meanInterval, compare, holm, tiers, fewestPeople, studentQuantile, normalQuantile };
 })();
