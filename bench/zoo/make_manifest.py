@@ -14,10 +14,11 @@ from bench.models.files import ZOO
 MODELS = ("facelet-1",)
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 SUFFIXES = (".safetensors", ".json", ".txt")
+OTHERS = ("judge/*.npy", "recognisers/*/*.onnx", "adapters/**/*.safetensors", "adapters/**/*.json")
 
 
 def main() -> None:
-    """Hash the files of all models, and the judge's background where it exists already."""
+    """Hash the files of all models and packs, and the judge's background where it exists already."""
     hashes = {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
     (ZOO / "manifest.json").write_text(json.dumps(hashes, indent=2) + "\n")
     print(f"{len(hashes)} files")
@@ -27,7 +28,7 @@ def shipped_files() -> list[Path]:
     """The files the benchmark reads, sorted by path."""
     folders = [ZOO / model / part for model in MODELS for part in PARTS]
     files = [file for folder in folders for file in folder.iterdir() if file.suffix in SUFFIXES]
-    return sorted(files + list((ZOO / "judge").glob("*.npy")))
+    return sorted(files + [file for pattern in OTHERS for file in ZOO.glob(pattern)])
 
 
 if __name__ == "__main__":

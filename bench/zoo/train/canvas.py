@@ -79,10 +79,16 @@ def background(photos: Tensor, random: torch.Generator) -> Tensor:
 
 
 def textures(photos: Tensor, random: torch.Generator) -> Tensor:
-    """Coloured noise in [0, 1] in the shape of `photos`, plain to fine-grained: each picture its own mixture."""
+    """Coloured noise in [0, 1] in the shape of `photos`, plain to fine-grained.
+
+    Each picture is its own mixture of grains; in half of them one grain outweighs the others, as blobs of the size of
+    eyes are what a detector takes for a face.
+    """
     n, channels, side, _ = photos.shape
-    grains = (1, 4, 16, side // 2, side)
-    weights = uniform(0, 1, (len(grains), n, 1, 1, 1), random) ** 3
+    grains = (1, 4, 8, 16, 32, side // 2, side)
+    power = torch.where(uniform(0, 1, (n, 1, 1, 1), random) < 0.5, 3.0, 24.0)
+    weights = uniform(0, 1, (len(grains), n, 1, 1, 1), random) ** power
+    weights = weights / weights.amax(dim=0) * uniform(0.2, 1, (n, 1, 1, 1), random)
     layers = [F.interpolate(uniform(-1, 1, (n, channels, g, g), random), (side, side), mode="bilinear") for g in grains]
     return (0.5 + (weights * torch.stack(layers)).sum(dim=0) / 2).clamp(0, 1)
 
