@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.models.base import Base
 from bench.zoo.train.base import Diffusion, denoised, pictures
-from bench.zoo.train.likeness import TIMESTEPS, WEIGHT, Likeness
+from bench.zoo.train.likeness import TIMESTEPS, Likeness
 from bench.zoo.train.names import WAYS, Names
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import Faces
@@ -24,6 +24,7 @@ from bench.zoo.train.views import Views
 from tests import test_training_photos as training_photos
 
 PHOTOS = 8
+WEIGHT = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ class Picture:
 def likeness(recogniser: Path) -> tuple[Likeness, Tensor]:
     """The loss, and the latents that show exactly the views."""
     known = views(Picture(), 4)
-    return Likeness(known, recogniser), 2 * (known.pixels(torch.arange(PHOTOS)) * 2 - 1)
+    return Likeness(known, recogniser, WEIGHT), 2 * (known.pixels(torch.arange(PHOTOS)) * 2 - 1)
 
 
 def test_an_estimate_that_is_the_photo_costs_nothing_and_another_persons_does(recogniser: Path) -> None:

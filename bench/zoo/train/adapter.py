@@ -37,9 +37,12 @@ class Adapter(Diffusion):
         photos: folder of the prepared photos.
         latents: file of the base's cached views.
         recogniser: folder of the weights of facelet-id-a, for the likeness; None trains without.
+        likeness: weight of the likeness beside the denoising loss.
     """
 
-    def __init__(self, base: str, photos: str, latents: str, recogniser: str | None = None) -> None:
+    def __init__(
+        self, base: str, photos: str, latents: str, recogniser: str | None = None, likeness: float = 0.2
+    ) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
         super().__init__(pipeline.unet, pipeline.text_encoder, pipeline.tokenizer, views, v=False)
@@ -49,7 +52,7 @@ class Adapter(Diffusion):
         usable = self._usable()
         self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
         self._partners = Partners(views, usable)
-        self._likeness = Likeness(views, Path(recogniser)) if recogniser else None
+        self._likeness = Likeness(views, Path(recogniser), likeness) if recogniser else None
         self._told = True  # whether the steps are told who it is
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:

@@ -17,7 +17,6 @@ from bench.zoo.train.photos import SIDE
 from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
 
-WEIGHT = 0.2
 TIMESTEPS = (150, 750)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
@@ -30,10 +29,11 @@ class Likeness:
     Args:
         views: what is denoised.
         weights: folder of the trained recogniser.
+        scale: weight of this loss beside the denoising loss.
     """
 
-    def __init__(self, views: Views, weights: Path) -> None:
-        self._views = views
+    def __init__(self, views: Views, weights: Path, scale: float) -> None:
+        self._views, self._scale = views, scale
         self._network = load("residual", weights / "network.safetensors").eval().requires_grad_(False)
         views.vae.requires_grad_(False)
 
@@ -46,7 +46,7 @@ class Likeness:
         with autocast():
             shown = vae.decode(latents[pick] / vae.config.scaling_factor).sample.float()
         mine, wanted = self._embed(shown, rows), self._embed(self._views.pixels(rows) * 2 - 1, rows)
-        return WEIGHT * (1 - F.cosine_similarity(mine, wanted)).mean()
+        return self._scale * (1 - F.cosine_similarity(mine, wanted)).mean()
 
     def _embed(self, pictures: Tensor, rows: Tensor) -> Tensor:
         """(n, 512) of pictures in [-1, 1]."""

@@ -22,7 +22,7 @@ from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
 from bench.zoo.train.augment import degrade, jitter, take
 from bench.zoo.train.identity import ArcFace, Teacher
 from bench.zoo.train.loop import Part, Schedule, train
-from bench.zoo.train.networks import EMBEDDING, NETWORKS
+from bench.zoo.train.networks import EMBEDDING, NETWORKS, load
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.precision import autocast
 from bench.zoo.verification import at_most, true_accept_rate
@@ -42,9 +42,10 @@ class Recogniser(Part):
         network: a name of `NETWORKS`.
         photos: folder of the prepared photos.
         teacher: whether to learn from dlib's descriptors, and so from photos without names too.
+        weights: file of a trained network to go on from, or None.
     """
 
-    def __init__(self, network: str, photos: Path, teacher: bool) -> None:
+    def __init__(self, network: str, photos: Path, teacher: bool, weights: Path | None = None) -> None:
         faces = Faces.load(photos)
         self._pixels = faces.pixels
         self._to_crop = similarity(torch.from_numpy(np.array(faces.points)).float() * SIDE, TEMPLATE)
@@ -61,7 +62,8 @@ class Recogniser(Part):
         self._held, self._held_people = torch.from_numpy(held), faces.person[held]
         self._weights = torch.ones(len(self._train)) if teacher else _balanced(self._person[self._train])
 
-        self.module = nn.ModuleDict({"network": NETWORKS[network](), "names": ArcFace(EMBEDDING, len(people))})
+        made = load(network, weights) if weights else NETWORKS[network]()
+        self.module = nn.ModuleDict({"network": made.train(), "names": ArcFace(EMBEDDING, len(people))})
         if teacher:
             known = self._descriptors[self._train]
             self.module["teacher"] = Teacher(EMBEDDING, known.nanmean(dim=0), RELATION)
@@ -130,7 +132,8 @@ def _balanced(person: Tensor) -> Tensor:
 def main(config: DictConfig) -> None:
     """Train the recogniser of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    part = Recogniser(config.network, Path(config.photos), config.teacher)
+    weights = Path(config.weights) if config.weights else None
+    part = Recogniser(config.network, Path(config.photos), config.teacher, weights)
     train(part, Schedule(**config.schedule), Path(config.out))
 
 
