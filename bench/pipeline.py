@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class Pipeline:
 
     def run(self, cell: Cell, progress: Progress) -> Record:
         """Execute a cell; whatever goes wrong becomes a record with a status and a reason."""
+        if cell.skip:
+            return self._record(cell, "skipped", cell.skip)
         try:
             problem = self._problem(cell.identity)
             if cell.donor is not cell.identity:
@@ -189,10 +192,13 @@ class Pipeline:
         ]
 
     def _record(self, cell: Cell, status: str, reason: str = "", **facts: object) -> Record:
-        checkpoint = self.pool.checkpoint(cell.model)
+        base = {}
+        with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
+            checkpoint = self.pool.checkpoint(cell.model)
+            base = {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint}
         run_facts = {
             "data": {"fingerprint": self.data.fingerprint, "licence": self.data.licence},
-            "base": {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint},
+            "base": base,
             "judge": {"name": self.judge.name, "fingerprint": self.judge.fingerprint},
             "protocol": cell.protocol,
             "device": self.pool.device,

@@ -27,7 +27,7 @@ class Cell:
     `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
     Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
     are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
-    are two cells.
+    are two cells. `skip` says why the cell cannot run here: files of it are missing.
     """
 
     data: Dataset
@@ -45,20 +45,35 @@ class Cell:
     defend: Defense = dataclasses.field(compare=False)
     counters: tuple[Countermeasure, ...] = dataclasses.field(compare=False)
     attacker: Attack = dataclasses.field(compare=False)
+    skip: str = dataclasses.field(default="", compare=False)
 
     @property
     def id(self) -> str:
         """Hash of everything that names the cell. The code is not part of it: a new version replaces the old result."""
+        if self.skip:
+            return self.combination
+        defense, attack = (
+            self.defense.without(self.defend.files()),
+            self.attack.without(self.attacker.files(self.model.name)),
+        )
+        return self._hash(defense, attack, self.weights)
+
+    @property
+    def combination(self) -> str:
+        """Hash of what was asked for, whatever the files behind it: the id of a cell that lacks them."""
+        return self._hash(self.defense, self.attack, ())
+
+    def _hash(self, defense: Method, attack: Method, weights: tuple[str, ...]) -> str:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.donor.name],
-                "defense": [self.defense.without(self.defend.files()).facts(), self.budget.levels],
+                "defense": [defense.facts(), self.budget.levels],
                 "countermeasures": [method.facts() for method in self.countermeasures],
-                "attack": self.attack.without(self.attacker.files(self.model.name)).facts(),
+                "attack": attack.facts(),
                 "base": _facts(self.model),
                 "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
-                "weights": list(self.weights),
+                "weights": list(weights),
                 "seed": self.seed,
                 "protocol": self.protocol,
             }
@@ -86,10 +101,12 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     """All cells of a run, person by person, controls first.
 
     Every run has its controls: the base without personalisation, no cloak, and noise at the same budget. Without them
-    no number says anything about a cloak.
+    no number says anything about a cloak. A suite goes on without what is not on this machine: those cells say why
+    they are skipped. What was asked for by itself is an error instead.
 
     Raises:
-        BenchError: an unknown method or setting, or too few people for the suite.
+        BenchError: an unknown method or setting, too few people for the suite, or files are missing and there is no
+            suite.
     """
     people = {person.name: person for person in data.identities}
     found: dict[str, Cell] = {}
@@ -103,6 +120,9 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
             defense, defend = _defense(dose, surrogates[0])
             used = surrogates if defend.needs_surrogate else ()
+            weights, skip = _weights((model, *used), defend, attacker, pool)
+            if skip and not grid.listed:
+                raise skip
             cell = Cell(
                 data=data,
                 identity=people[name],
@@ -113,17 +133,27 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 attack=attack,
                 model=model,
                 surrogates=used,
-                weights=tuple(pool.checkpoint(each).fingerprint for each in (model, *used))
-                + tuple(defend.files().values())
-                + tuple(attacker.files(model.name).values()),
+                weights=weights,
                 seed=settings.seed,
                 protocol=settings.protocol.model_dump(mode="json"),
                 defend=defend,
                 counters=tuple(made for _, made in counters),
                 attacker=attacker,
+                skip=str(skip or "").replace("\n", " "),
             )
             found.setdefault(cell.id, cell)
     return list(found.values())
+
+
+def _weights(
+    models: tuple[ModelSettings, ...], defend: Defense, attacker: Attack, pool: Pool
+) -> tuple[tuple[str, ...], BenchError | None]:
+    """Fingerprints of the models, the attacker's first, and of the methods' own files; or what is wrong with them."""
+    try:
+        fingerprints = tuple(pool.checkpoint(model).fingerprint for model in models)
+        return (*fingerprints, *defend.files().values(), *attacker.files(models[0].name).values()), None
+    except BenchError as error:
+        return (), error
 
 
 def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Dataset) -> None:

@@ -96,6 +96,12 @@ def save(record: Record, folder: Path) -> Path:
     return path
 
 
+def discard(folder: Path, cell: str) -> None:
+    """Delete the record of a cell, if there is one: what was skipped for want of files has been done since."""
+    for path in folder.glob(f"*-{cell[:12]}.json"):
+        path.unlink()
+
+
 def load(path: Path) -> Record:
     """Read one record.
 

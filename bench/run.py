@@ -59,7 +59,10 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
         show_plan(planned, pipeline, console)
         return 0
 
-    plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=vars(pipeline.keys(c))) for c in planned]
+    plan = [
+        Planned(cell=c.id, identity=c.identity.name, label=c.label, keys={} if c.skip else vars(pipeline.keys(c)))
+        for c in planned
+    ]
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)
     records = []
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
@@ -67,6 +70,8 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
             for cell in planned:
                 done = pipeline.run(cell, partial(display.show, cell.label))
                 record.save(done, out / "cells")
+                if not cell.skip:
+                    record.discard(out / "cells", cell.combination)
                 records.append(done)
                 display.finish(done, cell.label)
                 logger.log(done)
@@ -110,7 +115,8 @@ def conclude(records: list[Record], out: Path, console: Console) -> int:
         console.print(line)
     console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]
-    reasons = dict.fromkeys((r.status, r.reason) for r in bad)  # each once, in order
+    # Each once, in order; why cells were skipped is among the remarks.
+    reasons = dict.fromkeys((r.status, r.reason) for r in bad if r.status != "skipped")
     for status, reason in reasons:
         console.print(f"[bold red]{status}[/]: ", end="")
         console.print(reason, markup=False, highlight=False, soft_wrap=True)
@@ -122,6 +128,9 @@ def conclude(records: list[Record], out: Path, console: Console) -> int:
 def show_plan(planned: list[Cell], pipeline: Pipeline, console: Console) -> None:
     """What a run would do: every cell with the stages that are in the store already."""
     for cell in planned:
+        if cell.skip:
+            console.print(f"{cell.label}: skipped: {cell.skip}", markup=False, highlight=False, soft_wrap=True)
+            continue
         keys = pipeline.keys(cell)
         have = [stage for stage, key in vars(keys).items() if pipeline.store.cost(stage, key)]
         console.print(f"{cell.label}: {'in the store: ' + ', '.join(have) if have else 'nothing done yet'}")

@@ -76,6 +76,11 @@ class Grid(_Strict):
     surrogate: ModelSettings | None = None
     """The base the defender optimises against; null: those of `surrogates`."""
 
+    @property
+    def listed(self) -> bool:
+        """Whether the grid names methods itself."""
+        return self.defenses is not None or self.attacks is not None
+
     @field_validator("defenses", mode="before")
     @classmethod
     def _doses(cls, value: Any) -> Any:

@@ -117,6 +117,7 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
 def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:
     """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
     tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
+    tables = {attack: table for attack, table in tables.items() if any(table.values())}  # the others did not run at all
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
     cube = np.array([[[t.get(m, {}).get(p, np.nan) for m in methods] for p in people] for t in tables.values()])

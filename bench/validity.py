@@ -60,13 +60,25 @@ def findings(records: Sequence[Record]) -> list[Finding]:
 
 def failed_cells(records: Sequence[Record]) -> Iterator[Finding]:
     """Black pictures, values that are not finite, and whatever else stopped a cell."""
-    bad = [r for r in records if r.status != "ok"]
+    bad = [r for r in records if r.status not in ("ok", "skipped")]
     if bad:
         reason, _ = Counter(r.reason.partition("\n")[0] for r in bad).most_common(1)[0]
         yield Finding(
             "error",
             f"{len(bad)} of {len(records)} cells have no result ({reason or bad[0].status}).",
             "They count as nothing, least of all as protection: mend the cause and repeat the command.",
+        )
+
+
+def skipped_cells(records: Sequence[Record]) -> Iterator[Finding]:
+    """What a suite went on without."""
+    skipped = [r for r in records if r.status == "skipped"]
+    for reason in dict.fromkeys(r.reason for r in skipped):
+        count = sum(r.reason == reason for r in skipped)
+        yield Finding(
+            "warning",
+            f"{count} of {len(records)} cells were skipped: {reason}",
+            "What was not tried was not survived: the worst attack is over those that ran.",
         )
 
 
@@ -251,6 +263,7 @@ def saturated(records: Sequence[Record]) -> Iterator[Finding]:
 
 CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     failed_cells,
+    skipped_cells,
     weak_attack,
     strangers_pass,
     over_budget,

@@ -140,8 +140,7 @@ def test_parts_take_the_place_of_the_suites_own_grid_and_shared_cells_run_once()
 def test_a_part_may_attack_another_base_than_the_defender_knows() -> None:
     other = "{name: other, source: zoo, family: facelet, resolution: ${model.resolution}, steps: 5}"
     part = f"+suite.parts={{transfer: {{defenses: [none, aspl], surrogate: {other}}}}}"
-    with pytest.raises(BenchError, match="other"):  # there is no such model; it was looked for
-        planned(part, "data.limit=1")
+    assert "other" in planned(part, "data.limit=1")[-1].skip  # there is no such model; it was looked for
     own = other.replace("name: other", "name: facelet-1")
     cloaked = planned(part.replace(other, own), "data.limit=1")[-1]
     assert [s.steps for s in cloaked.surrogates] == [5]

@@ -148,7 +148,7 @@ def test_errors_come_first_and_nothing_of_an_empty_run() -> None:
     severities = [f.severity for f in findings([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})])]
     assert severities == ["error", "warning"]
     assert findings([]) == []
-    assert len(CHECKS) == 12
+    assert len(CHECKS) == 13
 
 
 def test_controls_are_no_cloaks() -> None:

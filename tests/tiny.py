@@ -85,7 +85,7 @@ def ip_adapter(folder: Path, unet: Any, seed: int = 0) -> Path:
     draw = _drawer(seed)
     projection = {"proj.weight": (4 * WIDTH, 32), "proj.bias": (4 * WIDTH,)} | _norm("norm")
     _write(folder / "ip-adapter.safetensors", image_proj=_made(projection, draw), ip_adapter=_attention(unet, draw))
-    _vision_tower(32, seed).save_pretrained(folder / "image_encoder")
+    vision_tower(32, seed).save_pretrained(folder / "image_encoder")
     return folder
 
 
@@ -109,7 +109,7 @@ def ip_adapter_faceid(folder: Path, unet: Any, seed: int = 0) -> Path:
 
 def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH) -> Path:
     draw = _drawer(seed)
-    tower = _vision_tower(width, seed)
+    tower = vision_tower(width, seed)
     encoder = dict(tower.state_dict())
     for name, inputs in (("mlp1", 2 * width), ("mlp2", width)):
         fuse = {"fc1.weight": (width, inputs), "fc1.bias": (width,), "fc2.weight": (width, width), "fc2.bias": (width,)}
@@ -149,7 +149,7 @@ def instantid(folder: Path, unet: Any, seed: int = 0) -> Path:
     return folder
 
 
-def _vision_tower(projection: int, seed: int) -> Any:
+def vision_tower(projection: int, seed: int) -> Any:
     """A CLIP that sees colours: freshly initialised ones give all pictures nearly the same embedding."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
