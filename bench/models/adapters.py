@@ -108,7 +108,8 @@ def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:
     candidates = [path / f"{STEMS.get(name, name)}{suffix}" for suffix in SUFFIXES]
     found = [candidate for candidate in candidates if candidate.is_file()]
     if not found:
-        raise BenchError(f"There are no {name} weights for {base_name} in {path}.", fix)
+        place = "this version" if source == "zoo" else str(path)  # stands in records, where nobody's folders belong
+        raise BenchError(f"There are no {name} weights for {base_name} in {place}.", fix)
     return found[0]
 
 

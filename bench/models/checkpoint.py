@@ -52,6 +52,8 @@ def locate(name: str, source: str, revision: str | None = None, mirrors: Sequenc
     Raises:
         BenchError: no such folder or hub id, or a file is missing, empty or damaged.
     """
+    if source == "zoo" and not (ZOO / name).is_dir():
+        raise BenchError(f"No base model {name!r} comes with this version.", "Give its files: model.source=<folder>.")
     if source == "zoo":
         return _verified(name, ZOO / name, "local", "Reinstall cloakbench to get the file back.")
     if Path(source).expanduser().is_dir():
