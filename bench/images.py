@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path | io.BytesIO) -> Image.Image:
     """Open a photo upright (EXIF orientation applied) and as RGB.
 
     Raises:

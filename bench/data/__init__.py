@@ -60,5 +60,11 @@ def dataset(name: str, licence: str, identities: list[Identity], wanted: tuple[s
 SOURCES: Registry[Source] = Registry(
     "data",
     "cloakbench.data",
-    {"folder": "bench.data.folder:Folder", "synthetic": "bench.data.synthetic:Synthetic"},
+    {
+        "celebahq": "bench.data.prepared:CelebAHQ",
+        "folder": "bench.data.folder:Folder",
+        "lfw": "bench.data.prepared:LFW",
+        "synthetic": "bench.data.synthetic:Synthetic",
+        "vggface2": "bench.data.prepared:VGGFace2",
+    },
 )

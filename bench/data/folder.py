@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import NonNegativeInt
 
 from bench.data import Source, dataset
-from bench.errors import BenchError
+from bench.errors import BenchError, unknown_name
 from bench.hashing import sha256_array
 from bench.images import SUFFIXES, crop_centre, crop_square, read_image, resize
 from bench.types import Dataset, Identity, Photo
@@ -50,6 +50,7 @@ class Folder(Source):
             recognised, and else "centre", as in the published protocols.
         face_margin: side of the face crop, in face boxes.
         identities: use only these folders, in this order; empty means all.
+        exclude: leave these folders out: people who asked for it.
         limit: use at most this many identities; 0 means all.
     """
 
@@ -58,6 +59,7 @@ class Folder(Source):
     crop: Literal["auto", "centre", "face"] = "auto"
     face_margin: float = 1.5
     identities: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     limit: NonNegativeInt = 0
 
     def load(self, resolution: int) -> Dataset:
@@ -74,7 +76,9 @@ class Folder(Source):
                 f"data.root={self.root} holds no folders.",
                 "It must hold one folder per person. To use one person's photos, give the folder above.",
             )
-        people = [self._identity(folder, resolution) for folder in folders]
+        for unknown in set(self.exclude) - {folder.name for folder in folders}:
+            raise unknown_name("identity in data.exclude", unknown, [folder.name for folder in folders])
+        people = [self._identity(folder, resolution) for folder in folders if folder.name not in self.exclude]
         return dataset(root.resolve().name, self.licence, people, self.identities, self.limit)
 
     def _identity(self, folder: Path, resolution: int) -> Identity:

@@ -1,0 +1,175 @@
+"""Prepare a data set with a name for the benchmark: choose people and photos, and write what was chosen.
+
+    python -m bench.data.prepare vggface2                           from the hub (see its licence with --help)
+    python -m bench.data.prepare vggface2 --source <folder>         from your own copy: one folder a person, or Parquet
+    python -m bench.data.prepare celebahq --source <folder of CelebA-HQ> --identities identity_CelebA.txt \\
+        --mapping CelebA-HQ-to-CelebA-mapping.txt
+
+As Anti-DreamBooth did: photos of at least 500 px that show exactly one face; people with enough of them; four photos
+for each of the sets A (reference), B (to protect) and C (others), cut to the centre and resized to 512 px. Where the
+sets are chosen already, as on the hub, they are kept. The same source and settings give the same files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.cli import guarded
+from bench.data.origins import ORIGINS, Found, Origin, People, from_folder, from_hub, from_parquet, names_of
+from bench.errors import BenchError
+from bench.hashing import sha256_file
+from bench.images import crop_centre, png_bytes, resize
+from bench.types import Pixels
+
+HEADER = "dataset.json"
+"""In the prepared folder: name, licence, origin, settings, and the hash of every photo."""
+SETS = ("A", "B", "C")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which people and photos are taken.
+
+    Attributes:
+        people: at most so many; 0 takes all that qualify.
+        photos: of each person in each set.
+        smallest: shorter side that a photo must have, pixels; None: the data set's own.
+        side: of the written photos, pixels.
+        seed: of the order in which people and photos are looked at.
+    """
+
+    people: int = 50
+    photos: int = 4
+    smallest: int | None = None
+    side: int = 512
+    seed: int = 0
+
+
+def choose(found: People, choice: Choice) -> Iterator[tuple[str, dict[str, list[tuple[Found, Pixels]]]]]:
+    """The people who qualify, one after another, with the photos of their sets."""
+    random = np.random.default_rng(choice.seed)
+    taken = 0
+    for index in random.permutation(len(found)):
+        name = list(found)[index]
+        photos = [found[name][i] for i in random.permutation(len(found[name]))]
+        if any(photo.part for photo in photos):
+            sets = {part: _usable([p for p in photos if p.part == part], choice.photos, choice) for part in SETS}
+            complete = all(len(sets[part]) == choice.photos for part in SETS if any(p.part == part for p in photos))
+        else:
+            usable = _usable(photos, 3 * choice.photos, choice)
+            sets = {part: usable[i * choice.photos : (i + 1) * choice.photos] for i, part in enumerate(SETS)}
+            complete = len(usable) == 3 * choice.photos
+        if complete:
+            yield name, sets
+            taken += 1
+            if taken == choice.people:
+                return
+
+
+def _usable(photos: Sequence[Found], wanted: int, choice: Choice) -> list[tuple[Found, Pixels]]:
+    """The first so many that are large enough and show exactly one face."""
+    from bench.models.judge import find_boxes
+
+    kept: list[tuple[Found, Pixels]] = []
+    for photo in photos if len(photos) >= wanted else ():
+        with contextlib.suppress(BenchError):  # what is no picture is no photo
+            image = photo.open()
+            square = crop_centre(image)
+            if min(image.size) >= (choice.smallest or 0) and len(find_boxes(square)) == 1:
+                kept.append((photo, resize(square, choice.side)))
+        if len(kept) == wanted:
+            break
+    return kept
+
+
+def write(out: Path, name: str, licence: str, origin: str, found: People, choice: Choice) -> int:
+    """Write the chosen photos and the header; nothing is left of a preparation that was broken off.
+
+    Returns:
+        How many people there are.
+
+    Raises:
+        BenchError: the folder is there already, there is no licence, or nobody qualifies.
+    """
+    if out.exists():
+        raise BenchError(f"{out} is there already.", "Delete it to prepare the data set again, or give another --out.")
+    if not licence.strip():
+        raise BenchError("A data set needs a licence.", "State what allows you to use the photos: --licence.")
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    files, people = [], 0
+    for person, sets in choose(found, choice):
+        people += 1
+        for part, photos in sets.items():
+            for number, (photo, pixels) in enumerate(photos):
+                file = partial / person / f"set_{part}" / f"{number:02}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(png_bytes(pixels))
+                place = file.relative_to(partial).as_posix()
+                files.append({"file": place, "sha256": sha256_file(file), "source": photo.place})
+    if not people:
+        raise BenchError(
+            f"None of {len(found)} people has enough photos of {choice.smallest} px with exactly one face.",
+            "Lower --smallest or --photos.",
+        )
+    header = {"name": name, "licence": licence, "origin": origin, "choice": dataclasses.asdict(choice), "files": files}
+    (partial / HEADER).write_text(json.dumps(header, indent=1) + "\n")
+    partial.rename(out)
+    return people
+
+
+def read(name: str, origin: Origin, options: Namespace) -> tuple[People, str]:
+    """All photos of a source, and what to call it."""
+    columns = {"image": options.image_column, "identity": options.identity_column}
+    origin = dataclasses.replace(origin, **{key: value for key, value in columns.items() if value})
+    if options.source is None:
+        return from_hub(origin, options.revision), f"{origin.hub} at {options.revision or 'main'}"
+    if not options.source.is_dir():
+        raise BenchError(f"There is no folder {options.source}.", "Give the folder of your copy: --source.")
+    if any(options.source.rglob("*.parquet")):
+        return from_parquet(options.source, origin), f"Parquet files of {name}"
+    names = names_of(options.identities, options.mapping) if options.identities else {}
+    return from_folder(options.source, names), f"a copy of {name}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare one data set."""
+    parser = ArgumentParser("bench.data.prepare", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=ORIGINS)
+    parser.add_argument("--source", type=Path, help="folder of your own copy; default: the hub")
+    parser.add_argument("--revision", help="commit of the hub's data set")
+    parser.add_argument("--out", type=Path, help="default: data/<name>")
+    parser.add_argument("--licence", help="default: the data set's own")
+    parser.add_argument("--identities", type=Path, help="table of file and person, where folders do not say it")
+    parser.add_argument("--mapping", type=Path, help="CelebA-HQ's numbers and CelebA's files")
+    parser.add_argument("--image-column", help="of Parquet files and data sets on the hub")
+    parser.add_argument("--identity-column", help="the same")
+    for field in dataclasses.fields(Choice):
+        parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default: {field.default}")
+    parser.epilog = "\n".join(f"{name}: {o.hub}, {o.size}. {o.licence}." for name, o in ORIGINS.items())
+    options = parser.parse_args(arguments)
+    origin = ORIGINS[options.name]
+    out = options.out or Path("data") / options.name
+    choice = Choice(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Choice)})
+    if choice.smallest is None:
+        choice = dataclasses.replace(choice, smallest=origin.smallest)
+    licence = origin.licence if options.licence is None else options.licence
+    print(f"{options.name}: {licence}.")
+    found, place = read(options.name, origin, options)
+    people = write(out, options.name, licence, place, found, choice)
+    where = f" data.root={out}" if options.out else ""
+    print(f"{people} of {len(found)} people in {out}. Run: python -m bench data={options.name}{where}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""Data sets with names, as `python -m bench.data.prepare` writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.data.folder import Folder
+from bench.data.origins import ORIGINS
+from bench.data.prepare import HEADER
+from bench.errors import BenchError
+from bench.hashing import sha256_file
+from bench.types import Dataset
+
+
+@dataclass(frozen=True)
+class Prepared(Folder):
+    """A prepared data set; see `Folder` for the settings. `root` is data/<name> by default, and the licence is its own.
+
+    Attributes:
+        title: its name.
+    """
+
+    title: ClassVar[str]
+    root: str = ""
+
+    def load(self, resolution: int) -> Dataset:
+        """See `Source.load`.
+
+        Raises:
+            BenchError: it is not prepared, has no licence, or a photo is missing or not as it was written.
+        """
+        root = Path(self.root or f"data/{self.title}").expanduser()
+        header = _header(root, self.title)
+        for file in header["files"]:
+            if not (root / file["file"]).is_file() or sha256_file(root / file["file"]) != file["sha256"]:
+                raise BenchError(
+                    f"{root / file['file']} is missing or not as it was prepared.",
+                    f"Delete {root} and {_how(self.title)}",
+                )
+        folder = {f.name: getattr(self, f.name) for f in dataclasses.fields(Folder)}
+        loaded = Folder(**{**folder, "root": str(root), "licence": header["licence"]}).load(resolution)
+        return dataclasses.replace(loaded, name=header["name"])
+
+
+def _header(root: Path, title: str) -> dict[str, Any]:
+    if not (root / HEADER).is_file():
+        origin = ORIGINS[title]
+        raise BenchError(
+            f"{title} is not prepared: there is no {root / HEADER}.",
+            f"{_how(title)}\nIt takes {origin.size} from {origin.hub}, or your own copy. Licence: {origin.licence}.",
+        )
+    header: dict[str, Any] = json.loads((root / HEADER).read_text())
+    if not str(header.get("licence", "")).strip():
+        raise BenchError(
+            f"{root / HEADER} states no licence.", "Photos without a licence are not used: state one there."
+        )
+    return header
+
+
+def _how(title: str) -> str:
+    return f"Run: python -m bench.data.prepare {title}"
+
+
+@dataclass(frozen=True)
+class CelebAHQ(Prepared):
+    """People of CelebA-HQ, prepared by `python -m bench.data.prepare celebahq`."""
+
+    title = "celebahq"
+
+
+@dataclass(frozen=True)
+class VGGFace2(Prepared):
+    """People of VGGFace2, prepared by `python -m bench.data.prepare vggface2`."""
+
+    title = "vggface2"
+
+
+@dataclass(frozen=True)
+class LFW(Prepared):
+    """People of Labeled Faces in the Wild, prepared by `python -m bench.data.prepare lfw`."""
+
+    title = "lfw"
