@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import NonNegativeInt
+
 from bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -42,9 +44,15 @@ Artifact = dict[str, "Tensor"]
 
 @dataclass
 class Attack(ABC):
-    """Base class of all attacks. Fields with `init=True` are the `attack.` settings."""
+    """Base class of all attacks. Fields with `init=True` are the `attack.` settings.
+
+    Attributes:
+        clean_photos: so many of the photos, the first ones, the attacker has uncloaked: published before the person
+            had a cloak, say (Anti-DreamBooth's uncontrolled setting; there the clean photos are others, of set C).
+    """
 
     base: Base = field(init=False, repr=False, compare=False)
+    clean_photos: NonNegativeInt = field(default=0, kw_only=True)
 
     needs_photos: ClassVar[bool] = True
     """Whether the result depends on the photos at all; the control without personalisation does not."""

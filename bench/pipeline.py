@@ -57,7 +57,7 @@ class Pipeline:
         surrogates = [self.pool.checkpoint(model) for model in cell.surrogates]
         protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
         checkpoint = self.pool.checkpoint(cell.model)
-        found = counter.key(protected, cell.countermeasures, cell.counters, checkpoint, cell.seed)
+        found = counter.key(protected, cell.countermeasures, cell.counters, checkpoint, cell.seed, cell.leaked)
         fitted = fit.key(found, cell.attack, cell.attacker, checkpoint, cell.model, cell.donor.name, cell.seed)
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, measure.key(generated, self.judge))
@@ -69,7 +69,7 @@ class Pipeline:
         if cell.skip:
             return self._record(cell, "skipped", cell.skip)
         try:
-            problem = self._problem(cell.identity)
+            problem = self._problem(cell.identity) or _too_few(cell)
             if cell.donor is not cell.identity:
                 problem = problem or self._problem(cell.donor)
             if problem:
@@ -136,7 +136,13 @@ class Pipeline:
             "counter",
             keys.counter,
             lambda folder: counter.counter(
-                folder, protected, cell.counters, lambda: self.pool.base(cell.model), cell.seed, cell.donor.name
+                folder,
+                protected,
+                cell.counters,
+                lambda: self.pool.base(cell.model),
+                cell.seed,
+                cell.donor.name,
+                cell.leaked,
             ),
         )
 
@@ -241,3 +247,9 @@ class Pipeline:
         if person.name not in self.scorer.recognition.references:
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judge recognises as a face"
         return ""
+
+
+def _too_few(cell: Cell) -> str:
+    """Why the attacker cannot have so many photos uncloaked, or nothing."""
+    wanted, there = cell.attacker.clean_photos, len(cell.donor.protect)
+    return f"attack.clean_photos={wanted}, but {cell.donor.name} has {there} photos" if wanted > there else ""

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.pool import Pool
 from bench.settings import Chain, Dose, Grid, Method, ModelSettings, RunSettings
-from bench.types import Budget, Dataset, Identity
+from bench.types import Budget, Dataset, Identity, Photo
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
 
@@ -78,6 +78,11 @@ class Cell:
                 "protocol": self.protocol,
             }
         )
+
+    @property
+    def leaked(self) -> tuple[Photo, ...]:
+        """The photos that the attacker has uncloaked."""
+        return self.donor.protect[: self.attacker.clean_photos]
 
     @property
     def label(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,15 @@ from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.pool import Pool
+from bench.pipeline import Pipeline
+from bench.plan import cells, load_data
 from bench.stages import counter
+from bench.store import Store
 from bench.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
 from countermeasures.adverse_cleaner import bilateral, guided
 from countermeasures.grid_pure import tiles
+from tests.test_settings import parsed
 from tests.test_suite import planned
 
 PLAIN = [n for n in COUNTERMEASURES.names() if n != "none" and not issubclass(COUNTERMEASURES.get(n), Purifier)]
@@ -303,3 +308,49 @@ def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
     (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
     keys = [counter.key("photos", plain.countermeasures, plain.counters, c, 0) for c in (checkpoint, other)]
     assert keys[0] == keys[1]
+
+
+# --- photos that the attacker has uncloaked --------------------------------------------------------------------------
+
+
+def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_path: Any) -> None:
+    from bench.stages import photos
+
+    (cell,) = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=2", ONE) if c.attack.name != "none"]
+    originals = [p.pixels for p in cell.donor.protect]
+    assert [p.name for p in cell.leaked] == [p.name for p in cell.donor.protect[:2]]
+    protected, folder = tmp_path / "protected", tmp_path / "treated"
+    protected.mkdir()
+    folder.mkdir()
+    photos.save(protected, [255 - pixels for pixels in originals])
+    chain = [made("jpeg", quality=50)]
+    counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada", cell.leaked)
+    random = torch.Generator()
+    expected = chain[0].apply([*originals[:2], *(255 - pixels for pixels in originals[2:])], random)
+    for found, wanted in zip(photos.load(folder), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_keys_know_which_photos_leaked(tmp_path: Path) -> None:
+    found = []
+    for count in (0, 1, 2):
+        settings = parsed("suite.defenses=[none]", f"attack.clean_photos={count}", ONE)
+        data, pool = load_data(settings), Pool("cpu")
+        cell = cells(settings, data, pool)[-1]
+        found.append((cell.id, Pipeline(settings, data, Store(tmp_path), pool).keys(cell)))
+    assert len({cell for cell, _ in found}) == 3
+    for stage in ("counter", "fit", "generate", "measure"):
+        assert len({getattr(keys, stage) for _, keys in found}) == 3
+    assert len({keys.protect for _, keys in found}) == 1
+
+
+def test_no_more_photos_can_leak_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "_problem", lambda self, person: "")
+    monkeypatch.setattr(Pipeline, "_record", lambda self, cell, status, reason: (status, reason))
+    pipeline = object.__new__(Pipeline)
+    found = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=5", ONE) if c.attack.name != "none"]
+    reason = f"attack.clean_photos=5, but {found[0].donor.name} has 4 photos"
+    results: list[Any] = [pipeline.run(c, lambda stage, share: None) for c in found]
+    assert results == [("fit_failed", reason)]
+    with pytest.raises(BenchError, match="clean_photos"):
+        planned("attack.clean_photos=-1", ONE)

@@ -6,8 +6,11 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from pydantic import NonNegativeInt
+
+from bench.data import Source
 from bench.data.folder import Folder
 from bench.data.origins import ORIGINS
 from bench.data.prepare import HEADER
@@ -17,15 +20,21 @@ from bench.types import Dataset
 
 
 @dataclass(frozen=True)
-class Prepared(Folder):
-    """A prepared data set; see `Folder` for the settings. `root` is data/<name> by default, and the licence is its own.
+class Prepared(Source):
+    """A prepared data set. It has a licence of its own; the other settings are those of `Folder`.
 
     Attributes:
         title: its name.
+        root: the prepared folder; empty means data/<name>.
     """
 
     title: ClassVar[str]
     root: str = ""
+    crop: Literal["auto", "centre", "face"] = "auto"
+    face_margin: float = 1.5
+    identities: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    limit: NonNegativeInt = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`.
@@ -39,11 +48,11 @@ class Prepared(Folder):
             if not (root / file["file"]).is_file() or sha256_file(root / file["file"]) != file["sha256"]:
                 raise BenchError(
                     f"{root / file['file']} is missing or not as it was prepared.",
-                    f"Delete {root} and {_how(self.title)}",
+                    f"Delete {root}. {_how(self.title)}",
                 )
-        folder = {f.name: getattr(self, f.name) for f in dataclasses.fields(Folder)}
-        loaded = Folder(**{**folder, "root": str(root), "licence": header["licence"]}).load(resolution)
-        return dataclasses.replace(loaded, name=header["name"])
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        folder = Folder(**{**settings, "root": str(root), "licence": header["licence"]})
+        return dataclasses.replace(folder.load(resolution), name=header["name"])
 
 
 def _header(root: Path, title: str) -> dict[str, Any]:

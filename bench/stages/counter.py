@@ -13,7 +13,7 @@ from bench.models.checkpoint import Checkpoint
 from bench.seeds import generator
 from bench.settings import Method
 from bench.stages import photos
-from bench.types import Pixels
+from bench.types import Photo, Pixels
 from countermeasures import Countermeasure, Purifier
 
 if TYPE_CHECKING:
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
 
 def key(
-    protected: str, methods: Sequence[Method], counters: Sequence[Countermeasure], base: Checkpoint, seed: int
+    protected: str,
+    methods: Sequence[Method],
+    counters: Sequence[Countermeasure],
+    base: Checkpoint,
+    seed: int,
+    clean: Sequence[Photo] = (),
 ) -> str:
-    """Hash of the cloaked photos' key, the countermeasures, their settings and code, the seed, and the base if used."""
+    """Hash of the cloaked photos' key, the countermeasures, their settings and code, the seed, and the base if used.
+
+    `clean` are the photos that the attacker has uncloaked.
+    """
     code = [module_version(__name__), *(code_version(type(each)) for each in counters)]
     used = [base.fingerprint for each in counters if isinstance(each, Purifier)]
     steps = [method.facts() for method in methods]
-    return hash_of({"photos": protected, "countermeasures": steps, "code": code, "base": used, "seed": seed})
+    leaked = [photo.sha256 for photo in clean]
+    facts = {"photos": protected, "countermeasures": steps, "code": code, "base": used, "seed": seed}
+    return hash_of({**facts, "clean": leaked} if leaked else facts)
 
 
 def counter(
@@ -37,9 +47,14 @@ def counter(
     base: Callable[[], Base],
     seed: int,
     identity: str,
+    clean: Sequence[Photo] = (),
 ) -> None:
-    """Write the photos as PNGs, treated by one countermeasure after another; each has its own randomness."""
+    """Write the photos as PNGs, treated by one countermeasure after another; each has its own randomness.
+
+    `clean` photos take the place of the first cloaked ones, and are treated as the others are.
+    """
     treated = photos.load(protected)
+    treated[: len(clean)] = [photo.pixels for photo in clean]
     for place, each in enumerate(counters):
         random = generator(seed, "counter", identity, place)
         treat: Callable[..., list[Pixels]]
