@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from bench import ledger, record, report, sheet
+from bench import estimate, ledger, record, report, sheet
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
@@ -28,6 +28,9 @@ from bench.standings import long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
+
+SHOWN = 20
+"""Cells that a dry run names."""
 
 
 def run(settings: RunSettings, console: Console, words: Sequence[str] | None = None) -> int:
@@ -56,7 +59,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     store = Store(default_root(settings.store))
     pipeline = Pipeline(settings, data, store, pool)
     if settings.dry_run:
-        show_plan(planned, pipeline, console)
+        show_plan(planned, pipeline, out.parent, console)
         return 0
 
     plan = [
@@ -125,16 +128,20 @@ def conclude(records: list[Record], out: Path, console: Console) -> int:
     return 1 if bad else 0
 
 
-def show_plan(planned: list[Cell], pipeline: Pipeline, console: Console) -> None:
-    """What a run would do: every cell with the stages that are in the store already."""
-    for cell in planned:
-        if cell.skip:
-            console.print(f"{cell.label}: skipped: {cell.skip}", markup=False, highlight=False, soft_wrap=True)
-            continue
-        keys = pipeline.keys(cell)
-        have = [stage for stage, key in vars(keys).items() if pipeline.store.cost(stage, key)]
-        console.print(f"{cell.label}: {'in the store: ' + ', '.join(have) if have else 'nothing done yet'}")
-    console.print(f"{len(planned)} cells; dry run, nothing was executed.")
+def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Console) -> None:
+    """What a run would do: its cells, what is in the store already, and what the rest takes by earlier runs."""
+    running = [cell for cell in planned if not cell.skip]
+    for cell in running[:SHOWN]:
+        console.print(cell.label, markup=False, highlight=False)
+    if len(running) > SHOWN:
+        console.print(f"... and {len(running) - SHOWN} more")
+    for reason in dict.fromkeys(cell.skip for cell in planned if cell.skip):
+        labels = [cell.label for cell in planned if cell.skip == reason]
+        told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+    console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
+    console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
+    console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")
 
 
 def image_table(records: list[Record]) -> pa.Table:

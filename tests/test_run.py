@@ -271,8 +271,15 @@ def test_a_mistake_is_one_short_message_with_a_fix(words: list[str], message: st
 def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     status, _, text = small_run(tmp_path, "dry_run=true")
     assert status == 0
-    assert "4 cells" in text
+    assert "4 cells, 0 skipped" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_what_is_done_has_nothing_left_to_do(finished: tuple[Path, list[Record]]) -> None:
+    _, _, text = small_run(finished[0], "dry_run=true")
+    (line,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["all"]]
+    assert line[2:] == ["0", "-"]
+    assert int(line[1]) > 10
 
 
 @pytest.mark.slow
