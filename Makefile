@@ -10,7 +10,7 @@ bench: .venv/installed
 	$(BIN)/python -m bench
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from bench.types import Budget
 from defenses import Context
 
 ROOT = Path(__file__).parent.parent
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker has one core, and so have the processes that it starts: threads that wait for each other are slow.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 # Reproducible and without a folder of examples: a failure here must be the same failure everywhere.
 settings.register_profile("cloakbench", derandomize=True, database=None, deadline=None)
