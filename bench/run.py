@@ -29,6 +29,8 @@ from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
 
+BESIDE = {"out", "store", "device", "dry_run", "keep_artifacts", "logger", "retries", "fail_fast"}
+"""Settings that change no result."""
 SHOWN = 20
 """Cells that a dry run names."""
 
@@ -71,13 +73,19 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
         with Display(console, len(planned)) as display:
             for cell in planned:
-                done = pipeline.run(cell, partial(display.show, cell.label))
+                for _ in range(settings.retries + 1):
+                    done = pipeline.run(cell, partial(display.show, cell.label))
+                    if done.status != "failed":
+                        break
                 record.save(done, out / "cells")
                 if not cell.skip:
                     record.discard(out / "cells", cell.combination)
                 records.append(done)
                 display.finish(done, cell.label)
                 logger.log(done)
+                if settings.fail_fast and done.status == "failed":
+                    console.print(f"Stopped (fail_fast). Cells not tried: {len(planned) - len(records)}.")
+                    break
         collect(out, store)
         logger.finish(record.load_all(out))
     return conclude(records, out, console)
@@ -179,7 +187,7 @@ _IMAGE_SCHEMA = pa.schema(
 
 def default_out(settings: RunSettings) -> Path:
     """`runs/<date>-<name>`; the name ends in a hash of the settings, so that different runs never share a folder."""
-    facts = settings.model_dump(mode="json", exclude={"out", "store", "device", "dry_run", "keep_artifacts", "logger"})
+    facts = settings.model_dump(mode="json", exclude=BESIDE)
     parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name]
     if settings.suite.name != "single":
         parts = [settings.suite.name]

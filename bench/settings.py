@@ -164,6 +164,10 @@ class RunSettings(_Strict):
     store: str | None = None
     keep_artifacts: bool = False
     device: str = "auto"
+    retries: int = Field(0, ge=0)
+    """How often a cell is tried again that failed; what an attack could not fit is a result, and is not."""
+    fail_fast: bool = False
+    """Whether the run stops at the first cell that failed."""
     plugins: tuple[str, ...] = ()
     dry_run: bool = False
 

@@ -20,6 +20,8 @@ from PIL import Image
 from rich.console import Console
 
 from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.pipeline import Pipeline
+from bench.plan import Cell
 from bench.record import Record, load_all
 from bench.run import run
 from bench.settings import Protocol, parse
@@ -280,6 +282,48 @@ def test_a_dry_run_of_what_is_done_has_nothing_left_to_do(finished: tuple[Path, 
     (line,) = [line.split() for line in text.splitlines() if line.split()[:1] == ["all"]]
     assert line[2:] == ["0", "-"]
     assert int(line[1]) > 10
+
+
+def flaky(monkeypatch: pytest.MonkeyPatch, failures: dict[str, int], status: str = "failed") -> list[str]:
+    """Cells of defenses fail so many times, and are recorded at once otherwise. Returns what was tried."""
+    tried: list[str] = []
+
+    def attempt(self: Pipeline, cell: Cell, progress: object) -> Record:
+        tried.append(cell.defense.name)
+        bad = tried.count(cell.defense.name) <= failures.get(cell.defense.name, 0)
+        return self._record(cell, status if bad else "ok", "broken" if bad else "", metrics={"ilr": 0.5})
+
+    monkeypatch.setattr(Pipeline, "run", attempt)
+    monkeypatch.setattr("bench.sheet.draw", lambda records, store: b"")
+    return tried
+
+
+def test_a_failed_cell_is_tried_again_and_only_as_often_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = flaky(monkeypatch, {"noise": 2, "aspl": 9})
+    status, records, _ = small_run(tmp_path, "retries=2")
+    assert tried == ["none", "none", "noise", "noise", "noise", "aspl", "aspl", "aspl"]
+    assert status == 1
+    assert {r.defense.name: r.status for r in records} == {"none": "ok", "noise": "ok", "aspl": "failed"}
+
+
+def test_what_cannot_be_fitted_is_a_result_and_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = flaky(monkeypatch, {"noise": 1}, "fit_failed")
+    assert small_run(tmp_path, "retries=2", "fail_fast=true")[0] == 1
+    assert tried == ["none", "none", "noise", "aspl"]
+
+
+def test_a_run_goes_on_after_a_failure_unless_asked_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = flaky(monkeypatch, {"noise": 9})
+    assert small_run(tmp_path / "on")[0] == 1
+    assert tried == ["none", "none", "noise", "aspl"]
+    tried.clear()
+    status, records, text = small_run(tmp_path / "stop", "fail_fast=true")
+    assert status == 1
+    assert tried == ["none", "none", "noise"]
+    assert len(records) == 3
+    assert "Cells not tried: 1." in text
 
 
 @pytest.mark.slow
