@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -10,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.cli import complain
 from bench.compose import prepare
 from bench.errors import BenchError
-
-_statuses: list[int] = []
+from bench.statuses import ends, gathered, noted
 
 
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
@@ -20,16 +21,20 @@ def task(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
+    from bench.registry import import_plugins
     from bench.run import run
     from bench.settings import parse
 
-    try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        words = list(HydraConfig.get().overrides.task)
-        _statuses.append(run(parse(plain), Console(), words))  # type: ignore[arg-type]
-    except BenchError as error:
-        complain(error)
-        _statuses.append(1)
+    words = list(HydraConfig.get().overrides.task)
+    with noted(words) as end:
+        try:
+            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            settings = parse(plain)  # type: ignore[arg-type]
+            import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
+            end.status = run(settings, Console(), words)
+        except BenchError as error:
+            end.reason = error.message
+            complain(error)
 
 
 def main() -> int:
@@ -39,12 +44,20 @@ def main() -> int:
     except BenchError as error:
         complain(error)
         return 1
-    try:
-        task()
-    except KeyboardInterrupt:
-        complain(BenchError("Interrupted.", "Finished work is kept: the same command goes on from here."))
-        return 130
-    return max(_statuses, default=0)
+    sweep = any(word in ("-m", "--multirun") for word in sys.argv[1:])
+    shared = Path(os.environ.get("CLOAKBENCH_SWEEPS", "runs/.sweeps")) if sweep else None
+    with gathered(shared) as folder:
+        try:
+            task()
+        except KeyboardInterrupt:
+            complain(BenchError("Interrupted.", "Finished work is kept: the same command goes on from here."))
+            return 130
+        ended = ends(folder)
+    bad = [end for end in ended if end.status]
+    if sweep and bad:
+        listed = "\n".join(f"  {end.words}" + (f": {end.reason}" if end.reason else "") for end in bad)
+        complain(BenchError(f"{len(bad)} of {len(ended)} jobs failed or have cells that are not ok:", listed))
+    return max((end.status for end in ended), default=0)
 
 
 if __name__ == "__main__":
