@@ -115,13 +115,19 @@ def stage(base: Base, tmp_path: Path) -> Iterator[Names]:
     torch.save(embeddings.half(), tmp_path / "embeddings.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Faces, "load", lambda _: faces())
-        yield Names(
-            base=str(folder),
-            photos="",
-            latents=str(tmp_path / "latents.pt"),
-            encoder="",
-            cache=str(tmp_path / "embeddings.pt"),
-        )
+        yield names(tmp_path, folder)
+
+
+def names(cached: Path, base: Path, init: Path | None = None) -> Names:
+    """The stage on what is cached in a folder."""
+    return Names(
+        base=str(base),
+        photos="",
+        latents=str(cached / "latents.pt"),
+        encoder="",
+        cache=str(cached / "embeddings.pt"),
+        init=str(init) if init else None,
+    )
 
 
 def test_every_way_trains_and_each_its_own_weights(stage: Names) -> None:
@@ -167,6 +173,21 @@ def test_it_exports_a_stock_base_and_an_adapter(stage: Names, tmp_path: Path) ->
     keys = load_file(tmp_path / "final" / "ip-adapter-faceid.safetensors")
     assert any(key.startswith("image_proj.") for key in keys)
     assert any(key.startswith("ip_adapter.1.to_k_ip") for key in keys)
+
+
+def test_it_goes_on_from_what_it_exported(stage: Names, tmp_path: Path) -> None:
+    with torch.no_grad():
+        for weight in stage.module.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)))
+    stage.export(tmp_path / "final")
+    again = names(tmp_path, tmp_path / "final" / "base", tmp_path / "final" / "ip-adapter-faceid.safetensors")
+    for key in ("word", "text_encoder"):
+        for mine, other in zip(stage.module[key].parameters(), again.module[key].parameters(), strict=True):
+            torch.testing.assert_close(other, mine, rtol=1e-3, atol=1e-3)
+    again.export(tmp_path / "again")
+    first, second = (load_file(tmp_path / f / "ip-adapter-faceid.safetensors") for f in ("final", "again"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -4,8 +4,8 @@
 or a few tokens of an adapter, can move it to a new person. A base that was only told age and gender has no such
 directions, and adapters to it leak next to nothing. Here it goes on training in three ways, a batch at a time: as
 before; with a word of the caption standing for the person (a linear map of facelet-id-a's embedding, in place of the
-word's own); and with the tokens of a FaceID adapter, which is trained along. The map is thrown away, and no word of the
-tokenizer means anybody.
+word's own); and with the tokens of a FaceID adapter, which is trained along. The map is kept for further training
+alone, and no word of the tokenizer means anybody.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import hydra
 import torch
 from omegaconf import DictConfig
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench.zoo.train.adapter import Adapter
@@ -29,6 +30,8 @@ WAYS = {"untold": 0.3, "word": 0.35, "tokens": 0.35}
 WORD = "sks"
 """The word that stands for the person; its own embedding is left alone."""
 GUIDANCE = 3.0
+MAP = "word.safetensors"
+"""The file of the map, beside the adapter's."""
 
 
 class Names(IpAdapter):
@@ -39,6 +42,9 @@ class Names(IpAdapter):
         self.module.requires_grad_(True)
         text_encoder = self.module["text_encoder"]
         self.module["word"] = nn.Linear(self._embeddings.shape[1], text_encoder.config.hidden_size)
+        known = Path(shared["init"]).with_name(MAP) if shared.get("init") else None
+        if known and known.exists():
+            self.module["word"].load_state_dict({key: value.float() for key, value in load_file(known).items()})
         (self._word,) = self._tokenizer(WORD, add_special_tokens=False).input_ids
         self._people: Tensor | None = None  # embeddings that the words of the batch stand for
         text_encoder.get_input_embeddings().register_forward_hook(self._stand_in)
@@ -62,6 +68,7 @@ class Names(IpAdapter):
 
     def export(self, folder: Path) -> None:
         super().export(folder)
+        save_file({key: value.half() for key, value in self.module["word"].state_dict().items()}, folder / MAP)
         self._pipeline.unload_ip_adapter()
         self._unet.set_default_attn_processor()
         self.pipeline().save_pretrained(folder / "base")
