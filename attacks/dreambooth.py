@@ -21,7 +21,7 @@ def _preset(
 
 @dataclass
 class DreamBooth(Attack):
-    """DreamBooth: full fine-tuning of UNet and text encoder.
+    """DreamBooth: full fine-tuning of UNet and text encoder (of both for SDXL).
 
     Attributes:
         preset: "auto" picks "facelet" for the embedded models and "antidb" for all others. "antidb" is the protocol
@@ -68,7 +68,9 @@ class DreamBooth(Attack):
                 value.copy_(artifact[f"{part}.{key}"])
 
     def _trained(self) -> list[tuple[str, str, Tensor]]:
-        modules = {"unet": self.base.unet}
-        if self.train_text_encoder:
-            modules["text_encoder"] = self.base.text_encoder
-        return [(part, key, value) for part, module in modules.items() for key, value in module.named_parameters()]
+        return [
+            (part, key, value)
+            for part, module in self.base.tunable.items()
+            if part == "unet" or self.train_text_encoder
+            for key, value in module.named_parameters()
+        ]

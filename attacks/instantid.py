@@ -52,20 +52,18 @@ class InstantId(ZeroShot):
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos: {"embedding": (512,), "points": (5, 2) as fractions of the picture}."""
         faces = find_faces(recogniser_pack(self.recogniser), photos, self.references)
-        embedding = torch.stack([torch.from_numpy(face.embedding) for face in faces]).mean(0)
+        embedding = torch.stack([torch.from_numpy(face.embedding) for face in faces.values()]).mean(0)
         height, width = photos.shape[-2:]
-        points = torch.from_numpy(faces[0].points) / torch.tensor([width, height])
+        points = torch.from_numpy(next(iter(faces.values())).points) / torch.tensor([width, height])
         if self.pose == "template":
             points = TEMPLATE / ALIGNED
         return {"embedding": embedding.float().to(photos.device), "points": points.float().to(photos.device)}
 
     def build(self, adapter: Adapter) -> Any:
-        from diffusers import StableDiffusionControlNetPipeline
-
         from bench.models.instantid import IdentityNet
 
         net = IdentityNet.from_pretrained(adapter.folder / "ControlNetModel", dtype=torch.float32)
-        return self.base.pipeline(StableDiffusionControlNetPipeline, controlnet=net.to(self.base.device))
+        return self.base.pipeline(net.to(self.base.device))
 
     def attach(self, adapter: Adapter) -> None:
         self.attach_ip_adapter(adapter, self.ip_scale)

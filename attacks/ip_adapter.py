@@ -1,4 +1,4 @@
-"""IP-Adapter (Ye et al. 2023): extra cross-attention to the photos, read by CLIP or by a face recogniser (FaceID)."""
+"""IP-Adapter (Ye et al. 2023): extra cross-attention to the photos, read by CLIP, by a face recogniser, or by both."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from attacks import Artifact, FitContext
 from attacks.zero_shot import RECOGNISER, ZeroShot, find_faces, guided, recogniser_pack
+from bench.images import to_pixels, to_tensor
 from bench.models.adapters import Adapter
-from bench.models.clip import load_image_encoder, see
+from bench.models.alignment import align
+from bench.models.clip import load_image_encoder, see, see_nothing, see_patches
+
+CROPPED = ("plus-face", "full-face", "faceid-plus", "faceid-plusv2")
+"""Variants that show CLIP aligned faces instead of whole photos."""
+FACE_SIDE = 224
+"""Side of an aligned face for CLIP, pixels."""
 
 
 @dataclass
@@ -24,52 +32,95 @@ class IpAdapter(ZeroShot):
     authors recommend DDIM or Euler for faces.
 
     Attributes:
-        variant: "base" shows the whole photos to CLIP, "faceid" their largest faces to a recogniser (at unit length).
+        variant: "base" shows CLIP's embedding of the whole photos; "plus" what CLIP sees in every patch; "plus-face"
+            and "full-face" the same of the largest faces, aligned; "faceid" a recogniser's embedding of the faces (at
+            unit length); "faceid-plus" and "faceid-plusv2" that and the patches.
         scale: weight of the image prompt; 0 leaves it out.
         lora_scale: weight of the LoRA that FaceID weights bring along.
-        recogniser: pack for "faceid": one that comes with the package, or a folder (official weights: buffalo_l).
+        shortcut_scale: "faceid-plusv2": weight of the patches beside the embedding.
+        recogniser: pack for all variants with faces: one that comes with the package, or a folder (official weights:
+            buffalo_l).
+        image_encoder: folder of the CLIP vision tower; null: beside the weights.
         weights: see `ZeroShot`.
         references: see `ZeroShot`.
     """
 
-    variant: Literal["base", "faceid"] = "base"
+    variant: Literal["base", "plus", "plus-face", "full-face", "faceid", "faceid-plus", "faceid-plusv2"] = "base"
     scale: float = 0.8
     lora_scale: float = 1.0
+    shortcut_scale: float = 1.0
     recogniser: str | None = None
+    image_encoder: str | None = None
 
     @property
     def adapter_name(self) -> str:
-        return "ip-adapter" if self.variant == "base" else "ip-adapter-faceid"
+        return "ip-adapter" if self.variant == "base" else f"ip-adapter-{self.variant}"
 
     @property
     def shipped(self) -> dict[str, Any]:
-        return super().shipped | ({"recogniser": RECOGNISER} if self.variant == "faceid" else {})
+        return super().shipped | ({"recogniser": RECOGNISER} if self._faces else {})
 
     def files(self, base_name: str) -> dict[str, str]:
         found = super().files(base_name)
-        if self.variant == "faceid":
+        if self._faces:
             found["recogniser"] = recogniser_pack(self.recogniser).fingerprint
         return found
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
-        """Embed the photos: {"embeddings": (images, dim)}."""
+        """Embed the photos.
+
+        Returns:
+            "embeddings" (images, ...), and, of the variants that see patches, "nothing": what CLIP sees in nothing.
+            "faceid-plus" and "faceid-plusv2" have "patches" (images, patches + 1, hidden) besides.
+        """
+        shown, recognised = photos[: self.references], None
+        if self._faces:
+            faces = find_faces(recogniser_pack(self.recogniser), photos, self.references)
+            recognised, points = (
+                torch.tensor(np.stack([getattr(face, what) for face in faces.values()])).float().to(photos.device)
+                for what in ("normed", "points")
+            )
+            shown = align(to_tensor(to_pixels(photos[list(faces)])).to(photos.device), points, FACE_SIDE)
+        if self.variant == "faceid":
+            assert recognised is not None
+            return {"embeddings": recognised}
+        encoder = _image_encoder(self.adapter, str(photos.device))
         if self.variant == "base":
-            encoder = _image_encoder(self.adapter, str(photos.device))
-            return {"embeddings": see(encoder, photos[: self.references])}
-        faces = find_faces(recogniser_pack(self.recogniser), photos, self.references)
-        normed = torch.stack([torch.from_numpy(face.normed) for face in faces])
-        return {"embeddings": normed.float().to(photos.device)}
+            return {"embeddings": see(encoder, shown)}
+        patches, nothing = see_patches(encoder, shown), see_nothing(encoder)
+        if recognised is None or not self._recognises:
+            return {"embeddings": patches, "nothing": nothing}
+        return {"embeddings": recognised, "patches": patches, "nothing": nothing}
 
     def attach(self, adapter: Adapter) -> None:
         self.attach_ip_adapter(adapter, self.scale)
-        if self.variant == "faceid" and "faceid_0" in getattr(self.base.unet, "peft_config", {}):
+        if "faceid_0" in getattr(self.base.unet, "peft_config", {}):
             self._pipeline.set_adapters(["faceid_0"], adapter_weights=[self.lora_scale])
 
     def extras(self, artifact: Artifact, templates: Sequence[str], steps: int, guidance: float) -> dict[str, Any]:
+        if "patches" not in artifact:
+            return {"ip_adapter_image_embeds": [guided(artifact["embeddings"], guidance, artifact.get("nothing"))]}
+        # The stock module keeps the patches, and wants them for every picture of the coming call.
+        layer = self.base.unet.encoder_hid_proj.image_projection_layers[0]
+        layer.clip_embeds = guided(artifact["patches"], guidance, artifact["nothing"]).repeat_interleave(
+            len(templates), dim=0
+        )
+        layer.shortcut = self.variant == "faceid-plusv2"
+        layer.shortcut_scale = self.shortcut_scale
         return {"ip_adapter_image_embeds": [guided(artifact["embeddings"], guidance)]}
+
+    @property
+    def _recognises(self) -> bool:
+        """Whether a recogniser's embedding goes in."""
+        return self.variant.startswith("faceid")
+
+    @property
+    def _faces(self) -> bool:
+        """Whether faces must be found."""
+        return self._recognises or self.variant in CROPPED
 
 
 @lru_cache(maxsize=1)
 def _image_encoder(adapter: Adapter, device: str) -> Any:
     """The vision tower, kept for the next person; changed files have another fingerprint and are another entry."""
-    return load_image_encoder(adapter.folder / "image_encoder", device)
+    return load_image_encoder(adapter.image_encoder, device)

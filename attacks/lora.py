@@ -37,8 +37,9 @@ class Lora(Attack):
     """LoRA: low-rank fine-tuning of the attention layers, or of all layers.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "hf" for all others. "hf" is the recipe of the
-            diffusers example, "antidb" that of Anti-DreamBooth's evaluation with LoRA in place of full fine-tuning.
+        preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL and "hf" for all others. "hf" and
+            "hf_xl" are the recipes of the diffusers examples, "antidb" is Anti-DreamBooth's evaluation with LoRA in
+            place of full fine-tuning.
         rank: rank of the updates; alpha equals it.
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
@@ -66,11 +67,12 @@ class Lora(Attack):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": _preset(4, 1000, 1e-4, 2, True, "attention", 1.0, 200),
         "hf": _preset(4, 500, 1e-4, 1, False, "attention", 0.0, 0),
+        "hf_xl": _preset(4, 500, 1e-4, 4, False, "attention", 0.0, 0),
         "facelet": _preset(16, 100, 2e-3, 8, True, "all", 0.0, 0),
     }
 
     def resolved(self, family: str) -> Lora:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "hf")
+        return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
@@ -90,7 +92,7 @@ class Lora(Attack):
                     layer.set_scale(ADAPTER, self.scale)
 
     def reset(self) -> None:
-        for module in (self.base.unet, self.base.text_encoder):
+        for module in self.base.tunable.values():
             if ADAPTER in getattr(module, "peft_config", {}):
                 _detach(module)
         self.base.restore()
@@ -104,7 +106,7 @@ class Lora(Attack):
 
         assert self.rank
         for part, module in self._adapted().items():
-            targets = list(ATTENTION[part])
+            targets = list(ATTENTION["unet" if part == "unet" else "text_encoder"])
             if self.targets == "all":
                 targets += CONVOLUTIONS if part == "unet" else FEED_FORWARD
             config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets)
@@ -124,10 +126,7 @@ class Lora(Attack):
         return weights
 
     def _adapted(self) -> dict[str, Any]:
-        modules = {"unet": self.base.unet}
-        if self.train_text_encoder:
-            modules["text_encoder"] = self.base.text_encoder
-        return modules
+        return {part: m for part, m in self.base.tunable.items() if part == "unet" or self.train_text_encoder}
 
     def _adapters(self) -> list[tuple[str, str, torch.nn.Parameter]]:
         return [

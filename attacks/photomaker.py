@@ -1,4 +1,4 @@
-"""PhotoMaker (Li et al., CVPR 2024), version 1: the photos' identity tokens are fused into the prompt's class word."""
+"""PhotoMaker (Li et al., CVPR 2024), versions 1 and 2: identity tokens are fused into the prompt's class word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, FitContext
-from attacks.zero_shot import ZeroShot
+from attacks.zero_shot import ZeroShot, find_faces, recogniser_pack
 from bench.errors import BenchError
 from bench.models.adapters import Adapter
 from bench.models.base import Condition
@@ -30,19 +30,22 @@ class PhotoMaker(ZeroShot):
     """PhotoMaker: photos become words of the prompt, nothing is trained.
 
     In the prompt "a photo of person img", the trigger `img` marks the class word before it. The class word is repeated
-    once per photo and each copy is fused with one photo's token; the trigger itself is never encoded. The first steps
-    are denoised with the plain prompt, the others with the fused one. There are published weights for SDXL only: on
-    another base this is the same construction with other weights, and results should say so.
+    once per token (a photo has one in version 1, two in version 2) and each copy is fused with one; the trigger itself
+    is never encoded. The first steps are denoised with the plain prompt, the others with the fused one. The version is
+    read from the weights. There are published ones for SDXL only: on another base this is the same construction with
+    other weights, and results should say so.
 
     Attributes:
         start_merge: share of the steps after which the identity comes in; lower is more alike, 1 leaves it out.
         lora_scale: weight of the LoRA that the weights bring along.
+        recogniser: pack for version 2, a folder (official weights: buffalo_l).
         weights: see `ZeroShot`.
         references: see `ZeroShot`.
     """
 
     start_merge: float = 0.2
     lora_scale: float = 1.0
+    recogniser: str | None = None
 
     @property
     def adapter_name(self) -> str:
@@ -55,41 +58,56 @@ class PhotoMaker(ZeroShot):
     def text(self, template: str) -> str:
         return template.format(subject=CLASS_WORD)
 
+    def files(self, base_name: str) -> dict[str, str]:
+        found = super().files(base_name)
+        if self.recogniser is not None:
+            found["recogniser"] = recogniser_pack(self.recogniser).fingerprint
+        return found
+
     @torch.no_grad()
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
-        """Embed the photos: {"tokens": (images, width)}."""
-        encoder = self._encoder
-        return {"tokens": encoder.tokens(clip_pixels(photos[: self.references], encoder.config.image_size))}
+        """Embed the photos: {"tokens": (images, or twice as many, width)}."""
+        encoder, shown, faces = self._encoder, photos[: self.references], None
+        if encoder.needs_faces:
+            found = find_faces(recogniser_pack(self.recogniser), photos, self.references)
+            shown = photos[list(found)]
+            faces = torch.stack([torch.from_numpy(face.embedding) for face in found.values()]).float().to(photos.device)
+        return {"tokens": encoder.tokens(clip_pixels(shown, encoder.config.image_size), faces)}
 
     def attach(self, adapter: Adapter) -> None:
         self._pipeline.load_lora_weights(adapter.tensors()["lora_weights"], adapter_name=ADAPTER)
         self._pipeline.set_adapters([ADAPTER], adapter_weights=[self.lora_scale])
 
     def extras(self, artifact: Artifact, templates: Sequence[str], steps: int, guidance: float) -> dict[str, Any]:
-        fused = self.fused(artifact["tokens"], templates).hidden
+        told = [self.fused(artifact["tokens"], templates)]
         if guidance > 1:
-            fused = torch.cat([self.base.condition([""]).expand(len(fused)).hidden, fused])
+            told.insert(0, self.base.unconditional().expand(len(templates)))
+        merged = {"prompt_embeds": torch.cat([condition.hidden for condition in told])}
+        pooled = [condition.pooled for condition in told if condition.pooled is not None]
+        if pooled:
+            merged["add_text_embeds"] = torch.cat(pooled)
         last_plain = min(int(self.start_merge * steps), LATEST_START)
 
         def swap(_pipeline: Any, step: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {"prompt_embeds": fused} if step == last_plain else tensors
+            return dict(merged) if step == last_plain else tensors
 
-        return {"callback_on_step_end": swap, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+        return {"callback_on_step_end": swap, "callback_on_step_end_tensor_inputs": list(merged)}
 
     def fused(self, tokens: Tensor, templates: Sequence[str]) -> Condition:
-        """Text conditions of n prompts with one person's tokens (images, width) in the class word's place.
+        """Text conditions of n prompts with one person's tokens (tokens, width) in the class word's place.
 
         Raises:
             BenchError: the repeated class word does not fit into the prompt.
         """
         class_words = " ".join([CLASS_WORD] * len(tokens))
         prompts = [template.format(subject=class_words) for template in templates]
-        hidden = self.base.condition(prompts).hidden
+        told = self.base.condition(prompts)
+        hidden = told.hidden
         encoder = self._encoder
         for row, (template, prompt) in enumerate(zip(templates, prompts, strict=True)):
             places = self._places(template, prompt, len(tokens))
             hidden[row, places] = encoder.fuse(hidden[row, places], tokens)
-        return Condition(hidden)
+        return Condition(hidden, told.pooled)
 
     def _places(self, template: str, prompt: str, count: int) -> slice:
         """Where the repeated class word is among a prompt's tokens."""
@@ -100,7 +118,7 @@ class PhotoMaker(ZeroShot):
         word = tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
         if "{subject}" in after or tokenizer(prompt, truncation=True).input_ids[places] != word * count:
             raise BenchError(
-                f"PhotoMaker cannot put {count} photos into the prompt {template!r}.",
+                f"PhotoMaker cannot put {count} tokens of photos into the prompt {template!r}.",
                 "Use fewer photos (attack.references=1) or a shorter prompt, with {subject} once and between spaces.",
             )
         return places

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -27,15 +28,16 @@ def _preset(vectors: int, steps: int, learning_rate: float, batch: int) -> dict[
 class TextualInversion(Attack):
     """Textual Inversion: only the embedding of a new word is trained.
 
-    Saved as `learned_embeds.safetensors`, the artifact is a file that `load_textual_inversion` of diffusers reads.
+    Saved as `learned_embeds.safetensors`, the artifact is a file that `load_textual_inversion` of diffusers reads. SDXL
+    has two embeddings, which the file names as others do: "clip_l" and "clip_g".
 
     Differences from the diffusers example: one caption instead of 27 random ones, so that all attacks are trained on
     the same words; no random flip, since faces are not symmetric and a mirrored person is another one; the other rows
     of the embedding are frozen instead of being put back after every step.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "hf" for all others. "hf" is the recipe of the
-            diffusers example's README: 5e-4, scaled by its batch of 4.
+        preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL and "hf" for all others. "hf" and
+            "hf_xl" are the recipes of the diffusers example's README: 5e-4, scaled by its batch of 4.
         vectors: how many vectors the word has.
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
@@ -52,6 +54,7 @@ class TextualInversion(Attack):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "hf": _preset(1, 3000, 2e-3, 4),
+        "hf_xl": _preset(1, 500, 2e-3, 4),
         "facelet": _preset(4, 300, 2e-2, 8),
     }
 
@@ -62,58 +65,67 @@ class TextualInversion(Attack):
         return " ".join(_tokens(self.vectors))
 
     def resolved(self, family: str) -> TextualInversion:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "hf")
+        return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
         assert self.vectors
-        rows = torch.nn.Parameter(initial_rows(self.base, self.vectors))
+        rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors)]
         _insert(self.base, rows)
-        personalise(self.base, [rows], photos, Recipe.of(self, prompt=f"a photo of {self.subject}"), context)
-        return {PLACEHOLDER: rows.detach().clone()}
+        personalise(self.base, rows, photos, Recipe.of(self, prompt=f"a photo of {self.subject}"), context)
+        return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
 
     def load(self, artifact: Artifact) -> None:
         self.reset()
-        _insert(self.base, artifact[PLACEHOLDER])
+        _insert(self.base, [artifact[name] for name in _names(self.base)])
 
     def reset(self) -> None:
         _take_out(self.base)
         self.base.restore()
 
 
-def initial_rows(base: Base, vectors: int) -> Tensor:
-    """(vectors, dim): the embedding of "person", once per vector.
+def initial_rows(base: Base, vectors: int) -> list[Tensor]:
+    """(vectors, dim) for each text encoder: its embedding of "person", once per vector.
 
     Raises:
         BenchError: the base's tokenizer splits the word.
     """
-    ids = base.tokenizer(INITIALISER, add_special_tokens=False).input_ids
-    if len(ids) != 1:
-        raise BenchError(
-            f"The tokenizer of {base.checkpoint.name} splits {INITIALISER!r} into {len(ids)} tokens.",
-            "Textual Inversion starts from the vector of that word: use a base whose vocabulary has it.",
-        )
-    row: Tensor = base.text_encoder.get_input_embeddings().weight[ids[0]].detach()
-    return row.repeat(vectors, 1)
+    rows = []
+    for tokenizer, encoder in zip(base.tokenizers, base.text_encoders, strict=True):
+        ids = tokenizer(INITIALISER, add_special_tokens=False).input_ids
+        if len(ids) != 1:
+            raise BenchError(
+                f"The tokenizer of {base.checkpoint.name} splits {INITIALISER!r} into {len(ids)} tokens.",
+                "Textual Inversion starts from the vector of that word: use a base whose vocabulary has it.",
+            )
+        rows.append(encoder.get_input_embeddings().weight[ids[0]].detach().repeat(vectors, 1))
+    return rows
+
+
+def _names(base: Base) -> tuple[str, ...]:
+    """What the artifact calls the rows of each text encoder."""
+    return (PLACEHOLDER,) if len(base.text_encoders) == 1 else ("clip_l", "clip_g")
 
 
 def _tokens(vectors: int) -> list[str]:
     return [PLACEHOLDER, *(f"{PLACEHOLDER}_{index}" for index in range(1, vectors))]
 
 
-def _insert(base: Base, rows: Tensor) -> None:
+def _insert(base: Base, rows: Sequence[Tensor]) -> None:
     """Give a base new words. Tokenizer and embedding are replaced, not changed, so that taking them out is exact."""
-    embedding = _Embedding(base.text_encoder.get_input_embeddings(), base.tokenizer, rows)
-    base.tokenizer = copy.deepcopy(base.tokenizer)
-    base.tokenizer.add_tokens(_tokens(len(rows)))
-    base.text_encoder.set_input_embeddings(embedding)
+    for which, (encoder, row) in enumerate(zip(base.text_encoders, rows, strict=True)):
+        tokenizer = base.tokenizers[which]
+        encoder.set_input_embeddings(_Embedding(encoder.get_input_embeddings(), tokenizer, row))
+        base.tokenizers[which] = copy.deepcopy(tokenizer)
+        base.tokenizers[which].add_tokens(_tokens(len(row)))
 
 
 def _take_out(base: Base) -> None:
-    embedding = base.text_encoder.get_input_embeddings()
-    if isinstance(embedding, _Embedding):
-        base.text_encoder.set_input_embeddings(embedding.words)
-        base.tokenizer = embedding.tokenizer
+    for which, encoder in enumerate(base.text_encoders):
+        embedding = encoder.get_input_embeddings()
+        if isinstance(embedding, _Embedding):
+            encoder.set_input_embeddings(embedding.words)
+            base.tokenizers[which] = embedding.tokenizer
 
 
 class _Embedding(torch.nn.Module):

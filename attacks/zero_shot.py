@@ -8,6 +8,7 @@ error (diffusers issue 9813). Here that cannot happen: an artifact is one person
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,7 +69,8 @@ class ZeroShot(Attack):
         return self._locate(self.base.checkpoint.name)
 
     def _locate(self, base_name: str) -> Adapter:
-        return locate_adapter(self.adapter_name, self.weights, base_name)
+        tower: str | None = getattr(self, "image_encoder", None)
+        return locate_adapter(self.adapter_name, self.weights, base_name, image_encoder=tower)
 
     # -- the adapter in the base -------------------------------------------------------------------------------
 
@@ -140,18 +142,20 @@ class ZeroShot(Attack):
         """Arguments of the pipeline's call that carry the person."""
 
 
-def guided(embeddings: Tensor, guidance: float) -> Tensor:
-    """One person's image embeddings (images, ...) as (2, images, ...): zeros for the unconditional half, first.
+def guided(embeddings: Tensor, guidance: float, nothing: Tensor | None = None) -> Tensor:
+    """One person's image embeddings (images, ...) as (2, images, ...): the unconditional half first.
 
-    Without guidance there is no such half, and the result is (1, images, ...). The pipeline repeats both for every
-    picture of the call.
+    That is zeros, or `nothing` (...) for each image. Without guidance there is no such half, and the result is
+    (1, images, ...). The pipeline repeats both for every picture of the call.
     """
-    halves = [embeddings] if guidance <= 1 else [torch.zeros_like(embeddings), embeddings]
-    return torch.stack(halves)
+    if guidance <= 1:
+        return embeddings[None]
+    empty = torch.zeros_like(embeddings) if nothing is None else nothing.expand_as(embeddings)
+    return torch.stack([empty, embeddings])
 
 
-def find_faces(recogniser: Pack, photos: Tensor, limit: int | None) -> list[DetectedFace]:
-    """The largest face of each photo that has one, of at most `limit` photos.
+def find_faces(recogniser: Pack, photos: Tensor, limit: int | None) -> dict[int, DetectedFace]:
+    """Photo -> its largest face, of the first `limit` photos that have one.
 
     Args:
         recogniser: the pack.
@@ -161,10 +165,11 @@ def find_faces(recogniser: Pack, photos: Tensor, limit: int | None) -> list[Dete
     Raises:
         FitFailed: no photo has a face.
     """
-    found = [face for picture in to_pixels(photos) if (face := largest(analyser(recogniser).faces(picture)))]
+    faces = (largest(analyser(recogniser).faces(picture)) for picture in to_pixels(photos))
+    found = {number: face for number, face in enumerate(faces) if face}
     if not found:
         raise FitFailed(f"the attacker's face detector finds no face in any of the {len(photos)} photos")
-    return found[:limit]
+    return dict(itertools.islice(found.items(), limit))
 
 
 def recogniser_pack(source: str | None) -> Pack:

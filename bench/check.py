@@ -29,6 +29,7 @@ from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
+from bench.models.loading import load_base
 from bench.registry import build, import_plugins, loaded_class
 from bench.seeds import generator
 from bench.stages.class_photos import class_photos
@@ -85,7 +86,7 @@ def find(what: str) -> type[Any]:
 
 def checks(cls: type[Any], store: Store) -> Iterator[Check]:
     """The promises of a defense or an attack, on one invented person."""
-    base = Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
     person = Synthetic(limit=1).load(base.side).identities[0]
     photos = to_tensor([photo.pixels for photo in person.protect])
     reference = to_tensor([photo.pixels for photo in person.reference])
@@ -167,7 +168,7 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def _untouched(base: Base) -> bool:
-    fresh = Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    fresh = load_base(locate("facelet-1", "zoo"), precision="fp32")
     return _same(base.unet.state_dict(), fresh.unet.state_dict()) and _same(
         base.text_encoder.state_dict(), fresh.text_encoder.state_dict()
     )

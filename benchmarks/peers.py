@@ -40,6 +40,7 @@ from bench.data.folder import Folder
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.checkpoint import locate
+from bench.models.loading import load_base
 from bench.seeds import generator
 from bench.types import Budget
 from defenses import Context, Defense
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=8)
     chosen = parser.parse_args(arguments)
-    base = Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
     diffusers.utils.logging.set_verbosity_error()  # released code casts models, which warns every time
     people = Folder(root=chosen.data, limit=chosen.people).load(base.side).identities[: chosen.people]
     classes = base.sample(

@@ -50,7 +50,7 @@ class GridPure(Purifier):
 
     def _there_and_back(self, latents: Tensor, generator: torch.Generator, base: Base) -> Tensor:
         """Noise to timestep `steps` and denoise one timestep at a time, as DDPM does (Ho et al. 2020, algorithm 2)."""
-        empty = base.condition([""])
+        empty = base.unconditional()
         start = torch.tensor([self.steps - 1], device=base.device)
         noisy = base.add_noise(latents, randn(latents.shape, generator, base.device), start)
         for t in range(self.steps - 1, -1, -1):

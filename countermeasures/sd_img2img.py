@@ -44,8 +44,8 @@ class ImageToImage(Purifier):
         scheduler.set_timesteps(self.steps)
         first = self.steps - round(self.strength * self.steps)
         scheduler.set_begin_index(first)
-        wanted, empty = (base.condition([text]).expand(len(photos)) for text in (self.prompt, ""))
         with torch.no_grad():
+            wanted, empty = (c.expand(len(photos)) for c in (base.condition([self.prompt]), base.unconditional()))
             latents = base.encode(to_tensor(photos).to(base.device))
             noise = randn(latents.shape, generator, base.device)
             latents = scheduler.add_noise(latents, noise, scheduler.timesteps[first : first + 1])

@@ -14,6 +14,7 @@ budget grows with the rounds; `step` keeps the published reach).
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,14 +81,16 @@ class AntiDiffusion(Defense):
 
     def _tuned_prompt(self, base: Base, photos: Tensor, context: Context) -> Condition:
         """States of an empty prompt, trained to denoise the photos."""
-        states = caption(base, "", 1).hidden.clone().requires_grad_(True)
+        start = caption(base, "", 1)
+        states = start.hidden.clone().requires_grad_(True)
         optimizer = torch.optim.AdamW([states], lr=self.prompt_rate, weight_decay=self.weight_decay)
         for _ in range(self.prompt_steps):
-            step = denoise(base, photos, Condition(states).expand(len(photos)), context.generator)
+            told = dataclasses.replace(start, hidden=states).expand(len(photos))
+            step = denoise(base, photos, told, context.generator)
             optimizer.zero_grad()
             step.error.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        return Condition(states.detach())
+        return dataclasses.replace(start, hidden=states.detach())
 
     def _disturb(self, base: Base, cloaked: Tensor, photos: Tensor, condition: Condition, context: Context) -> Tensor:
         def objective(candidates: Tensor) -> Tensor:

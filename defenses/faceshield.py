@@ -49,7 +49,7 @@ class FaceShield(AdapterCloak):
         base, sources, adapter = context.surrogates[0], packs(self.recognisers), self.located()
         faces = Faces.found(photos, sources[0])
         similarity = face_similarity(photos, faces, sources, self.sigma, context.generator)
-        tower = image_encoder(adapter.folder / "image_encoder", str(photos.device))
+        tower = image_encoder(adapter.image_encoder, str(photos.device))
         with adapted(base, adapter):
             with torch.no_grad():
                 wanted = self._read(base, look(tower, photos))

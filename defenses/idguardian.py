@@ -50,7 +50,7 @@ class IdGuardian(AdapterCloak):
         generator = context.generator
         faces = Faces.found(photos, sources[0])
         by_face = face_similarity(photos, faces, sources, self.sigma, generator)
-        tower = image_encoder(adapter.folder / "image_encoder", str(photos.device))
+        tower = image_encoder(adapter.image_encoder, str(photos.device))
         condition = caption(base, self.prompt, len(photos))
         with torch.no_grad():
             wanted = look(tower, photos)

@@ -16,6 +16,7 @@ from attacks import FitContext
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.checkpoint import locate
+from bench.models.loading import load_base
 from bench.seeds import generator
 from bench.types import Budget
 from defenses import Context
@@ -71,7 +72,7 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def _loaded() -> Base:
-    return Base.load(locate("facelet-1", "zoo"), precision="fp32")
+    return load_base(locate("facelet-1", "zoo"), precision="fp32")
 
 
 @pytest.fixture

@@ -60,6 +60,13 @@ def base(root: Path) -> Base:
 
 
 @pytest.fixture(scope="module")
+def xl_base(root: Path) -> Base:
+    base = tiny.tiny_base(root / "xl", xl=True)
+    tiny.ip_adapter(root / "xl_adapter", base.unet)
+    return base
+
+
+@pytest.fixture(scope="module")
 def make(root: Path, base: Base) -> Make:
     """`make(name, **settings)`: a defense with small settings and tiny networks."""
     pack = str(tiny.pack(root / "pack"))
@@ -121,6 +128,16 @@ def test_the_seed_decides_everything(name: str, make: Make, base: Base, photos: 
     cloaked = protect(make(name), base, photos, 8)
     assert torch.equal(cloaked, protect(make(name), base, photos, 8))
     assert not torch.equal(cloaked, protect(make(name), base, photos, 8, seed=1))
+
+
+@pytest.mark.parametrize("name", CLOAKS)
+def test_a_surrogate_of_sdxl_will_do(name: str, make: Make, root: Path, xl_base: Base, photos: Tensor) -> None:
+    more = {"adapter": str(root / "xl_adapter")} if name in ("idguardian", "faceshield") else {}
+    before = xl_base.snapshot()
+    cloaked = protect(make(name, **more), xl_base, photos, 8)
+    assert audit(to_pixels(photos), to_pixels(cloaked), Budget(8), name) >= 6
+    after = xl_base.snapshot()
+    assert all(torch.equal(after[part][key], value) for part in before for key, value in before[part].items())
 
 
 @pytest.mark.parametrize("name", NAMES)

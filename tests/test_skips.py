@@ -9,8 +9,8 @@ import pytest
 
 from bench import record as records
 from bench.errors import BenchError
-from bench.models.base import Base
 from bench.models.checkpoint import locate
+from bench.models.loading import load_base
 from bench.standings import WORST, picked, standings
 from bench.validity import findings
 from bench.zoo.train.adapter import save_groups
@@ -56,7 +56,7 @@ def test_skipped_cells_are_recorded_and_made_up_for_when_the_files_are_there(tmp
     assert status == 1
     assert sorted(r.status for r in found) == ["ok", "skipped"]
     assert "1 of 2 cells were skipped" in text
-    layout = fresh(Base.load(locate("facelet-1", "zoo")).unet, 32, faceid=False, rank=0)
+    layout = fresh(load_base(locate("facelet-1", "zoo")).unet, 32, faceid=False, rank=0)
     save_groups(weights / "ip-adapter.safetensors", **layout)
     tiny.vision_tower(32, 0).save_pretrained(weights / "image_encoder")
     status, found, text = small_run(tmp_path, *words)

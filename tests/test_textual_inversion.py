@@ -56,7 +56,7 @@ def test_only_the_new_rows_are_trained(attack: TextualInversion, faces: Tensor) 
     base = attack.base
     words, tokenizer = base.text_encoder.get_input_embeddings(), base.tokenizer
     before = {name: value.clone() for name, value in base.text_encoder.state_dict().items()}
-    start = initial_rows(base, 3)
+    (start,) = initial_rows(base, 3)
     artifact = attack.fit(faces, fit_context())
     assert {name: value.shape for name, value in artifact.items()} == {PLACEHOLDER: (3, WIDTH)}
     assert bool((artifact[PLACEHOLDER] - start).abs().amax(dim=1).gt(1e-3).all())
@@ -89,7 +89,7 @@ def test_the_rows_learn(base: Base, photos: Tensor) -> None:
 
 
 def test_untrained_vectors_are_the_word_person(attack: TextualInversion, tiny: Base) -> None:
-    artifact = {PLACEHOLDER: initial_rows(tiny, 3)}
+    artifact = {PLACEHOLDER: initial_rows(tiny, 3)[0]}
     assert torch.equal(pictures(attack, artifact), plain(tiny, "person person person"))
 
 

@@ -22,27 +22,37 @@ from attacks.zero_shot import ZeroShot, find_faces, guided
 from bench.errors import BenchError, FitFailed
 from bench.images import to_pixels
 from bench.models.adapters import locate_adapter
-from bench.models.base import Base, randn
+from bench.models.base import Base, Condition, randn
+from bench.models.clip import clip_pixels
 from bench.models.recogniser import FaceAnalyser, locate_pack
 from bench.seeds import generator
 from bench.settings import Method, ModelSettings
 from bench.stages import fit
 from tests import tiny
 
-KINDS = ("base", "faceid", "photomaker", "instantid")
-FACES = ("faceid", "instantid")
 WRITERS = {
     "base": tiny.ip_adapter,
+    "plus": tiny.ip_adapter_plus,
+    "plus-face": tiny.ip_adapter_plus_face,
+    "full-face": tiny.ip_adapter_full_face,
     "faceid": tiny.ip_adapter_faceid,
+    "faceid-plus": tiny.ip_adapter_faceid_plus,
+    "faceid-plusv2": tiny.ip_adapter_faceid_plusv2,
     "photomaker": tiny.photomaker,
+    "photomaker-v2": tiny.photomaker_v2,
     "instantid": tiny.instantid,
 }
+KINDS = tuple(WRITERS)
+PATCHES = ("plus", "plus-face", "full-face")
+LORA = ("faceid", "faceid-plus", "faceid-plusv2")
+ADAPTERS = ("base", *PATCHES, *LORA)
+FACES = ("plus-face", "full-face", *LORA, "photomaker-v2", "instantid")
 OFF: dict[str, dict[str, Any]] = {
-    "base": {"scale": 0.0},
-    "faceid": {"scale": 0.0, "lora_scale": 0.0},
     "photomaker": {"start_merge": 1.0, "lora_scale": 0.0},
     "instantid": {"ip_scale": 0.0, "controlnet_scale": 0.0},
 }
+OFF |= {"photomaker-v2": OFF["photomaker"]}
+OFF |= {kind: {"scale": 0.0} | ({"lora_scale": 0.0} if kind in LORA else {}) for kind in ADAPTERS}
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
 STEPS, GUIDANCE = 5, 3.0
 CONTEXT = FitContext(generator("unused"), lambda base, count: torch.empty(0))
@@ -55,30 +65,35 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("zero_shot")
 
 
-@pytest.fixture(scope="module")
-def base(root: Path) -> Base:
-    return tiny.tiny_base(root / "tiny")
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def weights(root: Path, base: Base) -> dict[str, str]:
+def base(root: Path, family: str) -> Base:
+    return tiny.tiny_base(root / family / "tiny", xl=family == "sdxl")
+
+
+@pytest.fixture(scope="module")
+def weights(root: Path, family: str, base: Base) -> dict[str, str]:
     """Kind -> folder with its files; and the recogniser's."""
-    made = {kind: str(write(root / kind, base.unet)) for kind, write in WRITERS.items()}
-    return made | {"recogniser": str(tiny.pack(root / "pack"))}
+    made = {kind: str(write(root / family / kind, base.unet)) for kind, write in WRITERS.items()}
+    return made | {"recogniser": str(tiny.pack(root / family / "pack"))}
 
 
 @pytest.fixture
-def make(base: Base, weights: dict[str, str]) -> Iterator[Make]:
+def make(base: Base, weights: dict[str, str], family: str) -> Iterator[Make]:
     made: list[ZeroShot] = []
 
     def create(kind: str, **settings: Any) -> ZeroShot:
         settings = {"weights": weights[kind]} | settings
         if kind in FACES:
             settings = {"recogniser": weights["recogniser"]} | settings
-        if kind in ("base", "faceid"):
+        if kind in ADAPTERS:
             settings |= {"variant": kind}
-        name = {"base": "ip_adapter", "faceid": "ip_adapter"}.get(kind, kind)
-        attack = ATTACKS.create(name, settings).resolved("sd")
+        name = "ip_adapter" if kind in ADAPTERS else kind.removesuffix("-v2")
+        attack = ATTACKS.create(name, settings).resolved(family)
         assert isinstance(attack, ZeroShot)
         attack.prepare(base)
         made.append(attack)
@@ -236,25 +251,26 @@ def test_guided_puts_the_unconditional_half_first() -> None:
 
 def stock(base: Base) -> Any:
     """A pipeline of diffusers, with the sampler of the benchmark and nothing of ours."""
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
     from transformers import CLIPImageProcessorPil
 
-    return StableDiffusionPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        scheduler=DPMSolverMultistepScheduler.from_config(base.scheduler.config),
-        safety_checker=None,
-        feature_extractor=CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE),
-        requires_safety_checker=False,
-    )
+    parts = {
+        "vae": base.vae,
+        "unet": base.unet,
+        "scheduler": DPMSolverMultistepScheduler.from_config(base.scheduler.config),
+        "feature_extractor": CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE),
+        "tokenizer": base.tokenizer,
+        "text_encoder": base.text_encoder,
+    }
+    if len(base.tokenizers) == 1:
+        return StableDiffusionPipeline(**parts, safety_checker=None, requires_safety_checker=False)
+    second = {"tokenizer_2": base.tokenizers[1], "text_encoder_2": base.text_encoders[1]}
+    return StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
 
 
 def call(pipeline: Any, base: Base, **extra: Any) -> Tensor:
     made: Tensor = pipeline(
         prompt=[template.format(subject="person") for template in TEMPLATES],
-        negative_prompt=["", ""],
         latents=noise(base),
         num_inference_steps=STEPS,
         guidance_scale=GUIDANCE,
@@ -264,39 +280,88 @@ def call(pipeline: Any, base: Base, **extra: Any) -> Tensor:
     return made
 
 
-def test_ip_adapter_is_the_stock_pipeline(make: Make, weights: dict[str, str], tmp_path: Path) -> None:
+def loaded(kind: str, folder: str, tmp_path: Path, family: str) -> tuple[Any, Base]:
+    """A stock pipeline around a fresh base with an adapter in it, its image encoder included."""
+    fresh = tiny.tiny_base(tmp_path / "fresh", xl=family == "sdxl")
+    pipeline = stock(fresh)
+    (file,) = Path(folder).glob("*.safetensors")
+    encoder = "image_encoder" if (Path(folder) / "image_encoder").is_dir() else None
+    pipeline.load_ip_adapter(folder, subfolder="", weight_name=file.name, image_encoder_folder=encoder)
+    pipeline.set_ip_adapter_scale(0.6)
+    return pipeline, fresh
+
+
+def as_pil(photos: Tensor) -> list[Any]:
     from PIL import Image
 
-    attack = make("base", scale=0.6)
-    ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    attack.reset()
+    return [Image.fromarray(picture) for picture in to_pixels(photos)]
 
-    fresh = tiny.tiny_base(tmp_path)
-    pipeline = stock(fresh)
-    pipeline.load_ip_adapter(weights["base"], subfolder="", weight_name="ip-adapter.safetensors")
-    pipeline.set_ip_adapter_scale(0.6)
-    theirs = call(pipeline, fresh, ip_adapter_image=[[Image.fromarray(p) for p in to_pixels(person(0))]])
-    assert torch.allclose(ours, theirs, atol=1e-5)
+
+def faces_of(photos: Tensor, pack: str) -> tuple[Tensor, list[Any]]:
+    """By insightface's own functions: unit embeddings (1, n, 512) and aligned faces of 224 px."""
+    from insightface.utils.face_align import norm_crop
+    from PIL import Image
+
+    analyser = FaceAnalyser(locate_pack(pack))
+    found = [(picture, analyser.faces(picture)[0]) for picture in to_pixels(photos)]
+    raw = torch.tensor(np.array([face.embedding for _, face in found]), dtype=torch.float32)
+    crops = [Image.fromarray(norm_crop(picture, face.points, image_size=224)) for picture, face in found]
+    return torch.nn.functional.normalize(raw)[None], crops
+
+
+@pytest.mark.parametrize("kind", ["base", "plus"])
+def test_what_sees_whole_photos_is_the_stock_pipeline(
+    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
+) -> None:
+    attack = make(kind, scale=0.6)
+    ours = pictures(attack, attack.fit(person(0), CONTEXT))
+    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+    assert torch.allclose(ours, call(pipeline, fresh, ip_adapter_image=[as_pil(person(0))]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["plus-face", "full-face"])
+def test_what_sees_faces_is_the_stock_pipeline_on_aligned_faces(
+    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
+) -> None:
+    """Our faces are not rounded to 8 bits before CLIP sees them, insightface's are."""
+    attack = make(kind, scale=0.6)
+    ours = pictures(attack, attack.fit(person(0), CONTEXT))
+    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+    _, crops = faces_of(person(0), weights["recogniser"])
+    theirs = call(pipeline, fresh, ip_adapter_image=[crops])
+    whole = call(pipeline, fresh, ip_adapter_image=[as_pil(person(0))])
+    assert float((ours - theirs).abs().max()) < 0.1 * float((ours - whole).abs().max())
 
 
 def test_faceid_is_the_stock_pipeline_on_embeddings_of_unit_length(
-    make: Make, weights: dict[str, str], tmp_path: Path
+    make: Make, weights: dict[str, str], tmp_path: Path, family: str
 ) -> None:
-    attack = make("faceid")
+    attack = make("faceid", scale=0.6)
     ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    attack.reset()
-
-    analyser = FaceAnalyser(locate_pack(weights["recogniser"]))
-    raw = torch.tensor(np.array([analyser.faces(p)[0].embedding for p in to_pixels(person(0))]), dtype=torch.float32)
-    embeddings = torch.nn.functional.normalize(raw)[None]  # (1, images, 512)
-    fresh = tiny.tiny_base(tmp_path)
-    pipeline = stock(fresh)
-    pipeline.load_ip_adapter(
-        weights["faceid"], subfolder="", weight_name="ip-adapter-faceid.safetensors", image_encoder_folder=None
-    )
-    pipeline.set_ip_adapter_scale(0.8)
+    pipeline, fresh = loaded("faceid", weights["faceid"], tmp_path, family)
+    embeddings, _ = faces_of(person(0), weights["recogniser"])
     theirs = call(pipeline, fresh, ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeddings), embeddings])])
     assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["faceid-plus", "faceid-plusv2"])
+def test_faceid_plus_is_the_stock_pipeline_with_its_state_set_by_hand(
+    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
+) -> None:
+    attack = make(kind, scale=0.6, **({"shortcut_scale": 0.7} if kind == "faceid-plusv2" else {}))
+    ours = pictures(attack, attack.fit(person(0), CONTEXT))
+    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+    embeddings, crops = faces_of(person(0), weights["recogniser"])
+    layer = fresh.unet.encoder_hid_proj.image_projection_layers[0]
+    layer.shortcut, layer.shortcut_scale = kind == "faceid-plusv2", 0.7
+
+    def theirs(shown: list[Any]) -> Tensor:
+        (patches,) = pipeline.prepare_ip_adapter_image_embeds([shown], None, "cpu", len(TEMPLATES), True)
+        layer.clip_embeds = patches
+        return call(pipeline, fresh, ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeddings), embeddings])])
+
+    whole = theirs(as_pil(person(0)))  # shows that the patches matter
+    assert float((ours - theirs(crops)).abs().max()) < 0.1 * float((ours - whole).abs().max())
 
 
 def test_faceid_lora_matters_and_does_not_outlive_the_attack(make: Make, base: Base) -> None:
@@ -319,17 +384,25 @@ def fused_by_hand(weights: str, base: Base, photos: Tensor, prompt: str) -> Tens
     w: dict[str, Tensor] = load_file(Path(weights) / "photomaker.safetensors")
     w = {name.removeprefix("id_encoder."): value for name, value in w.items() if name.startswith("id_encoder.")}
     tower = CLIPVisionModelWithProjection(CLIPVisionConfig.from_pretrained(weights)).eval()
-    tower.load_state_dict({name: value for name, value in w.items() if not name.startswith("fuse_module.")})
+    tower.load_state_dict({name: w[name] for name in tower.state_dict()})
     processor = CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE)
     with torch.no_grad():
-        tokens = tower(processor(to_pixels(photos), return_tensors="pt").pixel_values).image_embeds
+        pixels = processor(to_pixels(photos), return_tensors="pt").pixel_values
+        tokens = tower(pixels).image_embeds
+        if "visual_projection_2.weight" in w:
+            pooled = tower.vision_model(pixels).pooler_output
+            tokens = torch.cat([tokens, pooled @ w["visual_projection_2.weight"].T], dim=-1)
 
     ids = base.tokenizer(prompt).input_ids
     trigger = ids.index(base.tokenizer.convert_tokens_to_ids("img</w>"))
     ids = [*ids[: trigger - 1], *[ids[trigger - 1]] * len(photos), *ids[trigger + 1 :]]
     ids += [base.tokenizer.pad_token_id] * (base.tokenizer.model_max_length - len(ids))
     with torch.no_grad():
-        hidden: Tensor = base.text_encoder(torch.tensor([ids]))[0]
+        if len(base.text_encoders) == 1:
+            hidden: Tensor = base.text_encoder(torch.tensor([ids]))[0]
+        else:
+            told = [encoder(torch.tensor([ids]), output_hidden_states=True) for encoder in base.text_encoders]
+            hidden = torch.cat([states.hidden_states[-2] for states in told], dim=-1)
 
     def mlp(name: str, x: Tensor) -> Tensor:
         x = torch.nn.functional.layer_norm(x, x.shape[-1:], w[f"{name}.layernorm.weight"], w[f"{name}.layernorm.bias"])
@@ -364,16 +437,16 @@ def test_photomaker_denoises_plainly_first_and_then_with_the_person(
     attack = make("photomaker", start_merge=0.4)
     made = attack.generate(attack.fit(person(0), CONTEXT), TEMPLATES[:1], noise(base, 1), STEPS, GUIDANCE)
 
-    plain_prompt = base.condition(["a photo of person"]).hidden
-    fused = fused_by_hand(weights["photomaker"], base, person(0), "a photo of person img")
-    nothing = base.condition([""]).hidden
+    plain_prompt, long = base.condition(["a photo of person"]), base.condition(["a photo of person person"])
+    fused = Condition(fused_by_hand(weights["photomaker"], base, person(0), "a photo of person img"), long.pooled)
+    nothing = base.unconditional()
     scheduler = DPMSolverMultistepScheduler.from_config(base.scheduler.config)
     scheduler.set_timesteps(STEPS)
     latents = noise(base, 1)
     with torch.no_grad():
         for step, time in enumerate(scheduler.timesteps):
             prompt = plain_prompt if step <= 2 else fused
-            without, given = (base.unet(latents, time, states).sample for states in (nothing, prompt))
+            without, given = (base.predict(latents, time, states) for states in (nothing, prompt))
             latents = scheduler.step(without + GUIDANCE * (given - without), time, latents).prev_sample
         expected = base.decode(latents)
     assert torch.allclose(made, expected, atol=1e-4)
@@ -388,21 +461,71 @@ def test_photomaker_says_when_a_prompt_cannot_carry_the_photos(make: Make) -> No
         "a photo of super{subject}",
         "a photo " * 11 + "of {subject}",
     ):
-        with pytest.raises(BenchError, match="cannot put 2 photos"):
+        with pytest.raises(BenchError, match="cannot put 2 tokens"):
             attack.fused(tokens, [template])
 
 
-def test_photomaker_weights_of_another_width_or_version_are_refused(
-    make: Make, base: Base, weights: dict[str, str], tmp_path: Path
-) -> None:
+def test_photomaker_weights_of_another_width_are_refused(make: Make, base: Base, tmp_path: Path) -> None:
     wide = tiny.photomaker(tmp_path / "wide", base.unet, width=96)
-    with pytest.raises(BenchError, match="width 96; this base has 64"):
+    with pytest.raises(BenchError, match="width 96; this base has 128"):
         make("photomaker", weights=str(wide)).fit(person(0), CONTEXT)
-    second = shutil.copytree(weights["photomaker"], tmp_path / "second")
-    tensors = load_file(second / "photomaker.safetensors")
-    save_file(tensors | {"id_encoder.qformer_perceiver.x": torch.zeros(1)}, second / "photomaker.safetensors")
-    with pytest.raises(BenchError, match="version 2"):
-        make("photomaker", weights=str(second)).fit(person(0), CONTEXT)
+
+
+def test_photomakers_second_version_needs_a_recogniser(make: Make) -> None:
+    with pytest.raises(BenchError, match="needs a face recogniser"):
+        make("photomaker-v2", recogniser=None).fit(person(0), CONTEXT)
+
+
+def test_photomakers_second_version_has_two_tokens_a_photo_from_raw_embeddings(
+    make: Make, weights: dict[str, str]
+) -> None:
+    attack = make("photomaker-v2")
+    tokens = attack.fit(person(0, count=3), CONTEXT)["tokens"]
+    assert tokens.shape == (6, tiny.WIDTH)
+    alone = [attack.fit(person(0, count=3)[i : i + 1], CONTEXT)["tokens"] for i in range(3)]
+    assert torch.allclose(tokens, torch.cat(alone), atol=1e-5)
+    faces = find_faces(locate_pack(weights["recogniser"]), person(0, count=3), None).values()
+    raw = torch.tensor(np.array([face.embedding for face in faces])).float()
+    encoder = attack._encoder
+    pixels = clip_pixels(person(0, count=3), tiny.SIDE)
+    assert torch.allclose(tokens, encoder.tokens(pixels, raw), atol=1e-5)
+    assert not torch.allclose(tokens, encoder.tokens(pixels, torch.nn.functional.normalize(raw)), atol=1e-2)
+
+
+def test_photomakers_perceiver_is_that_of_faceid_plus_with_wider_heads() -> None:
+    """An independent module: diffusers' for FaceID-Plus, with the residual of its second version."""
+    from diffusers.models.embeddings import IPAdapterFaceIDPlusImageProjection
+
+    from bench.models.photomaker import HEAD, FacePerceiver
+
+    width, seen = 2 * HEAD, tiny.HIDDEN
+    torch.manual_seed(0)
+    ours = FacePerceiver(tiny.EMBEDDING, tiny.EMBEDDING, 2, width, seen)
+    for weight in ours.parameters():  # fresh norms do nothing
+        torch.nn.init.normal_(weight, std=0.1)
+    theirs = IPAdapterFaceIDPlusImageProjection(
+        width, width, seen, tiny.EMBEDDING, dim_head=HEAD, heads=2, num_tokens=2, ffproj_ratio=1
+    )
+    renamed: dict[str, Tensor] = {}
+    for name, value in ours.state_dict().items():
+        name = name.replace("token_proj.0", "proj.net.0.proj").replace("token_proj.2", "proj.net.2")
+        name = name.replace("token_norm", "norm").removeprefix("perceiver_resampler.")
+        layer, _, rest = name.removeprefix("layers.").partition(".")
+        rest = rest.replace("0.norm1", "ln0").replace("0.norm2", "ln1").replace("0.to_out", "attn.to_out.0")
+        rest = rest.replace("0.to_q", "attn.to_q").replace("1.0.", "ff.0.")
+        rest = rest.replace("1.1.weight", "ff.1.net.0.proj.weight").replace("1.3.weight", "ff.1.net.2.weight")
+        if rest == "0.to_kv.weight":
+            keys, values = value.chunk(2)
+            renamed |= {f"layers.{layer}.attn.to_k.weight": keys, f"layers.{layer}.attn.to_v.weight": values}
+        else:
+            renamed[f"layers.{layer}.{rest}" if name.startswith("layers.") else name] = value
+    theirs.load_state_dict(renamed)
+    draw = torch.Generator().manual_seed(1)
+    faces = torch.randn(3, tiny.EMBEDDING, generator=draw)
+    patches = torch.randn(3, 17, seen, generator=draw)
+    theirs.clip_embeds, theirs.shortcut = patches[:, None], True
+    with torch.no_grad():
+        assert torch.allclose(ours(faces, patches), theirs(faces), atol=1e-5)
 
 
 # --- InstantID ------------------------------------------------------------------------------------------------------
@@ -432,15 +555,16 @@ def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: Base, weights
     sample = torch.randn(6, *base.latent_shape, generator=draw)
     image = torch.rand(6, 3, tiny.SIDE, tiny.SIDE, generator=draw)
     text = torch.randn(6, 24, tiny.WIDTH, generator=draw)
+    added = {"text_embeds": torch.randn(6, tiny.WIDTH // 2, generator=draw), "time_ids": torch.full((6, 6), 32.0)}
     tokens = torch.cat([ours.face[:1]] * 3 + [ours.face[1:]] * 3)  # unconditional half first
     with torch.no_grad():
-        left = ours(sample, 7, text, controlnet_cond=image, return_dict=False)
-        right = theirs(sample, 7, tokens, controlnet_cond=image, return_dict=False)
+        more = {"controlnet_cond": image, "added_cond_kwargs": added, "return_dict": False}
+        left, right = ours(sample, 7, text, **more), theirs(sample, 7, tokens, **more)
     assert torch.equal(left[1], right[1])
 
 
 def test_instantid_keeps_the_raw_mean_embedding_and_the_first_faces_points(make: Make, weights: dict[str, str]) -> None:
-    faces = find_faces(locate_pack(weights["recogniser"]), person(0), None)
+    faces = find_faces(locate_pack(weights["recogniser"]), person(0), None).values()
     artifact = make("instantid").fit(person(0), CONTEXT)
     mean = np.mean([face.embedding for face in faces], axis=0)
     assert artifact["embedding"].numpy() == pytest.approx(mean, rel=1e-5, abs=1e-5)
@@ -533,6 +657,7 @@ def test_shipped_adapters_are_found_by_the_name_of_the_base(
     assert locate_adapter("ip-adapter", "zoo", "facelet-1") == dataclasses.replace(
         locate_adapter("ip-adapter", weights["base"], "tiny"),
         weights=tmp_path / "adapters" / "facelet-1" / "ip-adapter" / "ip-adapter.safetensors",
+        image_encoder=tmp_path / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder",
     )
     with pytest.raises(BenchError, match="facelet-2"):
         locate_adapter("ip-adapter", "zoo", "facelet-2")

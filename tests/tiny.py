@@ -19,9 +19,12 @@ from torch import Tensor
 from bench.models.base import Base
 from bench.models.checkpoint import locate
 from bench.models.files import ZOO
+from bench.models.loading import load_base
 
-WIDTH = 64
-"""Width of the text states."""
+WIDTH = 128
+"""Width of the text states; that of one attention head of PhotoMaker's second version."""
+HIDDEN = 32
+"""Width of the vision towers."""
 EMBEDDING = 512
 SIDE = 32
 """Side of pictures and of what the vision towers see."""
@@ -30,12 +33,18 @@ POINTS = ((11.0, 13.0), (21.0, 13.0), (16.0, 18.0), (12.0, 23.0), (20.0, 23.0))
 """The face that the tiny detector finds, in a 32 px picture."""
 
 
-def tiny_base(folder: Path) -> Base:
-    """A Stable-Diffusion-type model of 32 px: VAE factor 2, two levels, one cross-attention in each half."""
+def tiny_base(folder: Path, xl: bool = False) -> Base:
+    """A model of 32 px of the type of Stable Diffusion, or of SDXL: VAE factor 2, two levels, attention in one."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
+    told = {
+        "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 2),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + WIDTH // 2,
+    }
     unet = UNet2DConditionModel(
         sample_size=SIDE // 2,
         block_out_channels=(32, 64),
@@ -45,6 +54,7 @@ def tiny_base(folder: Path) -> Base:
         cross_attention_dim=WIDTH,
         attention_head_dim=8,
         norm_num_groups=8,
+        **(told if xl else {}),
     )
     with torch.no_grad():
         for name, weight in unet.named_parameters():
@@ -59,23 +69,35 @@ def tiny_base(folder: Path) -> Base:
         norm_num_groups=8,
         sample_size=SIDE,
     ).save_pretrained(folder / "vae")
+    if xl:
+        text_encoder(WIDTH // 2).save_pretrained(folder / "text_encoder")
+        text_encoder(WIDTH // 2, projection=WIDTH // 2).save_pretrained(folder / "text_encoder_2")
+    else:
+        text_encoder(WIDTH).save_pretrained(folder / "text_encoder")
     shipped = ZOO / "facelet-1"
-    tokens = CLIPTextConfig.from_pretrained(shipped / "text_encoder")
-    CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=tokens.vocab_size,
-            max_position_embeddings=tokens.max_position_embeddings,
-            bos_token_id=tokens.bos_token_id,
-            eos_token_id=tokens.eos_token_id,
-            hidden_size=WIDTH,
-            intermediate_size=WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-        )
-    ).save_pretrained(folder / "text_encoder")
-    for part in ("tokenizer", "scheduler"):
-        shutil.copytree(shipped / part, folder / part)
-    return Base.load(locate("tiny", str(folder)), precision="fp32")
+    for part in ("tokenizer", "tokenizer_2") if xl else ("tokenizer",):
+        shutil.copytree(shipped / "tokenizer", folder / part)
+    shutil.copytree(shipped / "scheduler", folder / "scheduler")
+    return load_base(locate("tiny", str(folder)), precision="fp32")
+
+
+def text_encoder(width: int, projection: int = 0) -> Any:
+    """A CLIP for the shipped tokenizer, whose end of text its configuration gets wrong, as many official ones do."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    tokens = CLIPTextConfig.from_pretrained(ZOO / "facelet-1" / "text_encoder")
+    config = CLIPTextConfig(
+        vocab_size=tokens.vocab_size,
+        max_position_embeddings=tokens.max_position_embeddings,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=2,
+        hidden_size=width,
+        intermediate_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        projection_dim=projection or width,
+    )
+    return (CLIPTextModelWithProjection if projection else CLIPTextModel)(config)
 
 
 # --- adapters -------------------------------------------------------------------------------------------------------
@@ -89,33 +111,96 @@ def ip_adapter(folder: Path, unet: Any, seed: int = 0) -> Path:
     return folder
 
 
+def ip_adapter_plus(folder: Path, unet: Any, seed: int = 0, variant: str = "plus") -> Path:
+    draw = _drawer(seed)
+    shapes = {"latents": (1, 16, 64)} | _resampler(64, HIDDEN, WIDTH)
+    main = folder / f"ip-adapter-{variant}.safetensors"
+    _write(main, image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
+    return folder
+
+
+def ip_adapter_plus_face(folder: Path, unet: Any, seed: int = 0) -> Path:
+    return ip_adapter_plus(folder, unet, seed, "plus-face")
+
+
+def ip_adapter_full_face(folder: Path, unet: Any, seed: int = 0) -> Path:
+    draw = _drawer(seed)
+    shapes = {"proj.0.weight": (HIDDEN, HIDDEN), "proj.0.bias": (HIDDEN,)}
+    shapes |= {"proj.2.weight": (WIDTH, HIDDEN), "proj.2.bias": (WIDTH,)} | _norm("proj.3")
+    main = folder / "ip-adapter-full-face.safetensors"
+    _write(main, image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
+    return folder
+
+
 def ip_adapter_faceid(folder: Path, unet: Any, seed: int = 0) -> Path:
     draw = _drawer(seed)
-    projection = {"proj.0.weight": (2 * EMBEDDING, EMBEDDING), "proj.0.bias": (2 * EMBEDDING,)}
-    projection |= {"proj.2.weight": (4 * WIDTH, 2 * EMBEDDING), "proj.2.bias": (4 * WIDTH,)} | _norm("norm")
+    main = folder / "ip-adapter-faceid.safetensors"
+    _write(main, image_proj=_made(_faceid(), draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
+    return folder
+
+
+def ip_adapter_faceid_plus(folder: Path, unet: Any, seed: int = 0, variant: str = "plus") -> Path:
+    draw = _drawer(seed)
+    projection = _faceid() | _resampler(WIDTH, HIDDEN, WIDTH, "perceiver_resampler.")
+    main = folder / f"ip-adapter-faceid-{variant}.safetensors"
+    _write(main, image_proj=_made(projection, draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
+    vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
+    return folder
+
+
+def ip_adapter_faceid_plusv2(folder: Path, unet: Any, seed: int = 0) -> Path:
+    return ip_adapter_faceid_plus(folder, unet, seed, "plusv2")
+
+
+def _faceid() -> dict[str, tuple[int, ...]]:
+    """The projection of a face's embedding to four tokens."""
+    shapes = {"proj.0.weight": (2 * EMBEDDING, EMBEDDING), "proj.0.bias": (2 * EMBEDDING,)}
+    return shapes | {"proj.2.weight": (4 * WIDTH, 2 * EMBEDDING), "proj.2.bias": (4 * WIDTH,)} | _norm("norm")
+
+
+def _face_lora(unet: Any, draw: Callable[..., Tensor]) -> dict[str, Tensor]:
+    """FaceID's LoRA on all attentions, numbered in their order."""
     lora: dict[str, Tensor] = {}
     for index, name in enumerate(unet.attn_processors):
         layer = unet.get_submodule(name.removesuffix(".processor"))
         for part, linear in (("q", layer.to_q), ("k", layer.to_k), ("v", layer.to_v), ("out", layer.to_out[0])):
             down, up = _low_rank(linear, draw)
             lora |= {f"{index}.to_{part}_lora.down.weight": down, f"{index}.to_{part}_lora.up.weight": up}
-    _write(
-        folder / "ip-adapter-faceid.safetensors",
-        image_proj=_made(projection, draw),
-        ip_adapter=_attention(unet, draw) | lora,
-    )
-    return folder
+    return lora
 
 
-def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH) -> Path:
+def _resampler(width: int, inputs: int, outputs: int, prefix: str = "") -> dict[str, tuple[int, ...]]:
+    """The perceiver of several adapters; the loaders take its depth to be 4 and its heads to be 64 wide."""
+    shapes = {"proj_in.weight": (width, inputs), "proj_in.bias": (width,)}
+    shapes |= {"proj_out.weight": (outputs, width), "proj_out.bias": (outputs,)} | _norm("norm_out", outputs)
+    for i in range(4):
+        shapes |= _norm(f"layers.{i}.0.norm1", width) | _norm(f"layers.{i}.0.norm2", width)
+        shapes |= {f"layers.{i}.0.to_q.weight": (width, width), f"layers.{i}.0.to_kv.weight": (2 * width, width)}
+        shapes |= {f"layers.{i}.0.to_out.weight": (width, width)} | _norm(f"layers.{i}.1.0", width)
+        shapes |= {f"layers.{i}.1.1.weight": (4 * width, width), f"layers.{i}.1.3.weight": (width, 4 * width)}
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH, second: bool = False) -> Path:
+    """Version 1, or the `second`, with the projections that the UNet's type has."""
     draw = _drawer(seed)
-    tower = vision_tower(width, seed)
+    xl = unet.config.addition_embed_type == "text_time"
+    tower = vision_tower(width // 2 if xl else width, seed)
     encoder = dict(tower.state_dict())
+    if xl:
+        encoder["visual_projection_2.weight"] = 10 * draw(width // 2, HIDDEN)
     for name, inputs in (("mlp1", 2 * width), ("mlp2", width)):
         fuse = {"fc1.weight": (width, inputs), "fc1.bias": (width,), "fc2.weight": (width, width), "fc2.bias": (width,)}
         fuse |= _norm("layernorm", inputs)
         encoder |= {f"fuse_module.{name}.{key}": value for key, value in _made(fuse, draw).items()}
     encoder |= _made(_norm("fuse_module.layer_norm", width), draw)
+    if second:
+        shapes = {"token_proj.0.weight": (EMBEDDING, EMBEDDING), "token_proj.0.bias": (EMBEDDING,)}
+        shapes |= {"token_proj.2.weight": (2 * width, EMBEDDING), "token_proj.2.bias": (2 * width,)}
+        shapes |= _norm("token_norm", width) | _resampler(width, HIDDEN, width, "perceiver_resampler.")
+        encoder |= {f"qformer_perceiver.{key}": value for key, value in _made(shapes, draw).items()}
     lora: dict[str, Tensor] = {}
     for name, layer in unet.named_modules():
         if name.endswith(("to_q", "to_v")):
@@ -126,18 +211,15 @@ def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH) -> Pa
     return folder
 
 
+def photomaker_v2(folder: Path, unet: Any, seed: int = 0) -> Path:
+    return photomaker(folder, unet, seed, second=True)
+
+
 def instantid(folder: Path, unet: Any, seed: int = 0) -> Path:
     from diffusers import ControlNetModel
 
     draw = _drawer(seed)
-    width, queries = 64, 16  # one head: the loaders take heads to be 64 wide, and the depth to be 4
-    shapes = {"latents": (1, queries, width), "proj_in.weight": (width, EMBEDDING), "proj_in.bias": (width,)}
-    shapes |= {"proj_out.weight": (WIDTH, width), "proj_out.bias": (WIDTH,)} | _norm("norm_out")
-    for i in range(4):
-        shapes |= _norm(f"layers.{i}.0.norm1", width) | _norm(f"layers.{i}.0.norm2", width)
-        shapes |= {f"layers.{i}.0.to_q.weight": (width, width), f"layers.{i}.0.to_kv.weight": (2 * width, width)}
-        shapes |= {f"layers.{i}.0.to_out.weight": (width, width)} | _norm(f"layers.{i}.1.0", width)
-        shapes |= {f"layers.{i}.1.1.weight": (4 * width, width), f"layers.{i}.1.3.weight": (width, 4 * width)}
+    shapes = {"latents": (1, 16, 64)} | _resampler(64, EMBEDDING, WIDTH)
     _write(folder / "ip-adapter.safetensors", image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
     torch.manual_seed(seed)
     net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32))
@@ -154,7 +236,7 @@ def vision_tower(projection: int, seed: int) -> Any:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     config = CLIPVisionConfig(
-        hidden_size=32,
+        hidden_size=HIDDEN,
         intermediate_size=37,
         projection_dim=projection,
         num_attention_heads=4,

@@ -4,8 +4,11 @@ The files have the layout and the names of the official releases:
 
     ip-adapter/           ip-adapter.safetensors   image_encoder/{config.json,model.safetensors}
     ip-adapter-faceid/    ip-adapter-faceid.safetensors
-    photomaker/           photomaker.safetensors   config.json (of its vision tower, a `CLIPVisionConfig`)
+    photomaker/           photomaker.safetensors   config.json (of its vision tower, a `CLIPVisionConfig`; the official
+                                                   files have none, and CLIP ViT-L/14)
     instantid/            ip-adapter.safetensors   ControlNetModel/{config.json,diffusion_pytorch_model.safetensors}
+
+The other IP-Adapters have the image encoder of the first, or one that lies elsewhere: the official releases share one.
 """
 
 from __future__ import annotations
@@ -22,13 +25,21 @@ from bench.models.files import ZOO, hashes
 if TYPE_CHECKING:
     from torch import Tensor
 
+IMAGE_ENCODER = ("image_encoder/config.json", "image_encoder/model.safetensors")
 COMPANIONS = {
-    "ip-adapter": ("image_encoder/config.json", "image_encoder/model.safetensors"),
+    "ip-adapter": IMAGE_ENCODER,
+    "ip-adapter-plus": IMAGE_ENCODER,
+    "ip-adapter-plus-face": IMAGE_ENCODER,
+    "ip-adapter-full-face": IMAGE_ENCODER,
     "ip-adapter-faceid": (),
-    "photomaker": ("config.json",),
+    "ip-adapter-faceid-plus": IMAGE_ENCODER,
+    "ip-adapter-faceid-plusv2": IMAGE_ENCODER,
+    "photomaker": (),
     "instantid": ("ControlNetModel/config.json", "ControlNetModel/diffusion_pytorch_model.safetensors"),
 }
 """What lies beside the main file."""
+OPTIONAL = {"photomaker": ("config.json",)}
+"""What counts if it lies there."""
 STEMS = {"instantid": "ip-adapter"}
 """Name of the main file where it is not the adapter's own."""
 SUFFIXES = (".safetensors", ".bin")
@@ -42,11 +53,13 @@ class Adapter:
         name: which adapter ("ip-adapter").
         weights: the main file.
         fingerprint: hash of all its files; where they lie and how the main file is called does not count.
+        image_encoder: folder of the CLIP vision tower, for the IP-Adapters that have one.
     """
 
     name: str
     weights: Path
     fingerprint: str
+    image_encoder: Path
 
     @property
     def folder(self) -> Path:
@@ -74,14 +87,21 @@ class Adapter:
         return nested
 
 
-def locate_adapter(name: str, source: str | None, base_name: str, setting: str = "attack.weights") -> Adapter:
+def locate_adapter(
+    name: str,
+    source: str | None,
+    base_name: str,
+    setting: str = "attack.weights",
+    image_encoder: str | None = None,
+) -> Adapter:
     """Find and verify the files of an adapter.
 
     Args:
-        name: "ip-adapter", "ip-adapter-faceid", "photomaker" or "instantid".
+        name: a key of `COMPANIONS`, such as "ip-adapter".
         source: "zoo" for one that comes with the package, or a local folder or main file; companions lie beside it.
         base_name: name of the base model it is for ("facelet-1").
         setting: where `source` comes from, for messages.
+        image_encoder: folder of the CLIP vision tower; None is "image_encoder" beside the main file.
 
     Raises:
         BenchError: unknown adapter, no source, or a file is missing or empty.
@@ -96,9 +116,17 @@ def locate_adapter(name: str, source: str | None, base_name: str, setting: str =
             f"Pass {setting}=<folder with {wanted}> in the official layout.",
         )
     weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass {setting}=<path>.")
-    files = {"weights": weights} | {companion: weights.parent / companion for companion in COMPANIONS[name]}
+    encoder = Path(image_encoder).expanduser() if image_encoder else weights.parent / "image_encoder"
+    files = {"weights": weights}
+    for companion in COMPANIONS[name]:
+        files[companion] = encoder / Path(companion).name if companion in IMAGE_ENCODER else weights.parent / companion
+    for companion in OPTIONAL.get(name, ()):
+        if (weights.parent / companion).is_file():
+            files[companion] = weights.parent / companion
     fix = "Reinstall cloakbench to get it back." if source == "zoo" else f"Put {wanted} into {weights.parent}."
-    return Adapter(name, weights, hash_of(hashes(files, fix)))
+    if image_encoder:
+        fix = "Give the folder of a CLIPVisionModelWithProjection: config.json and model.safetensors."
+    return Adapter(name, weights, hash_of(hashes(files, fix)), encoder)
 
 
 def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,14 +26,17 @@ class Condition:
     """What the UNet is told about the picture.
 
     Attributes:
-        hidden: (n, tokens, dim) hidden states of the text encoder.
+        hidden: (n, tokens, dim) hidden states of the text encoder, or of both of SDXL side by side.
+        pooled: (n, dim) pooled state of SDXL's second text encoder; None for models that are not told.
     """
 
     hidden: Tensor
+    pooled: Tensor | None = None
 
     def expand(self, count: int) -> Condition:
         """One condition for `count` pictures."""
-        return Condition(self.hidden.expand(count, -1, -1))
+        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
+        return Condition(self.hidden.expand(count, -1, -1), pooled)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Posterior:
 
 
 Snapshot = dict[str, dict[str, Tensor]]
-"""Weights of the UNet and of the text encoder, by part and name."""
+"""Weights of the UNet and of the text encoders, by part and name."""
 
 
 def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -61,66 +64,50 @@ def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device
 
 
 class Base:
-    """A Stable-Diffusion-type model (epsilon or v prediction)."""
+    """A Stable-Diffusion-type model (epsilon or v prediction); `bench.models.loading` loads one.
+
+    Attributes:
+        tokenizers: the tokenizer; two for SDXL.
+        text_encoders: the text encoder of each tokenizer.
+        half_vae: whether the VAE computes in half precision where the rest does.
+    """
+
+    half_vae: ClassVar[bool] = True
 
     def __init__(self, checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device, precision: str) -> None:
         self.checkpoint = checkpoint
         self.device = device
         self.precision = precision
-        self.tokenizer = parts["tokenizer"]
         self.scheduler = parts["scheduler"]
-        self.vae = parts["vae"].requires_grad_(False)
-        self.text_encoder = parts["text_encoder"].requires_grad_(False)
-        self.unet = parts["unet"].requires_grad_(False)
+        self.vae = parts["vae"]
+        self.unet = parts["unet"]
+        self.tokenizers = [part for name, part in parts.items() if name.startswith("tokenizer")]
+        self.text_encoders = [part for name, part in parts.items() if name.startswith("text_encoder")]
         for module in self._modules.values():
-            module.eval()
+            module.requires_grad_(False).eval()
         self._loaded: dict[str, dict[str, Tensor]] = {}
 
-    @classmethod
-    def load(cls, checkpoint: Checkpoint, device: str | torch.device = "cpu", precision: str = "bf16") -> Base:
-        """Load a diffusers folder in fp32 master weights.
+    @property
+    def tokenizer(self) -> Any:
+        """The first tokenizer."""
+        return self.tokenizers[0]
 
-        Args:
-            checkpoint: the verified files, from `bench.models.checkpoint.locate`.
-            device: where to run.
-            precision: "bf16" runs forward and backward passes under autocast, "fp32" does not. Weights stay fp32.
+    @property
+    def text_encoder(self) -> Any:
+        """The first text encoder."""
+        return self.text_encoders[0]
 
-        Raises:
-            BenchError: a weight file cannot be read.
-        """
-        import transformers.utils.logging
-
-        # Before diffusers is imported: it pulls in image processors, which warn that torchvision is not there.
-        transformers.utils.logging.set_verbosity_error()
-        import diffusers.utils.logging
-        from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        diffusers.utils.logging.disable_progress_bar()  # the run has a progress display of its own
-        transformers.utils.logging.disable_progress_bar()
-        device = torch.device(device)
-        kinds = {"vae": AutoencoderKL, "text_encoder": CLIPTextModel, "unet": UNet2DConditionModel}
-        parts: dict[str, Any] = {}
-        try:
-            for name, kind in kinds.items():
-                loaded = kind.from_pretrained(checkpoint.path, subfolder=name, dtype=torch.float32)
-                parts[name] = loaded.to(device)
-            parts["tokenizer"] = CLIPTokenizer.from_pretrained(checkpoint.path, subfolder="tokenizer")
-            parts["scheduler"] = DDPMScheduler.from_pretrained(checkpoint.path, subfolder="scheduler")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise BenchError(f"The model in {checkpoint.path} does not load: {error}", checkpoint.fix) from error
-        base = cls(checkpoint, parts, device, precision)
-        base._loaded = {
-            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
-            for name, module in base._modules.items()
-        }
-        return base
+    @property
+    def tunable(self) -> dict[str, Any]:
+        """Part name -> module, of all that an attacker may train: the UNet and the text encoders."""
+        names = (f"text_encoder{suffix}" for suffix in ("", "_2"))
+        return {"unet": self.unet} | dict(zip(names, self.text_encoders, strict=False))
 
     # -- images and latents ------------------------------------------------------------------------------------
 
     def posterior(self, photos: Tensor) -> Posterior:
         """The VAE's distribution for photos (n, 3, h, w) in [0, 1]; differentiable."""
-        with self._autocast():
+        with self._autocast(self.half_vae):
             distribution = self.vae.encode(photos * 2 - 1).latent_dist
         scale = self.vae.config.scaling_factor
         return Posterior(distribution.mean.float() * scale, distribution.std.float() * scale)
@@ -132,7 +119,7 @@ class Base:
 
     def decode(self, latents: Tensor) -> Tensor:
         """Photos (n, 3, h, w) in [0, 1] of latents."""
-        with self._autocast():
+        with self._autocast(self.half_vae):
             photos: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (photos.float() / 2 + 0.5).clamp(0, 1)
 
@@ -145,19 +132,31 @@ class Base:
     @property
     def side(self) -> int:
         """Side of the pictures that `sample` makes, pixels."""
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return self.latent_shape[-1] * int(factor)
+        return self.latent_shape[-1] * self.factor
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent, along a side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     # -- denoising ---------------------------------------------------------------------------------------------
 
     def condition(self, prompts: Sequence[str]) -> Condition:
-        """Text conditions of n prompts; differentiable with respect to the text encoder's weights."""
-        tokens = self.tokenizer(list(prompts), padding="max_length", truncation=True, return_tensors="pt").input_ids.to(
-            self.device
-        )
+        """Text conditions of n prompts; differentiable with respect to the text encoders' weights."""
         with self._autocast():
-            hidden = self.text_encoder(tokens)[0]
+            hidden = self.text_encoder(self.ids(prompts))[0]
         return Condition(hidden.float())
+
+    def unconditional(self) -> Condition:
+        """What guidance steers away from: the condition (1) without a prompt."""
+        return self.condition([""])
+
+    def ids(self, prompts: Sequence[str], which: int = 0) -> Tensor:
+        """(n, tokens) padded ids of n prompts by one of the tokenizers."""
+        ids: Tensor = self.tokenizers[which](
+            list(prompts), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+        return ids.to(self.device)
 
     def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
         """The UNet's prediction for noised latents, in fp32; `more` goes to the UNet (what an adapter wants)."""
@@ -213,30 +212,39 @@ class Base:
         errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return errors
 
-    def pipeline(self, kind: type[Any] | None = None, **modules: Any) -> Any:
+    def pipeline(self, controlnet: Any = None) -> Any:
         """A stock diffusers pipeline around this model's own parts, with the DPM-Solver++ scheduler.
 
         Adapters are loaded through it, into the parts themselves: whoever does so takes them out again.
 
         Args:
-            kind: pipeline class; `StableDiffusionPipeline` by default.
-            modules: parts that this class wants besides, such as `controlnet`.
+            controlnet: what the pictures shall follow besides; None for nothing.
         """
-        from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+        from diffusers import DPMSolverMultistepScheduler
 
-        made = (kind or StableDiffusionPipeline)(
+        made = self._pipeline_kind(controlnet is not None)(
             vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.tokenizer,
             unet=self.unet,
             scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
-            safety_checker=None,
             feature_extractor=None,
-            requires_safety_checker=False,
-            **modules,
+            **self._pipeline_parts(),
+            **({} if controlnet is None else {"controlnet": controlnet}),
         )
         made.set_progress_bar_config(disable=True)
         return made
+
+    def _pipeline_kind(self, controlled: bool) -> Any:
+        import diffusers
+
+        return diffusers.StableDiffusionControlNetPipeline if controlled else diffusers.StableDiffusionPipeline
+
+    def _pipeline_parts(self) -> dict[str, Any]:
+        return {
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "safety_checker": None,  # a black picture would count as protection
+            "requires_safety_checker": False,
+        }
 
     @torch.no_grad()
     def sample(
@@ -258,11 +266,15 @@ class Base:
             pipeline: one made by `pipeline`, with whatever was loaded into it; a plain one by default.
             extra: further arguments of the pipeline's call, such as `ip_adapter_image_embeds`.
         """
-        negative = self.condition([""]).expand(len(noise))
+        empty = self.unconditional().expand(len(noise))
+        pooled = {}
+        if condition.pooled is not None:
+            pooled = {"pooled_prompt_embeds": condition.pooled, "negative_pooled_prompt_embeds": empty.pooled}
         with self._autocast():
             latents = (pipeline or self.pipeline())(
                 prompt_embeds=condition.hidden,
-                negative_prompt_embeds=negative.hidden,
+                negative_prompt_embeds=empty.hidden,
+                **pooled,
                 latents=noise.to(self.device),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
@@ -274,42 +286,45 @@ class Base:
     # -- weights -----------------------------------------------------------------------------------------------
 
     def clone(self) -> Base:
-        """A second model to train on the side: own UNet and text encoder, shared (frozen) VAE and tokenizer.
+        """A second model to train on the side: own UNet and text encoders, shared (frozen) VAE and tokenizers.
 
         It starts from the present weights and remembers no others, so it cannot be restored.
         """
-        parts = {
-            "vae": self.vae,
-            "tokenizer": self.tokenizer,
-            "scheduler": self.scheduler,
-            "unet": copy.deepcopy(self.unet),
-            "text_encoder": copy.deepcopy(self.text_encoder),
-        }
-        return Base(self.checkpoint, parts, self.device, self.precision)
+        parts = {"vae": self.vae, "scheduler": self.scheduler}
+        parts |= {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
+        parts |= {name: copy.deepcopy(module) for name, module in self.tunable.items()}
+        return type(self)(self.checkpoint, parts, self.device, self.precision)
 
     def copy_weights_from(self, other: Base) -> None:
-        """Overwrite UNet and text encoder in place with another model's."""
-        self.load_snapshot({"unet": other.unet.state_dict(), "text_encoder": other.text_encoder.state_dict()})
+        """Overwrite UNet and text encoders in place with another model's."""
+        self.load_snapshot({name: module.state_dict() for name, module in other.tunable.items()})
 
     def snapshot(self) -> Snapshot:
-        """A copy of the present weights of UNet and text encoder, on the CPU."""
+        """A copy of the present weights of UNet and text encoders, on the CPU."""
         return {
             name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
-            for name, module in (("unet", self.unet), ("text_encoder", self.text_encoder))
+            for name, module in self.tunable.items()
         }
 
     def load_snapshot(self, snapshot: Snapshot) -> None:
-        """Overwrite UNet and text encoder in place with the weights of a snapshot."""
-        self.unet.load_state_dict(snapshot["unet"])
-        self.text_encoder.load_state_dict(snapshot["text_encoder"])
+        """Overwrite UNet and text encoders in place with the weights of a snapshot."""
+        for name, module in self.tunable.items():
+            module.load_state_dict(snapshot[name])
 
     def parameters(self, text_encoder: bool = True) -> list[torch.nn.Parameter]:
-        """The weights of the UNet, and of the text encoder if asked for, made trainable."""
-        modules = [self.unet, self.text_encoder] if text_encoder else [self.unet]
+        """The weights of the UNet, and of the text encoders if asked for, made trainable."""
+        modules = [self.unet, *self.text_encoders] if text_encoder else [self.unet]
         return [p.requires_grad_(True) for module in modules for p in module.parameters()]
 
+    def remember(self) -> None:
+        """Make the present weights those that `restore` goes back to."""
+        self._loaded = {
+            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
+            for name, module in self._modules.items()
+        }
+
     def restore(self) -> None:
-        """Back to the loaded weights, bit for bit; gradients are dropped and everything is frozen again.
+        """Back to the remembered weights, bit for bit; gradients are dropped and everything is frozen again.
 
         Raises:
             RuntimeError: a module gained or lost weights (an adapter was left in it).
@@ -328,7 +343,7 @@ class Base:
 
     @property
     def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"vae": self.vae, "text_encoder": self.text_encoder, "unet": self.unet}
+        return {"vae": self.vae} | self.tunable
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+    def _autocast(self, wanted: bool = True) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.precision == "bf16")

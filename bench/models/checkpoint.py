@@ -15,7 +15,11 @@ from bench.hashing import hash_of
 from bench.models.files import ZOO, hashes
 
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_SECOND = ("text_encoder_2", "tokenizer_2")
+"""What SDXL has besides."""
 _SUFFIXES = (".safetensors", ".json", ".txt")
+_COPIES = (".fp16.", ".non_ema.")
+"""In the names of weights that are there once more: unread, and as large as the others."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,28 @@ def locate(name: str, source: str, revision: str | None = None, mirrors: Sequenc
 
 
 def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
-    files = sorted(f for part in _PARTS for f in (path / part).glob("*") if f.suffix in _SUFFIXES)
-    missing = [part for part in _PARTS if part not in {f.parent.name for f in files}]
+    parts = _PARTS + (_SECOND if any((path / part).is_dir() for part in _SECOND) else ())
+    found_in = {part: _files(path / part) for part in parts}
+    files = sorted(file for part_files in found_in.values() for file in part_files)
+    missing = [part for part, part_files in found_in.items() if not part_files]
     if missing:
         raise BenchError(f"The model folder {path} lacks {', '.join(missing)}.", fix)
     found = hashes({f.relative_to(path).as_posix(): f for f in files}, fix)
     return Checkpoint(name, path, revision, hash_of(found), found, fix)
 
 
+def _files(folder: Path) -> list[Path]:
+    """What a part is loaded from."""
+    return [f for f in folder.glob("*") if f.suffix in _SUFFIXES and not any(copy in f.name for copy in _COPIES)]
+
+
 def _download(hub_id: str, revision: str | None, mirrors: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    patterns = [f"{part}/*{suffix}" for part in _PARTS for suffix in _SUFFIXES]
+    wanted = [f"{part}/*{suffix}" for part in _PARTS + _SECOND for suffix in _SUFFIXES]
+    copies = [f"*{copy}*" for copy in _COPIES]
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=copies))
     except Exception as error:  # the hub client raises a dozen unrelated types; all mean "not here"
         raise BenchError(
             f"The model {hub_id!r} (revision {revision or 'main'}) is not in the local cache and could not be "

@@ -44,3 +44,21 @@ def see(encoder: Any, photos: Tensor) -> Tensor:
     """(n, dim) embeddings of whole photos (n, 3, h, w) in [0, 1]."""
     embeddings: Tensor = encoder(clip_pixels(photos, encoder.config.image_size)).image_embeds
     return embeddings
+
+
+@torch.no_grad()
+def see_patches(encoder: Any, photos: Tensor) -> Tensor:
+    """(n, patches + 1, hidden) states before the last layer, of whole photos (n, 3, h, w) in [0, 1]."""
+    return _states(encoder, clip_pixels(photos, encoder.config.image_size))
+
+
+@torch.no_grad()
+def see_nothing(encoder: Any) -> Tensor:
+    """(patches + 1, hidden) the same states of an input of zeros, from which their guidance steers away."""
+    side = encoder.config.image_size
+    return _states(encoder, torch.zeros(1, 3, side, side, device=encoder.device))[0]
+
+
+def _states(encoder: Any, pixels: Tensor) -> Tensor:
+    states: Tensor = encoder(pixels, output_hidden_states=True).hidden_states[-2]
+    return states

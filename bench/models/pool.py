@@ -41,7 +41,7 @@ class Pool:
     def base(self, model: ModelSettings) -> Base:
         """The loaded model."""
         if model not in self._bases:
-            from bench.models.base import Base
+            from bench.models.loading import load_base
 
-            self._bases[model] = Base.load(self.checkpoint(model), self.device, model.precision)
+            self._bases[model] = load_base(self.checkpoint(model), self.device, model.precision)
         return self._bases[model]

@@ -28,6 +28,7 @@ from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
 from bench.models.clip import load_image_encoder, see
 from bench.models.files import ZOO
+from bench.models.loading import load_base
 from bench.models.recogniser import FaceAnalyser, Recogniser, largest, locate_pack
 from bench.seeds import generator
 from bench.types import Array, Pixels
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: true accepts at 1 % false accepts {accepts(held, name):.1%}")
     recall, alarms, miss = detection(held, RECOGNISERS[0])
     print(f"detector: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, false alarms {alarms:.1%}")
-    bases = {name: Base.load(locate(name, "zoo")) for name in BASES if (ZOO / name).is_dir()}
+    bases = {name: load_base(locate(name, "zoo")) for name in BASES if (ZOO / name).is_dir()}
     for name, base in bases.items():
         print(f"{name}: VAE PSNR {psnr(base, held):.2f} dB")
     if not ENCODER.is_dir():

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.images import to_pixels
-from bench.models.base import Base, randn
+from bench.models.base import randn
 from bench.models.checkpoint import locate
 from bench.models.judge import BACKGROUND, Judge
+from bench.models.loading import load_base
 from bench.seeds import generator
 from bench.types import Array, Pixels
 
@@ -54,7 +55,7 @@ def main() -> None:
 
 def strangers() -> Iterator[Pixels]:
     """256 pictures (64, 64, 3) uint8, 32 for each prompt."""
-    base = Base.load(locate("facelet-1", "zoo"))
+    base = load_base(locate("facelet-1", "zoo"))
     for prompt in PROMPTS:
         noise = randn((PER_PROMPT, *base.latent_shape), generator(SEED, "background", prompt), base.device)
         yield from to_pixels(base.sample(base.condition([prompt]).expand(PER_PROMPT), noise, STEPS, GUIDANCE))

@@ -17,7 +17,7 @@ from bench.zoo.train.photos import SIDE
 from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
 
-TIMESTEPS = (150, 750)
+TIMESTEPS = (100, 600)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
 """Of a batch, at most: what is decoded and looked at."""
