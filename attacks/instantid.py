@@ -46,8 +46,9 @@ class InstantId(ZeroShot):
     def shipped(self) -> dict[str, Any]:
         return super().shipped | {"recogniser": RECOGNISER}
 
-    def files(self, base_name: str) -> dict[str, str]:
-        return super().files(base_name) | {"recogniser": recogniser_pack(self.recogniser).fingerprint}
+    @property
+    def recogniser_pack(self) -> str:
+        return "antelopev2"
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos: {"embedding": (512,), "points": (5, 2) as fractions of the picture}."""

@@ -60,11 +60,9 @@ class IpAdapter(ZeroShot):
     def shipped(self) -> dict[str, Any]:
         return super().shipped | ({"recogniser": RECOGNISER} if self._faces else {})
 
-    def files(self, base_name: str) -> dict[str, str]:
-        found = super().files(base_name)
-        if self._faces:
-            found["recogniser"] = recogniser_pack(self.recogniser).fingerprint
-        return found
+    @property
+    def recogniser_pack(self) -> str | None:
+        return "buffalo_l" if self._faces else None
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos.

@@ -39,7 +39,7 @@ class PhotoMaker(ZeroShot):
         start_merge: share of the steps after which the identity comes in; lower is more alike, 1 leaves it out.
         lora_scale: weight of the LoRA that the weights bring along.
         recogniser: pack for version 2, a folder (official weights: buffalo_l).
-        weights: see `ZeroShot`.
+        weights: see `ZeroShot`; "sdxl-v2" are the published ones of version 2.
         references: see `ZeroShot`.
     """
 
@@ -58,11 +58,9 @@ class PhotoMaker(ZeroShot):
     def text(self, template: str) -> str:
         return template.format(subject=CLASS_WORD)
 
-    def files(self, base_name: str) -> dict[str, str]:
-        found = super().files(base_name)
-        if self.recogniser is not None:
-            found["recogniser"] = recogniser_pack(self.recogniser).fingerprint
-        return found
+    @property
+    def recogniser_pack(self) -> str | None:
+        return "buffalo_l" if self.weights == "sdxl-v2" else None
 
     @torch.no_grad()
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:

@@ -21,6 +21,7 @@ from attacks import Artifact, Attack
 from bench.errors import BenchError, FitFailed
 from bench.images import to_pixels
 from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
+from bench.models.published import together
 from bench.models.recogniser import DetectedFace, Pack, analyser, largest, locate_pack
 
 RECOGNISER = "facelet-id-a"
@@ -32,8 +33,8 @@ class ZeroShot(Attack):
     """Base class of the zero-shot attacks.
 
     Attributes:
-        weights: "zoo", or the adapter's folder or main file; null means "zoo" for the embedded models, and others need
-            a path.
+        weights: "zoo", the adapter's folder or main file, or the base for which they are published ("sd15", "sdxl");
+            null means "zoo" for the embedded models, and the published ones for others.
         references: use at most this many photos, the first usable ones; null uses all.
     """
 
@@ -55,13 +56,21 @@ class ZeroShot(Attack):
     def subject(self) -> str:
         return "person"
 
+    @property
+    def recogniser_pack(self) -> str | None:
+        """The pack of insightface that the published weights were trained with; None if they need none."""
+        return None
+
     def resolved(self, family: str) -> Self:
-        if family != "facelet":
-            return self
-        return dataclasses.replace(self, **{k: v for k, v in self.shipped.items() if getattr(self, k) is None})
+        chosen: dict[str, Any] = self.shipped if family == "facelet" else {"recogniser": self.recogniser_pack}
+        return dataclasses.replace(self, **{k: v for k, v in chosen.items() if v and getattr(self, k) is None})
 
     def files(self, base_name: str) -> dict[str, str]:
-        return {"weights": self._locate(base_name).fingerprint}
+        sources = {"weights": lambda: self._locate(base_name).fingerprint}
+        source: str | None = getattr(self, "recogniser", None)
+        if source or self.recogniser_pack:
+            sources["recogniser"] = lambda: recogniser_pack(source).fingerprint
+        return dict(zip(sources, together(sources.values()), strict=True))
 
     @property
     def adapter(self) -> Adapter:

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import BenchError, unknown_name
+from bench.settings import RunSettings, parse
 
 REGISTRIES = {
     "defense": "defenses:DEFENSES",
@@ -53,6 +54,17 @@ def prepare(arguments: Sequence[str]) -> None:
     missing = sorted(OmegaConf.missing_keys(composed))
     if missing:
         raise BenchError(f"{missing[0]} has no value.", f"Give it on the command line: {missing[0]}=...")
+
+
+def settings_of(arguments: Sequence[str]) -> RunSettings:
+    """The settings that a command line without a sweep stands for.
+
+    Raises:
+        BenchError: as `prepare`, or a value of the wrong type.
+    """
+    prepare(arguments)
+    plain: Any = OmegaConf.to_container(_compose(list(arguments)), resolve=True)
+    return parse(plain)
 
 
 def _compose(words: list[str]) -> DictConfig:

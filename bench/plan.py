@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from attacks import ATTACKS, Attack
@@ -12,6 +14,7 @@ from bench.data import SOURCES
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.pool import Pool
+from bench.models.published import Missing, Published, together
 from bench.settings import Chain, Dose, Grid, Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity, Photo
 from countermeasures import COUNTERMEASURES, Countermeasure
@@ -27,7 +30,8 @@ class Cell:
     `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
     Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
     are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
-    are two cells. `skip` says why the cell cannot run here: files of it are missing.
+    are two cells. `skip` says why the cell cannot run here: files of it are missing. `wanted` are those of them that
+    can be fetched.
     """
 
     data: Dataset
@@ -46,6 +50,7 @@ class Cell:
     counters: tuple[Countermeasure, ...] = dataclasses.field(compare=False)
     attacker: Attack = dataclasses.field(compare=False)
     skip: str = dataclasses.field(default="", compare=False)
+    wanted: tuple[Published, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def id(self) -> str:
@@ -56,20 +61,23 @@ class Cell:
             self.defense.without(self.defend.files()),
             self.attack.without(self.attacker.files(self.model.name)),
         )
-        return self._hash(defense, attack, self.weights)
+        counters = tuple(
+            method.without(made.files()) for method, made in zip(self.countermeasures, self.counters, strict=True)
+        )
+        return self._hash(defense, attack, counters, self.weights)
 
     @property
     def combination(self) -> str:
         """Hash of what was asked for, whatever the files behind it: the id of a cell that lacks them."""
-        return self._hash(self.defense, self.attack, ())
+        return self._hash(self.defense, self.attack, self.countermeasures, ())
 
-    def _hash(self, defense: Method, attack: Method, weights: tuple[str, ...]) -> str:
+    def _hash(self, defense: Method, attack: Method, counters: Chain, weights: tuple[str, ...]) -> str:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.donor.name],
                 "defense": [defense.facts(), self.budget.levels],
-                "countermeasures": [method.facts() for method in self.countermeasures],
+                "countermeasures": [method.facts() for method in counters],
                 "attack": attack.facts(),
                 "base": _facts(self.model),
                 "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
@@ -109,6 +117,8 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     no number says anything about a cloak. A suite goes on without what is not on this machine: those cells say why
     they are skipped. What was asked for by itself is an error instead.
 
+    A dry run skips, and so tells of everything that is missing.
+
     Raises:
         BenchError: an unknown method or setting, too few people for the suite, or files are missing and there is no
             suite.
@@ -125,8 +135,9 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
             defense, defend = _defense(dose, surrogates[0])
             used = surrogates if defend.needs_surrogate else ()
-            weights, skip = _weights((model, *used), defend, attacker, pool)
-            if skip and not grid.listed:
+            made = tuple(made for _, made in counters)
+            weights, skip = _weights((model, *used), defend, attacker, made, pool)
+            if skip and not grid.listed and not settings.dry_run:
                 raise skip
             cell = Cell(
                 data=data,
@@ -142,21 +153,31 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 seed=settings.seed,
                 protocol=settings.protocol.model_dump(mode="json"),
                 defend=defend,
-                counters=tuple(made for _, made in counters),
+                counters=made,
                 attacker=attacker,
                 skip=str(skip or "").replace("\n", " "),
+                wanted=skip.wanted if isinstance(skip, Missing) else (),
             )
             found.setdefault(cell.id, cell)
     return list(found.values())
 
 
 def _weights(
-    models: tuple[ModelSettings, ...], defend: Defense, attacker: Attack, pool: Pool
+    models: tuple[ModelSettings, ...],
+    defend: Defense,
+    attacker: Attack,
+    counters: tuple[Countermeasure, ...],
+    pool: Pool,
 ) -> tuple[tuple[str, ...], BenchError | None]:
     """Fingerprints of the models, the attacker's first, and of the methods' own files; or what is wrong with them."""
+
+    def of_model(model: ModelSettings) -> dict[str, str]:
+        return {"": pool.checkpoint(model).fingerprint}
+
+    sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
+    sources += [defend.files, partial(attacker.files, models[0].name), *(each.files for each in counters)]
     try:
-        fingerprints = tuple(pool.checkpoint(model).fingerprint for model in models)
-        return (*fingerprints, *defend.files().values(), *attacker.files(models[0].name).values()), None
+        return tuple(value for found in together(sources) for value in found.values()), None
     except BenchError as error:
         return (), error
 
@@ -206,20 +227,20 @@ def _next(name: str, data: Dataset) -> str:
 
 def _defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:
     made = DEFENSES.create(method.name, method.settings).resolved(surrogate.family)
-    return Method(name=method.name, settings=_settings(made)), made
+    return Method(name=method.name, settings=plain_settings(made)), made
 
 
 def _attack(method: Method, model: ModelSettings) -> tuple[Method, Attack]:
     made = ATTACKS.create(method.name, method.settings).resolved(model.family)
-    return Method(name=method.name, settings=_settings(made)), made
+    return Method(name=method.name, settings=plain_settings(made)), made
 
 
 def _countermeasure(method: Method) -> tuple[Method, Countermeasure]:
     made = COUNTERMEASURES.create(method.name, method.settings)
-    return Method(name=method.name, settings=_settings(made)), made
+    return Method(name=method.name, settings=plain_settings(made)), made
 
 
-def _settings(made: Any) -> dict[str, Any]:
+def plain_settings(made: Any) -> dict[str, Any]:
     """A plug-in's settings as plain values, lists instead of tuples."""
     values = {f.name: getattr(made, f.name) for f in dataclasses.fields(made) if f.init}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from bench import estimate, ledger, record, report, sheet
+from bench import estimate, fetch, ledger, record, report, sheet, work
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
@@ -53,9 +53,9 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     logger = logger_of(settings, out, console)
     logger.check()
     pool = Pool(settings.device)
-    pool.checkpoint(settings.model)  # damaged weights are an error now, not after the first stage
-    for surrogate in settings.surrogates:
-        pool.checkpoint(surrogate)
+    if not settings.dry_run:
+        for model in (settings.model, *settings.surrogates):
+            pool.checkpoint(model)  # damaged weights are an error now, not after the first stage
     data = load_data(settings)
     planned = cells(settings, data, pool)
     store = Store(default_root(settings.store))
@@ -147,8 +147,14 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         labels = [cell.label for cell in planned if cell.skip == reason]
         told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    wanted = dict.fromkeys(item for cell in planned for item in cell.wanted)
+    if wanted:
+        console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")
+        console.print(fetch.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
     console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
+    if (computing := work.table(planned)) is not None:
+        console.print(computing)
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")
 
 

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 class Countermeasure(ABC):
     """Base class of all countermeasures. Fields are the `countermeasure.` settings."""
 
+    def files(self) -> dict[str, str]:
+        """Setting -> hash of the files that it names: results depend on them, and not on where they lie.
+
+        Raises:
+            BenchError: a file is missing or damaged.
+        """
+        return {}
+
     @abstractmethod
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         """Treat photos (h, w, 3) uint8, as they would be found on the web; all randomness is in `generator`."""
@@ -54,6 +62,8 @@ COUNTERMEASURES: Registry[Countermeasure] = Registry(
         "adverse_cleaner": "countermeasures.adverse_cleaner:AdverseCleaner",
         "sd_img2img": "countermeasures.sd_img2img:ImageToImage",
         "grid_pure": "countermeasures.grid_pure:GridPure",
+        "impress": "countermeasures.impress:Impress",
+        "noisy_upscaling": "countermeasures.noisy_upscaling:NoisyUpscaling",
     },
     several=True,
 )

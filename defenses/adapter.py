@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
 from bench.models.base import Base
+from bench.models.published import together
 from defenses import Defense
-from defenses.encoders import FACELET, fingerprints
+from defenses.encoders import FACELET, OFFICIAL, fingerprints
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class AdapterCloak(Defense):
     Attributes:
         preset: "auto" picks "facelet" for the embedded models and "published" for others.
         recognisers: packs to turn away; the first also finds the faces.
-        adapter: folder of an IP-Adapter in the official layout; "zoo" is the embedded one.
+        adapter: folder of an IP-Adapter in the official layout, or the base whose published one it is ("sd15", "sdxl");
+            "zoo" is the embedded one.
         sigma: noise of the alignment, of its entries with the face as [-1, 1].
     """
 
@@ -30,12 +32,17 @@ class AdapterCloak(Defense):
     sigma: float = 0.003
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "published": {},
+        "published": {"recognisers": OFFICIAL, "adapter": "sd15"},
+        "sdxl": {"recognisers": OFFICIAL, "adapter": "sdxl"},
         "facelet": {"recognisers": FACELET["recognisers"], "adapter": "zoo"},
     }
 
     def files(self) -> dict[str, str]:
-        return fingerprints(self.recognisers or ()) | {"adapter": self.located().fingerprint}
+        found, adapter = together([lambda: fingerprints(self.recognisers or ()), self._adapter_files])
+        return found | adapter
+
+    def _adapter_files(self) -> dict[str, str]:
+        return {"adapter": self.located().fingerprint}
 
     def located(self) -> Adapter:
         """The adapter's files.

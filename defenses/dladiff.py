@@ -36,7 +36,7 @@ from bench.models.base import Base
 from bench.models.embedding import alignment
 from bench.types import Budget
 from defenses import Context, Defense
-from defenses.encoders import FACELET, Faces, face_similarity, fingerprints, packs
+from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
 from defenses.pgd import Objective, ascend, project
 from defenses.surrogates import learn
@@ -106,6 +106,7 @@ class DLADiff(Defense):
             "dynamic_rate": 5e-7,
             "step": 1.275,
             "sides": (16, 32),
+            "recognisers": OFFICIAL,
             "face_steps": 200,
             "face_step": 0.204,
         },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from bench.hashing import hash_of
 from bench.models.clip import load_image_encoder
 from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
 from bench.models.files import ZOO, hashes
+from bench.models.published import together
 from bench.models.recogniser import Pack, locate_pack
 
 FACELET = {
@@ -28,6 +29,8 @@ FACELET = {
     "image_encoders": ("zoo",),
 }
 """Settings for the embedded models."""
+OFFICIAL = ("buffalo_l", "antelopev2")
+"""The recognisers of the published attacks: FaceID's and InstantID's."""
 
 
 def packs(recognisers: Sequence[str] | None) -> tuple[Pack, ...]:
@@ -39,9 +42,9 @@ def packs(recognisers: Sequence[str] | None) -> tuple[Pack, ...]:
     if not recognisers:
         raise BenchError(
             "This defense needs face recognisers.",
-            "Pass defense.recognisers=[<folders of insightface packs>], such as buffalo_l and antelopev2.",
+            "Pass defense.recognisers=[buffalo_l,antelopev2], or folders of insightface packs.",
         )
-    return tuple(locate_pack(source) for source in recognisers)
+    return tuple(together(partial(locate_pack, source) for source in recognisers))
 
 
 def encoder_folder(source: str) -> Path:

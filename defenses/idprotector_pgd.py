@@ -21,6 +21,7 @@ from torch import Tensor
 from defenses import Context, Defense
 from defenses.encoders import (
     FACELET,
+    OFFICIAL,
     Faces,
     encoder_folder,
     face_similarity,
@@ -56,7 +57,10 @@ class IdProtectorPgd(Defense):
     momentum: float = 0.9
     sigma: float = 0.003
 
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"image_encoders": ()}, "facelet": FACELET}
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "published": {"recognisers": OFFICIAL, "image_encoders": ()},
+        "facelet": FACELET,
+    }
 
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or (), self.image_encoders or ())

@@ -30,7 +30,7 @@ class Unavailable(BenchError):
 
 
 @cache
-def metric(name: str, device: str = "cpu") -> Any:
+def metric(name: str, device: str = "cpu", differentiable: bool = False) -> Any:
     """A pyiqa metric, made once.
 
     Raises:
@@ -47,7 +47,7 @@ def metric(name: str, device: str = "cpu") -> Any:
         raise Unavailable(f"pyiqa {pyiqa.__version__} has no metric {name!r}.", "pyiqa.list_models() names all.")
     try:
         with offline(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
-            return pyiqa.create_metric(name, device=device)
+            return pyiqa.create_metric(name, device=device, as_loss=differentiable)
     except Exception as error:  # what it raises without a network depends on the library that wanted it
         told = f"The weights of {name} are not here, or do not load ({type(error).__name__})."
         raise Unavailable(told, fetch) from error

@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.models.pool import Pool
+from bench.models.published import Missing
 from bench.pipeline import Pipeline
 from bench.plan import cells, load_data
 from bench.stages import counter
@@ -24,6 +25,10 @@ from bench.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
 from countermeasures.adverse_cleaner import bilateral, guided
 from countermeasures.grid_pure import tiles
+from countermeasures.impress import dssim
+from metrics.iqa import Unavailable
+from metrics.visibility import ssim
+from tests import tiny
 from tests.test_settings import parsed
 from tests.test_suite import planned
 
@@ -44,8 +49,20 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _upscaler(tmp_path_factory: pytest.TempPathFactory) -> None:
+    SMALL["noisy_upscaling"]["weights"] = str(tiny.upscaler(tmp_path_factory.mktemp("upscaler")))
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "impress": {"steps": 5, "distance": "dssim"},
+    "noisy_upscaling": {"steps": 2},
+}
+"""Settings with which all run here."""
+
+
 def made(name: str, **settings: Any) -> Countermeasure:
-    return COUNTERMEASURES.create(name, settings)
+    return COUNTERMEASURES.create(name, SMALL.get(name, {}) | settings)
 
 
 def apply(each: Countermeasure, photos: list[Pixels], base: Base, seed: int = 0) -> list[Pixels]:
@@ -78,14 +95,87 @@ def test_those_that_smooth_take_noise_away(name: str, base: Base) -> None:
     assert np.square(after[0] - after[1]).mean() < 0.8 * before
 
 
-@pytest.mark.parametrize("name", ["crop", "noise"])
+@pytest.mark.parametrize("name", ["crop", "noise", "impress", "noisy_upscaling"])
 def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name: str, base: Base) -> None:
-    one, other = (apply(made(name), [photo(), photo()], base, seed) for seed in (0, 1))
+    twice = [photo(base.side), photo(base.side)]
+    one, other = (apply(made(name), twice, base, seed) for seed in (0, 1))
     assert (one[0] != other[0]).any()
     assert (one[0] != one[1]).any()
 
 
 # one by one
+
+
+def test_impress_makes_photos_that_the_autoencoder_reproduces(base: Base) -> None:
+    found = [photo(base.side, 3, grain=10)]
+    settings = {"steps": 40, "start": 0.0, "weight": 0.0}
+
+    def error(photos: list[Pixels]) -> float:
+        seen = to_tensor(photos)
+        with torch.no_grad():
+            return float((base.decode(base.encode(seen)) - seen).square().mean())
+
+    cleaned = apply(made("impress", **settings), found, base)
+    held = apply(made("impress", **settings | {"weight": 100.0, "slack": 0.0}), found, base)
+    assert error(cleaned) < 0.5 * error(found)
+    moved, little = (np.square(each[0].astype(float) - found[0]).mean() for each in (cleaned, held))
+    assert little < 0.5 * moved
+
+
+def test_impress_has_the_ssim_of_the_visibility_metrics() -> None:
+    one, other = photo(seed=4), photo(seed=4, grain=12)
+    found = float(dssim(to_tensor([one]).double(), to_tensor([other]).double()))
+    assert found == pytest.approx((1 - ssim(one, other)) / 2, abs=1e-6)
+
+
+def test_impress_without_the_weights_of_lpips_names_the_way_without(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, device: str, differentiable: bool) -> Any:
+        assert (name, differentiable) == ("lpips-vgg", True)
+        raise Unavailable("The weights of lpips-vgg are not here.", "Get them.")
+
+    monkeypatch.setattr("metrics.iqa.metric", refuse)
+    with pytest.raises(BenchError, match="lpips-vgg are not here") as caught:
+        apply(made("impress", distance="lpips"), [photo()], base)
+    assert "distance=dssim" in caught.value.fix
+
+
+def test_noisy_upscaling_is_the_stock_pipeline_on_a_noisy_photo(base: Base) -> None:
+    from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionUpscalePipeline
+    from diffusers import UNet2DConditionModel as UNet
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    folder, found = SMALL["noisy_upscaling"]["weights"], photo(32)
+    pipeline = StableDiffusionUpscalePipeline(
+        vae=AutoencoderKL.from_pretrained(folder, subfolder="vae"),
+        text_encoder=CLIPTextModel.from_pretrained(folder, subfolder="text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
+        unet=UNet.from_pretrained(folder, subfolder="unet"),
+        low_res_scheduler=DDPMScheduler.from_pretrained(folder, subfolder="low_res_scheduler"),
+        scheduler=DDIMScheduler.from_pretrained(folder, subfolder="scheduler"),
+    )
+    draw = seeded(7)
+    noisy = (to_tensor([found]) + 0.1 * torch.randn(1, 3, 32, 32, generator=draw)).clamp(0, 1)
+    large = pipeline("a photo of a person", noisy * 2 - 1, 2, 9.0, noise_level=320, generator=draw).images[0]
+    assert large.size == (128, 128)
+    wanted = np.asarray(large.resize((32, 32), Image.Resampling.LANCZOS))
+    assert np.array_equal(apply(made("noisy_upscaling"), [found], base, seed=7)[0], wanted)
+
+
+def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path: Path) -> None:
+    import shutil
+
+    each = made("noisy_upscaling")
+    copy = shutil.copytree(SMALL["noisy_upscaling"]["weights"], tmp_path / "copy")
+    assert made("noisy_upscaling", weights=str(copy)).files() == each.files()
+    (copy / "low_res_scheduler" / "scheduler_config.json").write_text("{}")
+    assert made("noisy_upscaling", weights=str(copy)).files() != each.files()
+    with pytest.raises(Missing, match="x4-upscaler"):
+        COUNTERMEASURES.create("noisy_upscaling", {}).files()
+
+
+# their published forms
 
 
 def test_resize_by_one_and_crop_of_all_change_nothing(base: Base) -> None:

@@ -81,6 +81,37 @@ def tiny_base(folder: Path, xl: bool = False) -> Base:
     return load_base(locate("tiny", str(folder)), precision="fp32")
 
 
+def upscaler(folder: Path) -> Path:
+    """An x4 upscaler's parts: 32 px become 128."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        sample_size=SIDE,
+        in_channels=7,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+        num_class_embeds=1000,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=[8, 16, 16],
+        down_block_types=["DownEncoderBlock2D"] * 3,
+        up_block_types=["UpDecoderBlock2D"] * 3,
+        latent_channels=4,
+        norm_num_groups=8,
+    ).save_pretrained(folder / "vae")
+    text_encoder(WIDTH).save_pretrained(folder / "text_encoder")
+    shutil.copytree(ZOO / "facelet-1" / "tokenizer", folder / "tokenizer")
+    for part in ("scheduler", "low_res_scheduler"):
+        shutil.copytree(ZOO / "facelet-1" / "scheduler", folder / part)
+    return folder
+
+
 def text_encoder(width: int, projection: int = 0) -> Any:
     """A CLIP for the shipped tokenizer, whose end of text its configuration gets wrong, as many official ones do."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection

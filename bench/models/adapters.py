@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, unknown_name
 from bench.hashing import hash_of
 from bench.models.files import ZOO, hashes
+from bench.models.published import ADAPTERS, Missing, PublishedAdapter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,25 +99,33 @@ def locate_adapter(
 
     Args:
         name: a key of `COMPANIONS`, such as "ip-adapter".
-        source: "zoo" for one that comes with the package, or a local folder or main file; companions lie beside it.
+        source: "zoo" for one that comes with the package; the name of a base for which weights are published ("sd15",
+            "sdxl"); a local folder or main file, with its companions beside it; or None for those of the base itself.
         base_name: name of the base model it is for ("facelet-1").
         setting: where `source` comes from, for messages.
         image_encoder: folder of the CLIP vision tower; None is "image_encoder" beside the main file.
 
     Raises:
-        BenchError: unknown adapter, no source, or a file is missing or empty.
+        BenchError: unknown adapter, no source, or a file is missing or empty; `Missing` for published ones.
     """
     if name not in COMPANIONS:
         raise unknown_name("adapter", name, COMPANIONS)
     stem = STEMS.get(name, name)
     wanted = ", ".join([f"{stem}.safetensors", *COMPANIONS[name]])
-    if source is None:
+    source = source or base_name
+    if (name, source) in ADAPTERS:
+        weights, beside = _published(ADAPTERS[name, source], image_encoder)
+    elif source == base_name:
+        made_for = [base for adapter, base in ADAPTERS if adapter == name]
         raise BenchError(
-            f"No {name} weights come with the base model {base_name}.",
-            f"Pass {setting}=<folder with {wanted}> in the official layout.",
+            f"No {name} weights come with the base model {base_name}, and none are published for it.",
+            f"Pass {setting}=<folder with {wanted}> in the official layout"
+            + (f", or the base whose weights fit: {', '.join(made_for)}." if made_for else "."),
         )
-    weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass {setting}=<path>.")
-    encoder = Path(image_encoder).expanduser() if image_encoder else weights.parent / "image_encoder"
+    else:
+        weights = _main_file(name, source, base_name, f"It should hold {wanted}; or pass {setting}=<path>.")
+        beside = weights.parent / "image_encoder"
+    encoder = Path(image_encoder).expanduser() if image_encoder else beside
     files = {"weights": weights}
     for companion in COMPANIONS[name]:
         files[companion] = encoder / Path(companion).name if companion in IMAGE_ENCODER else weights.parent / companion
@@ -127,6 +136,17 @@ def locate_adapter(
     if image_encoder:
         fix = "Give the folder of a CLIPVisionModelWithProjection: config.json and model.safetensors."
     return Adapter(name, weights, hash_of(hashes(files, fix)), encoder)
+
+
+def _published(adapter: PublishedAdapter, image_encoder: str | None) -> tuple[Path, Path]:
+    """Main file and folder of the image encoder, of published weights in the hub's cache."""
+    wanted = [adapter.files, *([adapter.encoder] if adapter.encoder and not image_encoder else [])]
+    folders = [item.folder() for item in wanted]
+    missing = [item for item, folder in zip(wanted, folders, strict=True) if folder is None]
+    if missing:
+        raise Missing(missing)
+    weights = (folders[0] or Path()) / adapter.main
+    return weights, (folders[-1] or Path()) / adapter.encoder_folder if adapter.encoder else weights.parent
 
 
 def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:

@@ -13,12 +13,15 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.files import ZOO, hashes
+from bench.models.published import MODELS, Missing, Published
 
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 _SECOND = ("text_encoder_2", "tokenizer_2")
 """What SDXL has besides."""
+_OTHERS = ("low_res_scheduler",)
+"""What counts if it is there: the upscaler's."""
 _SUFFIXES = (".safetensors", ".json", ".txt")
-_COPIES = (".fp16.", ".non_ema.")
+COPIES = (".fp16.", ".non_ema.")
 """In the names of weights that are there once more: unread, and as large as the others."""
 
 
@@ -54,7 +57,7 @@ def locate(name: str, source: str, revision: str | None = None, mirrors: Sequenc
             and a result must say which model made it.
 
     Raises:
-        BenchError: no such folder or hub id, or a file is missing, empty or damaged.
+        BenchError: no such folder, or a file is missing, empty or damaged; `Missing` for a hub id that is not here.
     """
     if source == "zoo" and not (ZOO / name).is_dir():
         raise BenchError(f"No base model {name!r} comes with this version.", "Give its files: model.source=<folder>.")
@@ -64,12 +67,13 @@ def locate(name: str, source: str, revision: str | None = None, mirrors: Sequenc
         return _verified(name, Path(source).expanduser(), "local", f"Copy the model to {source} again.")
     if source.startswith((".", "/", "~")):
         raise BenchError(f"model.source={source}: there is no such folder.", "Give a diffusers folder or a hub id.")
-    path = _download(source, revision, mirrors)
-    return _verified(name, path, path.name, f"Delete {path} and run again to download it anew.")
+    path = _cached(name, source, revision, mirrors)
+    return _verified(name, path, path.name, f"Delete {path} and fetch it again.")
 
 
 def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
     parts = _PARTS + (_SECOND if any((path / part).is_dir() for part in _SECOND) else ())
+    parts += tuple(part for part in _OTHERS if (path / part).is_dir())
     found_in = {part: _files(path / part) for part in parts}
     files = sorted(file for part_files in found_in.values() for file in part_files)
     missing = [part for part, part_files in found_in.items() if not part_files]
@@ -81,20 +85,29 @@ def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
 
 def _files(folder: Path) -> list[Path]:
     """What a part is loaded from."""
-    return [f for f in folder.glob("*") if f.suffix in _SUFFIXES and not any(copy in f.name for copy in _COPIES)]
+    return [f for f in folder.glob("*") if f.suffix in _SUFFIXES and not any(copy in f.name for copy in COPIES)]
 
 
-def _download(hub_id: str, revision: str | None, mirrors: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+def _cached(name: str, hub_id: str, revision: str | None, mirrors: Sequence[str]) -> Path:
+    """The folder of a model in the hub's cache.
 
-    wanted = [f"{part}/*{suffix}" for part in _PARTS + _SECOND for suffix in _SUFFIXES]
-    copies = [f"*{copy}*" for copy in _COPIES]
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=copies))
-    except Exception as error:  # the hub client raises a dozen unrelated types; all mean "not here"
-        raise BenchError(
-            f"The model {hub_id!r} (revision {revision or 'main'}) is not in the local cache and could not be "
-            f"downloaded: {type(error).__name__}.",
-            "Check the id and your connection, or download it and give its folder: model.source=/path/to/folder."
-            + (f" Copies: {', '.join(f'model.source={mirror}' for mirror in mirrors)}." if mirrors else ""),
-        ) from error
+    Raises:
+        Missing: it is not there.
+    """
+    wanted = published(name, hub_id, revision)
+    folder = wanted.folder()
+    if folder is None:
+        message = f"The model {name} is not on this machine ({wanted.facts})."
+        fix = (
+            "Get it with python -m bench.fetch and the same settings, or give its folder: model.source=/path/to/folder."
+            + (f" Copies: {', '.join(f'model.source={mirror}' for mirror in mirrors)}." if mirrors else "")
+        )
+        raise Missing([wanted], message, fix)
+    return folder
+
+
+def published(name: str, hub_id: str, revision: str | None) -> Published:
+    """A model of the hub as something to download: the parts that are used, without further copies of them."""
+    files = tuple(f"{part}/*{suffix}" for part in _PARTS + _SECOND + _OTHERS for suffix in _SUFFIXES)
+    size, licence = MODELS.get(hub_id, (0.0, "see its page"))
+    return Published(f"The model {name}", hub_id, files, size, licence, revision)

@@ -21,6 +21,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.models.files import ZOO, hashes
+from bench.models.published import PACKS, Missing
 from bench.types import Array, Pixels
 
 if TYPE_CHECKING:
@@ -87,16 +88,25 @@ def locate_pack(source: str) -> Pack:
     """Find a pack; loads nothing.
 
     Args:
-        source: name of one that comes with the package ("facelet-id-a"), or a folder. The ONNX files may be one level
-            down: the official antelopev2 archive unpacks to antelopev2/antelopev2.
+        source: name of one that comes with the package ("facelet-id-a"), or of one of insightface ("buffalo_l"), or a
+            folder. The ONNX files may be one level down: the official antelopev2 archive unpacks to
+            antelopev2/antelopev2.
 
     Raises:
-        BenchError: no such pack, or no ONNX files in it.
+        BenchError: no such pack, or no ONNX files in it; `Missing` for one of insightface that is not here.
     """
     shipped = ZOO / "recognisers" / source
     folder = shipped if shipped.is_dir() else Path(source).expanduser()
+    if source in PACKS and not folder.is_dir():
+        found = PACKS[source].folder()
+        if found is None:
+            raise Missing([PACKS[source]])
+        folder = found
     if not folder.is_dir():
-        raise BenchError(f"There is no recogniser {source!r}.", "Give the folder of an insightface pack.")
+        raise BenchError(
+            f"There is no recogniser {source!r}.",
+            f"Give the folder of an insightface pack, or the name of one: {', '.join(PACKS)}.",
+        )
     homes = [folder] if any(folder.glob("*.onnx")) else sorted({file.parent for file in folder.glob("*/*.onnx")})
     if len(homes) > 1:
         names = ", ".join(home.name for home in homes)

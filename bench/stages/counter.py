@@ -28,13 +28,15 @@ def key(
     seed: int,
     clean: Sequence[Photo] = (),
 ) -> str:
-    """Hash of the cloaked photos' key, the countermeasures, their settings and code, the seed, and the base if used.
+    """Hash of the cloaked photos' key, the countermeasures (settings, code, files), the seed, and the base if used.
 
     `clean` are the photos that the attacker has uncloaked.
     """
     code = [module_version(__name__), *(code_version(type(each)) for each in counters)]
     used = [base.fingerprint for each in counters if isinstance(each, Purifier)]
-    steps = [method.facts() for method in methods]
+    files = [each.files() for each in counters]
+    steps = [method.without(brought).facts() for method, brought in zip(methods, files, strict=True)]
+    used += [digest for brought in files for digest in brought.values()]
     leaked = [photo.sha256 for photo in clean]
     facts = {"photos": protected, "countermeasures": steps, "code": code, "base": used, "seed": seed}
     return hash_of({**facts, "clean": leaked} if leaked else facts)

@@ -1,0 +1,134 @@
+"""Get the published weights that a run needs and that are not on this machine.
+
+    python -m bench.fetch model=sdxl attack=instantid                 # any settings of python -m bench
+    python -m bench.fetch model=sdxl attack=instantid dry_run=true    # only say what, from where, how large
+
+The only command that downloads weights. Models and adapters go to the hub's own cache, and what was broken off goes on
+where it stopped; every file is compared with the hash that the hub states. Packs of insightface are archives without a
+stated hash: the records of every run have that of what was unpacked. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import urllib.request
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.cli import guarded
+from bench.compose import settings_of
+from bench.errors import BenchError
+from bench.hashing import sha256_file
+from bench.models.checkpoint import COPIES
+from bench.models.published import Published, gigabytes, insightface_home
+
+
+def table(wanted: Iterable[Published]) -> Table:
+    """What is missing, for a terminal; the last line is the sum."""
+    wanted = list(wanted)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("what", "from", "size", "licence"):
+        made.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+    for item in wanted:
+        made.add_row(item.title, item.place, gigabytes(item.size), item.licence)
+    made.add_section()
+    made.add_row("all", "", gigabytes(sum(item.size for item in wanted)), "")
+    return made
+
+
+def missing(words: Sequence[str]) -> list[Published]:
+    """What a run with these settings lacks and could fetch.
+
+    Raises:
+        BenchError: the settings or the data are wrong.
+    """
+    from bench.models.pool import Pool
+    from bench.plan import cells, load_data
+
+    settings = settings_of(words).model_copy(update={"dry_run": True})
+    planned = cells(settings, load_data(settings), Pool("cpu"))
+    return list(dict.fromkeys(item for cell in planned for item in cell.wanted))
+
+
+def download(wanted: Published) -> Path:
+    """Download one thing, and say where its files are.
+
+    Raises:
+        BenchError: it cannot be reached, or what came is not what was promised.
+    """
+    try:
+        return _archive(wanted) if wanted.archive else _from_hub(wanted)
+    except BenchError:
+        raise
+    except Exception as error:  # the hub client and urllib raise dozens of unrelated types
+        raise BenchError(
+            f"{wanted.title} could not be downloaded ({wanted.facts}): {type(error).__name__}: {error}",
+            "Check the connection and that you accepted its licence on its page, and repeat: what is here is kept.",
+        ) from error
+
+
+def _from_hub(wanted: Published) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+
+    patterns, copies = list(wanted.files) or None, [f"*{copy}*" for copy in COPIES]
+    folder = Path(
+        snapshot_download(wanted.place, revision=wanted.revision, allow_patterns=patterns, ignore_patterns=copies)
+    )
+    stated = HfApi().model_info(wanted.place, revision=folder.name, files_metadata=True).siblings or []
+    for file in stated:
+        path = folder / file.rfilename
+        if file.lfs and path.is_file() and sha256_file(path) != file.lfs.sha256:
+            path.resolve().unlink()
+            raise BenchError(f"{file.rfilename} of {wanted.place} came damaged.", "Repeat: it is downloaded again.")
+    return folder
+
+
+def _archive(wanted: Published) -> Path:
+    assert wanted.archive
+    folder = insightface_home() / wanted.archive
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / "archive.partial"
+    with urllib.request.urlopen(wanted.place) as source, partial.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    with contextlib.closing(zipfile.ZipFile(partial)) as archive:
+        for member in archive.infolist():
+            name = Path(member.filename).name
+            if name.endswith(".onnx"):  # no other file, and no path of the archive's own
+                with archive.open(member) as source, (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    partial.unlink()
+    return folder
+
+
+def main(words: Sequence[str]) -> int:
+    """Show what is missing and download it; 1 if something could not be had."""
+    if any(word in ("-h", "--help") for word in words):
+        print(__doc__)
+        return 0
+    console = Console()
+    wanted = missing(words)
+    if not wanted:
+        console.print("Everything that can be fetched for these settings is here.")
+        return 0
+    console.print(table(wanted))
+    if settings_of(words).dry_run:
+        return 0
+    failed = False
+    for item in wanted:
+        try:
+            console.print(f"{item.title}: {download(item)}", markup=False, soft_wrap=True)
+        except BenchError as error:
+            failed = True
+            console.print(str(error), markup=False, soft_wrap=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""What methods compute: samples that pass through the networks, and what these cost at the size of Stable Diffusion.
+
+The passes are counted, by running every method with its published settings on a model of random weights (`python -m
+benchmarks.work`), and kept in `work.json`. The cost of one pass is counted too, on the real architectures without
+weights. Both are exact; the seconds are not, for they take the share of a GPU's peak that is reached from experience.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from bench.plan import Cell
+from bench.settings import Method
+
+FILE = Path(__file__).with_suffix(".json")
+PLAIN, INPUTS, WEIGHTS = 1, 2, 3
+"""What a sample costs, in forward passes: alone, with gradients of what went in, and with those of the weights too."""
+PEAK, SHARE = 989e12, 0.4
+"""bf16 FLOP/s of an H100 (dense), and the share of it that training of such networks reaches."""
+
+STAGES = ("protect", "fit", "generate")
+
+Passes = dict[str, dict[str, int]]
+"""Network ("unet", "controlnet", "encoder", "decoder") -> samples, by "plain", "inputs" and "weights"."""
+
+
+def forwards(samples: Mapping[str, int]) -> int:
+    """Passes as so many forward passes of one sample."""
+    return PLAIN * samples["plain"] + INPUTS * samples["inputs"] + WEIGHTS * samples["weights"]
+
+
+def networks() -> dict[str, dict[str, float]]:
+    """Base -> network -> FLOP of a forward pass of one sample at the base's own resolution."""
+    found: dict[str, dict[str, float]] = _file()["networks"]
+    return found
+
+
+def counted(stage: str, method: Method) -> Passes | None:
+    """What a method computes for one person, if it was counted with just these settings.
+
+    Settings that name files do not matter, nor what type of model it is.
+    """
+    wanted = stage, method.name, comparable(method.settings)
+    for entry in _file()["counted"]:
+        if (entry["stage"], entry["name"], entry["settings"]) == wanted:
+            found: Passes = entry["passes"]
+            return found
+    return None
+
+
+def generation(attack: Method, pictures: int, steps: int, guidance: float) -> Passes:
+    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID."""
+    passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
+    more = {"controlnet": passes} if attack.name == "instantid" else {}
+    return {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}}
+
+
+def flops(passes: Passes, base: str) -> float:
+    """FLOP of passes on a base of known size.
+
+    Raises:
+        KeyError: its size is not known.
+    """
+    sizes = networks()[base]
+    return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
+
+
+def seconds(flops: float) -> float:
+    """About how long an H100 takes."""
+    return flops / (PEAK * SHARE)
+
+
+def table(planned: Sequence[Cell]) -> Table | None:
+    """What cells compute on bases of known size, whether they can run here or not; None if nothing is known.
+
+    Every piece of work counts once, however many cells share it, and whether it is in the store or not.
+    """
+    work: dict[tuple[str, str, str], dict[Any, float]] = defaultdict(dict)
+    for cell in planned:
+        for stage, name, base, key, flops in _pieces(cell):
+            work[stage, name, base][key] = flops
+    if not work:
+        return None
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")
+    for heading in ("stage", "method", "base", "times", "PFLOP each", "PFLOP", "H100"):
+        made.add_column(heading, justify="left" if heading in ("stage", "method", "base") else "right")
+    total = 0.0
+    for (stage, name, base), pieces in sorted(work.items(), key=lambda item: STAGES.index(item[0][0])):
+        flops = sum(pieces.values())
+        total += flops
+        each = f"{flops / len(pieces) / 1e15:.1f}"
+        made.add_row(stage, name, base, str(len(pieces)), each, f"{flops / 1e15:.1f}", _clock(flops))
+    made.add_section()
+    made.add_row("all", "", "", "", "", f"{total / 1e15:.1f}", _clock(total))
+    return made
+
+
+def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, float]]:
+    """(stage, method, base, what makes it one piece of work, FLOP) of a cell, where passes and base are known."""
+    cloak = (cell.donor.name, str(cell.defense.facts()), cell.budget.levels)
+    found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
+    if cell.surrogates and cell.surrogates[0].name in networks():
+        passes, base = counted("protect", cell.defense), cell.surrogates[0].name
+        if passes is not None:
+            yield "protect", cell.defense.name, base, cloak, flops(passes, base)
+    if cell.model.name in networks():
+        passes, model = counted("fit", cell.attack), cell.model
+        if passes is not None:
+            yield "fit", cell.attack.name, model.name, found, flops(passes, model.name)
+        pictures = len(cell.protocol["prompts"]) * cell.protocol["images_per_prompt"]
+        made = generation(cell.attack, pictures, model.steps, model.guidance)
+        yield "generate", cell.attack.name, model.name, found, flops(made, model.name)
+
+
+def _clock(flops: float) -> str:
+    """About how long an H100 takes."""
+    took = seconds(flops)
+    return f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} min" if took < 7200 else f"{took / 3600:.0f} h"
+
+
+FILES = ("weights", "recogniser", "recognisers", "image_encoder", "image_encoders", "adapter", "sides")
+"""Settings that say where files lie, and the sides of attention maps, which are smaller where passes are counted."""
+
+
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide how much a method computes, as plain values of JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps({k: v for k, v in settings.items() if k not in FILES}))
+    return plain
+
+
+@cache
+def _file() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found

@@ -1,0 +1,222 @@
+"""Count what every method computes, and write `bench/work.json`.
+
+    python -m benchmarks.work          # an hour on a core; goes on after what the file has
+
+Methods run with their published settings on tiny models of Stable Diffusion's and SDXL's type with random weights:
+passes do not depend on what the weights are. The cost of a pass, the parameters and what a training step keeps are
+counted on the real architectures, on PyTorch's device without data.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from attacks import ATTACKS, FitContext
+from bench.models.base import Base
+from bench.plan import plain_settings
+from bench.seeds import generator
+from bench.types import Budget
+from bench.work import FILE, Passes, comparable
+from defenses import DEFENSES, Context
+from tests import tiny
+
+PHOTOS = 4
+UNETS: dict[str, dict[str, Any]] = {
+    "sd15": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "sd21": {
+        "sample_size": 64,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (5, 10, 20, 20),
+        "use_linear_projection": True,
+    },
+    "sdxl": {
+        "sample_size": 128,
+        "cross_attention_dim": 2048,
+        "attention_head_dim": (5, 10, 20),
+        "use_linear_projection": True,
+        "block_out_channels": (320, 640, 1280),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    },
+}
+"""The published configurations, where they differ from diffusers' defaults."""
+VAE: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 4,
+}
+TEXT = {"sd15": 123.1e6, "sd21": 340.4e6, "sdxl": 123.1e6 + 694.7e6}
+"""Parameters of the text encoders."""
+
+
+@contextmanager
+def counting() -> Iterator[Passes]:
+    """Count the samples that pass through UNets, ControlNets and VAEs of diffusers while the context lasts."""
+    from diffusers import ControlNetModel, UNet2DConditionModel
+    from diffusers.models.autoencoders.vae import Decoder, Encoder
+
+    kinds = {UNet2DConditionModel: "unet", ControlNetModel: "controlnet", Encoder: "encoder", Decoder: "decoder"}
+    passes: Passes = {}
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        name = next((name for kind, name in kinds.items() if isinstance(module, kind)), None)
+        if name is None:
+            return
+        first: Any = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
+        first = first[0] if isinstance(first, list | tuple) else first
+        kind = "plain" if not first.requires_grad else "weights" if _trained(module) else "inputs"
+        samples = passes.setdefault(name, {"plain": 0, "inputs": 0, "weights": 0})
+        samples[kind] += len(first)
+
+    handle = nn.modules.module.register_module_forward_hook(note)
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+def _trained(module: nn.Module) -> bool:
+    """Whether most weights have gradients; those of a LoRA cost next to nothing."""
+    trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+    return trained > sum(weight.numel() for weight in module.parameters()) / 2
+
+
+def methods(root: Path, base: Base) -> Iterator[tuple[str, str, Any]]:
+    """(stage, name, method) of all that compute with a base while they protect or fit, with published settings."""
+    pack, adapter = str(tiny.pack(root / "pack")), str(tiny.ip_adapter(root / "adapter", base.unet))
+    chosen: list[tuple[str, str, dict[str, Any]]] = [
+        ("lora", "sd", {}),
+        ("lora", "sd", {"preset": "antidb"}),
+        ("lora", "sdxl", {}),
+        ("textual_inversion", "sd", {}),
+        ("textual_inversion", "sdxl", {}),
+        ("dreambooth", "sd", {"preset": "hf"}),
+        ("dreambooth", "sd", {"preset": "hf_te"}),
+        ("dreambooth", "sd", {}),
+    ]
+    for name, family, settings in chosen:
+        yield "fit", name, ATTACKS.create(name, settings).resolved(family)
+    needs: dict[str, dict[str, Any]] = {
+        "dladiff": {"recognisers": [pack], "sides": [8]},
+        "disdiff": {"sides": [8]},
+        "antidiffusion": {"sides": [8]},
+        "idprotector_pgd": {"recognisers": [pack]},
+        "idguardian": {"recognisers": [pack], "adapter": adapter},
+        "faceshield": {"recognisers": [pack], "adapter": adapter},
+    }
+    names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "precomputed")]
+    for name in sorted(names, key=lambda name: name == "metacloak"):  # the longest last
+        yield "protect", name, DEFENSES.create(name, needs.get(name, {})).resolved("sd")
+
+
+def count(stage: str, method: Any, base: Base, photos: Tensor) -> Passes:
+    """The passes of one method for one person. Class pictures are made once per base, and are not counted."""
+
+    def class_photos(base: Base, count: int) -> Tensor:
+        return torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=generator("class"))
+
+    with counting() as passes:
+        if stage == "fit":
+            method.prepare(base)
+            method.fit(photos, FitContext(generator("fit"), class_photos))
+            method.reset()
+        else:
+            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_photos))
+            base.restore()
+    return passes
+
+
+# --- the real networks, without weights -----------------------------------------------------------------------------
+
+
+def network_costs() -> dict[str, dict[str, float]]:
+    """Base -> FLOP of a forward pass of each network, parameters, and bytes that a training step keeps per sample."""
+    from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+    found: dict[str, dict[str, float]] = {}
+    with torch.device("meta"):
+        vae = AutoencoderKL(**VAE)
+        for name, config in UNETS.items():
+            unet, side = UNet2DConditionModel(**config), config["sample_size"]
+            sample, time = torch.randn(1, 4, side, side), torch.tensor(1.0)
+            text = torch.randn(1, 77, config["cross_attention_dim"])
+            more = {}
+            if name == "sdxl":
+                more = {"added_cond_kwargs": {"text_embeds": torch.randn(1, 1280), "time_ids": torch.randn(1, 6)}}
+            net = ControlNetModel.from_unet(unet, load_weights_from_unet=False)
+            picture = torch.randn(1, 3, 8 * side, 8 * side)
+            found[name] = {
+                "unet": _flops(unet, sample, time, text, **more),
+                "controlnet": _flops(net, sample, time, text, picture, **more),
+                "encoder": _flops(vae.encoder, picture),
+                "decoder": _flops(vae.decoder, sample),
+                "unet_parameters": _parameters(unet),
+                "controlnet_parameters": _parameters(net),
+                "vae_parameters": _parameters(vae),
+                "text_parameters": TEXT[name],
+                "kept_bytes": _kept(unet, sample, time, text, **more),
+            }
+    return found
+
+
+def _flops(network: nn.Module, *inputs: Any, **more: Any) -> float:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(*inputs, **more)
+    return float(counter.get_total_flops())
+
+
+def _parameters(network: nn.Module) -> float:
+    return float(sum(weight.numel() for weight in network.parameters()))
+
+
+def _kept(network: nn.Module, *inputs: Any, **more: Any) -> float:
+    """Bytes of fp32 activations that autograd keeps for a backward pass; half of it in bf16."""
+    known = {weight.untyped_storage()._cdata for weight in network.parameters()}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            kept.setdefault(storage._cdata, tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network(*inputs, **more)
+    return float(sum(tensor.untyped_storage().nbytes() for tensor in kept.values()))
+
+
+def main() -> None:
+    """Count what is not in the file yet, one method after another, and write it down after each."""
+    known = json.loads(FILE.read_text())["counted"] if FILE.exists() else []
+    networks = network_costs()
+    with tempfile.TemporaryDirectory() as folder:
+        base = tiny.tiny_base(Path(folder) / "base")
+        draw = torch.rand(PHOTOS, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
+        photos = (0.4 + 0.5 * draw).mul(255).round().div(255)
+        for stage, name, method in methods(Path(folder), base):
+            settings = comparable(plain_settings(method))
+            entry = {"stage": stage, "name": name, "settings": settings, "photos": PHOTOS}
+            if any(all(other[key] == value for key, value in entry.items()) for other in known):
+                continue
+            known.append(entry | {"passes": count(stage, method, base, photos)})
+            print(stage, name, json.dumps(known[-1]["passes"]), flush=True)
+            FILE.write_text(json.dumps({"networks": networks, "counted": known}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
