@@ -1,0 +1,114 @@
+"""Counted passes: against formulas by hand, published sizes, and the samplers themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attacks import ATTACKS, FitContext
+from bench.models.base import Base, randn
+from bench.plan import plain_settings
+from bench.seeds import generator
+from bench.settings import Method
+from bench.work import comparable, counted, flops, forwards, generation, networks, seconds
+from benchmarks.work import count, counting, network_costs
+from defenses import DEFENSES
+from tests import tiny
+
+PHOTOS = 2
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return tiny.tiny_base(tmp_path_factory.mktemp("work") / "base")
+
+
+def photos() -> torch.Tensor:
+    return torch.rand(PHOTOS, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
+
+
+def samples(plain: int = 0, inputs: int = 0, weights: int = 0) -> dict[str, int]:
+    return {"plain": plain, "inputs": inputs, "weights": weights}
+
+
+def test_passes_of_known_methods_are_those_of_their_formulas(base: Base) -> None:
+    """DreamBooth trains the weights on a batch a step, LoRA passes gradients through, PGD takes them to the photos."""
+    tuned = ATTACKS.create("dreambooth", {"steps": 3, "batch": 2, "prior_weight": 0.0}).resolved("sd")
+    assert count("fit", tuned, base, photos()) == {"encoder": samples(PHOTOS), "unet": samples(weights=3 * 2)}
+    lora = ATTACKS.create("lora", {"steps": 3, "batch": 2}).resolved("sd")
+    assert count("fit", lora, base, photos())["unet"] == samples(inputs=3 * 2)
+    cloak = DEFENSES.create("advdm", {"steps": 5}).resolved("sd")
+    found = count("protect", cloak, base, photos())
+    assert found["unet"] == samples(inputs=5 * PHOTOS)
+    assert found["encoder"]["inputs"] == 5 * PHOTOS
+
+
+@pytest.mark.parametrize("name", ["lora", "instantid"])
+@pytest.mark.parametrize("guidance", [1.0, 7.5])
+def test_generation_is_what_the_sampler_does(name: str, guidance: float, base: Base, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"steps": 1, "batch": 1}
+    if name == "instantid":
+        pack, weights = tiny.pack(tmp_path / "pack"), tiny.instantid(tmp_path / "instantid", base.unet)
+        settings = {"weights": str(weights), "recogniser": str(pack)}
+    attack = ATTACKS.create(name, settings).resolved("sd")
+    attack.prepare(base)
+    bright = photos() * 0.5 + 0.4
+    artifact = attack.fit(bright, FitContext(generator("fit"), lambda base, count: torch.empty(0)))
+    noise = torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(3)])
+    with counting() as passes:
+        attack.generate(artifact, ["a photo of {subject}"] * 3, noise, 4, guidance)
+    attack.reset()
+    assert passes == generation(Method(name=name), 3, 4, guidance)
+
+
+def test_sizes_are_the_published_ones() -> None:
+    """TFLOP of a forward pass and parameters, as counted by others (UNets of SD 1.5 and SDXL, SDXL's ControlNet)."""
+    sizes = networks()
+    for base, network, wanted in (
+        ("sd15", "unet", 0.803),
+        ("sd15", "encoder", 1.12),
+        ("sd15", "decoder", 2.51),
+        ("sdxl", "unet", 6.76),
+        ("sdxl", "controlnet", 2.99),
+        ("sdxl", "encoder", 4.88),
+        ("sdxl", "decoder", 10.5),
+    ):
+        assert sizes[base][network] / 1e12 == pytest.approx(wanted, rel=0.02)
+    for base, network, millions in (("sd15", "unet", 859.5), ("sdxl", "unet", 2567), ("sdxl", "controlnet", 1251)):
+        assert sizes[base][f"{network}_parameters"] / 1e6 == pytest.approx(millions, rel=0.001)
+
+
+@pytest.mark.slow
+def test_the_file_has_the_sizes_that_are_counted_now() -> None:
+    assert networks() == network_costs()
+
+
+def test_every_published_default_has_a_count() -> None:
+    """A changed default needs a new count: python -m benchmarks.work."""
+    for name in DEFENSES.names():
+        if name not in ("none", "noise", "jpeg", "precomputed"):
+            made = DEFENSES.create(name, {}).resolved("sd")
+            assert counted("protect", Method(name=name, settings=plain_settings(made))) is not None, name
+    for name in ("dreambooth", "lora", "textual_inversion"):
+        for family in ("sd", "sdxl"):
+            attack = ATTACKS.create(name, {}).resolved(family)
+            assert counted("fit", Method(name=name, settings=plain_settings(attack))) is not None, (name, family)
+
+
+def test_other_settings_have_no_count_and_files_do_not_matter() -> None:
+    settings = plain_settings(DEFENSES.create("dladiff", {}).resolved("sd"))
+    assert counted("protect", Method(name="dladiff", settings=settings | {"recognisers": ["/elsewhere"]})) is not None
+    assert counted("protect", Method(name="dladiff", settings=settings | {"epochs": 51})) is None
+    assert comparable({"weights": "a", "steps": (1, 2)}) == {"steps": [1, 2]}
+
+
+def test_costs_add_up() -> None:
+    assert forwards(samples(1, 10, 100)) == 1 + 20 + 300
+    one = networks()["sd15"]["unet"]
+    assert flops({"unet": samples(2, 1)}, "sd15") == pytest.approx(4 * one)
+    assert seconds(989e12 * 0.4 * 7) == pytest.approx(7)
+    with pytest.raises(KeyError):
+        flops({}, "facelet-1")
