@@ -304,7 +304,7 @@ def test_fingerprints_follow_the_files_and_not_the_place(
 
 
 @pytest.mark.parametrize("name", ["dladiff", "idprotector_pgd", "idguardian", "faceshield"])
-def test_other_models_than_the_embedded_need_recognisers(name: str) -> None:
+def test_an_empty_choice_of_recognisers_says_what_to_pass(name: str) -> None:
     with pytest.raises(BenchError, match="needs face recognisers") as caught:
-        DEFENSES.create(name, {}).resolved("sd").files()
+        DEFENSES.create(name, {"recognisers": []}).resolved("sd").files()
     assert "defense.recognisers" in caught.value.fix

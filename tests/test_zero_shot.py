@@ -632,13 +632,13 @@ def fit_key(attack: ZeroShot, base: Base) -> str:
     )
 
 
-def test_the_embedded_models_bring_their_own_files_and_others_need_a_path() -> None:
+def test_the_embedded_models_bring_their_own_files_and_what_nobody_published_needs_a_path() -> None:
     assert IpAdapter().resolved("facelet") == IpAdapter(weights="zoo")
     assert IpAdapter(variant="faceid").resolved("facelet").recogniser == "facelet-id-a"
     assert InstantId(weights="/mine").resolved("facelet") == InstantId(weights="/mine", recogniser="facelet-id-a")
     for attack in (IpAdapter(), PhotoMaker(), InstantId()):
-        with pytest.raises(BenchError, match="sd15") as caught:
-            attack.resolved("sd").files("sd15")
+        with pytest.raises(BenchError, match="come with the base model sd21, and none are published") as caught:
+            attack.resolved("sd").files("sd21")
         assert "attack.weights" in caught.value.fix
         assert ".safetensors" in caught.value.fix
 
