@@ -38,7 +38,7 @@ def forwards(samples: Mapping[str, int]) -> int:
 
 
 def networks() -> dict[str, dict[str, float]]:
-    """Base -> network -> FLOP of a forward pass of one sample at the base's own resolution."""
+    """Base -> network -> FLOP of a forward pass of one sample at the base's own resolution; and sizes, for memory."""
     found: dict[str, dict[str, float]] = _file()["networks"]
     return found
 

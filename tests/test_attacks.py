@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact, Attack
+from attacks import ATTACKS, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from attacks.training import Recipe, finetune
-from bench.models.base import Base, Posterior, randn
+from bench.models.base import Base, Posterior
 from bench.seeds import generator
 from tests.conftest import fit_context
+from tests.drawing import pictures, plain, second
 
-TEMPLATES = ["a photo of {subject}"] * 2
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-3}
 
 
@@ -28,18 +28,9 @@ def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
     made.reset()
 
 
-def noise(base: Base, count: int = 2) -> Tensor:
-    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(count)])
-
-
-def pictures(attack: Attack, artifact: Artifact) -> Tensor:
-    return attack.generate(artifact, TEMPLATES, noise(attack.base), 4, 3.0)
-
-
 def bare(attack: Attack) -> Tensor:
     attack.reset()
-    condition = attack.base.condition([t.format(subject=attack.subject) for t in TEMPLATES])
-    return attack.base.sample(condition, noise(attack.base), 4, 3.0)
+    return plain(attack.base, attack.subject)
 
 
 def test_fit_changes_the_pictures_and_reset_restores_the_base(attack: Attack, photos: Tensor) -> None:
@@ -60,8 +51,7 @@ def test_reset_restores_every_weight_and_no_module_stays(attack: Attack, photos:
 
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(attack: Attack, photos: Tensor) -> None:
     artifact = attack.fit(photos, fit_context())
-    condition = attack.base.condition([t.format(subject=attack.subject) for t in TEMPLATES])
-    in_memory = attack.base.sample(condition, noise(attack.base), 4, 3.0)
+    in_memory = plain(attack.base, attack.subject)
     attack.reset()
     assert torch.equal(pictures(attack, artifact), in_memory)
 
@@ -81,9 +71,7 @@ def test_another_seed_gives_another_artifact(attack: Attack, photos: Tensor) -> 
 
 def test_a_picture_does_not_depend_on_its_batch(attack: Attack, photos: Tensor) -> None:
     artifact = attack.fit(photos, fit_context())
-    together = pictures(attack, artifact)
-    alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], 4, 3.0)
-    assert torch.allclose(together[1:], alone, atol=1e-3)
+    assert torch.allclose(pictures(attack, artifact)[1:], second(attack, artifact), atol=1e-3)
 
 
 def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact, Attack
+from attacks import ATTACKS, Attack
+from attacks.textual_inversion import PLACEHOLDER
 from bench.errors import BenchError
-from bench.models.base import Base, randn
+from bench.models.base import Base
 from bench.models.checkpoint import locate
 from bench.models.sdxl import SdxlBase
 from bench.seeds import generator
 from tests import tiny
 from tests.conftest import fit_context
+from tests.drawing import call, noise, pictures, plain, prompts, stock
 
-TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
-PROMPTS = [template.format(subject="person") for template in TEMPLATES]
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-2}
 SETTINGS: dict[str, dict[str, Any]] = {
     "dreambooth": SMALL | {"train_text_encoder": True, "prior_weight": 0.0},
@@ -54,41 +54,6 @@ def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
     made.reset()
 
 
-def noise(base: Base) -> Tensor:
-    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(2)])
-
-
-def pictures(attack: Attack, artifact: Artifact) -> Tensor:
-    return attack.generate(artifact, TEMPLATES, noise(attack.base), 4, 3.0)
-
-
-def plain(base: Base) -> Tensor:
-    return base.sample(base.condition(PROMPTS), noise(base), 4, 3.0)
-
-
-def stock(base: Base) -> Any:
-    """A pipeline of diffusers around the parts, with the sampler of the benchmark."""
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionXLPipeline
-
-    return StableDiffusionXLPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoders[0],
-        text_encoder_2=base.text_encoders[1],
-        tokenizer=base.tokenizers[0],
-        tokenizer_2=base.tokenizers[1],
-        unet=base.unet,
-        scheduler=DPMSolverMultistepScheduler.from_config(base.scheduler.config),
-        add_watermarker=False,
-    )
-
-
-def call(pipeline: Any, base: Base, prompts: list[str]) -> Tensor:
-    made: Tensor = pipeline(
-        prompt=prompts, latents=noise(base), num_inference_steps=4, guidance_scale=3.0, output_type="pt"
-    ).images
-    return made
-
-
 # --- the model ------------------------------------------------------------------------------------------------------
 
 
@@ -114,9 +79,9 @@ def test_weights_that_are_there_twice_are_not_read(base: Base, folder: Path, tmp
 
 def test_conditions_are_those_of_the_stock_pipeline(base: Base) -> None:
     hidden, no_hidden, pooled, no_pooled = stock(base).encode_prompt(
-        PROMPTS, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
+        prompts(), device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
     )
-    told, untold = base.condition(PROMPTS), base.unconditional().expand(2)
+    told, untold = base.condition(prompts()), base.unconditional().expand(2)
     assert told.pooled is not None
     assert torch.allclose(told.hidden, hidden, atol=1e-6)
     assert torch.allclose(told.pooled, pooled, atol=1e-6)
@@ -126,11 +91,11 @@ def test_conditions_are_those_of_the_stock_pipeline(base: Base) -> None:
 
 
 def test_pictures_are_those_of_the_stock_pipeline(base: Base) -> None:
-    assert torch.allclose(plain(base), call(stock(base), base, PROMPTS), atol=1e-5)
+    assert torch.allclose(plain(base), call(stock(base), base), atol=1e-5)
 
 
 def test_the_unet_is_told_the_size_in_pixels(base: Base) -> None:
-    latents, told = noise(base)[..., :8], base.condition(PROMPTS)
+    latents, told = noise(base)[..., :8], base.condition(prompts())
     timesteps = torch.tensor([3, 700])
     with torch.no_grad():
         ours = base.predict(latents, timesteps, told)
@@ -149,7 +114,7 @@ def test_the_vae_keeps_full_precision(folder: Path, faces: Tensor) -> None:
     half, full = (load_base(locate("tiny", str(folder)), precision=precision) for precision in ("bf16", "fp32"))
     assert torch.equal(half.encode(faces), full.encode(faces))
     assert torch.equal(half.decode(noise(half)), full.decode(noise(half)))
-    told = full.condition(PROMPTS)
+    told = full.condition(prompts())
     timesteps = torch.tensor([3, 700])
     with torch.no_grad():
         assert not torch.equal(half.predict(noise(half), timesteps, told), full.predict(noise(half), timesteps, told))
@@ -233,10 +198,12 @@ def test_a_new_word_is_read_by_diffusers(base: Base, folder: Path, faces: Tensor
     pipeline = stock(fresh)
     for name, which in (("clip_l", 0), ("clip_g", 1)):
         pipeline.load_textual_inversion(
-            artifact[name], token="<cloak>", text_encoder=fresh.text_encoders[which], tokenizer=fresh.tokenizers[which]
+            artifact[name],
+            token=PLACEHOLDER,
+            text_encoder=fresh.text_encoders[which],
+            tokenizer=fresh.tokenizers[which],
         )
-    theirs = call(pipeline, fresh, [template.format(subject="<cloak>") for template in TEMPLATES])
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert torch.allclose(ours, call(pipeline, fresh, PLACEHOLDER), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lora", "textual_inversion"])
@@ -250,5 +217,4 @@ def test_lora_at_scale_zero_is_the_base(base: Base, faces: Tensor) -> None:
     artifact = attack.fit(faces, fit_context())
     made = pictures(attack, artifact)
     attack.reset()
-    subject = [template.format(subject=attack.subject) for template in TEMPLATES]
-    assert torch.allclose(made, base.sample(base.condition(subject), noise(base), 4, 3.0), atol=1e-6)
+    assert torch.allclose(made, plain(base, attack.subject), atol=1e-6)

@@ -10,15 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact
+from attacks import ATTACKS
 from attacks.textual_inversion import PLACEHOLDER, TextualInversion, initial_rows
 from bench.errors import BenchError
-from bench.models.base import Base, randn
+from bench.models.base import Base
 from bench.seeds import generator
 from tests.conftest import fit_context
+from tests.drawing import call, pictures, plain, second, stock
 from tests.tiny import SIDE, WIDTH, tiny_base
-
-TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +36,6 @@ def attack(tiny: Base) -> Iterator[TextualInversion]:
     made.prepare(tiny)
     yield made
     made.reset()
-
-
-def noise(base: Base) -> Tensor:
-    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(2)])
-
-
-def pictures(attack: TextualInversion, artifact: Artifact) -> Tensor:
-    return attack.generate(artifact, TEMPLATES, noise(attack.base), 4, 3.0)
-
-
-def plain(base: Base, subject: str) -> Tensor:
-    condition = base.condition([template.format(subject=subject) for template in TEMPLATES])
-    return base.sample(condition, noise(base), 4, 3.0)
 
 
 def test_only_the_new_rows_are_trained(attack: TextualInversion, faces: Tensor) -> None:
@@ -94,11 +80,11 @@ def test_untrained_vectors_are_the_word_person(attack: TextualInversion, tiny: B
 
 
 def test_reset_restores_the_pictures(attack: TextualInversion, faces: Tensor) -> None:
-    before = plain(attack.base, "person")
+    before = plain(attack.base)
     changed = pictures(attack, attack.fit(faces, fit_context()))
     assert not torch.allclose(changed, before, atol=1e-3)
     attack.reset()
-    assert torch.equal(plain(attack.base, "person"), before)
+    assert torch.equal(plain(attack.base), before)
 
 
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
@@ -112,29 +98,15 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
 
 
 def test_diffusers_reads_the_artifact(attack: TextualInversion, faces: Tensor, tmp_path: Path) -> None:
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
-
     artifact = attack.fit(faces, fit_context())
     ours = pictures(attack, artifact)
     attack.reset()
 
     save_file(artifact, tmp_path / "learned_embeds.safetensors")
-    parts = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     base = tiny_base(tmp_path / "base")
-    pipeline = StableDiffusionPipeline(
-        base.vae, base.text_encoder, base.tokenizer, base.unet,
-        DPMSolverMultistepScheduler.from_config(base.scheduler.config), **parts,
-    )  # fmt: skip
+    pipeline = stock(base)
     pipeline.load_textual_inversion(tmp_path)
-    theirs = pipeline(
-        prompt=[template.format(subject=PLACEHOLDER) for template in TEMPLATES],
-        negative_prompt=["", ""],
-        latents=noise(base),
-        num_inference_steps=4,
-        guidance_scale=3.0,
-        output_type="pt",
-    ).images
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert torch.allclose(ours, call(pipeline, base, PLACEHOLDER), atol=1e-5)
 
 
 def test_people_do_not_depend_on_who_came_before(attack: TextualInversion, faces: Tensor) -> None:
@@ -151,9 +123,7 @@ def test_people_do_not_depend_on_who_came_before(attack: TextualInversion, faces
 
 def test_a_picture_does_not_depend_on_its_batch(attack: TextualInversion, faces: Tensor) -> None:
     artifact = attack.fit(faces, fit_context())
-    together = pictures(attack, artifact)
-    alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], 4, 3.0)
-    assert torch.allclose(together[1:], alone, atol=1e-5)
+    assert torch.allclose(pictures(attack, artifact)[1:], second(attack, artifact), atol=1e-5)
 
 
 def test_a_base_without_the_first_word_is_an_error(attack: TextualInversion, monkeypatch: pytest.MonkeyPatch) -> None:

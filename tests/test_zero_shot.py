@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks import ATTACKS, Artifact, FitContext
+from attacks import ATTACKS, FitContext
 from attacks.instantid import InstantId
 from attacks.ip_adapter import IpAdapter
 from attacks.photomaker import PhotoMaker
@@ -22,13 +22,14 @@ from attacks.zero_shot import ZeroShot, find_faces, guided
 from bench.errors import BenchError, FitFailed
 from bench.images import to_pixels
 from bench.models.adapters import locate_adapter
-from bench.models.base import Base, Condition, randn
+from bench.models.base import Base, Condition
 from bench.models.clip import clip_pixels
 from bench.models.recogniser import FaceAnalyser, locate_pack
 from bench.seeds import generator
 from bench.settings import Method, ModelSettings
 from bench.stages import fit
 from tests import tiny
+from tests.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
 
 WRITERS = {
     "base": tiny.ip_adapter,
@@ -53,8 +54,6 @@ OFF: dict[str, dict[str, Any]] = {
 }
 OFF |= {"photomaker-v2": OFF["photomaker"]}
 OFF |= {kind: {"scale": 0.0} | ({"lora_scale": 0.0} if kind in LORA else {}) for kind in ADAPTERS}
-TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
-STEPS, GUIDANCE = 5, 3.0
 CONTEXT = FitContext(generator("unused"), lambda base, count: torch.empty(0))
 
 Make = Callable[..., Any]
@@ -114,19 +113,6 @@ def person(seed: int, count: int = 2) -> Tensor:
 NOBODY = torch.zeros(2, 3, tiny.SIDE, tiny.SIDE)
 
 
-def noise(base: Base, count: int = 2) -> Tensor:
-    return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(count)])
-
-
-def pictures(attack: ZeroShot, artifact: Artifact, guidance: float = GUIDANCE) -> Tensor:
-    return attack.generate(artifact, TEMPLATES, noise(attack.base), STEPS, guidance)
-
-
-def plain(base: Base, guidance: float = GUIDANCE) -> Tensor:
-    condition = base.condition([template.format(subject="person") for template in TEMPLATES])
-    return base.sample(condition, noise(base), STEPS, guidance)
-
-
 # --- what all promise -----------------------------------------------------------------------------------------------
 
 
@@ -167,9 +153,7 @@ def test_people_do_not_depend_on_who_came_before(kind: str, make: Make) -> None:
 def test_a_picture_does_not_depend_on_its_batch(kind: str, make: Make) -> None:
     attack = make(kind)
     artifact = attack.fit(person(0), CONTEXT)
-    together = pictures(attack, artifact)
-    alone = attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], STEPS, GUIDANCE)
-    assert torch.allclose(together[1:], alone, atol=1e-5)
+    assert torch.allclose(pictures(attack, artifact)[1:], second(attack, artifact), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -249,46 +233,28 @@ def test_guided_puts_the_unconditional_half_first() -> None:
 # --- IP-Adapter -----------------------------------------------------------------------------------------------------
 
 
-def stock(base: Base) -> Any:
-    """A pipeline of diffusers, with the sampler of the benchmark and nothing of ours."""
-    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
+Compare = Callable[..., tuple[Tensor, Any, Base]]
+
+
+@pytest.fixture
+def compare(make: Make, weights: dict[str, str], tmp_path: Path, family: str) -> Compare:
+    """Our pictures, and a stock pipeline around a fresh base with the same adapter and image encoder."""
     from transformers import CLIPImageProcessorPil
 
-    parts = {
-        "vae": base.vae,
-        "unet": base.unet,
-        "scheduler": DPMSolverMultistepScheduler.from_config(base.scheduler.config),
-        "feature_extractor": CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE),
-        "tokenizer": base.tokenizer,
-        "text_encoder": base.text_encoder,
-    }
-    if len(base.tokenizers) == 1:
-        return StableDiffusionPipeline(**parts, safety_checker=None, requires_safety_checker=False)
-    second = {"tokenizer_2": base.tokenizers[1], "text_encoder_2": base.text_encoders[1]}
-    return StableDiffusionXLPipeline(**parts, **second, add_watermarker=False)
+    def both(kind: str, **settings: Any) -> tuple[Tensor, Any, Base]:
+        attack = make(kind, scale=0.6, **settings)
+        ours = pictures(attack, attack.fit(person(0), CONTEXT))
 
+        fresh = tiny.tiny_base(tmp_path / "fresh", xl=family == "sdxl")
+        pipeline = stock(fresh, feature_extractor=CLIPImageProcessorPil(size=tiny.SIDE, crop_size=tiny.SIDE))
+        folder = Path(weights[kind])
+        (file,) = folder.glob("*.safetensors")
+        encoder = "image_encoder" if (folder / "image_encoder").is_dir() else None
+        pipeline.load_ip_adapter(str(folder), subfolder="", weight_name=file.name, image_encoder_folder=encoder)
+        pipeline.set_ip_adapter_scale(0.6)
+        return ours, pipeline, fresh
 
-def call(pipeline: Any, base: Base, **extra: Any) -> Tensor:
-    made: Tensor = pipeline(
-        prompt=[template.format(subject="person") for template in TEMPLATES],
-        latents=noise(base),
-        num_inference_steps=STEPS,
-        guidance_scale=GUIDANCE,
-        output_type="pt",
-        **extra,
-    ).images
-    return made
-
-
-def loaded(kind: str, folder: str, tmp_path: Path, family: str) -> tuple[Any, Base]:
-    """A stock pipeline around a fresh base with an adapter in it, its image encoder included."""
-    fresh = tiny.tiny_base(tmp_path / "fresh", xl=family == "sdxl")
-    pipeline = stock(fresh)
-    (file,) = Path(folder).glob("*.safetensors")
-    encoder = "image_encoder" if (Path(folder) / "image_encoder").is_dir() else None
-    pipeline.load_ip_adapter(folder, subfolder="", weight_name=file.name, image_encoder_folder=encoder)
-    pipeline.set_ip_adapter_scale(0.6)
-    return pipeline, fresh
+    return both
 
 
 def as_pil(photos: Tensor) -> list[Any]:
@@ -310,35 +276,25 @@ def faces_of(photos: Tensor, pack: str) -> tuple[Tensor, list[Any]]:
 
 
 @pytest.mark.parametrize("kind", ["base", "plus"])
-def test_what_sees_whole_photos_is_the_stock_pipeline(
-    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
-) -> None:
-    attack = make(kind, scale=0.6)
-    ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+def test_what_sees_whole_photos_is_the_stock_pipeline(kind: str, compare: Compare) -> None:
+    ours, pipeline, fresh = compare(kind)
     assert torch.allclose(ours, call(pipeline, fresh, ip_adapter_image=[as_pil(person(0))]), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["plus-face", "full-face"])
 def test_what_sees_faces_is_the_stock_pipeline_on_aligned_faces(
-    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
+    kind: str, compare: Compare, weights: dict[str, str]
 ) -> None:
     """Our faces are not rounded to 8 bits before CLIP sees them, insightface's are."""
-    attack = make(kind, scale=0.6)
-    ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+    ours, pipeline, fresh = compare(kind)
     _, crops = faces_of(person(0), weights["recogniser"])
     theirs = call(pipeline, fresh, ip_adapter_image=[crops])
     whole = call(pipeline, fresh, ip_adapter_image=[as_pil(person(0))])
     assert float((ours - theirs).abs().max()) < 0.1 * float((ours - whole).abs().max())
 
 
-def test_faceid_is_the_stock_pipeline_on_embeddings_of_unit_length(
-    make: Make, weights: dict[str, str], tmp_path: Path, family: str
-) -> None:
-    attack = make("faceid", scale=0.6)
-    ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    pipeline, fresh = loaded("faceid", weights["faceid"], tmp_path, family)
+def test_faceid_is_the_stock_pipeline_on_embeddings_of_unit_length(compare: Compare, weights: dict[str, str]) -> None:
+    ours, pipeline, fresh = compare("faceid")
     embeddings, _ = faces_of(person(0), weights["recogniser"])
     theirs = call(pipeline, fresh, ip_adapter_image_embeds=[torch.cat([torch.zeros_like(embeddings), embeddings])])
     assert torch.allclose(ours, theirs, atol=1e-5)
@@ -346,11 +302,9 @@ def test_faceid_is_the_stock_pipeline_on_embeddings_of_unit_length(
 
 @pytest.mark.parametrize("kind", ["faceid-plus", "faceid-plusv2"])
 def test_faceid_plus_is_the_stock_pipeline_with_its_state_set_by_hand(
-    kind: str, make: Make, weights: dict[str, str], tmp_path: Path, family: str
+    kind: str, compare: Compare, weights: dict[str, str]
 ) -> None:
-    attack = make(kind, scale=0.6, **({"shortcut_scale": 0.7} if kind == "faceid-plusv2" else {}))
-    ours = pictures(attack, attack.fit(person(0), CONTEXT))
-    pipeline, fresh = loaded(kind, weights[kind], tmp_path, family)
+    ours, pipeline, fresh = compare(kind, **({"shortcut_scale": 0.7} if kind == "faceid-plusv2" else {}))
     embeddings, crops = faces_of(person(0), weights["recogniser"])
     layer = fresh.unet.encoder_hid_proj.image_projection_layers[0]
     layer.shortcut, layer.shortcut_scale = kind == "faceid-plusv2", 0.7

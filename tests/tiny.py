@@ -31,11 +31,21 @@ SIDE = 32
 BOX = (6.0, 5.0, 26.0, 29.0)
 POINTS = ((11.0, 13.0), (21.0, 13.0), (16.0, 18.0), (12.0, 23.0), (20.0, 23.0))
 """The face that the tiny detector finds, in a 32 px picture."""
+UNET: dict[str, Any] = {
+    "block_out_channels": (32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": WIDTH,
+    "attention_head_dim": 8,
+    "norm_num_groups": 8,
+}
+"""Two levels, attention in the lower one."""
 
 
 def tiny_base(folder: Path, xl: bool = False) -> Base:
     """A model of 32 px of the type of Stable Diffusion, or of SDXL: VAE factor 2, two levels, attention in one."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
     told = {
@@ -45,30 +55,13 @@ def tiny_base(folder: Path, xl: bool = False) -> Base:
         "addition_time_embed_dim": 8,
         "projection_class_embeddings_input_dim": 6 * 8 + WIDTH // 2,
     }
-    unet = UNet2DConditionModel(
-        sample_size=SIDE // 2,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=WIDTH,
-        attention_head_dim=8,
-        norm_num_groups=8,
-        **(told if xl else {}),
-    )
+    unet = UNet2DConditionModel(**UNET, sample_size=SIDE // 2, **(told if xl else {}))
     with torch.no_grad():
         for name, weight in unet.named_parameters():
             if "attn2.to_v" in name or "attn2.to_k" in name:  # a fresh one hardly listens to its prompt
                 weight.mul_(4)
     unet.save_pretrained(folder / "unet")
-    AutoencoderKL(
-        block_out_channels=[16, 32],
-        down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=SIDE,
-    ).save_pretrained(folder / "vae")
+    autoencoder(16, 32).save_pretrained(folder / "vae")
     if xl:
         text_encoder(WIDTH // 2).save_pretrained(folder / "text_encoder")
         text_encoder(WIDTH // 2, projection=WIDTH // 2).save_pretrained(folder / "text_encoder_2")
@@ -83,33 +76,31 @@ def tiny_base(folder: Path, xl: bool = False) -> Base:
 
 def upscaler(folder: Path) -> Path:
     """An x4 upscaler's parts: 32 px become 128."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
 
     torch.manual_seed(0)
-    UNet2DConditionModel(
-        sample_size=SIDE,
-        in_channels=7,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=WIDTH,
-        attention_head_dim=8,
-        norm_num_groups=8,
-        num_class_embeds=1000,
-    ).save_pretrained(folder / "unet")
-    AutoencoderKL(
-        block_out_channels=[8, 16, 16],
-        down_block_types=["DownEncoderBlock2D"] * 3,
-        up_block_types=["UpDecoderBlock2D"] * 3,
-        latent_channels=4,
-        norm_num_groups=8,
-    ).save_pretrained(folder / "vae")
+    UNet2DConditionModel(**UNET, sample_size=SIDE, in_channels=7, num_class_embeds=1000).save_pretrained(
+        folder / "unet"
+    )
+    autoencoder(8, 16, 16).save_pretrained(folder / "vae")
     text_encoder(WIDTH).save_pretrained(folder / "text_encoder")
     shutil.copytree(ZOO / "facelet-1" / "tokenizer", folder / "tokenizer")
     for part in ("scheduler", "low_res_scheduler"):
         shutil.copytree(ZOO / "facelet-1" / "scheduler", folder / part)
     return folder
+
+
+def autoencoder(*channels: int) -> Any:
+    """A VAE that halves the side once per level, but not at the last."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=["DownEncoderBlock2D"] * len(channels),
+        up_block_types=["UpDecoderBlock2D"] * len(channels),
+        latent_channels=4,
+        norm_num_groups=8,
+    )
 
 
 def text_encoder(width: int, projection: int = 0) -> Any:
