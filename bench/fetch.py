@@ -28,6 +28,7 @@ from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.models.checkpoint import COPIES
 from bench.models.published import Published, gigabytes, insightface_home
+from bench.settings import RunSettings
 
 
 def table(wanted: Iterable[Published]) -> Table:
@@ -43,16 +44,16 @@ def table(wanted: Iterable[Published]) -> Table:
     return made
 
 
-def missing(words: Sequence[str]) -> list[Published]:
+def missing(settings: RunSettings) -> list[Published]:
     """What a run with these settings lacks and could fetch.
 
     Raises:
-        BenchError: the settings or the data are wrong.
+        BenchError: a method's settings or the data are wrong.
     """
     from bench.models.pool import Pool
     from bench.plan import cells, load_data
 
-    settings = settings_of(words).model_copy(update={"dry_run": True})
+    settings = settings.model_copy(update={"dry_run": True})  # which tells of everything that is missing
     planned = cells(settings, load_data(settings), Pool("cpu"))
     return list(dict.fromkeys(item for cell in planned for item in cell.wanted))
 
@@ -93,18 +94,20 @@ def _from_hub(wanted: Published) -> Path:
 def _archive(wanted: Published) -> Path:
     assert wanted.archive
     folder = insightface_home() / wanted.archive
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "archive.partial"
-    with urllib.request.urlopen(wanted.place) as source, partial.open("wb") as target:
+    partial = folder.with_suffix(".partial")  # only a whole pack may have its name
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    packed = partial / "archive.zip"
+    with urllib.request.urlopen(wanted.place) as source, packed.open("wb") as target:
         shutil.copyfileobj(source, target)
-    with contextlib.closing(zipfile.ZipFile(partial)) as archive:
+    with contextlib.closing(zipfile.ZipFile(packed)) as archive:
         for member in archive.infolist():
             name = Path(member.filename).name
             if name.endswith(".onnx"):  # no other file, and no path of the archive's own
-                with archive.open(member) as source, (folder / name).open("wb") as target:
+                with archive.open(member) as source, (partial / name).open("wb") as target:
                     shutil.copyfileobj(source, target)
-    partial.unlink()
-    return folder
+    packed.unlink()
+    return partial.rename(folder)
 
 
 def main(words: Sequence[str]) -> int:
@@ -113,12 +116,13 @@ def main(words: Sequence[str]) -> int:
         print(__doc__)
         return 0
     console = Console()
-    wanted = missing(words)
+    settings = settings_of(words)
+    wanted = missing(settings)
     if not wanted:
         console.print("Everything that can be fetched for these settings is here.")
         return 0
     console.print(table(wanted))
-    if settings_of(words).dry_run:
+    if settings.dry_run:
         return 0
     failed = False
     for item in wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from attacks import ATTACKS
 from bench import fetch
+from bench.compose import settings_of
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.models.adapters import locate_adapter
@@ -64,6 +66,43 @@ def test_a_model_that_is_not_here_tells_place_size_licence_and_copies() -> None:
     assert [item.title for item in caught.value.wanted] == ["The model sdxl"]
     with pytest.raises(Missing, match="size unknown"):
         locate("mine", "nobody/nothing")
+
+
+PARTS = {"unet": "x.safetensors", "vae": "x.safetensors", "text_encoder": "x.safetensors"} | {
+    "tokenizer": "vocab.json",
+    "scheduler": "scheduler_config.json",
+}
+
+
+@pytest.mark.parametrize("broken", ["model_index.json", "unet/x.safetensors", "scheduler/scheduler_config.json"])
+def test_a_model_whose_download_was_broken_off_is_not_here(broken: str, caches: Path) -> None:
+    hub_id, files = "owner/model", [f"{part}/{name}" for part, name in PARTS.items()]
+    folder = in_cache(caches, hub_id, "unet/config.json", *files)
+    (folder / "model_index.json").write_text(json.dumps(dict.fromkeys(PARTS)))
+    assert locate("mine", hub_id).path == folder
+    (folder / broken).unlink()
+    with pytest.raises(Missing, match="not all of it") as caught:
+        locate("mine", hub_id)
+    assert [item.place for item in caught.value.wanted] == [hub_id]
+
+
+def test_the_second_text_encoder_that_the_index_names_must_be_here(caches: Path) -> None:
+    folder = in_cache(caches, "owner/xl", *(f"{part}/{name}" for part, name in PARTS.items()))
+    (folder / "model_index.json").write_text(json.dumps(dict.fromkeys([*PARTS, "text_encoder_2", "tokenizer_2"])))
+    with pytest.raises(Missing):
+        locate("mine", "owner/xl")
+
+
+def test_weights_that_are_not_hashed_do_not_count(tmp_path: Path) -> None:
+    for part, name in PARTS.items():
+        (tmp_path / "model" / part).mkdir(parents=True)
+        (tmp_path / "model" / part / name).write_bytes(b"x")
+    assert locate("mine", str(tmp_path / "model")).name == "mine"
+    unet = tmp_path / "model" / "unet"
+    (unet / "config.json").write_text("{}")
+    (unet / "x.safetensors").rename(unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(BenchError, match=r"lacks unet/\*\.safetensors"):
+        locate("mine", str(tmp_path / "model"))
 
 
 def test_an_adapter_is_found_in_the_cache_with_the_image_encoder_that_several_share(caches: Path) -> None:
@@ -148,7 +187,6 @@ def test_together_tells_of_everything_that_failed_and_once() -> None:
 def test_a_dry_run_tells_of_everything_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from bench.compose import settings_of
     from bench.run import run
 
     words = ["model=sd15", "defense=dladiff", "attack=instantid", "dry_run=true", "logger=none"]
@@ -162,7 +200,7 @@ def test_a_dry_run_tells_of_everything_and_asks_nobody(capsys: pytest.CaptureFix
     assert "No instantid weights come with the base model sd15" in text
     assert "PFLOP" in text
     assert "0 cells" in text
-    assert {item.title for item in fetch.missing(words)} == {
+    assert {item.title for item in fetch.missing(settings_of(words))} == {
         "The model sd15",
         "The face recogniser buffalo_l",
         "The face recogniser antelopev2",
@@ -191,6 +229,25 @@ def test_of_an_archive_only_networks_are_unpacked_and_none_outside(
     assert sorted(file.name for file in folder.iterdir()) == ["det.onnx", "rec.onnx"]
     assert locate_pack("buffalo_l").path == folder
     assert not list(caches.parent.glob("rec.onnx"))
+
+
+def test_half_an_archive_is_no_pack(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("det.onnx", "rec.onnx"):
+            archive.writestr(name, name)
+    damaged = bytearray(buffer.getvalue())
+    damaged[damaged.rindex(b"rec.onnx", 0, len(damaged) // 2) + len("rec.onnx")] ^= 1  # in the data: its CRC is wrong
+    whole = buffer.getvalue()
+    for data in (bytes(damaged), whole[: len(whole) // 2]):
+        monkeypatch.setattr("urllib.request.urlopen", lambda place, data=data: io.BytesIO(data))
+        with pytest.raises(BenchError, match="could not be downloaded"):
+            fetch.download(PACKS["buffalo_l"])
+        with pytest.raises(Missing):
+            locate_pack("buffalo_l")
+    monkeypatch.setattr("urllib.request.urlopen", lambda place: io.BytesIO(whole))
+    fetch.download(PACKS["buffalo_l"])
+    assert locate_pack("buffalo_l").path.name == "buffalo_l"
 
 
 def test_a_file_that_is_not_what_the_hub_states_is_thrown_away(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ key and record, so a result always says which weights made it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,16 @@ from bench.models.files import ZOO, hashes
 from bench.models.published import MODELS, Missing, Published
 
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_WEIGHTED = ("unet", "vae", "text_encoder")
+"""How the names of those with weights begin."""
 _SECOND = ("text_encoder_2", "tokenizer_2")
 """What SDXL has besides."""
 _OTHERS = ("low_res_scheduler",)
 """What counts if it is there: the upscaler's."""
-_SUFFIXES = (".safetensors", ".json", ".txt")
+_INDEX = "model_index.json"
+"""Names the parts of a whole model; every model of the hub has it, our own folders may not."""
+_WEIGHTS = ".safetensors"
+_SUFFIXES = (_WEIGHTS, ".json", ".txt")
 COPIES = (".fp16.", ".non_ema.")
 """In the names of weights that are there once more: unread, and as large as the others."""
 
@@ -72,15 +78,31 @@ def locate(name: str, source: str, revision: str | None = None, mirrors: Sequenc
 
 
 def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
-    parts = _PARTS + (_SECOND if any((path / part).is_dir() for part in _SECOND) else ())
-    parts += tuple(part for part in _OTHERS if (path / part).is_dir())
-    found_in = {part: _files(path / part) for part in parts}
-    files = sorted(file for part_files in found_in.values() for file in part_files)
-    missing = [part for part, part_files in found_in.items() if not part_files]
-    if missing:
-        raise BenchError(f"The model folder {path} lacks {', '.join(missing)}.", fix)
+    if lacking := _lacking(path):
+        raise BenchError(f"The model folder {path} lacks {', '.join(lacking)}.", fix)
+    files = sorted(file for part in _parts(path) for file in _files(path / part))
     found = hashes({f.relative_to(path).as_posix(): f for f in files}, fix)
     return Checkpoint(name, path, revision, hash_of(found), found, fix)
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    """The parts that a model has, or should have."""
+    index = path / _INDEX
+    named = json.loads(index.read_text()) if index.is_file() else {}
+    there = {part for part in _SECOND + _OTHERS if part in named or (path / part).is_dir()}
+    return _PARTS + (_SECOND if there & {*_SECOND} else ()) + tuple(part for part in _OTHERS if part in there)
+
+
+def _lacking(path: Path) -> list[str]:
+    """What a model's folder lacks. Weights in any other format are not hashed, and so do not count."""
+    lacking = []
+    for part in _parts(path):
+        suffixes = {file.suffix for file in _files(path / part)}
+        if not suffixes:
+            lacking.append(part)
+        elif part.startswith(_WEIGHTED) and _WEIGHTS not in suffixes:
+            lacking.append(f"{part}/*{_WEIGHTS}")
+    return lacking
 
 
 def _files(folder: Path) -> list[Path]:
@@ -96,8 +118,8 @@ def _cached(name: str, hub_id: str, revision: str | None, mirrors: Sequence[str]
     """
     wanted = published(name, hub_id, revision)
     folder = wanted.folder()
-    if folder is None:
-        message = f"The model {name} is not on this machine ({wanted.facts})."
+    if folder is None or _lacking(folder):  # broken off
+        message = f"The model {name} is not on this machine, or not all of it ({wanted.facts})."
         fix = (
             "Get it with python -m bench.fetch and the same settings, or give its folder: model.source=/path/to/folder."
             + (f" Copies: {', '.join(f'model.source={mirror}' for mirror in mirrors)}." if mirrors else "")
@@ -108,6 +130,6 @@ def _cached(name: str, hub_id: str, revision: str | None, mirrors: Sequence[str]
 
 def published(name: str, hub_id: str, revision: str | None) -> Published:
     """A model of the hub as something to download: the parts that are used, without further copies of them."""
-    files = tuple(f"{part}/*{suffix}" for part in _PARTS + _SECOND + _OTHERS for suffix in _SUFFIXES)
+    parts = tuple(f"{part}/*{suffix}" for part in _PARTS + _SECOND + _OTHERS for suffix in _SUFFIXES)
     size, licence = MODELS.get(hub_id, (0.0, "see its page"))
-    return Published(f"The model {name}", hub_id, files, size, licence, revision)
+    return Published(f"The model {name}", hub_id, (_INDEX, *parts), size, licence, revision)
