@@ -18,7 +18,8 @@ from bench.models.base import Base
 from bench.models.pool import Pool
 from bench.models.published import Missing
 from bench.pipeline import Pipeline
-from bench.plan import cells, load_data
+from bench.plan import cells, load_data, plain_settings
+from bench.settings import Method
 from bench.stages import counter
 from bench.store import Store
 from bench.types import Pixels
@@ -122,6 +123,14 @@ def test_impress_makes_photos_that_the_autoencoder_reproduces(base: Base) -> Non
     assert little < 0.5 * moved
 
 
+def test_impress_moves_freely_within_the_slack(base: Base) -> None:
+    found, settings = [photo(base.side, 3, grain=10)], {"steps": 10, "start": 0.0}
+    free = apply(made("impress", **settings, weight=0.0), found, base)
+    within = apply(made("impress", **settings, weight=100.0, slack=1.0), found, base)  # none is further away than 1
+    assert np.array_equal(free[0], within[0])
+    assert (apply(made("impress", **settings, weight=100.0, slack=0.0), found, base)[0] != free[0]).any()
+
+
 def test_impress_has_the_ssim_of_the_visibility_metrics() -> None:
     one, other = photo(seed=4), photo(seed=4, grain=12)
     found = float(dssim(to_tensor([one]).double(), to_tensor([other]).double()))
@@ -166,11 +175,16 @@ def test_noisy_upscaling_is_the_stock_pipeline_on_a_noisy_photo(base: Base) -> N
 def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path: Path) -> None:
     import shutil
 
-    each = made("noisy_upscaling")
-    copy = shutil.copytree(SMALL["noisy_upscaling"]["weights"], tmp_path / "copy")
-    assert made("noisy_upscaling", weights=str(copy)).files() == each.files()
+    def key(folder: str) -> str:
+        each = made("noisy_upscaling", weights=folder)
+        method = Method(name="noisy_upscaling", settings=plain_settings(each))
+        return counter.key("photos", [method], [each], Pool("cpu").checkpoint(parsed().model), 0)
+
+    there = SMALL["noisy_upscaling"]["weights"]
+    copy = shutil.copytree(there, tmp_path / "copy")
+    assert key(str(copy)) == key(there)
     (copy / "low_res_scheduler" / "scheduler_config.json").write_text("{}")
-    assert made("noisy_upscaling", weights=str(copy)).files() != each.files()
+    assert key(str(copy)) != key(there)
     with pytest.raises(Missing, match="x4-upscaler"):
         COUNTERMEASURES.create("noisy_upscaling", {}).files()
 

@@ -237,7 +237,7 @@ def test_half_an_archive_is_no_pack(caches: Path, monkeypatch: pytest.MonkeyPatc
         for name in ("det.onnx", "rec.onnx"):
             archive.writestr(name, name)
     damaged = bytearray(buffer.getvalue())
-    damaged[damaged.rindex(b"rec.onnx", 0, len(damaged) // 2) + len("rec.onnx")] ^= 1  # in the data: its CRC is wrong
+    damaged[damaged.index(b"rec.onnx") + len("rec.onnx")] ^= 1  # what follows the second name, its data: a wrong CRC
     whole = buffer.getvalue()
     for data in (bytes(damaged), whole[: len(whole) // 2]):
         monkeypatch.setattr("urllib.request.urlopen", lambda place, data=data: io.BytesIO(data))

@@ -444,6 +444,7 @@ def test_photomakers_second_version_has_two_tokens_a_photo_from_raw_embeddings(
     pixels = clip_pixels(person(0, count=3), tiny.SIDE)
     assert torch.allclose(tokens, encoder.tokens(pixels, raw), atol=1e-5)
     assert not torch.allclose(tokens, encoder.tokens(pixels, torch.nn.functional.normalize(raw)), atol=1e-2)
+    assert not torch.allclose(tokens, encoder.tokens(pixels.flip(0), raw), atol=1e-2)  # and it sees the photos
 
 
 def test_photomakers_perceiver_is_that_of_faceid_plus_with_wider_heads() -> None:
