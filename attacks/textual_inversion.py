@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -72,7 +73,8 @@ class TextualInversion(Attack):
         assert self.vectors
         rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors)]
         _insert(self.base, rows)
-        personalise(self.base, rows, photos, Recipe.of(self, prompt=f"a photo of {self.subject}"), context)
+        recipe = Recipe.of(self, prompt=f"a photo of {self.subject}", max_norm=math.inf)  # the example does not clip
+        personalise(self.base, rows, photos, recipe, context)
         return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
 
     def load(self, artifact: Artifact) -> None:

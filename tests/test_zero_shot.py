@@ -30,6 +30,7 @@ from bench.settings import Method, ModelSettings
 from bench.stages import fit
 from tests import tiny
 from tests.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
+from tests.tiny import person
 
 WRITERS = {
     "base": tiny.ip_adapter,
@@ -101,13 +102,6 @@ def make(base: Base, weights: dict[str, str], family: str) -> Iterator[Make]:
     yield create
     for attack in reversed(made):  # the last one made is the one that may be in the base
         attack.reset()
-
-
-def person(seed: int, count: int = 2) -> Tensor:
-    """(count, 3, 32, 32): noise around one colour, in which the tiny detector finds a face."""
-    draw = torch.Generator().manual_seed(seed)
-    colour = 0.3 + 0.5 * torch.rand(3, 1, 1, generator=draw)
-    return (colour + 0.2 * torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
 
 
 NOBODY = torch.zeros(2, 3, tiny.SIDE, tiny.SIDE)

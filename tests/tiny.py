@@ -312,6 +312,13 @@ def _write(file: Path, **groups: dict[str, Tensor]) -> None:
 # --- recognisers ----------------------------------------------------------------------------------------------------
 
 
+def person(seed: int, count: int = 2) -> Tensor:
+    """(count, 3, 32, 32): noise around one colour, in which the tiny detector finds a face."""
+    draw = torch.Generator().manual_seed(seed)
+    colour = 0.3 + 0.5 * torch.rand(3, 1, 1, generator=draw)
+    return (colour + 0.2 * torch.rand(count, 3, SIDE, SIDE, generator=draw)).mul(255).round().div(255)
+
+
 def pack(folder: Path, seed: int = 0) -> Path:
     """A detector that finds one fixed face in bright pictures and none in black ones, and a linear recogniser."""
     import onnx
