@@ -26,6 +26,8 @@ from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import random_crops, show
 from bench.zoo.verification import at_most, true_accept_rate
 
+SEEN = 96
+"""Side of what the tower sees, pixels: in the time for 128, it learns from twice as many photos."""
 PROJECTION = 256
 THUMBNAIL = 16
 """Side of the thumbnail, pixels."""
@@ -101,11 +103,12 @@ class ImageEncoder(Part):
 
     def export(self, folder: Path) -> None:
         copy.deepcopy(self.module["encoder"]).half().save_pretrained(folder / "image_encoder")
-        CLIPImageProcessor(size=SIDE, crop_size=SIDE).save_pretrained(folder / "image_encoder")
+        CLIPImageProcessor(size=SEEN, crop_size=SEEN).save_pretrained(folder / "image_encoder")
 
     def _embed(self, photos: Tensor) -> Tensor:
         mean, spread = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)
-        pixels = (photos - mean[:, None, None]) / spread[:, None, None]
+        shrunk = F.interpolate(photos, size=(SEEN, SEEN), mode="bicubic", antialias=True)
+        pixels = (shrunk - mean[:, None, None]) / spread[:, None, None]
         return self.module["encoder"](pixels).image_embeds.float()  # type: ignore[no-any-return]
 
     def _thumbnails(self, embeddings: Tensor) -> Tensor:
@@ -118,7 +121,7 @@ def _shrink(photos: Tensor) -> Tensor:
 
 
 def build() -> CLIPVisionModelWithProjection:
-    """A small stock CLIP vision tower for 128 px photos."""
+    """A small stock CLIP vision tower."""
     return CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             hidden_size=192,
@@ -126,7 +129,7 @@ def build() -> CLIPVisionModelWithProjection:
             projection_dim=PROJECTION,
             num_hidden_layers=5,
             num_attention_heads=6,
-            image_size=SIDE,
+            image_size=SEEN,
             patch_size=16,
         )
     )
