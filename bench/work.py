@@ -73,6 +73,27 @@ def flops(passes: Passes, base: str) -> float:
     return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
 
 
+def memory(attack: Method, base: str) -> float:
+    """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
+
+    fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
+    that the UNet keeps for a batch, with fused attention and without recomputing any. With prior preservation there are
+    two batches. A LoRA or a learned word is too small to count. What the VAE and the generating take is not in it.
+
+    Raises:
+        KeyError: the base's size is not known.
+    """
+    sizes, settings = networks()[base], attack.settings
+    parts = ["unet", "text", "vae", *(["controlnet"] if attack.name == "instantid" else [])]
+    weights = sum(sizes[f"{part}_parameters"] for part in parts)
+    trained = 0.0
+    if attack.name == "dreambooth":
+        trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
+    kept = sizes["kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"]
+    batch = (settings.get("batch") or 0) * (2 if settings.get("prior_weight") else 1)
+    return 4 * weights + 3 * 4 * trained + batch * kept / 2
+
+
 def seconds(flops: float) -> float:
     """About how long an H100 takes."""
     return flops / (PEAK * SHARE)
@@ -84,22 +105,26 @@ def table(planned: Sequence[Cell]) -> Table | None:
     Every piece of work counts once, however many cells share it, and whether it is in the store or not.
     """
     work: dict[tuple[str, str, str], dict[Any, float]] = defaultdict(dict)
+    needs: dict[tuple[str, str, str], float] = {}
     for cell in planned:
         for stage, name, base, key, flops in _pieces(cell):
             work[stage, name, base][key] = flops
+        if cell.model.name in networks():
+            needs["fit", cell.attack.name, cell.model.name] = memory(cell.attack, cell.model.name)
     if not work:
         return None
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")
-    for heading in ("stage", "method", "base", "times", "PFLOP each", "PFLOP", "H100"):
+    for heading in ("stage", "method", "base", "times", "PFLOP each", "PFLOP", "H100", "memory"):
         made.add_column(heading, justify="left" if heading in ("stage", "method", "base") else "right")
     total = 0.0
     for (stage, name, base), pieces in sorted(work.items(), key=lambda item: STAGES.index(item[0][0])):
         flops = sum(pieces.values())
         total += flops
         each = f"{flops / len(pieces) / 1e15:.1f}"
-        made.add_row(stage, name, base, str(len(pieces)), each, f"{flops / 1e15:.1f}", _clock(flops))
+        needed = f"{needs[stage, name, base] / 1e9:.0f} GB" if (stage, name, base) in needs else ""
+        made.add_row(stage, name, base, str(len(pieces)), each, f"{flops / 1e15:.1f}", _clock(flops), needed)
     made.add_section()
-    made.add_row("all", "", "", "", "", f"{total / 1e15:.1f}", _clock(total))
+    made.add_row("all", "", "", "", "", f"{total / 1e15:.1f}", _clock(total), "")
     return made
 
 

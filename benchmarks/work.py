@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +146,7 @@ def count(stage: str, method: Any, base: Base, photos: Tensor) -> Passes:
 
 
 def network_costs() -> dict[str, dict[str, float]]:
-    """Base -> FLOP of a forward pass of each network, parameters, and bytes that a training step keeps per sample."""
+    """Base -> FLOP of a forward pass of each network, parameters, and bytes that the UNet keeps per sample."""
     from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
     found: dict[str, dict[str, float]] = {}
@@ -169,7 +170,8 @@ def network_costs() -> dict[str, dict[str, float]]:
                 "controlnet_parameters": _parameters(net),
                 "vae_parameters": _parameters(vae),
                 "text_parameters": TEXT[name],
-                "kept_bytes": _kept(unet, sample, time, text, **more),
+                "kept_for_weights": kept_bytes(unet, True, sample, time, text, **more),
+                "kept_for_inputs": kept_bytes(unet, False, sample.requires_grad_(True), time, text, **more),
             }
     return found
 
@@ -184,8 +186,18 @@ def _parameters(network: nn.Module) -> float:
     return float(sum(weight.numel() for weight in network.parameters()))
 
 
-def _kept(network: nn.Module, *inputs: Any, **more: Any) -> float:
-    """Bytes of fp32 activations that autograd keeps for a backward pass; half of it in bf16."""
+class _Fused(torch.autograd.Function):
+    """What fused attention keeps: not the matrix of attention, which the plain kind on this device would."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        context.save_for_backward(query, key, value, made := torch.empty_like(query))
+        return made
+
+
+def kept_bytes(network: nn.Module, trained: bool, *inputs: Any, **more: Any) -> float:
+    """Bytes of fp32 activations that autograd keeps for gradients of the weights, or else of what went in."""
+    network.requires_grad_(trained)
     known = {weight.untyped_storage()._cdata for weight in network.parameters()}
     kept: dict[int, Tensor] = {}
 
@@ -195,7 +207,14 @@ def _kept(network: nn.Module, *inputs: Any, **more: Any) -> float:
             kept.setdefault(storage._cdata, tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    def fused(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
+        made: Tensor = _Fused.apply(query, key, value)
+        return made
+
+    with (
+        patch("torch.nn.functional.scaled_dot_product_attention", fused),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
         network(*inputs, **more)
     return float(sum(tensor.untyped_storage().nbytes() for tensor in kept.values()))
 

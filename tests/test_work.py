@@ -13,10 +13,12 @@ from bench.models.base import Base, randn
 from bench.plan import plain_settings
 from bench.seeds import generator
 from bench.settings import Method
-from bench.work import comparable, counted, flops, forwards, generation, networks, seconds
+from bench.work import comparable, counted, flops, forwards, generation, memory, networks, seconds
+from benchmarks.costs import lines
 from benchmarks.work import count, counting, network_costs
 from defenses import DEFENSES
 from tests import tiny
+from tests.conftest import ROOT
 
 PHOTOS = 2
 
@@ -112,3 +114,27 @@ def test_costs_add_up() -> None:
     assert seconds(989e12 * 0.4 * 7) == pytest.approx(7)
     with pytest.raises(KeyError):
         flops({}, "facelet-1")
+
+
+def test_memory_is_weights_gradients_moments_and_activations() -> None:
+    sizes = networks()["sd15"]
+    everything = sizes["unet_parameters"] + sizes["text_parameters"] + sizes["vae_parameters"]
+
+    def needed(name: str, **settings: Any) -> float:
+        return memory(Method(name=name, settings=settings), "sd15") - 4 * everything
+
+    kept, passing = sizes["kept_for_weights"] / 2, sizes["kept_for_inputs"] / 2
+    assert passing < kept
+    assert needed("ip_adapter") == pytest.approx(0)
+    assert needed("instantid") == pytest.approx(4 * sizes["controlnet_parameters"])
+    assert needed("textual_inversion", batch=4) == pytest.approx(4 * passing)
+    assert needed("lora", batch=3, prior_weight=0.0) == pytest.approx(3 * kept)
+    assert needed("lora", batch=3, prior_weight=1.0) == pytest.approx(6 * kept)
+    tuned = needed("dreambooth", batch=2, prior_weight=0.0, train_text_encoder=False)
+    assert tuned == pytest.approx(12 * sizes["unet_parameters"] + 2 * kept)
+    more = needed("dreambooth", batch=2, prior_weight=0.0, train_text_encoder=True)
+    assert more - tuned == pytest.approx(12 * sizes["text_parameters"])
+
+
+def test_the_readme_has_the_table_of_costs() -> None:
+    assert "\n".join(lines()) in (ROOT / "README.md").read_text()

@@ -317,9 +317,9 @@ class Base:
         return [p.requires_grad_(True) for module in modules for p in module.parameters()]
 
     def remember(self) -> None:
-        """Make the present weights those that `restore` goes back to."""
+        """Make the present weights those that `restore` goes back to; they are kept in the computer's own memory."""
         self._loaded = {
-            name: {key: value.detach().clone() for key, value in module.state_dict().items()}
+            name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
             for name, module in self._modules.items()
         }
 

@@ -104,10 +104,10 @@ def points_in(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
     return torch.where(flip[:, None, None], mirrored, points)
 
 
-def random_crops(faces: Faces, row: Tensor, random: torch.Generator) -> Tensor:
+def random_crops(faces: Faces, row: Tensor, random: torch.Generator, smallest: float = SMALLEST) -> Tensor:
     """(n, 3) left, top and side, as fractions, of random crops; photos of UTKFace stay as they are."""
     tight = torch.from_numpy(faces.source[row.numpy()] == "utkface_adults")
-    side = torch.where(tight, 1.0, SMALLEST + (1 - SMALLEST) * torch.rand(len(row), generator=random))[:, None]
+    side = torch.where(tight, 1.0, smallest + (1 - smallest) * torch.rand(len(row), generator=random))[:, None]
     corner = (1 - side) * (0.5 + 0.3 * (torch.rand(len(row), 2, generator=random) - 0.5))
     return torch.cat([corner, side], dim=1)
 

@@ -1,0 +1,102 @@
+"""The README's table of what attacks cost at full size, and a check of its memory on the embedded model.
+
+python -m benchmarks.costs               # prints the table
+python -m benchmarks.costs --measure     # fits with the embedded model, and compares the peak of memory
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import torch
+
+from attacks import ATTACKS, FitContext
+from bench.compose import settings_of
+from bench.models.checkpoint import locate
+from bench.models.loading import load_base
+from bench.models.published import ADAPTERS
+from bench.plan import plain_settings
+from bench.seeds import generator
+from bench.settings import Method
+from bench.work import counted, flops, generation, memory, seconds
+from benchmarks.work import PHOTOS, kept_bytes
+
+BASES = ("sd15", "sdxl")
+TRAINED = ("dreambooth", "lora", "textual_inversion")
+ZERO_SHOT = {"ip_adapter": "ip-adapter", "photomaker": "photomaker", "instantid": "instantid"}
+HEADINGS = ("attack", "base", "UNet passes, fit", "UNet passes, pictures", "PFLOP", "H100", "memory")
+
+
+def lines() -> Iterator[str]:
+    """The table in Markdown: one person, with the pictures that the default protocol asks for."""
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield f"|{'---|' * len(HEADINGS)}"
+    for base in BASES:
+        settings = settings_of([f"model={base}"])
+        for name in (*TRAINED, *(name for name, adapter in ZERO_SHOT.items() if (adapter, base) in ADAPTERS)):
+            made = ATTACKS.create(name, {}).resolved(settings.model.family)
+            method = Method(name=name, settings=plain_settings(made))
+            fit = counted("fit", method) or {}
+            pictures = generation(method, len(settings.protocol.asked), settings.model.steps, settings.model.guidance)
+            total = flops(fit, base) + flops(pictures, base)
+            cells = (
+                f"`{name}`",
+                f"`{base}`",
+                f"{sum(fit.get('unet', {}).values()):,}",
+                f"{pictures['unet']['plain']:,}",
+                f"{total / 1e15:.1f}",
+                f"{seconds(total):.0f} s",
+                f"{memory(method, base) / 1e9:.0f} GB",
+            )
+            yield f"| {' | '.join(cells)} |"
+
+
+def measure(name: str) -> str:
+    """Fit one attack to random photos with the embedded model: what memory grows by, and what the sum of sizes says."""
+    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    like_full_size = {"preset": "hf", "batch": 8} if name == "lora" else {}  # the embedded preset adapts all layers
+    attack = ATTACKS.create(name, {"steps": 3, **like_full_size}).resolved("facelet")
+    attack.prepare(base)
+    batch = int(plain_settings(attack)["batch"])
+    photos = torch.rand(PHOTOS, 3, base.side, base.side, generator=generator("photos"))
+    latents, times = torch.randn(batch, *base.latent_shape), torch.full((batch,), 500)
+    hidden = base.condition(["a photo of person"]).expand(batch).hidden
+    parameters = sum(weight.numel() for module in base.tunable.values() for weight in module.parameters())
+    word = name == "textual_inversion"
+    expected = kept_bytes(base.unet, not word, latents.requires_grad_(word), times, hidden)
+    expected += 3 * 4 * parameters * (name == "dreambooth")
+    base.restore()
+    with torch.no_grad():  # what any pass takes is not what a fit adds
+        base.posterior(photos)
+        base.unet(latents, times, hidden)
+    before = _peak()
+    attack.fit(photos, FitContext(generator("fit"), lambda base, count: photos))
+    return f"{name}: {(_peak() - before) / 1e6:.0f} MB more at the peak; by the sum of sizes {expected / 1e6:.0f} MB"
+
+
+def _peak() -> int:
+    """The most memory that this process has had, bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> None:
+    """Print the table, or measure, each attack in a process of its own."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--fit", choices=TRAINED, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.fit:
+        print(measure(chosen.fit))
+    elif chosen.measure:
+        for name in TRAINED:
+            subprocess.run([sys.executable, "-m", "benchmarks.costs", "--fit", name], check=True)
+    else:
+        print("\n".join(lines()))
+
+
+if __name__ == "__main__":
+    main()
