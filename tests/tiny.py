@@ -43,19 +43,21 @@ UNET: dict[str, Any] = {
 """Two levels, attention in the lower one."""
 
 
-def tiny_base(folder: Path, xl: bool = False) -> Base:
-    """A model of 32 px of the type of Stable Diffusion, or of SDXL: VAE factor 2, two levels, attention in one."""
-    from diffusers import UNet2DConditionModel
+def tiny_base(folder: Path, xl: bool = False, v: bool = False) -> Base:
+    """A model of 32 px of the type of Stable Diffusion 1, of SDXL, or of 2.1, which predicts v.
+
+    VAE factor 2, two levels, attention in one.
+    """
+    from diffusers import DDPMScheduler, UNet2DConditionModel
 
     torch.manual_seed(0)
     told = {
-        "use_linear_projection": True,
         "transformer_layers_per_block": (1, 2),
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": 8,
         "projection_class_embeddings_input_dim": 6 * 8 + WIDTH // 2,
     }
-    unet = UNet2DConditionModel(**UNET, sample_size=SIDE // 2, **(told if xl else {}))
+    unet = UNet2DConditionModel(**UNET, sample_size=SIDE // 2, use_linear_projection=xl or v, **(told if xl else {}))
     with torch.no_grad():
         for name, weight in unet.named_parameters():
             if "attn2.to_v" in name or "attn2.to_k" in name:  # a fresh one hardly listens to its prompt
@@ -71,6 +73,10 @@ def tiny_base(folder: Path, xl: bool = False) -> Base:
     for part in ("tokenizer", "tokenizer_2") if xl else ("tokenizer",):
         shutil.copytree(shipped / "tokenizer", folder / part)
     shutil.copytree(shipped / "scheduler", folder / "scheduler")
+    if v:
+        DDPMScheduler.from_pretrained(folder / "scheduler", prediction_type="v_prediction").save_pretrained(
+            folder / "scheduler"
+        )
     return load_base(locate("tiny", str(folder)), precision="fp32")
 
 
