@@ -19,6 +19,7 @@ from bench.arms import Arm, arms, attack_label, label
 from bench.conclusions import conclusions
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
+from bench.models.published import PACKS, RESEARCH
 from bench.record import Record, load_all
 from bench.standings import Picked, Standing, metrics_of, picked, standings
 from bench.stats import summary
@@ -77,7 +78,7 @@ def _title(records: Sequence[Record]) -> str:
 
 
 def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
-    """What the numbers mean, what can be told apart, and what may be wrong with the run."""
+    """What the numbers mean, what can be told apart, what may be wrong with the run, and licences that bind."""
     known = next((r for r in records if r.thresholds), None)
     lines = []
     if known is not None:
@@ -91,7 +92,17 @@ def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
         lines.append(
             f"{standing.attack}: {apart} of {len(standing.pairs)} pairs of arms can be told apart (report.md)."
         )
-    return lines + [str(finding) for finding in findings(records)]
+    return lines + [str(finding) for finding in findings(records)] + _bound(records)
+
+
+def _bound(records: Sequence[Record]) -> list[str]:
+    """What these records used that is not for everybody, once."""
+    used = {
+        name
+        for facts in (facts for r in records if r.status != "skipped" for facts in (r.defense, r.attack))
+        for name in (facts.config.get("recogniser"), *(facts.config.get("recognisers") or ()))
+    }
+    return [f"{', '.join(bound)} of insightface: {RESEARCH}."] if (bound := sorted(used & PACKS.keys())) else []
 
 
 def markdown(records: Sequence[Record]) -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,3 +169,14 @@ def test_bad_arguments_are_told(tmp_path: Path) -> None:
 def test_reports_do_not_import_matplotlib_or_torch() -> None:
     code = "import sys, bench.report; sys.exit(bool({'matplotlib', 'torch'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_recognisers_that_bind_whoever_uses_them_are_named_once() -> None:
+    named: dict[str, Any] = {"attack": {"recogniser": "antelopev2"}, "defense": {"recognisers": ["buffalo_l", "mine"]}}
+    records = [
+        r.model_copy(update={kind: getattr(r, kind).model_copy(update={"config": config})})
+        for r in complete()
+        for kind, config in named.items()
+    ]
+    assert markdown(records).count("antelopev2, buffalo_l of insightface: non-commercial research only.") == 1
+    assert "insightface" not in markdown(complete())
