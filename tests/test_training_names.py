@@ -64,7 +64,7 @@ def views(vae: object, side: int) -> Views:
 class Picture:
     """An autoencoder whose latents are the picture."""
 
-    config = SimpleNamespace(scaling_factor=2.0)
+    config = SimpleNamespace(scaling_factor=2.0, block_out_channels=[1] * 4)
 
     def requires_grad_(self, _: bool) -> None: ...
 

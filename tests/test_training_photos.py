@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -64,10 +65,10 @@ def faces(count: int = 4) -> Faces:
     )
 
 
-def views(crop: tuple[float, float, float], flip: bool) -> Views:
-    n = 4
+def views(crop: tuple[float, float, float], flip: bool, side: int = 128) -> Views:
+    n, levels = 4, {64: 3, 128: 4}[side]
     return Views(
-        vae=None,
+        vae=SimpleNamespace(config=SimpleNamespace(block_out_channels=[1] * levels)),
         faces=faces(n),
         latents=torch.zeros(n, 4, 16, 16),
         row=torch.arange(n),
@@ -86,6 +87,15 @@ def test_a_view_shows_its_crop_and_key_points_move_with_it() -> None:
     torch.testing.assert_close(
         views((0.25, 0.25, 0.5), flip=False).points(torch.tensor([0]))[0, 2], torch.tensor([0.5, 0.7])
     )
+
+
+def test_a_view_has_the_side_of_the_base() -> None:
+    small, large = (views((0.25, 0.25, 0.5), flip=False, side=side) for side in (64, 128))
+    one = torch.tensor([0])
+    assert small.pixels(one).shape == (1, 3, 64, 64)
+    wanted = torch.nn.functional.avg_pool2d(large.pixels(one), 2)
+    assert (small.pixels(one) - wanted).abs().mean() < 0.01
+    assert torch.equal(small.points(one), large.points(one))
 
 
 def test_a_mirrored_view_swaps_left_and_right() -> None:

@@ -189,7 +189,7 @@ def denoised(
 
 
 def pictures(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """(n, 3, 128, 128) in [0, 1] of scaled latents (n, 4, 16, 16)."""
+    """(n, 3, side, side) in [0, 1] of scaled latents (n, 4, 16, 16)."""
     decoded: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
     return (decoded / 2 + 0.5).clamp(0, 1)
 

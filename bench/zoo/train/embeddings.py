@@ -10,7 +10,6 @@ from torch import Tensor
 
 from bench.models.clip import load_image_encoder, see
 from bench.models.recogniser import Recogniser, locate_pack
-from bench.zoo.train.photos import SIDE
 from bench.zoo.train.views import Views
 
 BATCH = 128
@@ -40,7 +39,7 @@ def embed_faces(views: Views, pack: Path, cache: Path) -> Tensor:
             points = views.points(index)
             known = ~points[:, 0, 0].isnan()
             found = torch.zeros(len(index), recogniser.width)
-            found[known] = recogniser.embed(views.pixels(index[known]), points[known] * SIDE)
+            found[known] = recogniser.embed(views.pixels(index[known]), points[known] * views.side)
             return found
 
         return embed

@@ -31,12 +31,11 @@ from bench.zoo.train.adapter import (
 )
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train
-from bench.zoo.train.photos import SIDE
 
 WIDTH, HEADS, DEPTH, TOKENS = 128, 2, 4, 16
 """Of the resampler; the loader of diffusers fixes depth 4 and 64 values per head."""
-CONDITION = (16, 32, 48, 64)
-"""Channels of the convolutions that bring the drawing down to the latents' size."""
+CONDITION = {64: (16, 32, 64), 128: (16, 32, 48, 64)}
+"""Side of the drawing -> channels of the convolutions that bring it down to the latents' size."""
 
 
 class InstantId(Adapter):
@@ -58,7 +57,7 @@ class InstantId(Adapter):
         layout = {"image_proj": official(resampler.state_dict()), "ip_adapter": fresh_projections(self._unet)}
         if init:
             take_over(layout, Path(init))
-        copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION)
+        copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION[self._views.side])
         load_ip_adapter(self._pipeline, layout)
         plain_attention(self._unet)
         self._net = IdentityNet.from_config(copied.config)
@@ -74,7 +73,7 @@ class InstantId(Adapter):
         embeds = [who[:, None, None]]
         self._net.face = self._unet.encoder_hid_proj(embeds)[0][:, 0]
         points = self._views.points(rows).double().numpy()
-        drawn = to_tensor([draw_points(p, SIDE) for p in points])
+        drawn = to_tensor([draw_points(p, self._views.side) for p in points])
         down, middle = self._net(noised, timesteps, hidden, controlnet_cond=drawn, return_dict=False)
         predicted: Tensor = self._unet(
             noised,

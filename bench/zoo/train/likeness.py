@@ -13,7 +13,6 @@ from torch import Tensor
 
 from bench.models.alignment import align
 from bench.zoo.train.networks import load
-from bench.zoo.train.photos import SIDE
 from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
 
@@ -50,7 +49,7 @@ class Likeness:
 
     def _embed(self, pictures: Tensor, rows: Tensor) -> Tensor:
         """(n, 512) of pictures in [-1, 1]."""
-        faces = align(pictures, self._views.points(rows) * SIDE)
+        faces = align(pictures, self._views.points(rows) * pictures.shape[-1])
         with autocast():
             embeddings: Tensor = self._network(faces).float()
         return embeddings

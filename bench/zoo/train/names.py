@@ -117,7 +117,7 @@ class Names(IpAdapter):
         return replaced
 
     def _draw_pictures(self, way: str, rows: Tensor, random: torch.Generator) -> Tensor:
-        """(n, 3, 128, 128) in [0, 1]: a picture of each view's person."""
+        """(n, 3, side, side) in [0, 1]: a picture of each view's person."""
         self._tell(way)
         who = self._embeddings[rows]
         extra = {"image_embeds": [torch.cat([who, torch.zeros_like(who)])[:, None]]}

@@ -64,9 +64,15 @@ class Views:
         """Indices of the views of a split."""
         return torch.from_numpy(self.faces.split == split)[self.row].nonzero()[:, 0]
 
+    @property
+    def side(self) -> int:
+        """Side of the pictures that the latents stand for, pixels."""
+        return side_of(self.vae)
+
     def pixels(self, views: Tensor) -> Tensor:
-        """(n, 3, 128, 128) in [0, 1]: what the views show."""
-        return show(self.faces, self.row[views], self.crop[views], self.flip[views], self.grey[views])
+        """(n, 3, side, side) in [0, 1]: what the views show."""
+        shown = show(self.faces, self.row[views], self.crop[views], self.flip[views], self.grey[views])
+        return shrink(shown, self.side)
 
     def points(self, views: Tensor) -> Tensor:
         """(n, 5, 2) key points as fractions of the view, left and right as seen in it; NaN where unknown."""
@@ -94,6 +100,18 @@ def show(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor, grey: Tensor) ->
     shown = F.grid_sample(photos, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
     luma = (shown * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
     return torch.where(grey[:, None, None, None], luma.expand_as(shown), shown)
+
+
+def shrink(photos: Tensor, side: int) -> Tensor:
+    """(n, 3, side, side) in [0, 1] of larger photos."""
+    if photos.shape[-1] == side:
+        return photos
+    return F.interpolate(photos, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def side_of(vae: AutoencoderKL) -> int:
+    """Side of the pictures of an autoencoder whose latents are 16 x 16, pixels."""
+    return int(16 * 2 ** (len(vae.config.block_out_channels) - 1))
 
 
 def points_in(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
@@ -131,7 +149,7 @@ def _encoded(faces: Faces, vae: AutoencoderKL, batch: int = 64) -> dict[str, Ten
     plan = _plan(faces)
     latents = []
     for index in torch.split(torch.arange(len(plan["row"])), batch):
-        photos = show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey")))
+        photos = shrink(show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey"))), side_of(vae))
         with autocast():
             latents.append((vae.encode(photos * 2 - 1).latent_dist.mean.float() * vae.config.scaling_factor).half())
     return {"latents": torch.cat(latents), **plan}
