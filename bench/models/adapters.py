@@ -74,18 +74,23 @@ class Adapter:
         which is loaded without running any code in it.
         """
         if self.weights.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
-            for key, value in load_file(self.weights).items():
-                group, _, name = key.partition(".")
-                groups[group][name] = value
-            return dict(groups)
+            return read_groups(self.weights)
 
         import torch
 
         nested: dict[str, dict[str, Tensor]] = torch.load(self.weights, map_location="cpu", weights_only=True)
         return nested
+
+
+def read_groups(file: Path) -> dict[str, dict[str, Tensor]]:
+    """A safetensors file whose keys begin with their group, as group -> name -> tensor."""
+    from safetensors.torch import load_file
+
+    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for key, value in load_file(file).items():
+        group, _, name = key.partition(".")
+        groups[group][name] = value
+    return dict(groups)
 
 
 def locate_adapter(

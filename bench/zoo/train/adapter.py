@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bench.models.adapters import read_groups
 from bench.zoo.train.base import Diffusion
-from bench.zoo.train.captions import ANY, caption
+from bench.zoo.train.captions import ANY, bare, caption
 from bench.zoo.train.likeness import Likeness
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
@@ -36,12 +38,18 @@ class Adapter(Diffusion):
         base: folder of the base.
         photos: folder of the prepared photos.
         latents: file of the base's cached views.
-        recogniser: folder of the weights of facelet-id-a, for the likeness; None trains without.
+        recognisers: folders of the weights of the recognisers, by the name of the network, for the likeness; None
+            trains without.
         likeness: weight of the likeness beside the denoising loss.
     """
 
     def __init__(
-        self, base: str, photos: str, latents: str, recogniser: str | None = None, likeness: float = 0.2
+        self,
+        base: str,
+        photos: str,
+        latents: str,
+        recognisers: Mapping[str, str] | None = None,
+        likeness: float = 0.1,
     ) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
@@ -52,7 +60,8 @@ class Adapter(Diffusion):
         usable = self._usable()
         self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
         self._partners = Partners(views, usable)
-        self._likeness = Likeness(views, Path(recogniser), likeness) if recogniser else None
+        folders = {name: Path(folder) for name, folder in (recognisers or {}).items()}
+        self._likeness = Likeness(views, folders, likeness) if folders else None
         self._told = True  # whether the steps are told who it is
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
@@ -63,7 +72,7 @@ class Adapter(Diffusion):
         if self._likeness is not None and self._told:
             signal = self._scheduler.alphas_cumprod[step.timesteps][:, None, None, None]
             shown = (step.noised - (1 - signal).sqrt() * step.predicted) / signal.sqrt()
-            loss = loss + self._likeness(shown, rows, step.timesteps)
+            loss = loss + self._likeness(shown, rows, step.timesteps, random)
         return loss
 
     def trainable(self, before: set[int]) -> None:
@@ -89,7 +98,7 @@ class Adapter(Diffusion):
 
     def _templates(self, count: int, random: torch.Generator) -> list[str]:
         """Random captions with a place for a name instead of "a person"."""
-        return [ANY[i].replace("a {}", "{}") for i in torch.randint(len(ANY), (count,), generator=random)]
+        return [bare(ANY[i]) for i in torch.randint(len(ANY), (count,), generator=random)]
 
     def _present(self, count: int, random: torch.Generator) -> Tensor:
         """(n,) 1 where the person is shown to the adapter, 0 where not."""
@@ -144,10 +153,8 @@ def fresh_projections(unet: Any) -> dict[str, Tensor]:
 
 def take_over(layout: dict[str, dict[str, Tensor]], file: Path) -> None:
     """Replace a new adapter's tensors by those of the same name in an adapter's file."""
-    for key, value in load_file(file).items():
-        group, _, name = key.partition(".")
-        if name in layout[group]:
-            layout[group][name] = value.float()
+    for group, named in read_groups(file).items():
+        layout[group] |= {name: value.float() for name, value in named.items() if name in layout[group]}
 
 
 def projections(unet: Any) -> dict[str, Tensor]:

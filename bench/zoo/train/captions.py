@@ -23,6 +23,8 @@ CLOSE = (*ANY, "a close-up photo of a {}", "a headshot of a {}")
 """Templates for photos that the face fills."""
 EMPTY = 0.1
 """Share of empty captions, for classifier-free guidance."""
+BARE = 0.3
+"""Share of captions that name their subject without an article, as prompts of personalisation do."""
 
 
 def caption(age: int, gender: str, close: bool, grey: bool, pick: random.Random) -> str:
@@ -40,10 +42,16 @@ def caption(age: int, gender: str, close: bool, grey: bool, pick: random.Random)
     who = pick.choice(["person", "face", gender or "person", gender or "person"])
     if age >= 0 and pick.random() < 0.6:
         who = ("young " if age < 32 else "middle-aged " if age < 55 else "old ") + who
-    text = pick.choice(CLOSE if close else ANY).format(who)
+    template = pick.choice(CLOSE if close else ANY)
+    text = (bare(template) if pick.random() < BARE else template).format(who)
     if not grey:
         return text
     return text.replace("a photo", "a black and white photo") if "a photo" in text else f"{text}, black and white"
+
+
+def bare(template: str) -> str:
+    """The template without the article of its subject."""
+    return template.replace("a {}", "{}")
 
 
 def genders(faces: Faces) -> Array:

@@ -2,6 +2,7 @@
 
 `python -m bench.zoo.train.image_encoder`. There are no captions to learn from, so the embedding is asked directly for
 what CLIP's is known to carry: who it is (dlib's descriptor), age and gender, and how the photo looks (a thumbnail).
+It sees whole photos and aligned faces, as adapters show it both.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from bench.zoo.train.augment import on, relight, soften, some, take
+from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
+from bench.zoo.train.augment import cut_hole, jitter, on, relight, soften, some, take
 from bench.zoo.train.identity import Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
@@ -30,6 +32,8 @@ SEEN = 96
 """Side of what the tower sees, pixels: in the time for 128, it learns from twice as many photos."""
 SMALLEST = 0.9
 """Side of the smallest crop, as a share of the photo: patches learn a face sooner where they know its place."""
+FACES = 0.6
+"""Share of aligned faces; the rest are whole photos."""
 PROJECTION = 256
 THUMBNAIL = 16
 """Side of the thumbnail, pixels."""
@@ -50,6 +54,7 @@ class ImageEncoder(Part):
         self._age = (torch.from_numpy(faces.age).float() - AGE[0]) / AGE[1]
         self._woman = torch.from_numpy((faces.gender == "woman").astype(np.float32))
         self._described = torch.from_numpy(faces.age >= 0)
+        self._to_face = similarity(torch.from_numpy(np.array(faces.points)).float() * SIDE, TEMPLATE)
         self._train = torch.from_numpy((faces.split == "train").nonzero()[0])
         held = (faces.split == "held").nonzero()[0]
         self._held = torch.from_numpy(held[at_most(faces.person[held], 10)])
@@ -69,10 +74,9 @@ class ImageEncoder(Part):
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         pick = self._train[torch.randint(len(self._train), (count,), generator=random)]
-        crop, flip = random_crops(self._faces, pick, random, SMALLEST), some(count, 0.5, random)
-        photos = relight(show(self._faces, pick, crop, flip, some(count, 0.0, random)), random)
+        photos = relight(self._shown(pick, random), random)
         with autocast():
-            embeddings = self._embed(on(some(count, 0.5, random), photos, soften, random))
+            embeddings = self._embed(cut_hole(on(some(count, 0.5, random), photos, soften, random), random))
         known, described = ~self._descriptors[pick, 0].isnan(), self._described[pick]
         age, woman = self.module["attributes"](embeddings[described]).unbind(-1)
         return (  # type: ignore[no-any-return]
@@ -91,11 +95,12 @@ class ImageEncoder(Part):
         age, woman = self.module["attributes"](embeddings[described]).unbind(-1)
         age_error = AGE[1] * (age - self._age[self._held][described]).abs().mean()
         right = ((woman > 0) == (self._woman[self._held][described] > 0)).float().mean()
-        identity = self.module["identity"].linear(embeddings[~described]).double().numpy()
-        rate = true_accept_rate(identity, self._person[self._held[~described].numpy()])
+        named = self._held[~described]
+        faces = torch.cat([self._embed(self._aligned(rows, None)) for rows in torch.split(named, 128)])
+        whole, aligned = (self._told_apart(who, named) for who in (embeddings[~described], faces))
         return (
             f"thumbnails {(-10 * error.log10()).mean():.2f} dB, age off by {age_error:.1f} years, gender {right:.3f}, "
-            f"true accepts at 1 % false accepts {rate:.3f}"
+            f"true accepts at 1 % false accepts {whole:.3f}, of aligned faces {aligned:.3f}"
         )
 
     def grid(self) -> Tensor:
@@ -106,6 +111,27 @@ class ImageEncoder(Part):
     def export(self, folder: Path) -> None:
         copy.deepcopy(self.module["encoder"]).half().save_pretrained(folder / "image_encoder")
         CLIPImageProcessor(size=SEEN, crop_size=SEEN).save_pretrained(folder / "image_encoder")
+
+    def _shown(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n, 3, 128, 128) in [0, 1]: crops of the photos, or their faces, at random."""
+        count = len(rows)
+        crop, flip = random_crops(self._faces, rows, random, SMALLEST), some(count, 0.5, random)
+        shown = show(self._faces, rows, crop, flip, some(count, 0.0, random))
+        faces = some(count, FACES, random) & ~self._to_face[rows, 0, 0].isnan()
+        shown[faces] = self._aligned(rows[faces], random)
+        return shown
+
+    def _aligned(self, rows: Tensor, random: torch.Generator | None) -> Tensor:
+        """(n, 3, 128, 128) in [0, 1]: aligned faces, a little out of place if random."""
+        matrix = self._to_face[rows]
+        if random is not None:
+            matrix = compose(matrix, jitter(len(rows), ALIGNED, random))
+        grown = torch.eye(2, 3) * SIDE / ALIGNED
+        return warp(take(self._pixels, rows), compose(matrix, grown.expand_as(matrix)), SIDE)
+
+    def _told_apart(self, embeddings: Tensor, rows: Tensor) -> float:
+        identity = self.module["identity"].linear(embeddings).double().numpy()
+        return true_accept_rate(identity, self._person[rows.numpy()])
 
     def _embed(self, photos: Tensor) -> Tensor:
         mean, spread = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)

@@ -21,7 +21,6 @@ from bench.images import to_tensor
 from bench.models.adapters import load_ip_adapter
 from bench.models.instantid import IdentityNet, draw_points
 from bench.zoo.train.adapter import (
-    Adapter,
     fresh_projections,
     ids,
     plain_attention,
@@ -30,7 +29,8 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces
-from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.loop import Schedule, train, untrained
+from bench.zoo.train.tokens import TokenAdapter
 
 WIDTH, HEADS, DEPTH, TOKENS = 128, 2, 4, 16
 """Of the resampler; the loader of diffusers fixes depth 4 and 64 values per head."""
@@ -38,7 +38,7 @@ CONDITION = {64: (16, 32, 64), 128: (16, 32, 48, 64)}
 """Side of the drawing -> channels of the convolutions that bring it down to the latents' size."""
 
 
-class InstantId(Adapter):
+class InstantId(TokenAdapter):
     """InstantID on embeddings and key points of the views.
 
     Args:
@@ -70,8 +70,7 @@ class InstantId(Adapter):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
-        embeds = [who[:, None, None]]
-        self._net.face = self._unet.encoder_hid_proj(embeds)[0][:, 0]
+        self._net.face = self.tokens(who)
         points = self._views.points(rows).double().numpy()
         drawn = to_tensor([draw_points(p, self._views.side) for p in points])
         down, middle = self._net(noised, timesteps, hidden, controlnet_cond=drawn, return_dict=False)
@@ -81,10 +80,14 @@ class InstantId(Adapter):
             hidden,
             down_block_additional_residuals=down,
             mid_block_additional_residual=middle,
-            added_cond_kwargs={"image_embeds": embeds},
+            added_cond_kwargs={"image_embeds": [who[:, None, None]]},
             return_dict=False,
         )[0]
         return predicted
+
+    def tokens(self, embeddings: Tensor) -> Tensor:
+        said: Tensor = self._unet.encoder_hid_proj([embeddings[:, None, None]])[0][:, 0]
+        return said
 
     def export(self, folder: Path) -> None:
         projection = self._unet.encoder_hid_proj.image_projection_layers[0]
@@ -126,7 +129,10 @@ def official(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def main(config: DictConfig) -> None:
     """Train the adapter of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    train(InstantId(**config.adapter), Schedule(**config.schedule), Path(config.out))
+    part = InstantId(**config.adapter)
+    if config.teacher and untrained(Path(config.out)):
+        part.imitate(**config.teacher)
+    train(part, Schedule(**config.schedule), Path(config.out))
 
 
 if __name__ == "__main__":

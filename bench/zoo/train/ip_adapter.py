@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from bench.models.adapters import load_ip_adapter
 from bench.zoo.train.adapter import (
-    Adapter,
     fresh_projections,
     ids,
     plain_attention,
@@ -25,13 +24,14 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces, embed_views
-from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.loop import Schedule, train, untrained
+from bench.zoo.train.tokens import TokenAdapter
 
 TOKENS = 4
 LORA = ("q", "k", "v", "out")
 
 
-class IpAdapter(Adapter):
+class IpAdapter(TokenAdapter):
     """IP-Adapter on embeddings of the views.
 
     Args:
@@ -67,6 +67,10 @@ class IpAdapter(Adapter):
         extra = {"image_embeds": [who[:, None]]}
         predicted: Tensor = self._unet(noised, timesteps, hidden, added_cond_kwargs=extra, return_dict=False)[0]
         return predicted
+
+    def tokens(self, embeddings: Tensor) -> Tensor:
+        said: Tensor = self._unet.encoder_hid_proj([embeddings[:, None]])[0][:, 0]
+        return said
 
     def export(self, folder: Path) -> None:
         name = "ip-adapter-faceid" if self._faceid else "ip-adapter"
@@ -127,7 +131,10 @@ def lora(unet: Any) -> dict[str, Tensor]:
 def main(config: DictConfig) -> None:
     """Train the adapter of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    train(IpAdapter(**config.adapter), Schedule(**config.schedule), Path(config.out))
+    part = IpAdapter(**config.adapter)
+    if config.teacher and untrained(Path(config.out)):
+        part.imitate(**config.teacher)
+    train(part, Schedule(**config.schedule), Path(config.out))
 
 
 if __name__ == "__main__":

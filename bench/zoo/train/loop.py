@@ -21,6 +21,9 @@ from torch import Tensor
 from bench.images import to_pixels
 from bench.seeds import generator
 
+STATE = "state.pt"
+"""The checkpoint in a training's folder."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -88,12 +91,12 @@ class Part(ABC):
 
 
 def train(part: Part, schedule: Schedule, out: Path) -> None:
-    """Train until `schedule.steps`, resuming from `out/state.pt`, then export to `out/final`."""
+    """Train until `schedule.steps`, resuming from its checkpoint there, then export to `out/final`."""
     out.mkdir(parents=True, exist_ok=True)
     weights = [p for p in part.module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=schedule.lr, weight_decay=schedule.weight_decay, betas=(0.9, 0.99))
     average = [w.detach().clone() for w in weights]
-    start = _resume(out / "state.pt", weights, average, optimiser)
+    start = _resume(out / STATE, weights, average, optimiser)
     print(f"{sum(w.numel() for w in weights) / 1e6:.2f} M weights, step {start} of {schedule.steps}", flush=True)
     losses: deque[float] = deque(maxlen=schedule.log_every)
     began = saved = time.monotonic()
@@ -119,12 +122,17 @@ def train(part: Part, schedule: Schedule, out: Path) -> None:
         if schedule.grid_every and done % schedule.grid_every == 0:
             _look(part, weights, average, out, done)
         if time.monotonic() - saved > 60 * schedule.save_minutes:
-            _save(out / "state.pt", weights, average, optimiser, done)
+            _save(out / STATE, weights, average, optimiser, done)
             saved = time.monotonic()
-    _save(out / "state.pt", weights, average, optimiser, schedule.steps)
+    _save(out / STATE, weights, average, optimiser, schedule.steps)
     _look(part, weights, average, out, schedule.steps)
     _swap(weights, average)
     part.export(out / "final")
+
+
+def untrained(out: Path) -> bool:
+    """Whether a training has no checkpoint yet, and so starts from the part's weights as they are."""
+    return not (out / STATE).exists()
 
 
 def _look(part: Part, weights: list[Tensor], average: list[Tensor], out: Path, step: int) -> None:

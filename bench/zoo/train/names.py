@@ -25,7 +25,7 @@ from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.precision import autocast
 
-WAYS = {"untold": 0.3, "word": 0.35, "tokens": 0.35}
+WAYS = {"untold": 0.35, "word": 0.25, "tokens": 0.4}
 """How a batch is told who it is -> share of the batches."""
 WORD = "sks"
 """The word that stands for the person; its own embedding is left alone."""

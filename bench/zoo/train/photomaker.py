@@ -1,7 +1,10 @@
-"""Train PhotoMaker: `python -m bench.zoo.train.photomaker`. The whole id encoder, and a LoRA on the UNet's attentions.
+"""Train PhotoMaker, version 2: `python -m bench.zoo.train.photomaker`. Its id encoder, and a LoRA on the attentions.
 
-In the caption the word "person" is repeated once per photo, and each copy is fused with one photo's token (Li et al.
-2024, section 3.2). The vision tower starts from the family's CLIP image encoder.
+In the caption the word "person" is repeated once per token, two for a photo, and each copy is fused with one (Li et al.
+2024, section 3.2; version 2 has no paper, see `bench.models.photomaker`). The vision tower is the family's CLIP image
+encoder and stays as it is. There is far too little data here for the authors' way, which is to learn from denoising
+alone; so it learns from the base with a trained FaceID adapter: at every step, to predict what that predicts of the
+same person.
 """
 
 from __future__ import annotations
@@ -11,19 +14,27 @@ from typing import Any
 
 import hydra
 import torch
+import torch.nn.functional as F
 from omegaconf import DictConfig
 from peft import LoraConfig, get_peft_model_state_dict
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from attacks.photomaker import CLASS_WORD
+from bench.models.adapters import load_ip_adapter, read_groups
 from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
-from bench.zoo.train.adapter import Adapter, ids, save_groups
+from bench.zoo.train.adapter import Adapter, ids, plain_attention, save_groups
+from bench.zoo.train.base import Step
+from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train
 
 MOST = 2
 """Photos of a person in one caption, at most."""
+HIDDEN, TOKENS = 512, 2
+"""Hidden width and tokens a photo of the network that reads the recogniser's embedding."""
+TEACHING = 10.0
+"""Weight of the difference to the teacher's predictions; beside the likeness, as they are small numbers."""
 
 
 class PhotoMaker(Adapter):
@@ -31,14 +42,22 @@ class PhotoMaker(Adapter):
 
     Args:
         shared: see `Adapter`.
-        encoder: folder of the CLIP image encoder that the vision tower starts from.
+        encoder: folder of the CLIP image encoder.
+        pack: folder of the recogniser's pack, the teacher's own.
+        cache: file for the recogniser's embeddings.
+        teacher: file of the FaceID adapter to learn from.
         rank: of the LoRA.
     """
 
-    def __init__(self, encoder: str, rank: int, **shared: Any) -> None:
+    def __init__(self, encoder: str, pack: str, cache: str, teacher: str, rank: int, **shared: Any) -> None:
         super().__init__(**shared)
+        self._embeddings = embed_faces(self._views, Path(pack), Path(cache))
+        load_ip_adapter(self._pipeline, read_groups(Path(teacher)))
+        plain_attention(self._unet)
+        self.module.requires_grad_(False)
+
         config = CLIPVisionConfig.from_pretrained(encoder, projection_dim=self._unet.config.cross_attention_dim)
-        self._encoder = PhotoMakerEncoder(config)
+        self._encoder = PhotoMakerEncoder(config, perceiver=(self._embeddings.shape[1], HIDDEN, TOKENS))
         tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)
         self._encoder.vision_model.load_state_dict(tower.vision_model.state_dict())
         before = ids(self.module)
@@ -46,27 +65,58 @@ class PhotoMaker(Adapter):
         targets = ["to_q", "to_k", "to_v", "to_out.0"]
         self._unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
         self.trainable(before)
+        self._encoder.vision_model.requires_grad_(False)
         (self._word,) = self._tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
+
+    def _errors(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Squared difference (n,) to the teacher's prediction, and its weight (n,)."""
+        _, weight = super()._errors(step)
+        return (step.predicted - self._taught).square().mean(dim=(1, 2, 3)), TEACHING * weight
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """Hidden states of captions with the person's tokens fused in; a tenth of them is empty."""
-        count = int(torch.randint(1, MOST + 1, (1,), generator=random))
-        shown = self._present(len(rows), random).bool()
+        photos = int(torch.randint(1, MOST + 1, (1,), generator=random))
         templates = self._templates(len(rows), random)
-        words = " ".join([CLASS_WORD] * count)
-        texts = [t.format(words) if show else "" for t, show in zip(templates, shown, strict=True)]
-        tokens = self._ids(texts)
-        hidden: Tensor = self.module["text_encoder"](tokens)[0]
-
-        partners = torch.cat([self._partners.of(rows[shown], random)[:, None] for _ in range(count)], dim=1)
-        pixels = clip_pixels(self._views.pixels(partners.flatten()), self._encoder.config.image_size)
-        who = self._encoder.tokens(pixels).float()
-        who = who.reshape(-1, count, who.shape[-1])
+        self._shown = shown = self._present(len(rows), random).bool()
+        _, self._plain = self._filled(templates, CLASS_WORD)
+        tokens, hidden = self._filled(templates, " ".join([CLASS_WORD] * photos * TOKENS))
+        partners = torch.cat([self._partners.of(rows[shown], random)[:, None] for _ in range(photos)], dim=1).flatten()
+        pixels = clip_pixels(self._views.pixels(partners), self._encoder.config.image_size)
+        who = self._encoder.tokens(pixels, self._embeddings[partners]).float()
+        who = who.reshape(-1, photos * TOKENS, who.shape[-1])
         places = tokens == self._word
-        fused = self._encoder.fuse(hidden[places].float().reshape(who.shape), who)
-        mixed = hidden.float().clone()
-        mixed[places] = fused.flatten(0, 1).float()
+        mixed = hidden.clone()
+        mixed[places] = self._encoder.fuse(hidden[places].reshape(who.shape), who).flatten(0, 1).float()
         return mixed
+
+    def _predict(
+        self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
+    ) -> Tensor:
+        """The student's answer; the teacher's is kept for the loss."""
+        who = F.normalize(self._embeddings[rows], dim=1) * self._shown[:, None]
+        with torch.no_grad():
+            self._speak(teacher=True)
+            self._taught = self._answer(noised, timesteps, self._plain, who).float()
+        self._speak(teacher=False)
+        return self._answer(noised, timesteps, hidden, who)
+
+    def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor) -> Tensor:
+        extra = {"image_embeds": [who[:, None]]}
+        answer: Tensor = self._unet(noised, timesteps, hidden, added_cond_kwargs=extra, return_dict=False)[0]
+        return answer
+
+    def _speak(self, teacher: bool) -> None:
+        """Switch the FaceID adapter on and the LoRA off, or the other way round."""
+        for processor in self._unet.attn_processors.values():
+            if hasattr(processor, "to_k_ip"):
+                processor.scale = [float(teacher)]
+        (self._unet.disable_adapters if teacher else self._unet.enable_adapters)()
+
+    def _filled(self, templates: list[str], subject: str) -> tuple[Tensor, Tensor]:
+        """Tokens (n, length) of captions of a subject, empty where nobody is shown, and their states."""
+        tokens = self._ids([t.format(subject) if show else "" for t, show in zip(templates, self._shown, strict=True)])
+        hidden: Tensor = self.module["text_encoder"](tokens)[0].float()
+        return tokens, hidden
 
     def export(self, folder: Path) -> None:
         adapted = {f"unet.{name}": value for name, value in get_peft_model_state_dict(self._unet).items()}
