@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, FitContext
-from attacks.zero_shot import ZeroShot, find_faces, recogniser_pack
+from attacks.zero_shot import RECOGNISER, ZeroShot, find_faces, recogniser_pack
 from bench.errors import BenchError
 from bench.models.adapters import Adapter
 from bench.models.base import Condition
@@ -38,7 +38,7 @@ class PhotoMaker(ZeroShot):
     Attributes:
         start_merge: share of the steps after which the identity comes in; lower is more alike, 1 leaves it out.
         lora_scale: weight of the LoRA that the weights bring along.
-        recogniser: pack for version 2, a folder (official weights: buffalo_l).
+        recogniser: pack for version 2: one that comes with the package, or a folder (official weights: buffalo_l).
         weights: see `ZeroShot`; "sdxl-v2" are the published ones of version 2.
         references: see `ZeroShot`.
     """
@@ -50,6 +50,10 @@ class PhotoMaker(ZeroShot):
     @property
     def adapter_name(self) -> str:
         return "photomaker"
+
+    @property
+    def shipped(self) -> dict[str, Any]:
+        return super().shipped | {"recogniser": RECOGNISER}
 
     @property
     def subject(self) -> str:

@@ -56,7 +56,8 @@ class PhotoMaker(Adapter):
         plain_attention(self._unet)
         self.module.requires_grad_(False)
 
-        config = CLIPVisionConfig.from_pretrained(encoder, projection_dim=self._unet.config.cross_attention_dim)
+        width = self._unet.config.cross_attention_dim
+        config = CLIPVisionConfig.from_pretrained(encoder, projection_dim=width, dtype="float32")
         self._encoder = PhotoMakerEncoder(config, perceiver=(self._embeddings.shape[1], HIDDEN, TOKENS))
         tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)
         self._encoder.vision_model.load_state_dict(tower.vision_model.state_dict())

@@ -1,0 +1,46 @@
+"""What is shipped is what stock diffusers reads: no code of ours loads or generates here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+
+from bench.data.synthetic import Synthetic
+from bench.models.files import ZOO
+from bench.models.judge import Judge
+
+ADAPTERS = ZOO / "adapters" / "facelet-1"
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableDiffusionPipeline:
+    stock = StableDiffusionPipeline.from_pretrained(ZOO / "facelet-1", dtype=torch.float32)
+    stock.set_progress_bar_config(disable=True)
+    stock.load_ip_adapter(str(ADAPTERS), subfolder="ip-adapter", weight_name="ip-adapter.safetensors")
+    return stock
+
+
+def test_the_stock_pipeline_generates_faces_with_the_stock_ip_adapter(pipeline: StableDiffusionPipeline) -> None:
+    photo = Synthetic(limit=1).load(pipeline.vae_scale_factor * 16).identities[0].protect[0].pixels
+    judge, count = Judge(), 4
+
+    def faces(scale: float) -> list[np.ndarray]:
+        pipeline.set_ip_adapter_scale(scale)
+        pictures = pipeline(
+            ["a photo of a person"] * count,
+            ip_adapter_image=Image.fromarray(photo),
+            num_inference_steps=20,
+            guidance_scale=3.0,
+            generator=[torch.Generator().manual_seed(i) for i in range(count)],
+            output_type="np",
+        ).images
+        found = [judge.find((picture * 255).round().astype(np.uint8)) for picture in pictures]
+        return [face[0].embedding for face in found if face]
+
+    told, untold = faces(1.0), faces(0.0)
+    assert len(told) >= count // 2
+    who = judge.find(photo)[0].embedding
+    assert np.mean([face @ who for face in told]) > np.mean([face @ who for face in untold]) + 0.1
