@@ -21,6 +21,7 @@ from bench.errors import BenchError
 from bench.images import read_image, resize
 from bench.record import MethodFacts, Record, load_all, save
 from bench.types import Pixels
+from defenses import DEFENSES
 from leaderboard.__main__ import main
 from leaderboard.checks import Findings
 from leaderboard.results import open_all
@@ -136,7 +137,8 @@ def test_home_folder_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found == {"{}", '{"weights": "~/models", "cache": "/data/home"}'}
 
 
-def test_plugin_of_a_file_gets_its_card(tmp_path: Path) -> None:
+def test_plugin_of_a_file_gets_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DEFENSES, "_registered", dict(DEFENSES._registered))  # other tests must not meet it
     plugin = tmp_path / "my_cloak.py"
     plugin.write_text(
         "from dataclasses import dataclass\nfrom defenses import DEFENSES, Defense\n"

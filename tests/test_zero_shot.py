@@ -584,7 +584,8 @@ def fit_key(attack: ZeroShot, base: Base) -> str:
 def test_the_embedded_models_bring_their_own_files_and_what_nobody_published_needs_a_path() -> None:
     assert IpAdapter().resolved("facelet") == IpAdapter(weights="zoo")
     assert IpAdapter(variant="faceid").resolved("facelet").recogniser == "facelet-id-a"
-    assert InstantId(weights="/mine").resolved("facelet") == InstantId(weights="/mine", recogniser="facelet-id-a")
+    assert InstantId(weights="/mine").resolved("facelet") == InstantId(weights="/mine", recogniser="facelet-id-b")
+    assert PhotoMaker().resolved("facelet") == PhotoMaker(weights="zoo", recogniser="facelet-id-a")
     for attack in (IpAdapter(), PhotoMaker(), InstantId()):
         with pytest.raises(BenchError, match="come with the base model sd21, and none are published") as caught:
             attack.resolved("sd").files("sd21")
