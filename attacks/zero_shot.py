@@ -25,7 +25,7 @@ from bench.models.published import together
 from bench.models.recogniser import DetectedFace, Pack, analyser, largest, locate_pack
 
 RECOGNISER = "facelet-id-a"
-"""The recogniser that the embedded adapters were trained with."""
+"""The recogniser that the embedded adapters were trained with, but for InstantID's."""
 
 
 @dataclass

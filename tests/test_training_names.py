@@ -123,15 +123,20 @@ def test_every_recogniser_is_asked(recogniser: Path, tmp_path: Path) -> None:
 # the second stage
 
 
+def prepare(base: Base, folder: Path) -> Path:
+    """Write the base, its views and random embeddings of them into a folder, as trainings read them: the base's."""
+    saved = folder / "base"
+    base.pipeline().save_pretrained(saved)
+    made = views(AutoencoderKL.from_pretrained(saved, subfolder="vae"), base.latent_shape[-1])
+    torch.save({k: getattr(made, k) for k in ("latents", "row", "crop", "flip", "grey")}, folder / "latents.pt")
+    embeddings = torch.randn(PHOTOS, EMBEDDING, generator=torch.Generator().manual_seed(1))
+    torch.save(embeddings.half(), folder / "embeddings.pt")
+    return saved
+
+
 @pytest.fixture
 def stage(base: Base, tmp_path: Path) -> Iterator[Names]:
-    folder = tmp_path / "base"
-    base.pipeline().save_pretrained(folder)
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae")
-    made = views(vae, base.latent_shape[-1])
-    torch.save({k: getattr(made, k) for k in ("latents", "row", "crop", "flip", "grey")}, tmp_path / "latents.pt")
-    embeddings = torch.randn(PHOTOS, EMBEDDING, generator=torch.Generator().manual_seed(1))
-    torch.save(embeddings.half(), tmp_path / "embeddings.pt")
+    folder = prepare(base, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Faces, "load", lambda _: faces())
         yield names(tmp_path, folder)

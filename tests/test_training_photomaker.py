@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
-from safetensors.torch import load_file
 
+from bench.models.adapters import read_groups
 from bench.models.base import Base
 from bench.models.photomaker import PhotoMakerEncoder
 from bench.zoo.train.adapter import save_groups
@@ -18,22 +17,18 @@ from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.photomaker import PhotoMaker
 from bench.zoo.train.photos import Faces
 from tests.test_adapter_layouts import load, unload
-from tests.test_training_names import PHOTOS, faces, views
+from tests.test_training_names import faces, prepare
 from tests.tiny import vision_tower
 
 
 @pytest.fixture
 def part(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoMaker:
     torch.manual_seed(0)
-    folder = tmp_path / "base"
-    base.pipeline().save_pretrained(folder)
-    made = views(AutoencoderKL.from_pretrained(folder, subfolder="vae"), base.latent_shape[-1])
-    torch.save({k: getattr(made, k) for k in ("latents", "row", "crop", "flip", "grey")}, tmp_path / "latents.pt")
-    torch.save(torch.randn(PHOTOS, EMBEDDING).half(), tmp_path / "embeddings.pt")
+    folder = prepare(base, tmp_path)
     layout = fresh(base.unet, EMBEDDING, faceid=True, rank=0)
     layout["ip_adapter"] = {name: torch.randn_like(value) for name, value in layout["ip_adapter"].items()}
     save_groups(tmp_path / "teacher.safetensors", **layout)
-    vision_tower(8, seed=0).save_pretrained(tmp_path / "tower")
+    vision_tower(8, seed=0).half().save_pretrained(tmp_path / "tower")  # as the family's is kept
     monkeypatch.setattr(Faces, "load", lambda _: faces())
     return PhotoMaker(
         base=str(folder),
@@ -48,16 +43,17 @@ def part(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoMa
 
 
 def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base, tmp_path: Path) -> None:
+    with torch.no_grad():
+        for name, weight in part.module.named_parameters():
+            if "lora_B" in name:  # fresh ones are zero: a teacher with them would be no other
+                weight.copy_(0.1 * torch.randn(weight.shape))
     rows = torch.arange(4)
     step = part._step(rows, torch.Generator().manual_seed(0))
     error, _ = part._errors(step)
     who = F.normalize(part._embeddings[rows], dim=1) * part._shown[:, None]
-    layout: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(tmp_path / "teacher.safetensors").items():
-        group, _, name = key.partition(".")
-        layout.setdefault(group, {})[name] = value.float()
+    layout = read_groups(tmp_path / "teacher.safetensors")
     try:
-        load(base, layout)
+        load(base, {group: {name: w.float() for name, w in named.items()} for group, named in layout.items()})
         extra = {"image_embeds": [who[:, None]]}
         with torch.no_grad():
             taught = base.unet(step.noised, step.timesteps, part._plain, added_cond_kwargs=extra).sample
@@ -65,6 +61,19 @@ def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base
         unload(base)
     torch.testing.assert_close(part._taught, taught, atol=2e-2, rtol=2e-2)  # bf16 on the training's side
     torch.testing.assert_close(error, (step.predicted - part._taught).square().mean(dim=(1, 2, 3)))
+
+
+def test_the_student_hears_nothing_of_the_teachers_tokens(part: PhotoMaker, base: Base) -> None:
+    rows, random = torch.arange(2), torch.Generator().manual_seed(0)
+    hidden = part._condition(rows, random).detach()
+    noised, timesteps = torch.randn(2, *base.latent_shape), torch.tensor([100, 700])
+    part._shown = torch.ones(2).bool()
+    with torch.no_grad():
+        mine, taught = part._predict(noised, timesteps, hidden, rows, random), part._taught
+        part._embeddings = part._embeddings.roll(1, dims=0)
+        again, other = part._predict(noised, timesteps, hidden, rows, random), part._taught
+    assert torch.equal(mine, again)
+    assert (taught - other).abs().max() > 1e-4
 
 
 def test_the_lora_and_the_id_encoder_learn_and_nothing_else(part: PhotoMaker) -> None:
@@ -79,13 +88,13 @@ def test_the_lora_and_the_id_encoder_learn_and_nothing_else(part: PhotoMaker) ->
 
 def test_the_attack_reads_what_it_writes(part: PhotoMaker, tmp_path: Path) -> None:
     part.export(tmp_path / "final")
-    saved = load_file(tmp_path / "final" / "photomaker.safetensors")
-    encoder = {key.removeprefix("id_encoder."): w for key, w in saved.items() if key.startswith("id_encoder.")}
+    saved = read_groups(tmp_path / "final" / "photomaker.safetensors")
+    encoder = saved["id_encoder"]
     assert any(key.startswith("qformer_perceiver.") for key in encoder)
     width = part._unet.config.cross_attention_dim
     again = PhotoMakerEncoder(part._encoder.config, perceiver=(EMBEDDING, 512, 2))
     again.load_state_dict({key: w.float() for key, w in encoder.items()})
     assert len(again.fuse_module.layer_norm.weight) == width
-    lora = [key for key in saved if key.startswith("lora_weights.unet.")]
-    assert lora
-    assert all(key.endswith(("lora_A.weight", "lora_B.weight")) for key in lora)
+    lora = saved["lora_weights"]
+    assert any(key.startswith("unet.") for key in lora)
+    assert all(key.endswith(("lora_A.weight", "lora_B.weight")) for key in lora if key.startswith("unet."))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
+from bench.models.alignment import ALIGNED, TEMPLATE, move, similarity
 from bench.types import Array
 from bench.zoo.train.adapter import Partners
-from bench.zoo.train.captions import caption, genders
+from bench.zoo.train.captions import ANY, BARE, caption, genders
+from bench.zoo.train.image_encoder import ImageEncoder
 from bench.zoo.train.photos import Faces, _splits
 from bench.zoo.train.views import Views, show
 
@@ -129,6 +134,33 @@ def test_captions_say_what_is_known_and_nothing_else() -> None:
     unknown = [caption(-1, "", close=False, grey=True, pick=pick) for _ in range(100)]
     assert not any(word in text for text in unknown for word in ("man", "old", "close-up"))
     assert all("black and white" in text for text in unknown if text)
+
+
+def test_some_captions_name_their_subject_without_an_article() -> None:
+    pick = random.Random(0)
+    told = [text for text in (caption(-1, "", close=False, grey=False, pick=pick) for _ in range(2000)) if text]
+    without = [text for text in told if not text.endswith((" a person", " a face"))]
+    assert all(text.endswith((" person", " face")) for text in without)
+    named = sum("a {}" not in template for template in ANY) / len(ANY)  # templates that have none anyway
+    assert abs(len(without) / len(told) - (named + (1 - named) * BARE)) < 0.04
+
+
+@pytest.mark.parametrize("point", range(5))
+def test_the_image_encoder_sees_faces_where_adapters_show_them(monkeypatch: pytest.MonkeyPatch, point: int) -> None:
+    """A dot on a key point comes to lie on the template's."""
+    known = faces()
+    known.pixels[:] = 0
+    x, y = (np.array(known.points[0, point]) * 128).round().astype(int)
+    known.pixels[:, y, x] = 255
+    monkeypatch.setattr(Faces, "load", lambda _: replace(known, split=np.array(["train", "train", "held", "held"])))
+    seen = ImageEncoder(Path())._aligned(torch.arange(2), None)
+    assert seen.shape == (2, 3, 128, 128)
+    found = divmod(int(seen[0, 0].argmax()), 128)
+    scale = similarity(torch.tensor(known.points[:1]).float() * 128, TEMPLATE * 128 / ALIGNED)
+    wanted = move(torch.tensor([[[float(x), float(y)]]]), scale)[0, 0]
+    assert abs(found[1] - wanted[0]) < 1.5
+    assert abs(found[0] - wanted[1]) < 1.5
+    assert (wanted - TEMPLATE[point] * 128 / ALIGNED).abs().max() < 12  # the face is not quite the template's shape
 
 
 def test_the_gender_of_others_is_guessed_from_labelled_photos() -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from bench.models.base import Base
 from bench.zoo.train import tokens
-from bench.zoo.train.adapter import save_groups
-from bench.zoo.train.ip_adapter import fresh
-from bench.zoo.train.tokens import said_by, teach, unexplained
+from bench.zoo.train.adapter import projections, save_groups
+from bench.zoo.train.ip_adapter import IpAdapter, fresh
+from bench.zoo.train.loop import STATE
+from bench.zoo.train.networks import EMBEDDING
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.tokens import said_by, teach, train_after_imitation, unexplained
 from tests.test_adapter_layouts import load, unload
+from tests.test_training_names import faces, prepare
 
 WIDTH = 48
 
@@ -60,3 +66,39 @@ def test_a_projection_learns_what_another_says_and_only_what_its_embeddings_tell
     assert after == pytest.approx(0.5, abs=0.1)
     said = project(known[400:])
     torch.testing.assert_close(said[:, :2], said[:, 2:], atol=0.1, rtol=0)
+
+
+def test_an_ip_adapter_learns_to_say_what_faceid_says_and_its_keys_stay(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = prepare(base, tmp_path)
+    monkeypatch.setattr(Faces, "load", lambda _: faces())
+    monkeypatch.setattr(tokens, "STEPS", 40)
+    teacher = tmp_path / "faceid.safetensors"
+    save_groups(teacher, **fresh(base.unet, EMBEDDING, faceid=True, rank=0))
+    cache = str(tmp_path / "embeddings.pt")
+    adapter = IpAdapter(
+        base=str(folder), photos="", latents=str(tmp_path / "latents.pt"), encoder="", faceid=False, rank=0, cache=cache
+    )
+    wanted = said_by(teacher, F.normalize(adapter._embeddings, dim=1))[adapter._train]
+    before = unexplained(adapter.tokens, adapter._embeddings[adapter._train], wanted)
+    keys = {name: value.clone() for name, value in projections(adapter._unet).items()}
+    adapter.imitate(file=str(teacher), encoder="", cache=cache)
+    assert unexplained(adapter.tokens, adapter._embeddings[adapter._train], wanted) < 0.2 * before
+    assert all(torch.equal(value, keys[name]) for name, value in projections(adapter._unet).items())
+    assert "unexplained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("teacher", "trained", "imitates"), [(True, False, 1), (True, True, 0), (False, False, 0)])
+def test_imitation_comes_first_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, teacher: bool, trained: bool, imitates: int
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(tokens, "train", lambda *_: done.append("train"))
+    adapter = SimpleNamespace(imitate=lambda file: done.append(file))
+    if trained:
+        (tmp_path / STATE).touch()
+    schedule = {"steps": 1, "batch": 1, "lr": 1.0}
+    config = {"out": str(tmp_path), "teacher": {"file": "ada"} if teacher else None, "schedule": schedule}
+    train_after_imitation(adapter, OmegaConf.create(config))  # type: ignore[arg-type]
+    assert done == ["ada"] * imitates + ["train"]

@@ -29,8 +29,7 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces
-from bench.zoo.train.loop import Schedule, train, untrained
-from bench.zoo.train.tokens import TokenAdapter
+from bench.zoo.train.tokens import TokenAdapter, train_after_imitation
 
 WIDTH, HEADS, DEPTH, TOKENS = 128, 2, 4, 16
 """Of the resampler; the loader of diffusers fixes depth 4 and 64 values per head."""
@@ -129,10 +128,7 @@ def official(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def main(config: DictConfig) -> None:
     """Train the adapter of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    part = InstantId(**config.adapter)
-    if config.teacher and untrained(Path(config.out)):
-        part.imitate(**config.teacher)
-    train(part, Schedule(**config.schedule), Path(config.out))
+    train_after_imitation(InstantId(**config.adapter), config)
 
 
 if __name__ == "__main__":

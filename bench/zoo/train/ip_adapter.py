@@ -24,8 +24,7 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces, embed_views
-from bench.zoo.train.loop import Schedule, train, untrained
-from bench.zoo.train.tokens import TokenAdapter
+from bench.zoo.train.tokens import OFFICIAL, TokenAdapter, train_after_imitation
 
 TOKENS = 4
 LORA = ("q", "k", "v", "out")
@@ -94,7 +93,7 @@ def fresh(unet: Any, width: int, faceid: bool, rank: int) -> dict[str, dict[str,
 def image_proj(unet: Any) -> dict[str, Tensor]:
     """The projection of the loaded adapter, named as in the official files."""
     layer = unet.encoder_hid_proj.image_projection_layers[0]
-    names = {"image_embeds.": "proj.", "ff.net.0.proj.": "proj.0.", "ff.net.2.": "proj.2."}
+    names = {f"{stock}.": f"{official}." for official, stock in (OFFICIAL | {"proj": "image_embeds"}).items()}
     found = {}
     for key, value in layer.state_dict().items():
         old = next((old for old in names if key.startswith(old)), "")
@@ -131,10 +130,7 @@ def lora(unet: Any) -> dict[str, Tensor]:
 def main(config: DictConfig) -> None:
     """Train the adapter of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    part = IpAdapter(**config.adapter)
-    if config.teacher and untrained(Path(config.out)):
-        part.imitate(**config.teacher)
-    train(part, Schedule(**config.schedule), Path(config.out))
+    train_after_imitation(IpAdapter(**config.adapter), config)
 
 
 if __name__ == "__main__":

@@ -83,9 +83,7 @@ class Names(IpAdapter):
 
     def _tell(self, way: str) -> None:
         self._way, self._told = way, way != "untold"
-        for processor in self._unet.attn_processors.values():
-            if hasattr(processor, "to_k_ip"):
-                processor.scale = [float(way == "tokens")]
+        self._pipeline.set_ip_adapter_scale(float(way == "tokens"))
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         if self._way != "word":

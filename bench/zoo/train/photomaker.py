@@ -108,9 +108,7 @@ class PhotoMaker(Adapter):
 
     def _speak(self, teacher: bool) -> None:
         """Switch the FaceID adapter on and the LoRA off, or the other way round."""
-        for processor in self._unet.attn_processors.values():
-            if hasattr(processor, "to_k_ip"):
-                processor.scale = [float(teacher)]
+        self._pipeline.set_ip_adapter_scale(float(teacher))
         (self._unet.disable_adapters if teacher else self._unet.enable_adapters)()
 
     def _filled(self, templates: list[str], subject: str) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers.models.embeddings import IPAdapterFaceIDImageProjection
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from bench.models.adapters import read_groups
 from bench.seeds import generator
 from bench.zoo.train.adapter import Adapter
 from bench.zoo.train.embeddings import embed_faces
+from bench.zoo.train.loop import Schedule, train, untrained
 
 STEPS, BATCH, RATE = 3000, 256, 1e-3
 """Steps of teaching, views a step, and the highest learning rate of AdamW, which falls to nothing."""
@@ -48,6 +50,14 @@ class TokenAdapter(Adapter):
         teach(self.tokens, projection, self._embeddings[self._train], wanted[self._train])
         left = unexplained(self.tokens, self._embeddings[self._held], wanted[self._held])
         print(f"of what FaceID says of held-out photos, {left:.3f} is unexplained", flush=True)
+
+
+def train_after_imitation(adapter: TokenAdapter, config: DictConfig) -> None:
+    """Train an adapter by its configuration, at first on the tokens of the `teacher`, if there is one."""
+    out = Path(config.out)
+    if config.teacher and untrained(out):
+        adapter.imitate(**config.teacher)
+    train(adapter, Schedule(**config.schedule), out)
 
 
 def said_by(file: Path, embeddings: Tensor) -> Tensor:
