@@ -85,24 +85,24 @@ def rng() -> torch.Generator:
 def test_an_estimate_that_is_the_photo_costs_nothing_and_another_persons_does(recogniser: Path) -> None:
     loss, right = likeness(recogniser)
     rows, middle = torch.arange(PHOTOS), torch.full((PHOTOS,), sum(TIMESTEPS) // 2)
-    same, wrong = (loss(shown, rows, middle, rng()).item() for shown in (right, right.roll(1, dims=0)))
+    same, wrong = (loss.of_steps(shown, rows, middle, rng()).item() for shown in (right, right.roll(1, dims=0)))
     assert abs(same) < 1e-5 < 1e-4 < wrong <= 2 * WEIGHT  # an untrained network hardly tells people apart
 
 
 def test_only_timesteps_in_between_count(recogniser: Path) -> None:
     loss, right = likeness(recogniser)
     rows, wrong = torch.arange(PHOTOS), right.roll(1, dims=0)
-    assert loss(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[0] - 1), rng()) == 0
-    assert loss(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[1]), rng()) == 0
+    assert loss.of_steps(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[0] - 1), rng()) == 0
+    assert loss.of_steps(wrong, rows, torch.full((PHOTOS,), TIMESTEPS[1]), rng()) == 0
     mixed = torch.tensor([TIMESTEPS[0], *[TIMESTEPS[1]] * (PHOTOS - 1)])
-    one = loss(wrong[:1], rows[:1], mixed[:1], rng()).item()
-    assert loss(wrong, rows, mixed, rng()).item() == pytest.approx(one)
+    one = loss.of_steps(wrong[:1], rows[:1], mixed[:1], rng()).item()
+    assert loss.of_steps(wrong, rows, mixed, rng()).item() == pytest.approx(one)
 
 
 def test_gradients_reach_the_estimate(recogniser: Path) -> None:
     loss, right = likeness(recogniser)
     estimate = right.roll(1, dims=0).requires_grad_()
-    found = loss(estimate, torch.arange(PHOTOS), torch.full((PHOTOS,), 400), rng())
+    found = loss.of_steps(estimate, torch.arange(PHOTOS), torch.full((PHOTOS,), 400), rng())
     (gradient,) = torch.autograd.grad(found, estimate)
     assert gradient.abs().amax(dim=(1, 2, 3)).gt(0).all()
 
@@ -115,8 +115,8 @@ def test_every_recogniser_is_asked(recogniser: Path, tmp_path: Path) -> None:
     other = Likeness(one._views, {"fused": tmp_path}, WEIGHT)
     rows, wrong, middle = torch.arange(PHOTOS), right.roll(1, dims=0), torch.full((PHOTOS,), 400)
     random = rng()
-    found = {both(wrong, rows, middle, random).item() for _ in range(20)}
-    assert found == {loss(wrong, rows, middle, rng()).item() for loss in (one, other)}
+    found = {both.of_steps(wrong, rows, middle, random).item() for _ in range(20)}
+    assert found == {loss.of_steps(wrong, rows, middle, rng()).item() for loss in (one, other)}
     assert len(found) == 2
 
 

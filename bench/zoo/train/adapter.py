@@ -1,7 +1,8 @@
 """What the adapters' trainings share: a frozen base, and another view of the same person beside every training view.
 
-The loss is the base's own, and, if wanted, how unlike the person the step's result is (`likeness.py`); only what the
-adapter adds is trained. A tenth of the examples has no person, for guidance.
+The loss is the base's own, and, if wanted, how unlike the person the step's result is (`likeness.py`). Some batches
+sample pictures instead, and are looked at in the same way. Only what the adapter adds is trained. A tenth of the
+examples has no person, for guidance.
 Captions say "person" and never a gender or an age, so that these must come from the photo.
 """
 
@@ -23,12 +24,18 @@ from torch import Tensor, nn
 from bench.models.adapters import read_groups
 from bench.zoo.train.base import Diffusion
 from bench.zoo.train.captions import ANY, bare, caption
-from bench.zoo.train.likeness import Likeness
+from bench.zoo.train.likeness import PICTURES, Likeness
 from bench.zoo.train.photos import Faces
+from bench.zoo.train.precision import autocast
+from bench.zoo.train.sampling import Predict, glimpse
 from bench.zoo.train.views import Views
 
 NOBODY = 0.1
 """Share of examples without a person."""
+SCALE = 0.8
+"""Weight of an adapter in training: the attacks' default."""
+MOST = 4
+"""Photos of a person that a sampled picture is made from, at most: an attacker mostly has several."""
 
 
 class Adapter(Diffusion):
@@ -41,6 +48,7 @@ class Adapter(Diffusion):
         recognisers: folders of the weights of the recognisers, by the name of the network, for the likeness; None
             trains without.
         likeness: weight of the likeness beside the denoising loss.
+        sampled: share of the batches that sample.
     """
 
     def __init__(
@@ -50,6 +58,7 @@ class Adapter(Diffusion):
         latents: str,
         recognisers: Mapping[str, str] | None = None,
         likeness: float = 0.1,
+        sampled: float = 0.0,
     ) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
@@ -62,17 +71,20 @@ class Adapter(Diffusion):
         self._partners = Partners(views, usable)
         folders = {name: Path(folder) for name, folder in (recognisers or {}).items()}
         self._likeness = Likeness(views, folders, likeness) if folders else None
+        self._sampled = sampled
         self._told = True  # whether the steps are told who it is
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         rows = self._draw(count, random)
+        if self._likeness is not None and torch.rand((), generator=random) < self._sampled:
+            return self._likeness.of_samples(self._glimpse(rows[:PICTURES], random), rows[:PICTURES], random)
         step = self._step(rows, random)
         error, weight = self._errors(step)
         loss: Tensor = (error * weight).mean()
         if self._likeness is not None and self._told:
             signal = self._scheduler.alphas_cumprod[step.timesteps][:, None, None, None]
             shown = (step.noised - (1 - signal).sqrt() * step.predicted) / signal.sqrt()
-            loss = loss + self._likeness(shown, rows, step.timesteps, random)
+            loss = loss + self._likeness.of_steps(shown, rows, step.timesteps, random)
         return loss
 
     def trainable(self, before: set[int]) -> None:
@@ -82,6 +94,17 @@ class Adapter(Diffusion):
 
     def grid(self) -> Tensor | None:
         return None
+
+    def _glimpse(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n, 4, h, w) estimates, while sampling, of pictures of the people of views (n,)."""
+        with autocast():
+            told, free = self._asked(rows, random)
+            noise = torch.randn(len(rows), *self._views.latents.shape[1:], generator=random)
+            return glimpse(told, free, noise, self._scheduler.config, random)
+
+    @abstractmethod
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        """The predictions for pictures of the people of views (n,), and for pictures of nobody, as the attack asks."""
 
     @abstractmethod
     def export(self, folder: Path) -> None:
@@ -95,6 +118,15 @@ class Adapter(Diffusion):
         pick = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
         facts = [self._views.facts(int(row)) for row in rows]
         return [caption(-1, "", close, grey, pick) for _, _, close, grey in facts]
+
+    def _states(self, texts: list[str]) -> Tensor:
+        """(n, tokens, width) hidden states of texts."""
+        hidden: Tensor = self.module["text_encoder"](self._ids(texts))[0]
+        return hidden
+
+    def _prompts(self, count: int, random: torch.Generator) -> list[str]:
+        """Random captions of "person"."""
+        return [template.format("person") for template in self._templates(count, random)]
 
     def _templates(self, count: int, random: torch.Generator) -> list[str]:
         """Random captions with a place for a name instead of "a person"."""

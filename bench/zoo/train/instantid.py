@@ -21,6 +21,7 @@ from bench.images import to_tensor
 from bench.models.adapters import load_ip_adapter
 from bench.models.instantid import IdentityNet, draw_points
 from bench.zoo.train.adapter import (
+    SCALE,
     fresh_projections,
     ids,
     plain_attention,
@@ -29,6 +30,7 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces
+from bench.zoo.train.sampling import Predict
 from bench.zoo.train.tokens import TokenAdapter, train_after_imitation
 
 WIDTH, HEADS, DEPTH, TOKENS = 128, 2, 4, 16
@@ -44,7 +46,8 @@ class InstantId(TokenAdapter):
         shared: see `Adapter`.
         encoder: folder of the recogniser's pack.
         cache: file for the embeddings.
-        init: an IP-Adapter's file to start from: its K and V know what to do with tokens of a face.
+        init: an IP-Adapter's file to start from: its K and V know what to do with tokens of a face. If it is
+            InstantID's own, IdentityNet goes on from the one beside it.
     """
 
     def __init__(self, encoder: str, cache: str, init: str | None = None, **shared: Any) -> None:
@@ -56,8 +59,14 @@ class InstantId(TokenAdapter):
         layout = {"image_proj": official(resampler.state_dict()), "ip_adapter": fresh_projections(self._unet)}
         if init:
             take_over(layout, Path(init))
-        copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=CONDITION[self._views.side])
+        known = Path(init).with_name("ControlNetModel") if init else None
+        if known and known.is_dir():
+            copied = ControlNetModel.from_pretrained(known, dtype=torch.float32)
+        else:
+            channels = CONDITION[self._views.side]
+            copied = ControlNetModel.from_unet(self._unet, conditioning_embedding_out_channels=channels)
         load_ip_adapter(self._pipeline, layout)
+        self._pipeline.set_ip_adapter_scale(SCALE)
         plain_attention(self._unet)
         self._net = IdentityNet.from_config(copied.config)
         self._net.load_state_dict(copied.state_dict())
@@ -69,10 +78,32 @@ class InstantId(TokenAdapter):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
-        self._net.face = self.tokens(who)
+        return self._answer(noised, timesteps, hidden, who, self._drawn(rows))
+
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        who = self._embeddings[self._partners.of(rows, random)]
+        hidden, empty = self._states(self._prompts(len(rows), random)), self._states([""] * len(rows))
+        drawn = self._drawn(rows)
+
+        def told(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, hidden, who, drawn)
+
+        def free(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, empty, torch.zeros_like(who), drawn)
+
+        return told, free
+
+    def _drawn(self, rows: Tensor) -> Tensor:
+        """(n, 3, side, side) in [0, 1]: the drawings of the views' key points."""
         points = self._views.points(rows).double().numpy()
-        drawn = to_tensor([draw_points(p, self._views.side) for p in points])
-        down, middle = self._net(noised, timesteps, hidden, controlnet_cond=drawn, return_dict=False)
+        return to_tensor([draw_points(p, self._views.side) for p in points])
+
+    def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor, drawn: Tensor) -> Tensor:
+        """The UNet's prediction for embeddings (n, dim) and drawings."""
+        self._net.face = self.tokens(who)
+        down, middle = self._net(
+            noised, timesteps, hidden, controlnet_cond=drawn, conditioning_scale=SCALE, return_dict=False
+        )
         predicted: Tensor = self._unet(
             noised,
             timesteps,

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from bench.models.adapters import load_ip_adapter
 from bench.zoo.train.adapter import (
+    MOST,
+    SCALE,
     fresh_projections,
     ids,
     plain_attention,
@@ -24,6 +26,7 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces, embed_views
+from bench.zoo.train.sampling import Predict
 from bench.zoo.train.tokens import OFFICIAL, TokenAdapter, train_after_imitation
 
 TOKENS = 4
@@ -56,6 +59,7 @@ class IpAdapter(TokenAdapter):
         if init:
             take_over(layout, Path(init))
         load_ip_adapter(self._pipeline, layout)
+        self._pipeline.set_ip_adapter_scale(SCALE)
         plain_attention(self._unet)
         self.trainable(before)
 
@@ -63,7 +67,24 @@ class IpAdapter(TokenAdapter):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
-        extra = {"image_embeds": [who[:, None]]}
+        return self._answer(noised, timesteps, hidden, who[:, None])
+
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        photos = int(torch.randint(1, MOST + 1, (1,), generator=random))
+        who = torch.stack([self._embeddings[self._partners.of(rows, random)] for _ in range(photos)], dim=1)
+        hidden, empty = self._states(self._prompts(len(rows), random)), self._states([""] * len(rows))
+
+        def told(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, hidden, who)
+
+        def free(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, empty, torch.zeros_like(who))
+
+        return told, free
+
+    def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor) -> Tensor:
+        """The UNet's prediction for photos whose embeddings are (n, photos, dim)."""
+        extra = {"image_embeds": [who]}
         predicted: Tensor = self._unet(noised, timesteps, hidden, added_cond_kwargs=extra, return_dict=False)[0]
         return predicted
 

@@ -1,7 +1,8 @@
-"""Identity loss of an adapter's training: does a denoising step show the person, to a recogniser?
+"""Identity loss of an adapter's training: does what it paints show the person, to a recogniser?
 
-Guo et al., "PuLID" (2024) compare finished pictures. Here it is the step's own estimate of the clean latents, which
-costs one decoding instead of a whole sampling.
+Two kinds of estimates of clean latents are looked at. That of a denoising step of a noised photo costs one decoding;
+its composition is the photo's own. That of a step in the middle of sampling from noise (`sampling.py`), as in Guo et
+al., "PuLID" (2024), shows what the adapter does where nothing but its tokens says who it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.images import to_pixels
 from bench.models.alignment import align
+from bench.models.recogniser import FaceAnalyser, largest, locate_pack
 from bench.zoo.train.networks import load
 from bench.zoo.train.precision import autocast
 from bench.zoo.train.views import Views
@@ -22,6 +25,8 @@ TIMESTEPS = (100, 600)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
 """Of a batch, at most: what is decoded and looked at."""
+PACK = "facelet-id-a"
+"""Whose detector finds the faces of sampled pictures."""
 
 
 class Likeness:
@@ -40,23 +45,44 @@ class Likeness:
         self._networks = [
             load(name, folder / "network.safetensors").eval().requires_grad_(False) for name, folder in weights.items()
         ]
+        self._analyser = FaceAnalyser(locate_pack(PACK))
         views.vae.requires_grad_(False)
 
-    def __call__(self, latents: Tensor, rows: Tensor, timesteps: Tensor, random: torch.Generator) -> Tensor:
-        """The loss of estimated latents (n, 4, 16, 16) of views (n,) with known key points, at timesteps (n,)."""
+    def of_steps(self, latents: Tensor, rows: Tensor, timesteps: Tensor, random: torch.Generator) -> Tensor:
+        """The loss of estimates (n, 4, 16, 16) of noised views (n,) with known key points, at timesteps (n,)."""
         pick = ((timesteps >= TIMESTEPS[0]) & (timesteps < TIMESTEPS[1])).nonzero()[:PICTURES, 0]
         if not len(pick):
             return latents.new_zeros(())
-        rows, vae = rows[pick], self._views.vae
+        return self._loss(self._shown(latents[pick]), rows[pick], self._views.points(rows[pick]), random)
+
+    def of_samples(self, latents: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
+        """The loss of estimates (n, 4, 16, 16) while sampling, of pictures of the people of views (n,).
+
+        Where no face is found, the view's key points say where one should be.
+        """
+        shown, points = self._shown(latents), self._views.points(rows).clone()
+        for i, picture in enumerate(to_pixels((shown.detach() / 2 + 0.5).clamp(0, 1))):
+            face = largest(self._analyser.faces(picture))
+            if face is not None:
+                points[i] = torch.from_numpy(face.points).float() / shown.shape[-1]
+        return self._loss(shown, rows, points, random)
+
+    def _shown(self, latents: Tensor) -> Tensor:
+        """(n, 3, side, side) in [-1, 1]."""
+        vae = self._views.vae
         with autocast():
-            shown = vae.decode(latents[pick] / vae.config.scaling_factor).sample.float()
+            decoded: Tensor = vae.decode(latents / vae.config.scaling_factor).sample.float()
+        return decoded
+
+    def _loss(self, shown: Tensor, rows: Tensor, points: Tensor, random: torch.Generator) -> Tensor:
         network = self._networks[int(torch.randint(len(self._networks), (1,), generator=random))]
-        mine, wanted = (self._embed(network, faces, rows) for faces in (shown, self._views.pixels(rows) * 2 - 1))
+        mine = self._embed(network, shown, points)
+        wanted = self._embed(network, self._views.pixels(rows) * 2 - 1, self._views.points(rows))
         return self._scale * (1 - F.cosine_similarity(mine, wanted)).mean()
 
-    def _embed(self, network: nn.Module, pictures: Tensor, rows: Tensor) -> Tensor:
-        """(n, 512) of pictures in [-1, 1]."""
-        faces = align(pictures, self._views.points(rows) * pictures.shape[-1])
+    def _embed(self, network: nn.Module, pictures: Tensor, points: Tensor) -> Tensor:
+        """(n, 512) of pictures in [-1, 1] with key points as fractions."""
+        faces = align(pictures, points * pictures.shape[-1])
         with autocast():
             embeddings: Tensor = network(faces).float()
         return embeddings

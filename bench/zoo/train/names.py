@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.zoo.train.adapter import Adapter
+from bench.zoo.train.adapter import SCALE, Adapter
 from bench.zoo.train.base import Step, denoised, pictures
 from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.precision import autocast
+from bench.zoo.train.sampling import Predict
 
 WAYS = {"untold": 0.35, "word": 0.25, "tokens": 0.4}
 """How a batch is told who it is -> share of the batches."""
@@ -83,7 +84,7 @@ class Names(IpAdapter):
 
     def _tell(self, way: str) -> None:
         self._way, self._told = way, way != "untold"
-        self._pipeline.set_ip_adapter_scale(float(way == "tokens"))
+        self._pipeline.set_ip_adapter_scale(SCALE * (way == "tokens"))
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         if self._way != "word":
@@ -99,6 +100,11 @@ class Names(IpAdapter):
         if self._way == "tokens":
             return super()._captions(rows, generator)
         return super(Adapter, self)._captions(rows, generator)
+
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        """By tokens: the word is no attack's."""
+        self._tell("tokens")
+        return super()._asked(rows, random)
 
     def _hidden(self, texts: list[str], people: Tensor) -> Tensor:
         """(n, tokens, width) states of texts; `people` are the embeddings (k, 512) of the words in them, in order."""

@@ -24,13 +24,14 @@ from attacks.photomaker import CLASS_WORD
 from bench.models.adapters import load_ip_adapter, read_groups
 from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
-from bench.zoo.train.adapter import Adapter, ids, plain_attention, save_groups
+from bench.zoo.train.adapter import MOST, SCALE, Adapter, ids, plain_attention, save_groups
 from bench.zoo.train.base import Step
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.sampling import Predict
 
-MOST = 2
-"""Photos of a person in one caption, at most."""
+LATEST = 800
+"""Timestep from which sampling has the plain prompt: the attack starts to merge after a fifth of the steps."""
 HIDDEN, TOKENS = 512, 2
 """Hidden width and tokens a photo of the network that reads the recogniser's embedding."""
 TEACHING = 10.0
@@ -76,9 +77,27 @@ class PhotoMaker(Adapter):
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """Hidden states of captions with the person's tokens fused in; a tenth of them is empty."""
+        self._shown = self._present(len(rows), random).bool()
+        return self._told_condition(rows, random)
+
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        self._speak(teacher=False)
+        self._shown = torch.ones(len(rows)).bool()
+        fused, empty = self._told_condition(rows, random), self._states([""] * len(rows))
+        nobody = torch.zeros(len(rows), self._embeddings.shape[1])
+
+        def told(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, self._plain if t >= LATEST else fused, nobody)
+
+        def free(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, empty, nobody)
+
+        return told, free
+
+    def _told_condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """Hidden states of captions, with the person's tokens where the person is shown."""
         photos = int(torch.randint(1, MOST + 1, (1,), generator=random))
-        templates = self._templates(len(rows), random)
-        self._shown = shown = self._present(len(rows), random).bool()
+        shown, templates = self._shown, self._templates(len(rows), random)
         _, self._plain = self._filled(templates, CLASS_WORD)
         tokens, hidden = self._filled(templates, " ".join([CLASS_WORD] * photos * TOKENS))
         partners = torch.cat([self._partners.of(rows[shown], random)[:, None] for _ in range(photos)], dim=1).flatten()
@@ -108,7 +127,7 @@ class PhotoMaker(Adapter):
 
     def _speak(self, teacher: bool) -> None:
         """Switch the FaceID adapter on and the LoRA off, or the other way round."""
-        self._pipeline.set_ip_adapter_scale(float(teacher))
+        self._pipeline.set_ip_adapter_scale(SCALE * teacher)
         (self._unet.disable_adapters if teacher else self._unet.enable_adapters)()
 
     def _filled(self, templates: list[str], subject: str) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,206 @@
+"""Batches that sample pictures: what is estimated and differentiated, and that adapters ask as the attacks do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+
+from bench.models.base import Base
+from bench.models.recogniser import DetectedFace
+from bench.zoo.train.adapter import SCALE, Adapter, save_groups
+from bench.zoo.train.base import NOISE
+from bench.zoo.train.instantid import InstantId
+from bench.zoo.train.ip_adapter import IpAdapter, fresh
+from bench.zoo.train.likeness import Likeness
+from bench.zoo.train.networks import EMBEDDING
+from bench.zoo.train.photomaker import PhotoMaker
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.sampling import FIRST, GUIDANCE, STEPS, glimpse
+from tests.test_training_names import PHOTOS, Picture, faces, prepare, recogniser, views  # noqa: F401
+from tests.tiny import vision_tower
+
+SCHEDULER = DDPMScheduler(**NOISE)
+SHAPE = (2, 4, 8, 8)
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def knows(clean: Tensor, calls: list[float] | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    """The right prediction for latents that are `clean` and noise."""
+
+    def predict(latents: Tensor, t: Tensor) -> Tensor:
+        if calls is not None:
+            calls.append(float(t))
+        signal = SCHEDULER.alphas_cumprod[t]
+        return (latents - signal.sqrt() * clean) / (1 - signal).sqrt()
+
+    return predict
+
+
+# the estimate
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_estimate_of_who_knows_the_picture_is_the_picture(seed: int) -> None:
+    clean = torch.randn(SHAPE, generator=rng(1))
+    found = glimpse(knows(clean), knows(clean), torch.randn(SHAPE, generator=rng(2)), SCHEDULER.config, rng(seed))
+    torch.testing.assert_close(found, clean, atol=1e-3, rtol=0)
+
+
+def test_guidance_leads_away_from_what_nobody_asked_for() -> None:
+    asked, free = torch.randn(2, *SHAPE, generator=rng(1))
+    found = glimpse(knows(asked), knows(free), torch.randn(SHAPE, generator=rng(2)), SCHEDULER.config, rng())
+    torch.testing.assert_close(found, free + GUIDANCE * (asked - free), atol=1e-3, rtol=0)
+
+
+def test_it_stops_at_a_random_late_step() -> None:
+    lengths = set()
+    for seed in range(60):
+        calls: list[float] = []
+        predict = knows(torch.zeros(SHAPE), calls)
+        glimpse(predict, knows(torch.zeros(SHAPE)), torch.randn(SHAPE), SCHEDULER.config, rng(seed))
+        assert calls == sorted(calls, reverse=True)
+        lengths.add(len(calls))
+    assert lengths == set(range(FIRST + 1, STEPS + 1))
+
+
+def test_gradients_go_through_the_last_told_prediction_alone() -> None:
+    weight, other = torch.ones((), requires_grad=True), torch.ones((), requires_grad=True)
+    inner, seen = knows(torch.randn(SHAPE, generator=rng(1))), []
+
+    def told(latents: Tensor, t: Tensor) -> Tensor:
+        seen.append((latents, t))
+        return weight * inner(latents, t)
+
+    found = glimpse(
+        told, lambda latents, t: other * inner(latents, t), torch.randn(SHAPE), SCHEDULER.config, rng()
+    ).sum()
+    mine, theirs = torch.autograd.grad(found, (weight, other), allow_unused=True)
+    latents, t = seen[-1]
+    signal = SCHEDULER.alphas_cumprod[t]
+    wanted = -GUIDANCE * (1 - signal).sqrt() / signal.sqrt() * inner(latents, t).sum()
+    torch.testing.assert_close(mine, wanted)
+    assert theirs is None
+
+
+# the loss
+
+
+def test_a_face_is_compared_where_it_is_found(recogniser: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """The same faces elsewhere in the picture cost nothing, if the detector says where."""
+    known = views(Picture(), 4)
+    loss = Likeness(known, {"residual": recogniser}, 1.0)
+    rows = torch.arange(PHOTOS)
+    shown = known.pixels(rows) * 2 - 1
+    moved, side = shown.roll((3, -5), dims=(2, 3)), shown.shape[-1]
+    places = iter((known.points(rows) * side + torch.tensor([-5.0, 3.0])).numpy())
+
+    def found(_: Any) -> list[DetectedFace]:
+        return [DetectedFace(np.array([0.0, 0, 9, 9]), next(places), 1.0, np.zeros(512), side)]
+
+    lost = loss.of_samples(2 * moved, rows, rng()).item()  # noise has no faces: taken to be at their old place
+    monkeypatch.setattr(loss, "_analyser", SimpleNamespace(faces=found))
+    assert loss.of_samples(2 * moved, rows, rng()).item() < 0.5 * lost
+
+
+# the adapters
+
+
+def ip_adapter(shared: dict[str, Any], folder: Path) -> Adapter:
+    return IpAdapter(encoder="", faceid=True, rank=4, **shared)
+
+
+def instantid(shared: dict[str, Any], folder: Path) -> Adapter:
+    return InstantId(encoder="", **shared)
+
+
+def photomaker(shared: dict[str, Any], folder: Path) -> Adapter:
+    save_groups(folder / "teacher.safetensors", **fresh_adapter(folder))
+    vision_tower(8, seed=0).half().save_pretrained(folder / "tower")
+    return PhotoMaker(
+        encoder=str(folder / "tower"), pack="", teacher=str(folder / "teacher.safetensors"), rank=4, **shared
+    )
+
+
+def fresh_adapter(folder: Path) -> dict[str, dict[str, Tensor]]:
+    from diffusers import UNet2DConditionModel
+
+    return fresh(UNet2DConditionModel.from_pretrained(folder / "base", subfolder="unet"), EMBEDDING, True, 0)
+
+
+@pytest.fixture(params=[ip_adapter, instantid, photomaker])
+def part(
+    request: pytest.FixtureRequest,
+    base: Base,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recogniser: Path,  # noqa: F811
+) -> Adapter:
+    folder = prepare(base, tmp_path)
+    monkeypatch.setattr(Faces, "load", lambda _: faces())
+    torch.manual_seed(0)
+    shared = {
+        "base": str(folder),
+        "photos": "",
+        "latents": str(tmp_path / "latents.pt"),
+        "cache": str(tmp_path / "embeddings.pt"),
+        "recognisers": {"residual": str(recogniser)},
+        "sampled": 1.0,
+    }
+    made: Adapter = request.param(shared, tmp_path)
+    with torch.no_grad():
+        for weight in made.module.parameters():
+            if weight.requires_grad and weight.abs().max() == 0:  # new layers are nothing at first
+                weight.copy_(0.05 * torch.randn(weight.shape))
+    return made
+
+
+def test_who_is_asked_for_changes_the_told_prediction_and_not_the_free_one(part: Adapter, base: Base) -> None:
+    rows, t = torch.arange(2), torch.tensor(300)
+    latents = torch.randn(2, *base.latent_shape)
+    with torch.no_grad():
+        told, free = part._asked(rows, rng())
+        one, nobody = told(latents, t), free(latents, t)
+        part._embeddings = part._embeddings.roll(1, dims=0)  # type: ignore[attr-defined]
+        told, free = part._asked(rows, rng())
+        other, again = told(latents, t), free(latents, t)
+    assert (one - other).abs().max() > 1e-4
+    assert torch.equal(nobody, again)
+
+
+def test_a_sampled_batch_trains_the_adapter_and_nothing_else(part: Adapter) -> None:
+    wanted = {name for name, weight in part.module.named_parameters() if weight.requires_grad}
+    part.loss(4, rng()).backward()  # type: ignore[no-untyped-call]
+    moved = {name for name, w in part.module.named_parameters() if w.grad is not None and w.grad.abs().max() > 0}
+    assert moved
+    assert moved <= wanted
+
+
+def test_photomaker_asks_with_the_plain_prompt_at_first(base: Base, part: Adapter) -> None:
+    if not isinstance(part, PhotoMaker):
+        pytest.skip("only PhotoMaker starts without the person")
+    latents = torch.randn(2, *base.latent_shape)
+    with torch.no_grad():
+        told, _ = part._asked(torch.arange(2), rng())
+        early = told(latents, torch.tensor(900))
+        part._embeddings = part._embeddings.roll(1, dims=0)
+        told, _ = part._asked(torch.arange(2), rng())
+        assert torch.equal(early, told(latents, torch.tensor(900)))
+
+
+def test_ip_adapters_are_trained_at_the_attacks_weight(part: Adapter) -> None:
+    if isinstance(part, PhotoMaker):
+        pytest.skip("its IP-Adapter is the teacher, which speaks or does not")
+    scales = [p.scale for p in part._unet.attn_processors.values() if hasattr(p, "to_k_ip")]
+    assert scales
+    assert all(scale == [SCALE] for scale in scales)
