@@ -162,3 +162,20 @@ def test_a_budget_is_not_a_setting_of_an_attack() -> None:
 def test_a_typo_in_a_part_is_named() -> None:
     with pytest.raises(BenchError, match=r"suite\.parts\.a\.atacks"):
         planned("+suite.parts={a: {atacks: [lora]}}", "data.limit=1")
+
+
+def test_the_named_grids_are_nested() -> None:
+    """What a small one measured, a larger one at the same settings finds in the store."""
+    sizes = []
+    known: dict[str, set[str]] = {"defenses": set(), "attacks": set()}
+    with initialize_config_module("conf", version_base="1.3"):
+        for name in ("smoke", "lite", "standard", "full"):
+            suite: Any = OmegaConf.to_container(compose("config", [f"suite={name}"]).suite)
+            found = {group: {str(method) for method in suite[group]} for group in known}
+            assert all(known[group] <= found[group] for group in known), name
+            known = found
+            budgets, after = suite["budgets"] or [8], suite["countermeasures"] or ["none"]
+            assert 8 in budgets, name
+            assert "none" in after, name
+            sizes.append(len(suite["defenses"]) * len(suite["attacks"]) * len(budgets) * len(after))
+    assert sizes == sorted(set(sizes))

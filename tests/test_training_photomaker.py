@@ -11,41 +11,49 @@ import torch.nn.functional as F
 from bench.models.adapters import read_groups
 from bench.models.base import Base
 from bench.models.photomaker import PhotoMakerEncoder
-from bench.zoo.train.adapter import save_groups
+from bench.zoo.train.adapter import SCALE, save_groups
 from bench.zoo.train.ip_adapter import fresh
 from bench.zoo.train.networks import EMBEDDING
-from bench.zoo.train.photomaker import PhotoMaker
+from bench.zoo.train.photomaker import STUDENT, PhotoMaker
 from bench.zoo.train.photos import Faces
 from tests.test_adapter_layouts import load, unload
 from tests.test_training_names import faces, prepare
 from tests.tiny import vision_tower
 
 
-@pytest.fixture
-def part(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoMaker:
+@pytest.fixture(params=[0, 2], ids=["teacher", "teacher with LoRA"])
+def part(request: pytest.FixtureRequest, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoMaker:
     torch.manual_seed(0)
-    folder = prepare(base, tmp_path)
-    layout = fresh(base.unet, EMBEDDING, faceid=True, rank=0)
-    layout["ip_adapter"] = {name: torch.randn_like(value) for name, value in layout["ip_adapter"].items()}
+    prepare(base, tmp_path)
+    layout = fresh(base.unet, EMBEDDING, faceid=True, rank=request.param)
+    layout["ip_adapter"] = {
+        name: (0.1 if "lora" in name else 1) * torch.randn_like(value) for name, value in layout["ip_adapter"].items()
+    }
     save_groups(tmp_path / "teacher.safetensors", **layout)
     vision_tower(8, seed=0).half().save_pretrained(tmp_path / "tower")  # as the family's is kept
     monkeypatch.setattr(Faces, "load", lambda _: faces())
+    return student(tmp_path)
+
+
+def student(cached: Path, init: Path | None = None) -> PhotoMaker:
+    """The training on what is cached in a folder."""
     return PhotoMaker(
-        base=str(folder),
+        base=str(cached / "base"),
         photos="",
-        latents=str(tmp_path / "latents.pt"),
-        encoder=str(tmp_path / "tower"),
+        latents=str(cached / "latents.pt"),
+        encoder=str(cached / "tower"),
         pack="",
-        cache=str(tmp_path / "embeddings.pt"),
-        teacher=str(tmp_path / "teacher.safetensors"),
+        cache=str(cached / "embeddings.pt"),
+        teacher=str(cached / "teacher.safetensors"),
         rank=4,
+        init=str(init) if init else None,
     )
 
 
 def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base, tmp_path: Path) -> None:
     with torch.no_grad():
         for name, weight in part.module.named_parameters():
-            if "lora_B" in name:  # fresh ones are zero: a teacher with them would be no other
+            if f"lora_B.{STUDENT}" in name:  # fresh ones are zero: a teacher with them would be no other
                 weight.copy_(0.1 * torch.randn(weight.shape))
     rows = torch.arange(4)
     step = part._step(rows, torch.Generator().manual_seed(0))
@@ -54,6 +62,7 @@ def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base
     layout = read_groups(tmp_path / "teacher.safetensors")
     try:
         load(base, {group: {name: w.float() for name, w in named.items()} for group, named in layout.items()})
+        base.pipeline().set_ip_adapter_scale(SCALE)
         extra = {"image_embeds": [who[:, None]]}
         with torch.no_grad():
             taught = base.unet(step.noised, step.timesteps, part._plain, added_cond_kwargs=extra).sample
@@ -98,3 +107,16 @@ def test_the_attack_reads_what_it_writes(part: PhotoMaker, tmp_path: Path) -> No
     lora = saved["lora_weights"]
     assert any(key.startswith("unet.") for key in lora)
     assert all(key.endswith(("lora_A.weight", "lora_B.weight")) for key in lora if key.startswith("unet."))
+
+
+def test_it_goes_on_from_what_it_exported(part: PhotoMaker, tmp_path: Path) -> None:
+    with torch.no_grad():
+        for weight in part.module.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn(weight.shape))
+    part.export(tmp_path / "final")
+    student(tmp_path, tmp_path / "final" / "photomaker.safetensors").export(tmp_path / "again")
+    first, second = (read_groups(tmp_path / f / "photomaker.safetensors") for f in ("final", "again"))
+    for group in ("id_encoder", "lora_weights"):
+        assert first[group].keys() == second[group].keys()
+        assert all(torch.equal(first[group][key], second[group][key]) for key in first[group])

@@ -16,7 +16,7 @@ import hydra
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
-from peft import LoraConfig, get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -34,6 +34,8 @@ LATEST = 800
 """Timestep from which sampling has the plain prompt: the attack starts to merge after a fifth of the steps."""
 HIDDEN, TOKENS = 512, 2
 """Hidden width and tokens a photo of the network that reads the recogniser's embedding."""
+STUDENT = "photomaker"
+"""Name of its LoRA in the UNet."""
 TEACHING = 10.0
 """Weight of the difference to the teacher's predictions; beside the likeness, as they are small numbers."""
 
@@ -48,9 +50,12 @@ class PhotoMaker(Adapter):
         cache: file for the recogniser's embeddings.
         teacher: file of the FaceID adapter to learn from.
         rank: of the LoRA.
+        init: a PhotoMaker's file to go on from, with a LoRA of this rank.
     """
 
-    def __init__(self, encoder: str, pack: str, cache: str, teacher: str, rank: int, **shared: Any) -> None:
+    def __init__(
+        self, encoder: str, pack: str, cache: str, teacher: str, rank: int, init: str | None = None, **shared: Any
+    ) -> None:
         super().__init__(**shared)
         self._embeddings = embed_faces(self._views, Path(pack), Path(cache))
         load_ip_adapter(self._pipeline, read_groups(Path(teacher)))
@@ -65,7 +70,16 @@ class PhotoMaker(Adapter):
         before = ids(self.module)
         self.module["encoder"] = self._encoder
         targets = ["to_q", "to_k", "to_v", "to_out.0"]
-        self._unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
+        self._teachers = list(getattr(self._unet, "peft_config", {}))  # the LoRA of FaceID, if it has one
+        self._unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), STUDENT)
+        if init:
+            known = {
+                group: {name: w.float() for name, w in named.items()}
+                for group, named in read_groups(Path(init)).items()
+            }
+            self._encoder.load_state_dict(known["id_encoder"])
+            adapted = {name.removeprefix("unet."): w for name, w in known["lora_weights"].items()}
+            set_peft_model_state_dict(self._unet, adapted, STUDENT)
         self.trainable(before)
         self._encoder.vision_model.requires_grad_(False)
         (self._word,) = self._tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
@@ -126,9 +140,15 @@ class PhotoMaker(Adapter):
         return answer
 
     def _speak(self, teacher: bool) -> None:
-        """Switch the FaceID adapter on and the LoRA off, or the other way round."""
+        """Switch the FaceID adapter on and the student's LoRA off, or the other way round."""
         self._pipeline.set_ip_adapter_scale(SCALE * teacher)
-        (self._unet.disable_adapters if teacher else self._unet.enable_adapters)()
+        self._unet.enable_adapters()
+        if not teacher:
+            self._unet.set_adapter(STUDENT)
+        elif self._teachers:
+            self._unet.set_adapter(self._teachers)
+        else:
+            self._unet.disable_adapters()
 
     def _filled(self, templates: list[str], subject: str) -> tuple[Tensor, Tensor]:
         """Tokens (n, length) of captions of a subject, empty where nobody is shown, and their states."""
@@ -137,7 +157,9 @@ class PhotoMaker(Adapter):
         return tokens, hidden
 
     def export(self, folder: Path) -> None:
-        adapted = {f"unet.{name}": value for name, value in get_peft_model_state_dict(self._unet).items()}
+        adapted = {
+            f"unet.{name}": value for name, value in get_peft_model_state_dict(self._unet, adapter_name=STUDENT).items()
+        }
         encoder = self._encoder.state_dict()
         save_groups(folder / "photomaker.safetensors", id_encoder=encoder, lora_weights=adapted)
         self._encoder.config.save_pretrained(folder)
