@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.deadline import deadline
 from bench.errors import BenchError, FitFailed
 from bench.hashing import sha256_array
 from bench.models.pool import Pool
@@ -74,7 +75,8 @@ class Pipeline:
                 problem = problem or self._problem(cell.donor)
             if problem:
                 return self._record(cell, "fit_failed", problem)
-            return self._run(cell, progress)
+            with deadline(self.settings.timeout):
+                return self._run(cell, progress)
         except FitFailed as error:
             return self._record(cell, "fit_failed", str(error))
         except BenchError as error:

@@ -29,7 +29,7 @@ from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
 
-BESIDE = {"out", "store", "device", "dry_run", "keep_artifacts", "logger", "retries", "fail_fast"}
+BESIDE = {"out", "store", "device", "dry_run", "keep_artifacts", "logger", "retries", "timeout", "fail_fast"}
 """Settings that change no result."""
 SHOWN = 20
 """Cells that a dry run names."""

@@ -166,6 +166,8 @@ class RunSettings(_Strict):
     device: str = "auto"
     retries: int = Field(0, ge=0)
     """How often a cell is tried again that failed; what an attack could not fit is a result, and is not."""
+    timeout: float | None = Field(None, gt=0)
+    """Seconds that a cell may take, waiting for another worker included; None for no limit."""
     fail_fast: bool = False
     """Whether the run stops at the first cell that failed."""
     plugins: tuple[str, ...] = ()
