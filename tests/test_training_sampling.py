@@ -20,6 +20,7 @@ from bench.zoo.train.base import NOISE
 from bench.zoo.train.instantid import InstantId
 from bench.zoo.train.ip_adapter import IpAdapter, fresh
 from bench.zoo.train.likeness import Likeness
+from bench.zoo.train.names import Names
 from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.photomaker import PhotoMaker
 from bench.zoo.train.photos import Faces
@@ -138,7 +139,11 @@ def fresh_adapter(folder: Path) -> dict[str, dict[str, Tensor]]:
     return fresh(UNet2DConditionModel.from_pretrained(folder / "base", subfolder="unet"), EMBEDDING, True, 0)
 
 
-@pytest.fixture(params=[ip_adapter, instantid, photomaker])
+def names(shared: dict[str, Any], folder: Path) -> Adapter:
+    return Names(encoder="", **shared)
+
+
+@pytest.fixture(params=[ip_adapter, instantid, photomaker, names])
 def part(
     request: pytest.FixtureRequest,
     base: Base,
@@ -165,14 +170,17 @@ def part(
     return made
 
 
-def test_who_is_asked_for_changes_the_told_prediction_and_not_the_free_one(part: Adapter, base: Base) -> None:
+@pytest.mark.parametrize("seed", range(3))  # the second stage asks by the word or by tokens
+def test_who_is_asked_for_changes_the_told_prediction_and_not_the_free_one(
+    part: Adapter, base: Base, seed: int
+) -> None:
     rows, t = torch.arange(2), torch.tensor(300)
     latents = torch.randn(2, *base.latent_shape)
     with torch.no_grad():
-        told, free = part._asked(rows, rng())
+        told, free = part._asked(rows, rng(seed))
         one, nobody = told(latents, t), free(latents, t)
         part._embeddings = part._embeddings.roll(1, dims=0)  # type: ignore[attr-defined]
-        told, free = part._asked(rows, rng())
+        told, free = part._asked(rows, rng(seed))
         other, again = told(latents, t), free(latents, t)
     assert (one - other).abs().max() > 1e-4
     assert torch.equal(nobody, again)
@@ -204,3 +212,13 @@ def test_ip_adapters_are_trained_at_the_attacks_weight(part: Adapter) -> None:
     scales = [p.scale for p in part._unet.attn_processors.values() if hasattr(p, "to_k_ip")]
     assert scales
     assert all(scale == [SCALE] for scale in scales)
+
+
+def test_the_second_stage_asks_both_ways(part: Adapter) -> None:
+    if not isinstance(part, Names):
+        pytest.skip("the others have one way")
+    ways = set()
+    for seed in range(20):
+        part._asked(torch.arange(2), rng(seed))
+        ways.add((part._way, max(p.scale[0] for p in part._unet.attn_processors.values() if hasattr(p, "to_k_ip"))))
+    assert ways == {("word", 0.0), ("tokens", SCALE)}

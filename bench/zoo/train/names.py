@@ -89,10 +89,8 @@ class Names(IpAdapter):
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         if self._way != "word":
             return super()._condition(rows, random)
-        templates = self._templates(len(rows), random)
-        subject = (WORD, f"{WORD} person")[int(torch.randint(2, (1,), generator=random))]
-        shown = self._present(len(rows), random).bool()
-        texts = [t.format(subject) if show else "" for t, show in zip(templates, shown, strict=True)]
+        named, shown = self._named(len(rows), random), self._present(len(rows), random).bool()
+        texts = [text if show else "" for text, show in zip(named, shown, strict=True)]
         return self._hidden(texts, self._embeddings[self._partners.of(rows, random)][shown])
 
     def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
@@ -102,9 +100,26 @@ class Names(IpAdapter):
         return super(Adapter, self)._captions(rows, generator)
 
     def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
-        """By tokens: the word is no attack's."""
-        self._tell("tokens")
-        return super()._asked(rows, random)
+        """By tokens, or by the word: a new word of the attacker's will have to be like it."""
+        self._tell(("word", "tokens")[int(torch.randint(2, (1,), generator=random))])
+        if self._way == "tokens":
+            return super()._asked(rows, random)
+        who = self._embeddings[self._partners.of(rows, random)]
+        hidden, empty = self._hidden(self._named(len(rows), random), who), self._states([""] * len(rows))
+        nobody = torch.zeros_like(who)[:, None]
+
+        def told(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, hidden, nobody)
+
+        def free(latents: Tensor, t: Tensor) -> Tensor:
+            return self._answer(latents, t, empty, nobody)
+
+        return told, free
+
+    def _named(self, count: int, random: torch.Generator) -> list[str]:
+        """Random captions with the word in them."""
+        subject = (WORD, f"{WORD} person")[int(torch.randint(2, (1,), generator=random))]
+        return [template.format(subject) for template in self._templates(count, random)]
 
     def _hidden(self, texts: list[str], people: Tensor) -> Tensor:
         """(n, tokens, width) states of texts; `people` are the embeddings (k, 512) of the words in them, in order."""
