@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.models.base import Base
@@ -222,3 +224,27 @@ def test_the_second_stage_asks_both_ways(part: Adapter) -> None:
         part._asked(torch.arange(2), rng(seed))
         ways.add((part._way, max(p.scale[0] for p in part._unet.attn_processors.values() if hasattr(p, "to_k_ip"))))
     assert ways == {("word", 0.0), ("tokens", SCALE)}
+
+
+def test_instantid_goes_on_from_what_it_exported(
+    base: Base,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = prepare(base, tmp_path)
+    monkeypatch.setattr(Faces, "load", lambda _: faces())
+    cached = {"latents": str(tmp_path / "latents.pt"), "cache": str(tmp_path / "embeddings.pt")}
+    shared = {"base": str(folder), "photos": "", "encoder": "", **cached}
+    first = InstantId(**shared)
+    with torch.no_grad():
+        for weight in first.module.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn(weight.shape))
+    first.export(tmp_path / "final")
+    InstantId(**shared, init=str(tmp_path / "final" / "ip-adapter.safetensors")).export(tmp_path / "again")
+    for file in ("ip-adapter.safetensors", "ControlNetModel/diffusion_pytorch_model.safetensors"):
+        one, two = (load_file(tmp_path / f / file) for f in ("final", "again"))
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    config = json.loads((tmp_path / "again" / "ControlNetModel" / "config.json").read_text())
+    assert "_name_or_path" not in config

@@ -68,7 +68,8 @@ class InstantId(TokenAdapter):
         load_ip_adapter(self._pipeline, layout)
         self._pipeline.set_ip_adapter_scale(SCALE)
         plain_attention(self._unet)
-        self._net = IdentityNet.from_config(copied.config)
+        config = {key: value for key, value in copied.config.items() if key != "_name_or_path"}  # the trainer's own
+        self._net = IdentityNet.from_config(config)
         self._net.load_state_dict(copied.state_dict())
         self._net.set_attn_processor(AttnProcessor())
         self.module["identity_net"] = self._net
