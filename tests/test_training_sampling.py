@@ -45,7 +45,8 @@ def knows(clean: Tensor, calls: list[float] | None = None) -> Callable[[Tensor, 
         if calls is not None:
             calls.append(float(t))
         signal = SCHEDULER.alphas_cumprod[t]
-        return (latents - signal.sqrt() * clean) / (1 - signal).sqrt()
+        noise: Tensor = (latents - signal.sqrt() * clean) / (1 - signal).sqrt()
+        return noise
 
     return predict
 
@@ -196,9 +197,8 @@ def test_a_sampled_batch_trains_the_adapter_and_nothing_else(part: Adapter) -> N
     assert moved <= wanted
 
 
-def test_photomaker_asks_with_the_plain_prompt_at_first(base: Base, part: Adapter) -> None:
-    if not isinstance(part, PhotoMaker):
-        pytest.skip("only PhotoMaker starts without the person")
+@pytest.mark.parametrize("part", [photomaker], indirect=True)
+def test_photomaker_asks_with_the_plain_prompt_at_first(base: Base, part: PhotoMaker) -> None:
     latents = torch.randn(2, *base.latent_shape)
     with torch.no_grad():
         told, _ = part._asked(torch.arange(2), rng())
@@ -208,17 +208,15 @@ def test_photomaker_asks_with_the_plain_prompt_at_first(base: Base, part: Adapte
         assert torch.equal(early, told(latents, torch.tensor(900)))
 
 
+@pytest.mark.parametrize("part", [ip_adapter, instantid], indirect=True)
 def test_ip_adapters_are_trained_at_the_attacks_weight(part: Adapter) -> None:
-    if isinstance(part, PhotoMaker):
-        pytest.skip("its IP-Adapter is the teacher, which speaks or does not")
     scales = [p.scale for p in part._unet.attn_processors.values() if hasattr(p, "to_k_ip")]
     assert scales
     assert all(scale == [SCALE] for scale in scales)
 
 
-def test_the_second_stage_asks_both_ways(part: Adapter) -> None:
-    if not isinstance(part, Names):
-        pytest.skip("the others have one way")
+@pytest.mark.parametrize("part", [names], indirect=True)
+def test_the_second_stage_asks_both_ways(part: Names) -> None:
     ways = set()
     for seed in range(20):
         part._asked(torch.arange(2), rng(seed))
