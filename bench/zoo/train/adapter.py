@@ -27,7 +27,7 @@ from bench.zoo.train.captions import ANY, bare, caption
 from bench.zoo.train.likeness import PICTURES, Likeness
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.precision import autocast
-from bench.zoo.train.sampling import Predict, glimpse
+from bench.zoo.train.sampling import Predict, clean, glimpse
 from bench.zoo.train.views import Views
 
 NOBODY = 0.1
@@ -83,7 +83,7 @@ class Adapter(Diffusion):
         loss: Tensor = (error * weight).mean()
         if self._likeness is not None and self._told:
             signal = self._scheduler.alphas_cumprod[step.timesteps][:, None, None, None]
-            shown = (step.noised - (1 - signal).sqrt() * step.predicted) / signal.sqrt()
+            shown = clean(step.noised, step.predicted, signal)
             loss = loss + self._likeness.of_steps(shown, rows, step.timesteps, random)
         return loss
 

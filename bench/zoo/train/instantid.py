@@ -6,6 +6,7 @@ it (Wang et al. 2024, section 3.2). IdentityNet starts as a copy of the UNet's e
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,10 @@ class InstantId(TokenAdapter):
         hidden, empty = self._states(self._prompts(len(rows), random)), self._states([""] * len(rows))
         drawn = self._drawn(rows)
 
-        def told(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, hidden, who, drawn)
-
-        def free(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, empty, torch.zeros_like(who), drawn)
-
-        return told, free
+        return (
+            partial(self._answer, hidden=hidden, who=who, drawn=drawn),
+            partial(self._answer, hidden=empty, who=torch.zeros_like(who), drawn=drawn),
+        )
 
     def _drawn(self, rows: Tensor) -> Tensor:
         """(n, 3, side, side) in [0, 1]: the drawings of the views' key points."""

@@ -6,6 +6,7 @@ The photo's embedding becomes four tokens, which every cross-attention attends t
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,10 @@ class IpAdapter(TokenAdapter):
         who = torch.stack([self._embeddings[self._partners.of(rows, random)] for _ in range(photos)], dim=1)
         hidden, empty = self._states(self._prompts(len(rows), random)), self._states([""] * len(rows))
 
-        def told(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, hidden, who)
-
-        def free(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, empty, torch.zeros_like(who))
-
-        return told, free
+        return (
+            partial(self._answer, hidden=hidden, who=who),
+            partial(self._answer, hidden=empty, who=torch.zeros_like(who)),
+        )
 
     def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor) -> Tensor:
         """The UNet's prediction for photos whose embeddings are (n, photos, dim)."""

@@ -10,6 +10,7 @@ alone, and no word of the tokenizer means anybody.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,12 @@ from bench.zoo.train.base import Step, denoised, pictures
 from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.precision import autocast
-from bench.zoo.train.sampling import Predict
+from bench.zoo.train.sampling import GUIDANCE, Predict
 
 WAYS = {"untold": 0.35, "word": 0.25, "tokens": 0.4}
 """How a batch is told who it is -> share of the batches."""
 WORD = "sks"
 """The word that stands for the person; its own embedding is left alone."""
-GUIDANCE = 3.0
 MAP = "word.safetensors"
 """The file of the map, beside the adapter's."""
 
@@ -108,13 +108,7 @@ class Names(IpAdapter):
         hidden, empty = self._hidden(self._named(len(rows), random), who), self._states([""] * len(rows))
         nobody = torch.zeros_like(who)[:, None]
 
-        def told(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, hidden, nobody)
-
-        def free(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, empty, nobody)
-
-        return told, free
+        return partial(self._answer, hidden=hidden, who=nobody), partial(self._answer, hidden=empty, who=nobody)
 
     def _named(self, count: int, random: torch.Generator) -> list[str]:
         """Random captions with the word in them."""

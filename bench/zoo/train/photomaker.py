@@ -9,6 +9,7 @@ same person.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,7 @@ class PhotoMaker(Adapter):
         def told(latents: Tensor, t: Tensor) -> Tensor:
             return self._answer(latents, t, self._plain if t >= LATEST else fused, nobody)
 
-        def free(latents: Tensor, t: Tensor) -> Tensor:
-            return self._answer(latents, t, empty, nobody)
-
-        return told, free
+        return told, partial(self._answer, hidden=empty, who=nobody)
 
     def _told_condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """Hidden states of captions, with the person's tokens where the person is shown."""

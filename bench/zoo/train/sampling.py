@@ -43,8 +43,12 @@ def glimpse(told: Predict, free: Predict, latents: Tensor, config: Any, random: 
     t = solver.timesteps[last]
     with torch.no_grad():
         away = free(latents, t)
-    signal = solver.alphas_cumprod[t]
-    estimate: Tensor = (latents - (1 - signal).sqrt() * _guided(told(latents, t), away)) / signal.sqrt()
+    return clean(latents, _guided(told(latents, t), away), solver.alphas_cumprod[t])
+
+
+def clean(noised: Tensor, predicted: Tensor, signal: Tensor) -> Tensor:
+    """The latents (n, 4, h, w) that a prediction of the noise in them implies, at the schedule's share of `signal`."""
+    estimate: Tensor = (noised - (1 - signal).sqrt() * predicted) / signal.sqrt()
     return estimate
 
 
