@@ -107,14 +107,13 @@ def test_a_face_is_compared_where_it_is_found(recogniser: Path, monkeypatch: pyt
     rows = torch.arange(PHOTOS)
     shown = known.pixels(rows) * 2 - 1
     moved, side = shown.roll((3, -5), dims=(2, 3)), shown.shape[-1]
-    places = iter((known.points(rows) * side + torch.tensor([-5.0, 3.0])).numpy())
-
-    def found(_: Any) -> list[DetectedFace]:
-        return [DetectedFace(np.array([0.0, 0, 9, 9]), next(places), 1.0, np.zeros(512), side)]
+    places = known.points(rows) + torch.tensor([-5.0, 3.0]) / side
 
     lost = loss.of_samples(2 * moved, rows, rng()).item()  # noise has no faces: taken to be at their old place
-    monkeypatch.setattr(loss, "_analyser", SimpleNamespace(faces=found))
+    monkeypatch.setattr(loss, "_faces", lambda _: (places, torch.ones(PHOTOS).bool()))
     assert loss.of_samples(2 * moved, rows, rng()).item() < 0.5 * lost
+    # An adapter that was told where the face should be answers for that place alone.
+    assert loss.of_samples(2 * moved, rows, rng(), placed=1.0).item() == pytest.approx(lost)
 
 
 # the adapters

@@ -12,7 +12,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from bench.zoo.train.base import Diffusion
 from bench.zoo.train.captions import ANY, bare, caption
 from bench.zoo.train.likeness import PICTURES, Likeness
 from bench.zoo.train.photos import Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.sampling import Predict, clean, glimpse
 from bench.zoo.train.views import Views
 
@@ -49,7 +49,13 @@ class Adapter(Diffusion):
             trains without.
         likeness: weight of the likeness beside the denoising loss.
         sampled: share of the batches that sample.
+        pictures: of a batch, at most: what is decoded for the likeness.
+
+    Attributes:
+        placed: share of the sampled pictures whose face is looked for where the view has its own, and nowhere else.
     """
+
+    placed: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -59,6 +65,7 @@ class Adapter(Diffusion):
         recognisers: Mapping[str, str] | None = None,
         likeness: float = 0.1,
         sampled: float = 0.0,
+        pictures: int = PICTURES,
     ) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
@@ -70,19 +77,20 @@ class Adapter(Diffusion):
         self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
         self._partners = Partners(views, usable)
         folders = {name: Path(folder) for name, folder in (recognisers or {}).items()}
-        self._likeness = Likeness(views, folders, likeness) if folders else None
+        self._likeness = Likeness(views, folders, likeness, pictures) if folders else None
         self._sampled = sampled
         self._told = True  # whether the steps are told who it is
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         rows = self._draw(count, random)
         if self._likeness is not None and torch.rand((), generator=random) < self._sampled:
-            return self._likeness.of_samples(self._glimpse(rows[:PICTURES], random), rows[:PICTURES], random)
+            rows = rows[: self._likeness.pictures]
+            return self._likeness.of_samples(self._glimpse(rows, random), rows, random, self.placed)
         step = self._step(rows, random)
         error, weight = self._errors(step)
         loss: Tensor = (error * weight).mean()
         if self._likeness is not None and self._told:
-            signal = self._scheduler.alphas_cumprod[step.timesteps][:, None, None, None]
+            signal = self._signal[step.timesteps][:, None, None, None]
             shown = clean(step.noised, step.predicted, signal)
             loss = loss + self._likeness.of_steps(shown, rows, step.timesteps, random)
         return loss
@@ -99,7 +107,7 @@ class Adapter(Diffusion):
         """(n, 4, h, w) estimates, while sampling, of pictures of the people of views (n,)."""
         with autocast():
             told, free = self._asked(rows, random)
-            noise = torch.randn(len(rows), *self._views.latents.shape[1:], generator=random)
+            noise = torch.randn(len(rows), *self._views.latents.shape[1:], generator=random).to(device())
             return glimpse(told, free, noise, self._scheduler.config, random)
 
     @abstractmethod
@@ -155,7 +163,9 @@ class Partners:
 
 
 def plain_attention(unet: Any) -> None:
-    """Swap fused attention for the plain kind, keeping all weights: its backward pass is faster on CPUs."""
+    """Swap fused attention for the plain kind, keeping all weights: on CPUs its backward pass is faster."""
+    if device().type != "cpu":
+        return
     processors = {}
     for name, old in unet.attn_processors.items():
         if not hasattr(old, "to_k_ip"):

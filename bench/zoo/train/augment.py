@@ -13,13 +13,14 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import jpeg, rgb_to_grayscale
 
 from bench.types import Pixels
+from bench.zoo.train.precision import device
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def take(pixels: Pixels, rows: Tensor) -> Tensor:
     """Some of the prepared photos (N, h, w, 3), read from disk, as (n, 3, h, w) in [0, 1]."""
-    return torch.from_numpy(pixels[rows.numpy()]).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(pixels[rows.numpy()]).to(device()).permute(0, 3, 1, 2).float() / 255
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
@@ -61,17 +62,20 @@ def degrade(photos: Tensor, random: torch.Generator) -> Tensor:
     photos = relight(photos, random)
     photos = on(some(len(photos), 0.5, random), photos, soften, random)
     photos = on(some(len(photos), 0.3, random), photos, compress, random)
-    strength = uniform(0, 0.04, (len(photos), 1, 1, 1), random)
-    return cut_hole(photos + strength * torch.randn(photos.shape, generator=random), random).clamp(0, 1)
+    noise = uniform(0, 0.04, (len(photos), 1, 1, 1), random) * torch.randn(photos.shape, generator=random)
+    return cut_hole(photos + noise.to(photos), random).clamp(0, 1)
 
 
 def relight(photos: Tensor, random: torch.Generator) -> Tensor:
     """Gamma, contrast, brightness, colour cast and saturation; one photo in ten becomes grey."""
-    one, each = (len(photos), 1, 1, 1), (len(photos), 3, 1, 1)
-    photos = photos.clamp(1e-4, 1).pow(uniform(-0.4, 0.4, one, random).exp())
-    photos = 0.5 + (photos - 0.5) * uniform(0.65, 1.3, one, random) + uniform(-0.12, 0.12, one, random)
-    photos = photos * uniform(0.88, 1.12, each, random)
-    saturation = uniform(0.4, 1.4, one, random) * ~some(len(photos), 0.1, random)[:, None, None, None]
+
+    def draw(low: float, high: float, channels: int = 1) -> Tensor:
+        return uniform(low, high, (len(photos), channels, 1, 1), random).to(photos)
+
+    photos = photos.clamp(1e-4, 1).pow(draw(-0.4, 0.4).exp())
+    photos = 0.5 + (photos - 0.5) * draw(0.65, 1.3) + draw(-0.12, 0.12)
+    photos = photos * draw(0.88, 1.12, channels=3)
+    saturation = draw(0.4, 1.4) * ~some(len(photos), 0.1, random)[:, None, None, None].to(photos.device)
     return torch.lerp(rgb_to_grayscale(photos), photos, saturation).clamp(0, 1)
 
 
@@ -96,7 +100,7 @@ def cut_hole(photos: Tensor, random: torch.Generator, share: float = 0.4) -> Ten
     for length, shape in ((height, (n, -1, 1)), (width, (n, 1, -1))):
         middle, radius = uniform(0, length, (n, 1), random), uniform(0.05, 0.225, (n, 1), random) * length
         hole = hole & ((torch.arange(length) - middle).abs() < radius).view(shape)
-    return torch.where(hole[:, None], 0.5, photos)
+    return torch.where(hole[:, None].to(photos.device), 0.5, photos)
 
 
 def on(chosen: Tensor, photos: Tensor, change: Change, random: torch.Generator) -> Tensor:

@@ -30,7 +30,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from bench.zoo.train.captions import caption
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.views import Views
 
 GAMMA = 5.0
@@ -72,11 +72,13 @@ class Diffusion(Part):
         compiled: bool = False,
     ) -> None:
         self.module = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
-        # The plain processor: on CPUs its backward pass is about twice as fast as that of fused attention.
-        unet.set_attn_processor(AttnProcessor())
+        if device().type == "cpu":
+            # The plain processor: there its backward pass is about twice as fast as that of fused attention.
+            unet.set_attn_processor(AttnProcessor())
         self._compiled = torch.compile(unet) if compiled else unet
         self._tokenizer, self._views = tokenizer, views
         self._scheduler = DDPMScheduler(**NOISE, prediction_type="v_prediction" if v else "epsilon")
+        self._signal = self._scheduler.alphas_cumprod.to(device())  # (1000,) share of the signal at every timestep
         self._train, self._held = views.of("train"), views.of("held")[:256]
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
@@ -126,8 +128,8 @@ class Diffusion(Part):
     def _step(self, rows: Tensor, random: torch.Generator) -> Step:
         """One denoising step of some views at random timesteps."""
         latents = self._views.latents[rows].float()
-        timesteps = torch.randint(1000, (len(rows),), generator=random)
-        noise = torch.randn(latents.shape, generator=random)
+        timesteps = torch.randint(1000, (len(rows),), generator=random).to(latents.device)
+        noise = torch.randn(latents.shape, generator=random).to(latents)
         noised = self._scheduler.add_noise(latents, noise, timesteps)
         with autocast():
             hidden = self._condition(rows, random)
@@ -136,7 +138,7 @@ class Diffusion(Part):
 
     def _errors(self, step: Step) -> tuple[Tensor, Tensor]:
         """Squared error (n,) of a denoising step per latent, and its weight (n,)."""
-        signal = self._scheduler.alphas_cumprod[step.timesteps]
+        signal = self._signal[step.timesteps]
         snr = signal / (1 - signal)
         if self._scheduler.config.prediction_type == "epsilon":
             target, weight = step.noise, torch.clamp(GAMMA / snr, max=1)
@@ -164,7 +166,7 @@ class Diffusion(Part):
 
     def _ids(self, texts: list[str]) -> Tensor:
         tokens: Tensor = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        return tokens
+        return tokens.to(device())
 
 
 def denoised(

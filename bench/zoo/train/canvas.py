@@ -51,9 +51,9 @@ def paint(photos: Tensor, points: Tensor, random: torch.Generator) -> Canvases:
     middle, radii = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     scale = sizes / (2 * radii.prod(dim=1).sqrt())
     matrix = placement(middle, _goals(sizes, side, random), scale, TURN, random)
-    layers = warp(torch.cat([photos, torch.ones(n, 1, side, side)], dim=1), matrix, side)
+    layers = warp(torch.cat([photos, photos.new_ones(n, 1, side, side)], dim=1), matrix.to(photos), side)
     # Canvases without a face are close-ups, or only background.
-    layers = layers * (faces | close)[:, None, None, None]
+    layers = layers * (faces | close)[:, None, None, None].to(photos.device)
     pictures = layers[:, :3] + background(photos, random) * (1 - layers[:, 3:])
     moved = move(points, matrix)
     mirrored = torch.linalg.det(matrix[..., :2]) < 0
@@ -75,7 +75,7 @@ def background(photos: Tensor, random: torch.Generator) -> Tensor:
     photos = photos.roll(1, dims=0)
     pictures = on(some(len(photos), 0.5, random), tiles(photos, random), textures, random)
     corner = some(len(photos), 1 / 3, random)[:, None, None, None]
-    return torch.where(corner, _corners(photos), pictures)
+    return torch.where(corner.to(photos.device), _corners(photos), pictures)
 
 
 def textures(photos: Tensor, random: torch.Generator) -> Tensor:
@@ -90,7 +90,7 @@ def textures(photos: Tensor, random: torch.Generator) -> Tensor:
     weights = uniform(0, 1, (len(grains), n, 1, 1, 1), random) ** power
     weights = weights / weights.amax(dim=0) * uniform(0.2, 1, (n, 1, 1, 1), random)
     layers = [F.interpolate(uniform(-1, 1, (n, channels, g, g), random), (side, side), mode="bilinear") for g in grains]
-    return (0.5 + (weights * torch.stack(layers)).sum(dim=0) / 2).clamp(0, 1)
+    return (0.5 + (weights * torch.stack(layers)).sum(dim=0) / 2).clamp(0, 1).to(photos)
 
 
 def _corners(photos: Tensor) -> Tensor:
@@ -105,4 +105,4 @@ def tiles(photos: Tensor, random: torch.Generator, across: int = 4) -> Tensor:
     edge = side // across
     cut = F.unfold(photos, edge, stride=edge)
     order = torch.rand((n, 1, across**2), generator=random).argsort(dim=-1)
-    return F.fold(cut.gather(2, order.expand_as(cut)), (side, side), edge, stride=edge)
+    return F.fold(cut.gather(2, order.to(cut.device).expand_as(cut)), (side, side), edge, stride=edge)

@@ -19,7 +19,7 @@ from bench.zoo.train.augment import degrade, take
 from bench.zoo.train.canvas import Canvases, paint, textures, tiles
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.scrfd import Detector, anchors, decode
 
 NEAREST = 4
@@ -45,7 +45,7 @@ class FaceDetector(Part):
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         canvases = self._batch(count, random)
-        boxes, strides = face_box(canvases.points), anchors(SIDE)[:, 2]
+        boxes, strides = face_box(canvases.points), anchors(SIDE).to(device())[:, 2]
         with autocast():
             levels = self.module(_normalise(canvases.pictures))
         scores, found_boxes, found_points = decode(levels, SIDE)
@@ -67,12 +67,12 @@ class FaceDetector(Part):
         self._settle()
         random = torch.Generator().manual_seed(0)
         photos, points = take(self._pixels, self._held), self._points[self._held]
-        canvases = paint(photos, points, random)
-        noise = torch.rand((500, 3, SIDE, SIDE), generator=random)
+        canvases = _on_device(paint(photos, points, random))
+        noise = torch.rand((500, 3, SIDE, SIDE), generator=random).to(photos)
         noise = torch.cat([noise, textures(noise, random)])
         empty = torch.cat([canvases.pictures[~canvases.faces], tiles(photos, random)])
         return (
-            f"photos: {self._accuracy(photos, points)}; "
+            f"photos: {self._accuracy(photos, points.to(photos))}; "
             f"painted: {self._accuracy(canvases.pictures[canvases.faces], canvases.points[canvases.faces])}; "
             f"false alarms {self._alarms(noise):.4f} on noise, {self._alarms(empty):.4f} on parts of photos"
         )
@@ -89,7 +89,7 @@ class FaceDetector(Part):
     def _batch(self, count: int, random: torch.Generator) -> Canvases:
         pick = self._train[torch.randint(len(self._train), (count,), generator=random)]
         canvases = paint(take(self._pixels, pick), self._points[pick], random)
-        return Canvases(degrade(canvases.pictures, random), canvases.faces, canvases.points)
+        return _on_device(Canvases(degrade(canvases.pictures, random), canvases.faces, canvases.points))
 
     def _settle(self) -> None:
         """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
@@ -102,7 +102,7 @@ class FaceDetector(Part):
         seen = [decode(self.module(_normalise(part)), SIDE) for part in torch.split(pictures, 128)]
         scores, boxes, points = (torch.cat(parts) for parts in zip(*seen, strict=True))
         best, row = scores.max(dim=1)
-        every = torch.arange(len(row))
+        every = torch.arange(len(row), device=row.device)
         return best.sigmoid(), boxes[every, row], points[every, row]
 
     def _accuracy(self, pictures: Tensor, points: Tensor) -> str:
@@ -117,6 +117,10 @@ class FaceDetector(Part):
         return float((self._best(pictures)[0] >= 0.5).float().mean())
 
 
+def _on_device(canvases: Canvases) -> Canvases:
+    return Canvases(*(part.to(device()) for part in (canvases.pictures, canvases.faces, canvases.points)))
+
+
 def _normalise(pictures: Tensor) -> Tensor:
     """[0, 1] to what insightface feeds a detector."""
     return ((pictures * 255 - 127.5) / 128).to(memory_format=torch.channels_last)
@@ -127,7 +131,8 @@ def _distances(boxes: Tensor) -> Tensor:
 
     The squared distance from place to middle, in sizes of the face, plus the squared octaves between the sizes.
     """
-    places, sizes = anchors(SIDE)[:, :2], anchors(SIDE)[:, 3]
+    known = anchors(SIDE).to(boxes)
+    places, sizes = known[:, :2], known[:, 3]
     middle = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
     size = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1, keepdim=True).sqrt()
     return (middle - places).square().sum(dim=-1) / size.square() + (size / sizes).log2().square()

@@ -31,6 +31,7 @@ from bench.zoo.train.adapter import (
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces
+from bench.zoo.train.precision import device
 from bench.zoo.train.sampling import Predict
 from bench.zoo.train.tokens import TokenAdapter, train_after_imitation
 
@@ -50,6 +51,8 @@ class InstantId(TokenAdapter):
         init: an IP-Adapter's file to start from: its K and V know what to do with tokens of a face. If it is
             InstantID's own, IdentityNet goes on from the one beside it.
     """
+
+    placed = 0.5  # it is told where the face is
 
     def __init__(self, encoder: str, cache: str, init: str | None = None, **shared: Any) -> None:
         super().__init__(**shared)
@@ -72,14 +75,16 @@ class InstantId(TokenAdapter):
         config = {key: value for key, value in copied.config.items() if key != "_name_or_path"}  # the trainer's own
         self._net = IdentityNet.from_config(config)
         self._net.load_state_dict(copied.state_dict())
-        self._net.set_attn_processor(AttnProcessor())
+        if device().type == "cpu":
+            self._net.set_attn_processor(AttnProcessor())
         self.module["identity_net"] = self._net
         self.trainable(before)
 
     def _predict(
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
-        who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
+        who = self._embeddings[self._partners.of(rows, random)]
+        who = who * self._present(len(rows), random)[:, None].to(who)
         return self._answer(noised, timesteps, hidden, who, self._drawn(rows))
 
     def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
@@ -95,7 +100,7 @@ class InstantId(TokenAdapter):
     def _drawn(self, rows: Tensor) -> Tensor:
         """(n, 3, side, side) in [0, 1]: the drawings of the views' key points."""
         points = self._views.points(rows).double().numpy()
-        return to_tensor([draw_points(p, self._views.side) for p in points])
+        return to_tensor([draw_points(p, self._views.side) for p in points]).to(device())
 
     def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor, drawn: Tensor) -> Tensor:
         """The UNet's prediction for embeddings (n, dim) and drawings."""

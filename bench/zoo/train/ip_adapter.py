@@ -67,7 +67,8 @@ class IpAdapter(TokenAdapter):
     def _predict(
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
-        who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
+        who = self._embeddings[self._partners.of(rows, random)]
+        who = who * self._present(len(rows), random)[:, None].to(who)
         return self._answer(noised, timesteps, hidden, who[:, None])
 
     def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:

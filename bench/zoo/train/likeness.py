@@ -12,21 +12,21 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.images import to_pixels
 from bench.models.alignment import align
-from bench.models.recogniser import FaceAnalyser, largest, locate_pack
+from bench.models.files import ZOO
 from bench.zoo.train.networks import load
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
+from bench.zoo.train.scrfd import Detector, decode
 from bench.zoo.train.views import Views
 
 TIMESTEPS = (100, 600)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
-"""Of a batch, at most: what is decoded and looked at."""
-PACK = "facelet-id-a"
-"""Whose detector finds the faces of sampled pictures."""
+DETECTOR = ZOO / "parts" / "detector" / "network.safetensors"
+"""What finds the faces of sampled pictures."""
 
 
 class Likeness:
@@ -38,34 +38,44 @@ class Likeness:
         views: what is denoised.
         weights: folder of each trained recogniser, by the name of its network.
         scale: weight of this loss beside the denoising loss.
+        pictures: of a batch, at most, that are decoded and looked at.
     """
 
-    def __init__(self, views: Views, weights: Mapping[str, Path], scale: float) -> None:
-        self._views, self._scale = views, scale
+    def __init__(self, views: Views, weights: Mapping[str, Path], scale: float, pictures: int = PICTURES) -> None:
+        self._views, self._scale, self.pictures = views, scale, pictures
         self._networks = [
-            load(name, folder / "network.safetensors").eval().requires_grad_(False) for name, folder in weights.items()
+            load(name, folder / "network.safetensors").eval().requires_grad_(False).to(device())
+            for name, folder in weights.items()
         ]
-        self._analyser = FaceAnalyser(locate_pack(PACK))
+        self._detector = Detector().eval().requires_grad_(False).to(device())
+        self._detector.load_state_dict(load_file(DETECTOR))
         views.vae.requires_grad_(False)
 
     def of_steps(self, latents: Tensor, rows: Tensor, timesteps: Tensor, random: torch.Generator) -> Tensor:
         """The loss of estimates (n, 4, 16, 16) of noised views (n,) with known key points, at timesteps (n,)."""
-        pick = ((timesteps >= TIMESTEPS[0]) & (timesteps < TIMESTEPS[1])).nonzero()[:PICTURES, 0]
+        pick = ((timesteps >= TIMESTEPS[0]) & (timesteps < TIMESTEPS[1])).nonzero()[: self.pictures, 0].cpu()
         if not len(pick):
             return latents.new_zeros(())
         return self._loss(self._shown(latents[pick]), rows[pick], self._views.points(rows[pick]), random)
 
-    def of_samples(self, latents: Tensor, rows: Tensor, random: torch.Generator) -> Tensor:
+    def of_samples(self, latents: Tensor, rows: Tensor, random: torch.Generator, placed: float = 0.0) -> Tensor:
         """The loss of estimates (n, 4, 16, 16) while sampling, of pictures of the people of views (n,).
 
-        Where no face is found, the view's key points say where one should be.
+        Where no face is found, and in a share of `placed` of the pictures, the view's key points say where it should be.
         """
-        shown, points = self._shown(latents), self._views.points(rows).clone()
-        for i, picture in enumerate(to_pixels((shown.detach() / 2 + 0.5).clamp(0, 1))):
-            face = largest(self._analyser.faces(picture))
-            if face is not None:
-                points[i] = torch.from_numpy(face.points).float() / shown.shape[-1]
+        shown = self._shown(latents)
+        found, sure = self._faces(shown.detach().clamp(-1, 1))
+        free = torch.rand(len(rows), generator=random).to(found) >= placed
+        points = torch.where((sure & free)[:, None, None], found, self._views.points(rows).to(found))
         return self._loss(shown, rows, points, random)
+
+    def _faces(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Key points (n, 5, 2), as fractions, of the surest face of pictures in [-1, 1], and whether it is one (n,)."""
+        side = pictures.shape[-1]
+        scores, _, points = decode(self._detector(pictures * (127.5 / 128)), side)
+        best = scores.argmax(dim=1)
+        each = torch.arange(len(best), device=best.device)
+        return points[each, best] / side, scores[each, best] > 0
 
     def _shown(self, latents: Tensor) -> Tensor:
         """(n, 3, side, side) in [-1, 1]."""
@@ -82,7 +92,7 @@ class Likeness:
 
     def _embed(self, network: nn.Module, pictures: Tensor, points: Tensor) -> Tensor:
         """(n, 512) of pictures in [-1, 1] with key points as fractions."""
-        faces = align(pictures, points * pictures.shape[-1])
+        faces = align(pictures, points.to(pictures) * pictures.shape[-1])
         with autocast():
             embeddings: Tensor = network(faces).float()
         return embeddings

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.images import to_pixels
 from bench.seeds import generator
+from bench.zoo.train.precision import device
 
 STATE = "state.pt"
 """The checkpoint in a training's folder."""
@@ -93,6 +94,7 @@ class Part(ABC):
 def train(part: Part, schedule: Schedule, out: Path) -> None:
     """Train until `schedule.steps`, resuming from its checkpoint there, then export to `out/final`."""
     out.mkdir(parents=True, exist_ok=True)
+    part.module.to(device())
     weights = [p for p in part.module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=schedule.lr, weight_decay=schedule.weight_decay, betas=(0.9, 0.99))
     average = [w.detach().clone() for w in weights]
@@ -184,7 +186,7 @@ def _resume(file: Path, weights: list[Any], average: list[Tensor], optimiser: to
     """Load a checkpoint into everything; the step to go on from."""
     if not file.exists():
         return 0
-    state = torch.load(file, weights_only=True)
+    state = torch.load(file, weights_only=True, map_location=device())
     for present, old in ((weights, state["weights"]), (average, state["average"])):
         for tensor, value in zip(present, old, strict=True):
             tensor.copy_(value)

@@ -24,7 +24,7 @@ from bench.zoo.train.adapter import SCALE, Adapter
 from bench.zoo.train.base import Step, denoised, pictures
 from bench.zoo.train.ip_adapter import IpAdapter
 from bench.zoo.train.loop import Schedule, train
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.sampling import GUIDANCE, Predict
 
 WAYS = {"untold": 0.35, "word": 0.25, "tokens": 0.4}
@@ -136,7 +136,7 @@ class Names(IpAdapter):
         extra = {"image_embeds": [torch.cat([who, torch.zeros_like(who)])[:, None]]}
         subject = f"{WORD} person" if way == "word" else "a person"
         texts = [f"a photo of {subject}"] * len(rows) + [""] * len(rows)
-        noise = torch.randn(len(rows), 4, 16, 16, generator=random)
+        noise = torch.randn(len(rows), 4, 16, 16, generator=random).to(device())
         with autocast():
             hidden = self._hidden(texts, who if way == "word" else who[:0])
 

@@ -47,7 +47,7 @@ class Portrait(Diffusion):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         who = self._people.descriptors(self._views.row[rows], random)
-        who = who * (torch.rand(len(rows), 1, generator=random) >= NOBODY)
+        who = (who * (torch.rand(len(rows), 1, generator=random) >= NOBODY)).to(noised)
         predicted: Tensor = self.module["unet"](noised, timesteps, hidden, class_labels=who, return_dict=False)[0]
         return predicted
 

@@ -23,12 +23,12 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from attacks.photomaker import CLASS_WORD
 from bench.models.adapters import load_ip_adapter, read_groups
-from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
 from bench.zoo.train.adapter import MOST, SCALE, Adapter, ids, plain_attention, save_groups
 from bench.zoo.train.base import Step
-from bench.zoo.train.embeddings import embed_faces
+from bench.zoo.train.embeddings import embed_faces, tower_pixels
 from bench.zoo.train.loop import Schedule, train
+from bench.zoo.train.precision import device
 from bench.zoo.train.sampling import Predict
 
 LATEST = 800
@@ -51,7 +51,7 @@ class PhotoMaker(Adapter):
         cache: file for the recogniser's embeddings.
         teacher: file of the FaceID adapter to learn from.
         rank: of the LoRA.
-        init: a PhotoMaker's file to go on from, with a LoRA of this rank.
+        init: a PhotoMaker's file to go on from, with a LoRA of this rank; its vision tower is not read.
     """
 
     def __init__(
@@ -66,8 +66,6 @@ class PhotoMaker(Adapter):
         width = self._unet.config.cross_attention_dim
         config = CLIPVisionConfig.from_pretrained(encoder, projection_dim=width, dtype="float32")
         self._encoder = PhotoMakerEncoder(config, perceiver=(self._embeddings.shape[1], HIDDEN, TOKENS))
-        tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)
-        self._encoder.vision_model.load_state_dict(tower.vision_model.state_dict())
         before = ids(self.module)
         self.module["encoder"] = self._encoder
         targets = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -78,9 +76,12 @@ class PhotoMaker(Adapter):
                 group: {name: w.float() for name, w in named.items()}
                 for group, named in read_groups(Path(init)).items()
             }
-            self._encoder.load_state_dict(known["id_encoder"])
+            rest = {name: w for name, w in known["id_encoder"].items() if not name.startswith("vision_model.")}
+            self._encoder.load_state_dict(rest, strict=False)
             adapted = {name.removeprefix("unet."): w for name, w in known["lora_weights"].items()}
             set_peft_model_state_dict(self._unet, adapted, STUDENT)
+        tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)
+        self._encoder.vision_model.load_state_dict(tower.vision_model.state_dict())
         self.trainable(before)
         self._encoder.vision_model.requires_grad_(False)
         (self._word,) = self._tokenizer(CLASS_WORD, add_special_tokens=False).input_ids
@@ -99,7 +100,7 @@ class PhotoMaker(Adapter):
         self._speak(teacher=False)
         self._shown = torch.ones(len(rows)).bool()
         fused, empty = self._told_condition(rows, random), self._states([""] * len(rows))
-        nobody = torch.zeros(len(rows), self._embeddings.shape[1])
+        nobody = torch.zeros_like(self._embeddings[rows])
 
         def told(latents: Tensor, t: Tensor) -> Tensor:
             return self._answer(latents, t, self._plain if t >= LATEST else fused, nobody)
@@ -113,7 +114,7 @@ class PhotoMaker(Adapter):
         _, self._plain = self._filled(templates, CLASS_WORD)
         tokens, hidden = self._filled(templates, " ".join([CLASS_WORD] * photos * TOKENS))
         partners = torch.cat([self._partners.of(rows[shown], random)[:, None] for _ in range(photos)], dim=1).flatten()
-        pixels = clip_pixels(self._views.pixels(partners), self._encoder.config.image_size)
+        pixels = tower_pixels(self._views.pixels(partners), self._encoder.config.image_size)
         who = self._encoder.tokens(pixels, self._embeddings[partners]).float()
         who = who.reshape(-1, photos * TOKENS, who.shape[-1])
         places = tokens == self._word
@@ -125,7 +126,7 @@ class PhotoMaker(Adapter):
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         """The student's answer; the teacher's is kept for the loss."""
-        who = F.normalize(self._embeddings[rows], dim=1) * self._shown[:, None]
+        who = F.normalize(self._embeddings[rows], dim=1) * self._shown[:, None].to(device())
         with torch.no_grad():
             self._speak(teacher=True)
             self._taught = self._answer(noised, timesteps, self._plain, who).float()

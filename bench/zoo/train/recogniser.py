@@ -24,7 +24,7 @@ from bench.zoo.train.identity import ArcFace, Teacher
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import EMBEDDING, NETWORKS, load
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.verification import at_most, true_accept_rate
 
 NAMES = 0.02
@@ -72,7 +72,7 @@ class Recogniser(Part):
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         pick, crops = self._batch(count, random)
         embeddings = self._embed(crops)
-        person, descriptors = self._person[pick], self._descriptors[pick]
+        person, descriptors = self._person[pick].to(device()), self._descriptors[pick].to(device())
         named, described = person >= 0, ~descriptors[:, 0].isnan()
         loss = self.module["names"](embeddings[named], person[named])
         if "teacher" in self.module:
@@ -97,7 +97,7 @@ class Recogniser(Part):
         """Rows (n,) and their augmented aligned faces (n, 3, 112, 112) in [0, 1]."""
         pick = self._train[torch.multinomial(self._weights, count, replacement=True, generator=random)]
         matrix = compose(self._to_crop[pick], jitter(count, ALIGNED, random))
-        return pick, degrade(warp(take(self._pixels, pick), matrix, ALIGNED), random)
+        return pick, degrade(warp(take(self._pixels, pick), matrix.to(device()), ALIGNED), random)
 
     def _embed(self, crops: Tensor) -> Tensor:
         crops = (crops * 2 - 1).to(memory_format=torch.channels_last)
@@ -116,8 +116,8 @@ class Recogniser(Part):
             photos = take(self._pixels, rows)
             if softened:
                 photos = F.interpolate(F.avg_pool2d(photos, 2), scale_factor=2, mode="bicubic").clamp(0, 1)
-            embeddings.append(self._embed(warp(photos, self._to_crop[rows], ALIGNED)))
-        return true_accept_rate(torch.cat(embeddings).double().numpy(), self._held_people)
+            embeddings.append(self._embed(warp(photos, self._to_crop[rows].to(device()), ALIGNED)))
+        return true_accept_rate(torch.cat(embeddings).double().cpu().numpy(), self._held_people)
 
 
 def _balanced(person: Tensor) -> Tensor:

@@ -105,6 +105,7 @@ def decode(levels: Levels, side: int) -> tuple[Tensor, Tensor, Tensor]:
         torch.cat([_rows(level[i], field).reshape(n, -1, field) for level in levels], dim=1).float()
         for i, field in enumerate(FIELDS)
     )
-    place, stride = anchors(side)[:, :2], anchors(side)[:, 2:3]
+    known = anchors(side).to(scores)
+    place, stride = known[:, :2], known[:, 2:3]
     corners = torch.cat([place - boxes[..., :2] * stride, place + boxes[..., 2:] * stride], dim=-1)
     return scores[..., 0], corners, place[:, None] + points.reshape(n, -1, 5, 2) * stride[..., None]

@@ -21,6 +21,7 @@ from bench.seeds import generator
 from bench.zoo.train.adapter import Adapter
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train, untrained
+from bench.zoo.train.precision import device
 
 STEPS, BATCH, RATE = 3000, 256, 1e-3
 """Steps of teaching, views a step, and the highest learning rate of AdamW, which falls to nothing."""
@@ -45,6 +46,7 @@ class TokenAdapter(Adapter):
             encoder: folder of its recogniser's pack.
             cache: file for that recogniser's embeddings.
         """
+        self.module.to(device())
         wanted = said_by(Path(file), F.normalize(embed_faces(self._views, Path(encoder), Path(cache)), dim=1))
         projection = list(self._unet.encoder_hid_proj.parameters())
         teach(self.tokens, projection, self._embeddings[self._train], wanted[self._train])
@@ -66,6 +68,7 @@ def said_by(file: Path, embeddings: Tensor) -> Tensor:
     inside, width = weights["proj.0.weight"].shape[1], len(weights["norm.weight"])
     layer = IPAdapterFaceIDImageProjection(inside, width, mult=2, num_tokens=len(weights["proj.2.weight"]) // width)
     layer.load_state_dict({OFFICIAL[key.rpartition(".")[0]] + key[key.rindex(".") :]: w for key, w in weights.items()})
+    layer.to(embeddings.device)
     with torch.no_grad():
         return torch.cat([layer(rows) for rows in torch.split(embeddings, 1024)])
 

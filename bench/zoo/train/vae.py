@@ -24,7 +24,7 @@ from bench.zoo.train.augment import take
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import Fused, Residual, load
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.views import points_in, random_crops, show
 
 KL = 2e-4
@@ -48,8 +48,8 @@ class Autoencoder(Part):
         self, module: AutoencoderKL, photos: Path, smaller: AutoencoderKL | None, recogniser: nn.Sequential | None
     ) -> None:
         self.module = module
-        self._smaller = smaller.requires_grad_(False) if smaller is not None else None
-        self._recogniser = recogniser.eval().requires_grad_(False) if recogniser is not None else None
+        self._smaller = smaller.requires_grad_(False).to(device()) if smaller is not None else None
+        self._recogniser = recogniser.eval().requires_grad_(False).to(device()) if recogniser is not None else None
         self._faces = Faces.load(photos)
         aligned = ~np.isnan(self._faces.points[:, 0, 0])
         self._train = torch.from_numpy(((self._faces.split == "train") & aligned).nonzero()[0])
@@ -69,7 +69,7 @@ class Autoencoder(Part):
                 other = self._smaller.encode(F.avg_pool2d(photos, 2)).latent_dist.mean
             loss = loss + PULL * (posterior.mean.float() - other.float()).square().mean()
         if self._recogniser is not None:
-            to_crop = similarity(points_in(self._faces, row, crop, flip) * SIDE, TEMPLATE)
+            to_crop = similarity(points_in(self._faces, row, crop, flip) * SIDE, TEMPLATE).to(device())
             mine, theirs = (warp(x, to_crop, ALIGNED) for x in (restored, photos))
             loss = loss + LIKENESS * likeness(self._recogniser, mine, theirs)
         return loss

@@ -18,7 +18,7 @@ from bench.types import Array
 from bench.zoo.train.augment import take
 from bench.zoo.train.captions import genders
 from bench.zoo.train.photos import SIDE, Faces
-from bench.zoo.train.precision import autocast
+from bench.zoo.train.precision import autocast, device
 
 PER_PHOTO = 2
 """Views of a photo of UTKFace, which come as they are and mirrored; one more for the others, which are also cropped."""
@@ -58,7 +58,8 @@ class Views:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.save(_encoded(faces, vae), file)
-        return cls(vae, faces, **torch.load(file, weights_only=True))
+        views = torch.load(file, weights_only=True)
+        return cls(vae.to(device()), faces, views.pop("latents").to(device()), **views)
 
     def of(self, split: str) -> Tensor:
         """Indices of the views of a split."""
@@ -96,10 +97,10 @@ def show(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor, grey: Tensor) ->
     theta = torch.zeros(len(row), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = crop[:, 2] * sign, crop[:, 2]
     theta[:, :, 2] = 2 * crop[:, :2] + crop[:, 2:] - 1  # the crop's centre on a grid from -1 to 1
-    grid = F.affine_grid(theta, [len(row), 3, SIDE, SIDE], align_corners=False)
+    grid = F.affine_grid(theta.to(photos), [len(row), 3, SIDE, SIDE], align_corners=False)
     shown = F.grid_sample(photos, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
-    luma = (shown * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
-    return torch.where(grey[:, None, None, None], luma.expand_as(shown), shown)
+    luma = (shown * shown.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    return torch.where(grey[:, None, None, None].to(shown.device), luma.expand_as(shown), shown)
 
 
 def shrink(photos: Tensor, side: int) -> Tensor:
@@ -146,10 +147,12 @@ def _plan(faces: Faces) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _encoded(faces: Faces, vae: AutoencoderKL, batch: int = 64) -> dict[str, Tensor]:
-    plan = _plan(faces)
-    latents = []
+    plan, latents = _plan(faces), []
+    vae.to(device())
     for index in torch.split(torch.arange(len(plan["row"])), batch):
         photos = shrink(show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey"))), side_of(vae))
         with autocast():
-            latents.append((vae.encode(photos * 2 - 1).latent_dist.mean.float() * vae.config.scaling_factor).half())
+            latents.append(
+                (vae.encode(photos * 2 - 1).latent_dist.mean.float() * vae.config.scaling_factor).half().cpu()
+            )
     return {"latents": torch.cat(latents), **plan}
