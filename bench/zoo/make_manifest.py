@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.hashing import sha256_file
 from bench.models.files import ZOO
 
-MODELS = ("facelet-1",)
+MODELS = ("facelet-1", "facelet-2")
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 SUFFIXES = (".safetensors", ".json", ".txt")
 OTHERS = ("judge/*.npy", "recognisers/*/*.onnx", "adapters/**/*.safetensors", "adapters/**/*.json")
