@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -16,7 +14,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.models.base import Base
-from bench.models.recogniser import DetectedFace
 from bench.zoo.train.adapter import SCALE, Adapter, save_groups
 from bench.zoo.train.base import NOISE
 from bench.zoo.train.instantid import InstantId
@@ -194,6 +191,45 @@ def test_a_sampled_batch_trains_the_adapter_and_nothing_else(part: Adapter) -> N
     moved = {name for name, w in part.module.named_parameters() if w.grad is not None and w.grad.abs().max() > 0}
     assert moved
     assert moved <= wanted
+
+
+@pytest.mark.parametrize("part", [ip_adapter], indirect=True)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_batches_samples(part: Adapter, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    sampled: list[int] = []
+    monkeypatch.setattr(part, "_sampled", share)
+    monkeypatch.setattr(part, "_glimpse", lambda rows, _: sampled.append(len(rows)))
+    monkeypatch.setattr(part._likeness, "of_samples", lambda *_: torch.zeros(()))
+    monkeypatch.setattr(part, "_errors", lambda _: (torch.zeros(1), torch.zeros(1)))
+    for seed in range(16):
+        part.loss(2, rng(seed))
+    low, high = {0.0: (0, 0), 0.5: (3, 13), 1.0: (16, 16)}[share]
+    assert low <= len(sampled) <= high
+
+
+@pytest.mark.parametrize("part", [ip_adapter], indirect=True)
+def test_no_more_pictures_are_sampled_than_are_wanted(part: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(part, "_glimpse", lambda rows, _: seen.append(len(rows)))
+    monkeypatch.setattr(part._likeness, "of_samples", lambda *_: torch.zeros(()))
+    monkeypatch.setattr(part._likeness, "pictures", 3)
+    part.loss(5, rng())
+    part.loss(2, rng())
+    assert seen == [3, 2]
+
+
+@pytest.mark.parametrize("part", [instantid], indirect=True)
+def test_the_controlnet_is_trained_at_the_attacks_weight(part: InstantId, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    forward = part._net.forward
+
+    def spy(*inputs: Any, **settings: Any) -> Any:
+        seen.append(settings["conditioning_scale"])
+        return forward(*inputs, **settings)
+
+    monkeypatch.setattr(part._net, "forward", spy)
+    part.loss(2, rng())
+    assert set(seen) == {SCALE}
 
 
 @pytest.mark.parametrize("part", [photomaker], indirect=True)

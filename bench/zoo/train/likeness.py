@@ -25,6 +25,7 @@ from bench.zoo.train.views import Views
 TIMESTEPS = (100, 600)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
+"""Of a batch, at most: what is decoded and looked at; on a GPU, some hundreds take hardly longer."""
 DETECTOR = ZOO / "parts" / "detector" / "network.safetensors"
 """What finds the faces of sampled pictures."""
 
@@ -61,7 +62,7 @@ class Likeness:
     def of_samples(self, latents: Tensor, rows: Tensor, random: torch.Generator, placed: float = 0.0) -> Tensor:
         """The loss of estimates (n, 4, 16, 16) while sampling, of pictures of the people of views (n,).
 
-        Where no face is found, and in a share of `placed` of the pictures, the view's key points say where it should be.
+        Where no face is found, and in a share of `placed` of the pictures, the view's key points say where.
         """
         shown = self._shown(latents)
         found, sure = self._faces(shown.detach().clamp(-1, 1))
