@@ -51,7 +51,7 @@ class PhotoMaker(Adapter):
         cache: file for the recogniser's embeddings.
         teacher: file of the FaceID adapter to learn from.
         rank: of the LoRA.
-        init: a PhotoMaker's file to go on from, with a LoRA of this rank; its vision tower is not read.
+        init: a PhotoMaker's file to go on from, with a LoRA of this rank; the vision tower is `encoder`'s.
     """
 
     def __init__(
@@ -76,8 +76,7 @@ class PhotoMaker(Adapter):
                 group: {name: w.float() for name, w in named.items()}
                 for group, named in read_groups(Path(init)).items()
             }
-            rest = {name: w for name, w in known["id_encoder"].items() if not name.startswith("vision_model.")}
-            self._encoder.load_state_dict(rest, strict=False)
+            self._encoder.load_state_dict(known["id_encoder"])
             adapted = {name.removeprefix("unet."): w for name, w in known["lora_weights"].items()}
             set_peft_model_state_dict(self._unet, adapted, STUDENT)
         tower = CLIPVisionModelWithProjection.from_pretrained(encoder, dtype=torch.float32)
