@@ -44,3 +44,19 @@ def test_the_stock_pipeline_generates_faces_with_the_stock_ip_adapter(pipeline: 
     assert len(told) >= count // 2
     who = judge.find(photo)[0].embedding
     assert np.mean([face @ who for face in told]) > np.mean([face @ who for face in untold]) + 0.1
+
+
+def test_the_second_base_generates_faces_too(pipeline: StableDiffusionPipeline) -> None:
+    other = StableDiffusionPipeline.from_pretrained(ZOO / "facelet-2", dtype=torch.float32)
+    other.set_progress_bar_config(disable=True)
+    assert other.scheduler.config.prediction_type == "v_prediction" != pipeline.scheduler.config.prediction_type
+    assert other.unet.config.cross_attention_dim != pipeline.unet.config.cross_attention_dim
+    pictures = other(
+        ["a photo of a woman", "a photo of a man"] * 4,
+        num_inference_steps=20,
+        guidance_scale=3.0,
+        generator=[torch.Generator().manual_seed(i) for i in range(8)],
+        output_type="np",
+    ).images
+    judge = Judge()
+    assert sum(len(judge.find((picture * 255).round().astype(np.uint8))) == 1 for picture in pictures) >= 6

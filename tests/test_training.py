@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,6 +51,31 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path: 
         assert torch.equal(rest.exported[key], value)
 
 
+class Slow(Line):
+    """Its batches take a second each of a clock that stands still otherwise."""
+
+    def __init__(self, stop_after: int = 10**9) -> None:
+        super().__init__(stop_after)
+        self.clock = 1000.0 * stop_after  # another one after every start
+
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        self.clock += 1
+        return super().loss(count, random)
+
+
+def test_a_training_by_the_clock_ends_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = replace(schedule(steps=1), minutes=0.5)
+    cut, rest = Slow(stop_after=23), Slow()
+    monkeypatch.setattr("bench.zoo.train.loop.time", SimpleNamespace(monotonic=lambda: cut.clock))
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, timed, tmp_path)
+    monkeypatch.setattr("bench.zoo.train.loop.time", SimpleNamespace(monotonic=lambda: rest.clock))
+    train(rest, timed, tmp_path)
+    assert rest.left == 10**9 - (30 - 23)  # the time before counts
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 30
+    assert timed.rate(29, timed.done(29, 29.0)) < 0.1 * timed.lr  # and the rate falls with the time
+
+
 def test_the_average_is_exported_and_the_line_is_found(tmp_path: Path) -> None:
     part = Line()
     train(part, schedule(300), tmp_path)
@@ -61,7 +88,7 @@ def test_the_average_is_exported_and_the_line_is_found(tmp_path: Path) -> None:
 
 def test_the_learning_rate_warms_up_holds_and_falls() -> None:
     s = Schedule(steps=1000, batch=1, lr=1.0, warmup=100, decay_from=0.5, lr_end=0.1)
-    rates = [s.rate(step) for step in range(1000)]
+    rates = [s.rate(step, s.done(step, 0.0)) for step in range(1000)]
     assert rates[0] == pytest.approx(0.01)
     assert rates[100] == rates[499] == pytest.approx(1.0)
     assert rates[750] == pytest.approx(0.55, abs=0.01)

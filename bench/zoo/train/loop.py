@@ -32,10 +32,12 @@ class Schedule:
 
     Attributes:
         steps: optimiser steps.
+        minutes: end after this time instead, whatever `steps` says: where a machine is lent for so long. What was spent
+            before an interruption counts. None: by steps, and so repeatable.
         batch: examples per step.
         lr: highest learning rate of AdamW.
         warmup: steps of linear warm-up.
-        decay_from: share of the steps after which the rate falls, as a half cosine, to `lr_end` times the highest.
+        decay_from: share of the training after which the rate falls, as a half cosine, to `lr_end` times the highest.
         lr_end: share of the highest rate at the last step.
         weight_decay: of AdamW.
         ema: largest factor of the exponential moving average of the weights, which is what is exported.
@@ -48,6 +50,7 @@ class Schedule:
     steps: int
     batch: int
     lr: float
+    minutes: float | None = None
     warmup: int = 200
     decay_from: float = 0.4
     lr_end: float = 0.02
@@ -58,10 +61,14 @@ class Schedule:
     grid_every: int = 2000
     log_every: int = 200
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
+    def done(self, step: int, seconds: float) -> float:
+        """The share of the training that is done before a step, after so many seconds."""
+        return step / self.steps if self.minutes is None else seconds / (60 * self.minutes)
+
+    def rate(self, step: int, done: float) -> float:
+        """The learning rate of a step, when a share of the training is done."""
         warm = min(1.0, (step + 1) / max(1, self.warmup))
-        decayed = max(0.0, (step / self.steps - self.decay_from) / (1 - self.decay_from))
+        decayed = max(0.0, (done - self.decay_from) / (1 - self.decay_from))
         return self.lr * warm * (self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * decayed)) / 2)
 
 
@@ -92,19 +99,22 @@ class Part(ABC):
 
 
 def train(part: Part, schedule: Schedule, out: Path) -> None:
-    """Train until `schedule.steps`, resuming from its checkpoint there, then export to `out/final`."""
+    """Train to the end of the schedule, resuming from its checkpoint there, then export to `out/final`."""
     out.mkdir(parents=True, exist_ok=True)
     part.module.to(device())
     weights = [p for p in part.module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=schedule.lr, weight_decay=schedule.weight_decay, betas=(0.9, 0.99))
     average = [w.detach().clone() for w in weights]
-    start = _resume(out / STATE, weights, average, optimiser)
-    print(f"{sum(w.numel() for w in weights) / 1e6:.2f} M weights, step {start} of {schedule.steps}", flush=True)
+    step, spent = _resume(out / STATE, weights, average, optimiser)
+    length = f"{schedule.minutes} minutes" if schedule.minutes else f"{schedule.steps} steps"
+    print(f"{sum(w.numel() for w in weights) / 1e6:.2f} M weights, from step {step}, {length} in all", flush=True)
     losses: deque[float] = deque(maxlen=schedule.log_every)
-    began = saved = time.monotonic()
-    for step in range(start, schedule.steps):
+    start, before, began = step, schedule.done(step, spent), time.monotonic() - spent
+    saved = time.monotonic()
+    while (done := schedule.done(step, time.monotonic() - began)) < 1:
+        rate = schedule.rate(step, done)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step)
+            group["lr"] = rate
         loss = part.loss(schedule.batch, generator(schedule.seed, "train", step))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -113,21 +123,22 @@ def train(part: Part, schedule: Schedule, out: Path) -> None:
         with torch.no_grad():
             torch._foreach_lerp_(average, weights, 1 - min(schedule.ema, (step + 1) / (step + 10)))
         losses.append(loss.item())
-        done = step + 1
-        if done % schedule.log_every == 0:
-            speed = (done - start) / (time.monotonic() - began)
+        step += 1
+        now = time.monotonic()
+        if step % schedule.log_every == 0:
+            took, share = now - began - spent, schedule.done(step, now - began)
+            speed, left = (step - start) * schedule.batch / took, (1 - share) / (share - before) * took
             print(
-                f"{done:6} loss {sum(losses) / len(losses):.4f} lr {schedule.rate(step):.1e} "
-                f"{speed * schedule.batch:.1f}/s, {(schedule.steps - done) / speed / 60:.0f} min to go",
+                f"{step:6} loss {sum(losses) / len(losses):.4f} lr {rate:.1e} {speed:.1f}/s, {left / 60:.0f} min to go",
                 flush=True,
             )
-        if schedule.grid_every and done % schedule.grid_every == 0:
-            _look(part, weights, average, out, done)
-        if time.monotonic() - saved > 60 * schedule.save_minutes:
-            _save(out / STATE, weights, average, optimiser, done)
-            saved = time.monotonic()
-    _save(out / STATE, weights, average, optimiser, schedule.steps)
-    _look(part, weights, average, out, schedule.steps)
+        if schedule.grid_every and step % schedule.grid_every == 0:
+            _look(part, weights, average, out, step)
+        if now - saved > 60 * schedule.save_minutes:
+            _save(out / STATE, weights, average, optimiser, step, now - began)
+            saved = now
+    _save(out / STATE, weights, average, optimiser, step, time.monotonic() - began)
+    _look(part, weights, average, out, step)
     _swap(weights, average)
     part.export(out / "final")
 
@@ -168,10 +179,16 @@ def _swap(weights: list[Tensor], average: list[Tensor]) -> None:
 
 
 def _save(
-    file: Path, weights: list[Tensor], average: list[Tensor], optimiser: torch.optim.Optimizer, step: int
+    file: Path,
+    weights: list[Tensor],
+    average: list[Tensor],
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
 ) -> None:
     state = {
         "step": step,
+        "seconds": seconds,
         "weights": [w.detach() for w in weights],
         "average": average,
         "optimiser": optimiser.state_dict(),
@@ -182,13 +199,15 @@ def _save(
 
 
 @torch.no_grad()
-def _resume(file: Path, weights: list[Any], average: list[Tensor], optimiser: torch.optim.Optimizer) -> int:
-    """Load a checkpoint into everything; the step to go on from."""
+def _resume(
+    file: Path, weights: list[Any], average: list[Tensor], optimiser: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load a checkpoint into everything; the step to go on from, and the seconds spent until then."""
     if not file.exists():
-        return 0
+        return 0, 0.0
     state = torch.load(file, weights_only=True, map_location=device())
     for present, old in ((weights, state["weights"]), (average, state["average"])):
         for tensor, value in zip(present, old, strict=True):
             tensor.copy_(value)
     optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    return int(state["step"]), float(state.get("seconds", 0.0))
