@@ -230,7 +230,14 @@ def test_too_much_is_noticed_while_reading(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"not gzip", gzip.compress(lines(grid()))[:-20], gzip.compress(b"x")[:-8] + b"y" * 8]
+    "data",
+    [b"", b"not gzip", gzip.compress(lines(grid()))[:-20], gzip.compress(b"x")[:-8] + b"y" * 8],
+    ids=[
+        "empty",
+        "not gzip",
+        "cut off",
+        "wrong checksum",
+    ],  # gzip writes the time: two workers would name them otherwise
 )
 def test_damaged_records_are_a_problem(tmp_path: Path, data: bytes) -> None:
     folder = write_entry(tmp_path)
