@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers.image_utils import OPENAI_CLIP_STD
 
+from bench.data.synthetic import Synthetic
+from bench.images import to_tensor
 from bench.models.adapters import read_groups
 from bench.models.base import Base
+from bench.models.clip import clip_pixels
 from bench.models.photomaker import PhotoMakerEncoder
 from bench.zoo.train.adapter import SCALE, save_groups
+from bench.zoo.train.embeddings import tower_pixels
 from bench.zoo.train.ip_adapter import fresh
 from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.photomaker import STUDENT, PhotoMaker
@@ -120,3 +125,11 @@ def test_it_goes_on_from_what_it_exported(part: PhotoMaker, tmp_path: Path) -> N
     for group in ("id_encoder", "lora_weights"):
         assert first[group].keys() == second[group].keys()
         assert all(torch.equal(first[group][key], second[group][key]) for key in first[group])
+
+
+def test_in_training_the_tower_sees_what_it_sees_in_the_attack() -> None:
+    photos = to_tensor([photo.pixels for photo in Synthetic(limit=1).load(128).identities[0].protect])
+    spread = torch.tensor(OPENAI_CLIP_STD)[:, None, None] * 255
+    difference = ((tower_pixels(photos, 96) - clip_pixels(photos, 96)) * spread).abs()
+    assert difference.mean() < 0.5  # grey levels: one is rounded, twice
+    assert difference.max() < 8
