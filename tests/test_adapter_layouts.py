@@ -9,9 +9,10 @@ from torch import Tensor
 
 from bench.models.adapters import load_ip_adapter
 from bench.models.base import Base
-from bench.zoo.train.adapter import fresh_projections, plain_attention, projections
+from bench.zoo.train.adapter import fresh_projections, projections
 from bench.zoo.train.instantid import official
 from bench.zoo.train.ip_adapter import fresh, image_proj, lora
+from bench.zoo.train.precision import plain_attention
 
 Layout = dict[str, dict[str, Tensor]]
 

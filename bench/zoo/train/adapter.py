@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor, IPAdapterAttnProcessor
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -160,21 +159,6 @@ class Partners:
         first, count = self._start[person], self._start[person + 1] - self._start[person]
         turn = torch.rand(len(rows), generator=random).numpy() * count
         return torch.from_numpy(self._order[first + turn.astype(int)])
-
-
-def plain_attention(unet: Any) -> None:
-    """Swap fused attention for the plain kind, keeping all weights: on CPUs its backward pass is faster."""
-    if device().type != "cpu":
-        return
-    processors = {}
-    for name, old in unet.attn_processors.items():
-        if not hasattr(old, "to_k_ip"):
-            processors[name] = AttnProcessor()
-            continue
-        new = IPAdapterAttnProcessor(old.hidden_size, old.cross_attention_dim, old.num_tokens, old.scale)
-        new.to_k_ip, new.to_v_ip = old.to_k_ip, old.to_v_ip
-        processors[name] = new
-    unet.set_attn_processor(processors)
 
 
 def crosses(unet: Any) -> dict[int, str]:

@@ -20,7 +20,7 @@ from bench.zoo.train.canvas import Canvases, paint, textures, tiles
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.precision import autocast, device
-from bench.zoo.train.scrfd import Detector, anchors, decode
+from bench.zoo.train.scrfd import Detector, anchors, decode, normalise, surest
 
 NEAREST = 4
 """Anchors that should see a face."""
@@ -47,7 +47,7 @@ class FaceDetector(Part):
         canvases = self._batch(count, random)
         boxes, strides = face_box(canvases.points), anchors(SIDE).to(device())[:, 2]
         with autocast():
-            levels = self.module(_normalise(canvases.pictures))
+            levels = self.module(normalise(canvases.pictures))
         scores, found_boxes, found_points = decode(levels, SIDE)
 
         distances = _distances(boxes).masked_fill(~canvases.faces[:, None], torch.inf)
@@ -95,15 +95,13 @@ class FaceDetector(Part):
         """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
         random = torch.Generator().manual_seed(0)
         with autocast():
-            update_bn((_normalise(self._batch(64, random).pictures) for _ in range(40)), self.module)
+            update_bn((normalise(self._batch(64, random).pictures) for _ in range(40)), self.module)
 
     def _best(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The likeliest face of each picture: score (n,), box (n, 4), key points (n, 5, 2)."""
-        seen = [decode(self.module(_normalise(part)), SIDE) for part in torch.split(pictures, 128)]
+        seen = [surest(self.module(normalise(part)), SIDE) for part in torch.split(pictures, 128)]
         scores, boxes, points = (torch.cat(parts) for parts in zip(*seen, strict=True))
-        best, row = scores.max(dim=1)
-        every = torch.arange(len(row), device=row.device)
-        return best.sigmoid(), boxes[every, row], points[every, row]
+        return scores.sigmoid(), boxes, points
 
     def _accuracy(self, pictures: Tensor, points: Tensor) -> str:
         scores, boxes, found = self._best(pictures)
@@ -119,11 +117,6 @@ class FaceDetector(Part):
 
 def _on_device(canvases: Canvases) -> Canvases:
     return Canvases(*(part.to(device()) for part in (canvases.pictures, canvases.faces, canvases.points)))
-
-
-def _normalise(pictures: Tensor) -> Tensor:
-    """[0, 1] to what insightface feeds a detector."""
-    return ((pictures * 255 - 127.5) / 128).to(memory_format=torch.channels_last)
 
 
 def _distances(boxes: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 import hydra
 import torch
 from diffusers import ControlNetModel
-from diffusers.models.attention_processor import AttnProcessor
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from omegaconf import DictConfig
 from torch import Tensor
@@ -25,13 +24,12 @@ from bench.zoo.train.adapter import (
     SCALE,
     fresh_projections,
     ids,
-    plain_attention,
     projections,
     save_groups,
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces
-from bench.zoo.train.precision import device
+from bench.zoo.train.precision import device, plain_attention
 from bench.zoo.train.sampling import Predict
 from bench.zoo.train.tokens import TokenAdapter, train_after_imitation
 
@@ -75,16 +73,14 @@ class InstantId(TokenAdapter):
         config = {key: value for key, value in copied.config.items() if key != "_name_or_path"}  # the trainer's own
         self._net = IdentityNet.from_config(config)
         self._net.load_state_dict(copied.state_dict())
-        if device().type == "cpu":
-            self._net.set_attn_processor(AttnProcessor())
+        plain_attention(self._net)
         self.module["identity_net"] = self._net
         self.trainable(before)
 
     def _predict(
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
-        who = self._embeddings[self._partners.of(rows, random)]
-        who = who * self._present(len(rows), random)[:, None].to(who)
+        who = self._other_views(rows, random)
         return self._answer(noised, timesteps, hidden, who, self._drawn(rows))
 
     def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:

@@ -21,12 +21,12 @@ from bench.zoo.train.adapter import (
     SCALE,
     fresh_projections,
     ids,
-    plain_attention,
     projections,
     save_groups,
     take_over,
 )
 from bench.zoo.train.embeddings import embed_faces, embed_views
+from bench.zoo.train.precision import plain_attention
 from bench.zoo.train.sampling import Predict
 from bench.zoo.train.tokens import OFFICIAL, TokenAdapter, train_after_imitation
 
@@ -67,8 +67,7 @@ class IpAdapter(TokenAdapter):
     def _predict(
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
-        who = self._embeddings[self._partners.of(rows, random)]
-        who = who * self._present(len(rows), random)[:, None].to(who)
+        who = self._other_views(rows, random)
         return self._answer(noised, timesteps, hidden, who[:, None])
 
     def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:

@@ -19,7 +19,7 @@ from bench.models.alignment import align
 from bench.models.files import ZOO
 from bench.zoo.train.networks import load
 from bench.zoo.train.precision import autocast, device
-from bench.zoo.train.scrfd import Detector, decode
+from bench.zoo.train.scrfd import Detector, normalise, surest
 from bench.zoo.train.views import Views
 
 TIMESTEPS = (100, 600)
@@ -73,10 +73,8 @@ class Likeness:
     def _faces(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Key points (n, 5, 2), as fractions, of the surest face of pictures in [-1, 1], and whether it is one (n,)."""
         side = pictures.shape[-1]
-        scores, _, points = decode(self._detector(pictures * (127.5 / 128)), side)
-        best = scores.argmax(dim=1)
-        each = torch.arange(len(best), device=best.device)
-        return points[each, best] / side, scores[each, best] > 0
+        scores, _, points = surest(self._detector(normalise(pictures / 2 + 0.5)), side)
+        return points / side, scores > 0
 
     def _shown(self, latents: Tensor) -> Tensor:
         """(n, 3, side, side) in [-1, 1]."""

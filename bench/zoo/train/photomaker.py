@@ -24,11 +24,11 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from attacks.photomaker import CLASS_WORD
 from bench.models.adapters import load_ip_adapter, read_groups
 from bench.models.photomaker import PhotoMakerEncoder
-from bench.zoo.train.adapter import MOST, SCALE, Adapter, ids, plain_attention, save_groups
+from bench.zoo.train.adapter import MOST, SCALE, Adapter, ids, save_groups
 from bench.zoo.train.base import Step
 from bench.zoo.train.embeddings import embed_faces, tower_pixels
 from bench.zoo.train.loop import Schedule, train
-from bench.zoo.train.precision import device
+from bench.zoo.train.precision import device, plain_attention
 from bench.zoo.train.sampling import Predict
 
 LATEST = 800

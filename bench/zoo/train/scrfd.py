@@ -79,6 +79,11 @@ class InsightfaceFormat(nn.Module):
         )
 
 
+def normalise(pictures: Tensor) -> Tensor:
+    """Pictures (n, 3, h, w) in [0, 1] to what insightface feeds a detector."""
+    return ((pictures * 255 - 127.5) / 128).to(memory_format=torch.channels_last)
+
+
 def _rows(maps: Tensor, field: int) -> Tensor:
     """(n, 2k, h, w) -> (n * h * w * 2, k), by place and then by anchor."""
     return maps.permute(0, 2, 3, 1).reshape(-1, field)
@@ -109,3 +114,11 @@ def decode(levels: Levels, side: int) -> tuple[Tensor, Tensor, Tensor]:
     place, stride = known[:, :2], known[:, 2:3]
     corners = torch.cat([place - boxes[..., :2] * stride, place + boxes[..., 2:] * stride], dim=-1)
     return scores[..., 0], corners, place[:, None] + points.reshape(n, -1, 5, 2) * stride[..., None]
+
+
+def surest(levels: Levels, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The likeliest face of each square picture: score logit (n,), box (n, 4), key points (n, 5, 2) in pixels."""
+    scores, boxes, points = decode(levels, side)
+    best, row = scores.max(dim=1)
+    every = torch.arange(len(row), device=row.device)
+    return best, boxes[every, row], points[every, row]

@@ -38,6 +38,11 @@ class TokenAdapter(Adapter):
     def tokens(self, embeddings: Tensor) -> Tensor:
         """(n, tokens, width) of embeddings (n, dim)."""
 
+    def _other_views(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """(n, dim) embeddings of other views of the people of views (n,); zeros for a tenth, which has no person."""
+        who = self._embeddings[self._partners.of(rows, random)]
+        return who * self._present(len(rows), random)[:, None].to(who)
+
     def imitate(self, file: str, encoder: str, cache: str) -> None:
         """Learn to say what a FaceID adapter says of the same views.
 

@@ -55,11 +55,12 @@ class Views:
     @classmethod
     def cached(cls, faces: Faces, vae: AutoencoderKL, file: Path) -> Views:
         """Read the views from a file, or make them and write it."""
+        vae.to(device())
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.save(_encoded(faces, vae), file)
         views = torch.load(file, weights_only=True)
-        return cls(vae.to(device()), faces, views.pop("latents").to(device()), **views)
+        return cls(vae, faces, views.pop("latents").to(device()), **views)
 
     def of(self, split: str) -> Tensor:
         """Indices of the views of a split."""
@@ -148,7 +149,6 @@ def _plan(faces: Faces) -> dict[str, Tensor]:
 @torch.no_grad()
 def _encoded(faces: Faces, vae: AutoencoderKL, batch: int = 64) -> dict[str, Tensor]:
     plan, latents = _plan(faces), []
-    vae.to(device())
     for index in torch.split(torch.arange(len(plan["row"])), batch):
         photos = shrink(show(faces, *(plan[key][index] for key in ("row", "crop", "flip", "grey"))), side_of(vae))
         with autocast():
