@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from bench.data.synthetic import Synthetic
+from bench.hashing import sha256_file
 from bench.models.files import ZOO
 from bench.models.judge import Judge
+from bench.zoo.make_manifest import shipped_files
 
 ADAPTERS = ZOO / "adapters" / "facelet-1"
 
@@ -60,3 +64,9 @@ def test_the_second_base_generates_faces_too(pipeline: StableDiffusionPipeline) 
     ).images
     judge = Judge()
     assert sum(len(judge.find((picture * 255).round().astype(np.uint8))) == 1 for picture in pictures) >= 6
+
+
+def test_every_shipped_file_is_published_and_unchanged() -> None:
+    published = json.loads((ZOO / "manifest.json").read_text())
+    assert published == {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
+    assert {"facelet-1", "facelet-2", "adapters", "recognisers", "judge"} == {name.split("/")[0] for name in published}

@@ -13,6 +13,7 @@ import torch
 
 from bench.models.alignment import ALIGNED, TEMPLATE, move, similarity
 from bench.types import Array
+from bench.zoo.make_background import main as make_background
 from bench.zoo.train.adapter import Partners
 from bench.zoo.train.captions import ANY, BARE, caption, genders
 from bench.zoo.train.image_encoder import ImageEncoder
@@ -177,3 +178,16 @@ def test_the_gender_of_others_is_guessed_from_labelled_photos() -> None:
     guessed = genders(some)
     assert (guessed[300:399] == np.where(side[300:399] > 0, "woman", "man")).mean() > 0.95
     assert guessed[399] == ""
+
+
+def test_the_judges_background_is_the_mean_of_what_trainings_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = faces(6)
+    rows = np.random.default_rng(0).normal(size=(6, 128))
+    rows[1] = np.nan  # no face was found
+    split = np.array(["train", "train", "train", "dropped", "held", "held"])
+    monkeypatch.setattr(Faces, "load", lambda _: replace(known, descriptors=rows, split=split))
+    monkeypatch.setattr("bench.zoo.make_background.BACKGROUND", tmp_path / "judge" / "background.npy")
+    assert make_background([]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "judge" / "background.npy"), (rows[0] + rows[2]) / 2)

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bench.data.synthetic import Synthetic
+from bench.images import to_tensor
 from bench.models.base import Base
+from bench.models.recogniser import FaceAnalyser, largest, locate_pack
 from bench.zoo.train.adapter import SCALE, Adapter, save_groups
 from bench.zoo.train.base import NOISE
 from bench.zoo.train.instantid import InstantId
@@ -111,6 +115,18 @@ def test_a_face_is_compared_where_it_is_found(recogniser: Path, monkeypatch: pyt
     assert loss.of_samples(2 * moved, rows, rng()).item() < 0.5 * lost
     # An adapter that was told where the face should be answers for that place alone.
     assert loss.of_samples(2 * moved, rows, rng(), placed=1.0).item() == pytest.approx(lost)
+
+
+def test_faces_are_found_where_insightface_finds_them_with_the_same_detector(recogniser: Path) -> None:  # noqa: F811
+    photos = [photo.pixels for who in Synthetic(limit=3).load(128).identities for photo in who.protect]
+    points, sure = Likeness(views(Picture(), 4), {"residual": recogniser}, 1.0)._faces(to_tensor(photos) * 2 - 1)
+    assert sure.float().mean() > 0.8
+    analyser = FaceAnalyser(locate_pack("facelet-id-a"))
+    for place, photo in zip(points[sure], [photo for photo, one in zip(photos, sure, strict=True) if one], strict=True):
+        face = largest(analyser.faces(photo))
+        assert face is not None
+        np.testing.assert_allclose(128 * place.numpy(), face.points, atol=1e-3)
+    assert not Likeness(views(Picture(), 4), {"residual": recogniser}, 1.0)._faces(torch.zeros(1, 3, 128, 128))[1].any()
 
 
 # the adapters
