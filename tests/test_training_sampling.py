@@ -234,6 +234,29 @@ def test_no_more_pictures_are_sampled_than_are_wanted(part: Adapter, monkeypatch
     assert seen == [3, 2]
 
 
+@pytest.mark.parametrize(("part", "placed"), [(ip_adapter, 0), (photomaker, 0), (instantid, 0.5)], indirect=["part"])
+def test_instantid_alone_answers_for_where_the_face_is(
+    part: Adapter, monkeypatch: pytest.MonkeyPatch, placed: float
+) -> None:
+    seen: list[float] = []
+
+    def spy(latents: Tensor, rows: Tensor, random: torch.Generator, placed: float) -> Tensor:
+        seen.append(placed)
+        return torch.zeros(())
+
+    monkeypatch.setattr(part, "_glimpse", lambda rows, _: rows)
+    monkeypatch.setattr(part._likeness, "of_samples", spy)
+    part.loss(2, rng())
+    assert seen == [placed]
+
+
+@pytest.mark.parametrize("part", [ip_adapter, instantid], indirect=True)
+def test_an_example_of_nobody_has_no_embedding(part: IpAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part, "_present", lambda *_: torch.tensor([1.0, 0.0, 1.0]))
+    shown = part._other_views(torch.arange(3), rng()).abs().amax(dim=1) > 0
+    assert shown.tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize("part", [instantid], indirect=True)
 def test_the_controlnet_is_trained_at_the_attacks_weight(part: InstantId, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
