@@ -2,57 +2,80 @@
 
 `python -m bench.zoo.train.person`. It makes the synthetic identities (`bench.zoo.make_identities`), and is neither
 shipped nor an attack: the whole UNet is trained, and the descriptor enters with the time embedding, as no adapter does.
+The training is the adapters' own (a zero descriptor is nobody); recognisers, not the judge, say whom a picture shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from omegaconf import DictConfig
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from bench.hashing import hash_of, sha256_file
 from bench.types import Array
-from bench.zoo.train.base import Diffusion, denoised, pictures
+from bench.zoo.train.adapter import Adapter
+from bench.zoo.train.base import denoised, pictures
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import Faces
-from bench.zoo.train.views import Views
+from bench.zoo.train.precision import plain_attention
+from bench.zoo.train.sampling import Predict
 
 WIDTH = 128
 """Of dlib's descriptor."""
-NOBODY = 0.15
-"""Share of examples without a person (a zero descriptor), for guidance."""
 OTHER_PHOTO = 0.7
 """Share of examples whose descriptor comes from another photo of the person, where there is one."""
 
 
-class Portrait(Diffusion):
-    """A base that is also told whom to show."""
+class Portrait(Adapter):
+    """A base that is also told whom to show; all of it is trained.
 
-    def __init__(self, unet: UNet2DConditionModel, old: CLIPTextModel, tokenizer: CLIPTokenizer, views: Views) -> None:
-        super().__init__(unet, old, tokenizer, views, v=False)
-        self._people = People(views.faces)
-        known = torch.from_numpy(~np.isnan(views.faces.descriptors[:, 0]))
-        self._train = self._train[known[views.row[self._train]]]
-        self._held = self._held[known[views.row[self._held]]]
+    Args:
+        shared: see `Adapter`. A base that has been told already goes on from what it knows.
+    """
+
+    def __init__(self, **shared: Any) -> None:
+        super().__init__(**shared)
+        unet = with_person(self._unet)
+        self._unet = self._compiled = self._pipeline.unet = self.module["unet"] = unet
+        plain_attention(unet)
+        unet.requires_grad_(True)
+
+    def _usable(self) -> Tensor:
+        self._people = People(self._views.faces)
+        known = torch.from_numpy(~np.isnan(self._views.faces.descriptors[:, 0]))
+        return super()._usable() & known[self._views.row]
 
     def _predict(
         self, noised: Tensor, timesteps: Tensor, hidden: Tensor, rows: Tensor, random: torch.Generator
     ) -> Tensor:
         who = self._people.descriptors(self._views.row[rows], random)
-        who = (who * (torch.rand(len(rows), 1, generator=random) >= NOBODY)).to(noised)
-        predicted: Tensor = self.module["unet"](noised, timesteps, hidden, class_labels=who, return_dict=False)[0]
+        return self._answer(noised, timesteps, hidden, who * self._present(len(rows), random)[:, None])
+
+    def _asked(self, rows: Tensor, random: torch.Generator) -> tuple[Predict, Predict]:
+        who = self._people.descriptors(self._views.row[rows], random)
+        hidden, empty = self._states(self._prompts(len(rows), random)), self._states([""] * len(rows))
+
+        return (
+            partial(self._answer, hidden=hidden, who=who),
+            partial(self._answer, hidden=empty, who=torch.zeros_like(who)),
+        )
+
+    def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor) -> Tensor:
+        """The UNet's prediction for pictures of people with descriptors (n, 128)."""
+        predicted: Tensor = self._unet(noised, timesteps, hidden, class_labels=who.to(noised), return_dict=False)[0]
         return predicted
 
-    def grid(self) -> Tensor | None:
-        return None  # the stock pipeline cannot say whom to show
+    def export(self, folder: Path) -> None:
+        self._unet.set_default_attn_processor()
+        self.pipeline().save_pretrained(folder)
 
 
 class People:
@@ -71,6 +94,7 @@ class People:
         order = np.argsort(self._person, kind="stable")
         self._order = order[known[order]]
         self._start = np.searchsorted(self._person[self._order], np.arange(self._person.max() + 2))
+        self._unseen = np.unique(self._person[known & (faces.split == "held") & (faces.source == "lfw")])
 
     def descriptors(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """(n, 128): each photo's own descriptor, or that of another photo of the same person."""
@@ -92,6 +116,10 @@ class People:
         """Largest cosine of a unit descriptor (128,) to any training photo."""
         return float((self._unit[self._order] @ who).max())
 
+    def share_above(self, who: Array, cosine: float) -> float:
+        """Share of the training photos that are nearer to a unit descriptor (128,) than a cosine."""
+        return float((self._unit[self._order] @ who > cosine).mean())
+
     def strangers(self, share: float, pairs: int = 200_000) -> float:
         """The cosine that a `share` of random pairs of photos of different people stay below."""
         rng = np.random.default_rng(0)
@@ -99,12 +127,32 @@ class People:
         apart = self._person[left] != self._person[right]
         return float(np.quantile((self._unit[left] * self._unit[right]).sum(axis=1)[apart], share))
 
+    def usual(self, share: float, photos: int = 4) -> float:
+        """The `nearest` that a `share` of real people stay below: of all with `photos` photos that no training sees.
+
+        A person is the mean of the photos. The nearest of so many strangers is nearer than a random one by far: half
+        of the real people are nearer to somebody than 999 of 1,000 random pairs are.
+        """
+        nearest = []
+        for person in self._unseen:
+            start, end = self._start[person : person + 2]
+            if end - start >= photos:
+                own, others = self._order[start:end], np.delete(self._order, np.s_[start:end])
+                nearest.append((self._unit[others] @ mean_direction(self._unit[own])).max())
+        return float(np.quantile(nearest, share))
+
     @cached_property
     def _normal(self) -> tuple[Array, Array, Array]:
         """Mean, standard deviations and principal axes of the photos' descriptors."""
         photos = self._unit[self._order]
         _, singular, axes = np.linalg.svd(photos - photos.mean(axis=0), full_matrices=False)
         return photos.mean(axis=0), singular / len(photos) ** 0.5, axes
+
+
+def mean_direction(unit: Array) -> Array:
+    """Unit mean (128,) of unit descriptors (n, 128)."""
+    mean = unit.mean(axis=0)
+    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def scaled(unit: Array) -> Tensor:
@@ -145,7 +193,12 @@ def _latent(pipeline: StableDiffusionPipeline) -> tuple[int, int, int]:
 
 
 def with_person(base: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The same UNet with a projection of a descriptor added to the time embedding; it starts at zero."""
+    """The same UNet with a projection of a descriptor added to the time embedding; it starts at zero.
+
+    One that has the projection already is returned as it is.
+    """
+    if base.class_embedding is not None:
+        return base
     config = {**base.config, "class_embed_type": "projection", "projection_class_embeddings_input_dim": WIDTH}
     unet = UNet2DConditionModel.from_config(config)
     missing = unet.load_state_dict(base.state_dict(), strict=False).missing_keys
@@ -159,12 +212,7 @@ def with_person(base: UNet2DConditionModel) -> UNet2DConditionModel:
 def main(config: DictConfig) -> None:
     """Train the generator of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    vae = AutoencoderKL.from_pretrained(config.base, subfolder="vae", dtype=torch.float32)
-    unet = with_person(UNet2DConditionModel.from_pretrained(config.base, subfolder="unet", dtype=torch.float32))
-    text_encoder = CLIPTextModel.from_pretrained(config.base, subfolder="text_encoder", dtype=torch.float32)
-    tokenizer = CLIPTokenizer.from_pretrained(config.base, subfolder="tokenizer")
-    views = Views.cached(Faces.load(Path(config.photos)), vae, Path(config.latents))
-    train(Portrait(unet, text_encoder, tokenizer, views), Schedule(**config.schedule), Path(config.out))
+    train(Portrait(**config.adapter), Schedule(**config.schedule), Path(config.out))
 
 
 if __name__ == "__main__":
