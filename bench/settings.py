@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from importlib.resources import files
 from typing import Any, Literal
 
+from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, unknown_name
@@ -80,6 +82,12 @@ class Grid(_Strict):
     def listed(self) -> bool:
         """Whether the grid names methods itself."""
         return self.defenses is not None or self.attacks is not None
+
+    @field_validator("model", "surrogate", mode="before")
+    @classmethod
+    def _models(cls, value: Any) -> Any:
+        """Bases may be written as the name of a shipped one, or as a name and what differs."""
+        return None if value is None else _model(value)
 
     @field_validator("defenses", mode="before")
     @classmethod
@@ -173,6 +181,12 @@ class RunSettings(_Strict):
     plugins: tuple[str, ...] = ()
     dry_run: bool = False
 
+    @field_validator("surrogates", mode="before")
+    @classmethod
+    def _models(cls, value: Any) -> Any:
+        """As in a suite."""
+        return [_model(item) for item in value]
+
 
 def parse(config: Mapping[str, Any]) -> RunSettings:
     """Check a composed configuration.
@@ -207,6 +221,22 @@ def _dose(value: Any) -> Any:
     made = _method(value)
     settings = dict(made.get("settings", {}))
     return made if "budget" not in settings else made | {"budget": settings.pop("budget"), "settings": settings}
+
+
+def _model(value: Any) -> Any:
+    """A base, as `ModelSettings` takes it: what is not said of one that is shipped, its file under conf/model says."""
+    said = dict(value) if isinstance(value, Mapping) else {"name": value}
+    shipped = {file.name.removesuffix(".yaml"): file for file in files("conf").joinpath("model").iterdir()}
+    if said.get("name") not in shipped:
+        if said.keys() == {"name"}:
+            raise unknown_name("model", str(said["name"]), shipped)
+        return said
+    known: Any = OmegaConf.to_container(OmegaConf.create(shipped[said["name"]].read_text()))
+    full: dict[str, Any] = known | said
+    open_ones = [key for key, setting in full.items() if setting == "???"]
+    if open_ones:
+        raise BenchError(f"Model {full['name']!r} has no {open_ones[0]}.", f"Write {{name: ..., {open_ones[0]}: ...}}.")
+    return full
 
 
 def allowed_at(location: tuple[int | str, ...]) -> list[str]:

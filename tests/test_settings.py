@@ -134,6 +134,23 @@ def test_unknown_setting_inside_a_list_is_named() -> None:
         parsed("surrogates=[{name: facelet-2, sauce: zoo}]")
 
 
+def test_a_base_in_a_list_is_what_its_file_says_and_what_differs() -> None:
+    whole, other = parsed("surrogates=[facelet-2,{name: sd15, source: here}]").surrogates
+    assert whole == parsed("model=facelet-2").model
+    assert other == parsed("model=sd15", "model.source=here").model
+    assert parsed("surrogates=[{name: mine, source: here}]").surrogates[0].resolution == 512  # not a shipped one
+
+
+def test_a_base_in_a_list_that_is_not_known_or_not_complete_is_named() -> None:
+    with pytest.raises(BenchError, match="Unknown model 'facelet2'") as caught:
+        parsed("surrogates=[facelet2]")
+    assert "facelet-2" in caught.value.fix
+    with pytest.raises(BenchError, match="Model 'diffusers' has no source"):
+        parsed("surrogates=[diffusers]")
+    with pytest.raises(BenchError, match="Unknown model 'facelet1'"):
+        parsed("+suite.parts={a: {surrogate: facelet1}}")
+
+
 def test_zero_is_a_seed_and_a_budget() -> None:
     settings = parsed("seed=0", "budget=0")
     assert (settings.seed, settings.budget) == (0, 0)
