@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bench.data.synthetic import Synthetic
 from bench.hashing import sha256_file
 from bench.models.files import ZOO
 from bench.models.judge import Judge
-from bench.zoo.make_manifest import shipped_files
+from bench.zoo.make_manifest import shipped_files, size
 
 ADAPTERS = ZOO / "adapters" / "facelet-1"
 
@@ -70,3 +71,13 @@ def test_every_shipped_file_is_published_and_unchanged() -> None:
     published = json.loads((ZOO / "manifest.json").read_text())
     assert published == {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
     assert {"facelet-1", "facelet-2", "adapters", "recognisers", "judge"} == {name.split("/")[0] for name in published}
+
+
+def test_the_family_is_small() -> None:
+    assert size(shipped_files()) <= 80e6
+
+
+def test_a_file_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    for name, content in (("a", b"123"), ("b", b"123"), ("c", b"45")):
+        (tmp_path / name).write_bytes(content)
+    assert size(sorted(tmp_path.iterdir())) == 5

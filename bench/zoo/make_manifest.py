@@ -21,7 +21,12 @@ def main() -> None:
     """Hash the files of all models and packs, and the judge's background where it exists already."""
     hashes = {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
     (ZOO / "manifest.json").write_text(json.dumps(hashes, indent=2) + "\n")
-    print(f"{len(hashes)} files")
+    print(f"{len(hashes)} files, {size(shipped_files()) / 1e6:.1f} MB")
+
+
+def size(files: list[Path]) -> int:
+    """Bytes of the files; one that is there twice counts once, as Git keeps it."""
+    return sum({sha256_file(file): file.stat().st_size for file in files}.values())
 
 
 def shipped_files() -> list[Path]:

@@ -33,6 +33,8 @@ VECTORS = 4
 """Of a person: as many as the attack learns."""
 KEPT = 10.0
 """Weight of the change of what is said of ordinary captions."""
+FAST = 10.0
+"""How much faster the map learns than the rest: it has to follow what the words come to mean."""
 MAP = "words.safetensors"
 """The file of the map, beside the base."""
 
@@ -67,6 +69,9 @@ class Words(Adapter):
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         return super().loss(count, random) + KEPT * self._change(self._draw(count, random), random)
 
+    def _looked_at(self) -> bool:
+        return False  # the map would be trained by what recognisers say, and no attacker is
+
     def report(self) -> str:
         """Errors of the same denoising steps with "person" moved by shares of the map: the least should be at 1."""
         errors = []
@@ -81,7 +86,7 @@ class Words(Adapter):
     def export(self, folder: Path) -> None:
         self._unet.set_default_attn_processor()
         self.pipeline().save_pretrained(folder)
-        save_file({"weight": self.module["map"].weight.detach().half().contiguous()}, folder / MAP)
+        save_file({"weight": (FAST * self.module["map"].weight.detach()).half().contiguous()}, folder / MAP)
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
@@ -101,7 +106,7 @@ class Words(Adapter):
 
     def _vectors(self, who: Tensor) -> Tensor:
         """(n, VECTORS, width): by how much people's vectors differ from the word's."""
-        moved: Tensor = self.module["map"](who).view(len(who), VECTORS, -1)
+        moved: Tensor = self.module["map"](FAST * who).view(len(who), VECTORS, -1)
         return moved
 
     def _states(self, texts: list[str], people: Tensor | None = None) -> Tensor:
@@ -141,7 +146,7 @@ def _start(file: Path, width: int) -> nn.Linear:
     """A map (512 -> VECTORS x width) from a file, which may be that of the single word of `names`."""
     known = load_file(file)["weight"].float()
     layer = nn.Linear(known.shape[1], VECTORS * width, bias=False)
-    layer.load_state_dict({"weight": known.repeat(VECTORS * width // len(known), 1)})
+    layer.load_state_dict({"weight": known.repeat(VECTORS * width // len(known), 1) / FAST})
     return layer
 
 
