@@ -16,7 +16,18 @@ from torch import Tensor
 from bench.models.base import Base
 from bench.types import Array
 from bench.zoo import make_identities
-from bench.zoo.make_identities import BASE_PASSES, FOUND, PHOTOS, SCOUTS, TRIES, Entry, Shot, choose, invent
+from bench.zoo.make_identities import (
+    BASE_PASSES,
+    KNOWN,
+    PHOTOS,
+    SCOUTS,
+    TRIES,
+    Entry,
+    Shot,
+    choose,
+    invent,
+    near_the_mean,
+)
 from bench.zoo.train.person import WIDTH, People, Portrait, Sampler, mean_direction
 from bench.zoo.train.photos import Faces
 from tests.test_training_names import PHOTOS as TRAINING_PHOTOS
@@ -157,9 +168,15 @@ def shot(degrees: float) -> Shot:
     return Shot(np.zeros((128, 128, 3), np.uint8), angle(degrees), 0, "")
 
 
-def test_the_chosen_are_near_the_mean_distinct_and_in_order() -> None:
-    shots = [shot(a) for a in (0, 1, 30, -30, 80)]  # their mean is at 14
-    assert [shots.index(s) for s in choose(shots)] == [0, 2, 3]  # the second is nearly the first; the last is 66 away
+def test_photos_near_the_mean_show_the_person() -> None:
+    shots = [shot(a) for a in (0, 30, -30, 80)]  # their mean is at 19
+    assert [shots.index(s) for s in near_the_mean(shots)] == [0, 1]
+    assert near_the_mean([]) == []
+
+
+def test_the_chosen_are_distinct_and_in_order() -> None:
+    shots = [shot(a) for a in (0, 1, 30, -30, 29)]
+    assert [shots.index(s) for s in choose(shots)] == [0, 2, 3]
 
 
 def test_no_more_photos_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +187,9 @@ def test_no_more_photos_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
 class Studio:
     """Draws pictures whose brightness counts them; of each, so many degrees from the person's direction."""
 
-    def __init__(self, seen: float = 1.0) -> None:
+    def __init__(self, seen: float = 1.0, apart: float = 20) -> None:
         self.asked: list[int] = []
-        self._seen, self._judged = seen, 0
+        self._seen, self._apart, self._judged = seen, apart, 0
 
     def draw(self, prompts: Sequence[str], *_: object) -> Tensor:
         self.asked.append(len(prompts))
@@ -182,7 +199,7 @@ class Studio:
         self._judged += 1
         if (self._judged % 100) / 100 > self._seen:
             return []
-        return [SimpleNamespace(embedding=angle(20 * (self._judged % 5) - 40))]
+        return [SimpleNamespace(embedding=angle(self._apart * (self._judged % 5 - 2)))]
 
 
 def invented(studio: Any, may_enter: Any = lambda _: True) -> list[Shot]:
@@ -204,7 +221,14 @@ def test_who_may_not_enter_costs_one_look() -> None:
 
 
 def test_a_face_that_is_hard_to_draw_is_nobody() -> None:
-    assert invented(Studio(seen=FOUND / 20)) == []
+    assert invented(Studio(seen=KNOWN / 20)) == []
+
+
+def test_a_face_that_changes_from_picture_to_picture_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_identities, "TWIN", 1.1)
+    studio = Studio(apart=60)
+    assert invented(studio) == []
+    assert studio.asked == [SCOUTS]
 
 
 def test_too_few_different_photos_are_nobody() -> None:

@@ -93,27 +93,6 @@ def test_steps_train_the_map_and_sampling_does_not(stage: Words) -> None:
     assert gradient(stage)
 
 
-def test_no_recogniser_looks_at_denoising_steps(stage: Words, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The map learns from the denoising loss alone, as an attacker's vectors do."""
-    monkeypatch.setattr(stage, "_likeness", Bystander())
-    with torch.no_grad():
-        assert stage.loss(4, rng()) < Bystander.LOSS
-        stage._sampled = 1.0
-        assert stage.loss(4, rng()) == Bystander.LOSS
-
-
-class Bystander:
-    """A likeness that always says the same."""
-
-    LOSS = 1e6
-    pictures = 4
-
-    def of_steps(self, *_: object) -> Tensor:
-        return torch.tensor(self.LOSS)
-
-    of_samples = of_steps
-
-
 def test_a_change_of_what_captions_say_costs(stage: Words) -> None:
     rows = torch.arange(4)
     assert stage._change(rows, rng()) == 0

@@ -37,15 +37,15 @@ from bench.zoo.train.photos import Faces
 
 SEED, PEOPLE, PER_SET, SETS = 0, 24, 4, "ABC"
 PHOTOS = PER_SET * len(SETS)
-SCOUTS, TRIES = 16, 96
+SCOUTS, TRIES = 16, 64
 """Pictures drawn of a candidate for a first look, and of one that passes it."""
-FOUND = 0.7
-"""Share of a candidate's pictures that must show one face: a face that is hard to draw is not one to test with."""
-GUIDANCE = 5.0
+KNOWN = 0.7
+"""Share of a candidate's pictures that must show one face, the person's: who is hard to draw is no use."""
+GUIDANCE = 3.0
 PROMPTS = ("a photo of a person", "a dslr portrait of a person", "a portrait of a person", "a picture of a person")
 DIRECTIONS = 40
 """Principal directions of the descriptors in which people are drawn; the rest is close to noise."""
-SAME, TWIN = 0.7, 0.95
+SAME, TWIN = 0.75, 0.95
 """Cosines: of a photo to the mean of the person's photos at least; of two photos of one person at most."""
 BASE_PICTURES, BASE_PASSES = 128, 0.02
 """Of the base's pictures of nobody in particular, at most this share may pass for an invented person."""
@@ -131,28 +131,36 @@ def invent(
     place = (SEED, "identity", candidate)
     random, rng = generator(*place), np.random.default_rng(derive(*place))
     who = known.draw(DIRECTIONS, random)
-    shots: list[Shot] = []
+    drawn, shots = 0, list[Shot]()
     for count in (SCOUTS, TRIES - SCOUTS):
         prompts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
         pictures = [retake(p, rng) for p in to_pixels(sampler.draw(prompts, who, random, GUIDANCE))]
-        found = [(picture, judge.find(picture), prompt) for picture, prompt in zip(pictures, prompts, strict=True)]
-        new = [Shot(picture, faces[0].embedding, derive(*place), p) for picture, faces, p in found if len(faces) == 1]
-        if len(new) < FOUND * count or not may_enter(centre(shots + new)):
+        for picture, prompt in zip(pictures, prompts, strict=True):
+            faces = judge.find(picture)
+            shots += [Shot(picture, face.embedding, derive(*place), prompt) for face in faces if len(faces) == 1]
+        drawn += count
+        if len(near_the_mean(shots)) < KNOWN * drawn or not may_enter(centre(shots)):
             return []
-        shots += new
-    chosen = choose(shots)
+    chosen = choose(near_the_mean(shots))
     return chosen if len(chosen) == PHOTOS and may_enter(centre(chosen)) else []
 
 
+def near_the_mean(shots: list[Shot]) -> list[Shot]:
+    """Those that show the person."""
+    if not shots:
+        return []
+    middle = centre(shots)
+    return [shot for shot in shots if shot.embedding @ middle >= SAME]
+
+
 def choose(shots: list[Shot]) -> list[Shot]:
-    """Up to `PHOTOS` shots near the mean, no two nearly the same.
+    """Up to `PHOTOS` shots, no two nearly the same.
 
     They come in the order drawn, not the best first: a person should not look the same in all photos.
     """
-    middle, chosen = centre(shots), list[Shot]()
+    chosen: list[Shot] = []
     for shot in shots:
-        distinct = all(shot.embedding @ other.embedding <= TWIN for other in chosen)
-        if shot.embedding @ middle >= SAME and distinct and len(chosen) < PHOTOS:
+        if len(chosen) < PHOTOS and all(shot.embedding @ other.embedding <= TWIN for other in chosen):
             chosen.append(shot)
     return chosen
 

@@ -88,15 +88,11 @@ class Adapter(Diffusion):
         step = self._step(rows, random)
         error, weight = self._errors(step)
         loss: Tensor = (error * weight).mean()
-        if self._likeness is not None and self._looked_at():
+        if self._likeness is not None and self._told:
             signal = self._signal[step.timesteps][:, None, None, None]
             shown = clean(step.noised, step.predicted, signal)
             loss = loss + self._likeness.of_steps(shown, rows, step.timesteps, random)
         return loss
-
-    def _looked_at(self) -> bool:
-        """Whether what a denoising step shows is looked at too: not where it is not told who it is."""
-        return self._told
 
     def trainable(self, before: set[int]) -> None:
         """Train every weight that was not there `before` (ids of tensors)."""

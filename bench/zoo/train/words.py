@@ -33,8 +33,8 @@ VECTORS = 4
 """Of a person: as many as the attack learns."""
 KEPT = 10.0
 """Weight of the change of what is said of ordinary captions."""
-FAST = 10.0
-"""How much faster the map learns than the rest: it has to follow what the words come to mean."""
+LEAST = 0.2
+"""Share of the way to a person's vectors at which sampled pictures shall already show the person, at least."""
 MAP = "words.safetensors"
 """The file of the map, beside the base."""
 
@@ -69,9 +69,6 @@ class Words(Adapter):
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         return super().loss(count, random) + KEPT * self._change(self._draw(count, random), random)
 
-    def _looked_at(self) -> bool:
-        return False  # the map would be trained by what recognisers say, and no attacker is
-
     def report(self) -> str:
         """Errors of the same denoising steps with "person" moved by shares of the map: the least should be at 1."""
         errors = []
@@ -86,7 +83,7 @@ class Words(Adapter):
     def export(self, folder: Path) -> None:
         self._unet.set_default_attn_processor()
         self.pipeline().save_pretrained(folder)
-        save_file({"weight": (FAST * self.module["map"].weight.detach()).half().contiguous()}, folder / MAP)
+        save_file({"weight": self.module["map"].weight.detach().half().contiguous()}, folder / MAP)
 
     def _condition(self, rows: Tensor, random: torch.Generator) -> Tensor:
         who = self._embeddings[self._partners.of(rows, random)] * self._present(len(rows), random)[:, None]
@@ -97,7 +94,8 @@ class Words(Adapter):
         photos = int(torch.randint(1, MOST + 1, (1,), generator=random))
         who = torch.stack([self._embeddings[self._partners.of(rows, random)] for _ in range(photos)]).mean(dim=0)
         texts = [_named(template) for template in self._templates(len(rows), random)]
-        told = self._states(texts, self._vectors(F.normalize(who, dim=1)).detach())
+        share = LEAST + (1 - LEAST) * torch.rand(len(rows), 1, 1, generator=random)
+        told = self._states(texts, share.to(who) * self._vectors(F.normalize(who, dim=1)).detach())
         return partial(self._answer, hidden=told), partial(self._answer, hidden=self._states([""] * len(rows)))
 
     def _answer(self, noised: Tensor, timesteps: Tensor, hidden: Tensor) -> Tensor:
@@ -106,7 +104,7 @@ class Words(Adapter):
 
     def _vectors(self, who: Tensor) -> Tensor:
         """(n, VECTORS, width): by how much people's vectors differ from the word's."""
-        moved: Tensor = self.module["map"](FAST * who).view(len(who), VECTORS, -1)
+        moved: Tensor = self.module["map"](who).view(len(who), VECTORS, -1)
         return moved
 
     def _states(self, texts: list[str], people: Tensor | None = None) -> Tensor:
@@ -146,7 +144,7 @@ def _start(file: Path, width: int) -> nn.Linear:
     """A map (512 -> VECTORS x width) from a file, which may be that of the single word of `names`."""
     known = load_file(file)["weight"].float()
     layer = nn.Linear(known.shape[1], VECTORS * width, bias=False)
-    layer.load_state_dict({"weight": known.repeat(VECTORS * width // len(known), 1) / FAST})
+    layer.load_state_dict({"weight": known.repeat(VECTORS * width // len(known), 1)})
     return layer
 
 
