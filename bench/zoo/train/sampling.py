@@ -17,7 +17,7 @@ STEPS = 10
 """Of the solver."""
 FIRST = 3
 """The first of them whose estimate shows enough to look at."""
-GUIDANCE = 5.0
+GUIDANCE = 3.0
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """(n, 4, h, w) latents and one timestep -> the predicted noise."""
