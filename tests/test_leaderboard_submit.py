@@ -369,7 +369,7 @@ def test_pictures_are_the_runs_own_in_their_order(tmp_path: Path) -> None:
     assert set(result.sprites()) == {r.cell for r in records}
     noise = next(r for r in load_all(run) if r.defense.name == "noise")
     sprite = result.sprites()[noise.cell]
-    assert sprite.tile == 64
+    assert sprite.tile == len(clean[0])
     assert sprite.groups == {
         "clean": (0, 3),
         "cloaked": (3, 3),
