@@ -231,12 +231,11 @@ def _model(value: Any) -> Any:
         if said.keys() == {"name"}:
             raise unknown_name("model", str(said["name"]), shipped)
         return said
-    known: Any = OmegaConf.to_container(OmegaConf.create(shipped[said["name"]].read_text()))
-    full: dict[str, Any] = known | said
-    open_ones = [key for key, setting in full.items() if setting == "???"]
-    if open_ones:
-        raise BenchError(f"Model {full['name']!r} has no {open_ones[0]}.", f"Write {{name: ..., {open_ones[0]}: ...}}.")
-    return full
+    full = OmegaConf.merge(OmegaConf.create(shipped[said["name"]].read_text()), said)
+    missing = sorted(OmegaConf.missing_keys(full))
+    if missing:
+        raise BenchError(f"Model {said['name']!r} has no {missing[0]}.", f"Write {{name: ..., {missing[0]}: ...}}.")
+    return OmegaConf.to_container(full)
 
 
 def allowed_at(location: tuple[int | str, ...]) -> list[str]:

@@ -32,8 +32,9 @@ from bench.models.judge import Judge
 from bench.models.loading import load_base
 from bench.seeds import derive, generator
 from bench.types import Array, Pixels
-from bench.zoo.train.person import People, Sampler, mean_direction
+from bench.zoo.train.person import People, Sampler
 from bench.zoo.train.photos import Faces
+from metrics.identity import centroid
 
 SEED, PEOPLE, PER_SET, SETS = 0, 24, 4, "ABC"
 PHOTOS = PER_SET * len(SETS)
@@ -133,7 +134,7 @@ def invent(
     place = (SEED, "identity", candidate)
     random, rng = generator(*place), np.random.default_rng(derive(*place))
     who = known.draw(DIRECTIONS, random)
-    drawn, shots = 0, list[Shot]()
+    drawn, shots, shown = 0, list[Shot](), list[Shot]()
     for count in (SCOUTS, TRIES - SCOUTS):
         prompts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
         pictures = [retake(p, rng) for p in to_pixels(sampler.draw(prompts, who, random, GUIDANCE))]
@@ -141,9 +142,10 @@ def invent(
             faces = judge.find(picture)
             shots += [Shot(picture, face.embedding, derive(*place), prompt) for face in faces if len(faces) == 1]
         drawn += count
-        if len(near_the_mean(shots)) < KNOWN * drawn or not may_enter(centre(shots)):
+        shown = near_the_mean(shots)
+        if len(shown) < KNOWN * drawn or not may_enter(centre(shots)):
             return []
-    chosen = choose(near_the_mean(shots))
+    chosen = choose(shown)
     return chosen if len(chosen) == PHOTOS and may_enter(centre(chosen)) else []
 
 
@@ -181,7 +183,7 @@ def retake(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 def centre(shots: list[Shot]) -> Array:
     """Unit mean descriptor (128,)."""
-    return mean_direction(np.stack([shot.embedding for shot in shots]))
+    return centroid(np.stack([shot.embedding for shot in shots]))
 
 
 def save(people: list[list[Shot]], judge: Judge, model: str) -> None:
@@ -214,7 +216,8 @@ def summarise(people: list[list[Shot]], known: People) -> None:
     print(f"strangers: mean {impostor.mean():.3f}, 99 % quantile {threshold:.3f}")
     print(f"same-person pairs above it: {(genuine > threshold).mean():.1%}; nearest two people {between.max():.3f}")
     print(f"nearest training photo {copies:.3f}; one in ten real people has one at {known.usual(0.9):.3f}")
-    photos = np.mean([known.share_above(e, known.strangers(0.999)) for e in embeddings])
+    rare = known.strangers(0.999)
+    photos = np.mean([known.share_above(e, rare) for e in embeddings])
     print(f"pairs with a training photo above what 1 in 1000 unrelated pairs reach: {photos:.2%}")
 
 

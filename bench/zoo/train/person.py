@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from bench.hashing import hash_of, sha256_file
 from bench.types import Array
 from bench.zoo.train.adapter import Adapter
-from bench.zoo.train.base import denoised, pictures
+from bench.zoo.train.base import Diffusion, denoised, pictures
 from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.precision import plain_attention
 from bench.zoo.train.sampling import Predict
+from metrics.identity import centroid
 
 WIDTH = 128
 """Of dlib's descriptor."""
@@ -43,13 +44,15 @@ class Portrait(Adapter):
 
     def __init__(self, **shared: Any) -> None:
         super().__init__(**shared)
-        unet = with_person(self._unet)
-        self._unet = self._compiled = self._pipeline.unet = self.module["unet"] = unet
-        plain_attention(unet)
-        unet.requires_grad_(True)
+        self._unet = self.module["unet"] = with_person(self._unet)
+        plain_attention(self._unet)
+        self._unet.requires_grad_(True)
+
+    @cached_property
+    def _people(self) -> People:
+        return People(self._views.faces)
 
     def _usable(self) -> Tensor:
-        self._people = People(self._views.faces)
         known = torch.from_numpy(~np.isnan(self._views.faces.descriptors[:, 0]))
         return super()._usable() & known[self._views.row]
 
@@ -73,9 +76,7 @@ class Portrait(Adapter):
         predicted: Tensor = self._unet(noised, timesteps, hidden, class_labels=who.to(noised), return_dict=False)[0]
         return predicted
 
-    def export(self, folder: Path) -> None:
-        self._unet.set_default_attn_processor()
-        self.pipeline().save_pretrained(folder)
+    export = Diffusion.export
 
 
 class People:
@@ -141,7 +142,7 @@ class People:
             if end - start >= photos:
                 own, others = self._order[start:end], np.delete(self._order, np.s_[start:end])
                 named = others[self._named[others]]
-                nearest.append((self._unit[named] @ mean_direction(self._unit[own])).max())
+                nearest.append((self._unit[named] @ centroid(self._unit[own])).max())
         return float(np.quantile(nearest, share))
 
     @cached_property
@@ -150,12 +151,6 @@ class People:
         photos = self._unit[self._order]
         _, singular, axes = np.linalg.svd(photos - photos.mean(axis=0), full_matrices=False)
         return photos.mean(axis=0), singular / len(photos) ** 0.5, axes
-
-
-def mean_direction(unit: Array) -> Array:
-    """Unit mean (128,) of unit descriptors (n, 128)."""
-    mean = unit.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def scaled(unit: Array) -> Tensor:

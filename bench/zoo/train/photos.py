@@ -28,6 +28,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from bench.types import Array, Pixels
+from metrics.identity import centroid
 
 SIDE = 128
 """Pixels of a prepared photo."""
@@ -217,10 +218,7 @@ def _splits(source: Array, person: Array, descriptors: Array, evaluation: list[d
 def _mean(descriptors: Array) -> Array:
     """Unit mean of (k, 128) centred descriptors, NaN rows left out; zeros if none is left."""
     found = descriptors[~np.isnan(descriptors[:, 0])]
-    if not len(found):
-        return np.zeros(descriptors.shape[1])
-    mean = found.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean))
+    return centroid(found) if len(found) else np.zeros(descriptors.shape[1])
 
 
 if __name__ == "__main__":
