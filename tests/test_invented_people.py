@@ -101,6 +101,29 @@ def test_a_sampler_reads_what_was_exported_and_shows_whom_it_is_asked_for(
     assert (first - other).abs().max() > 1e-3
 
 
+def test_it_goes_on_from_what_it_exported(portrait: Portrait, base: Base, tmp_path: Path) -> None:
+    with torch.no_grad():
+        portrait._unet.class_embedding.linear_2.weight.normal_(generator=rng())
+    portrait.export(tmp_path / "final")
+    again = Portrait(base=str(tmp_path / "final"), photos="", latents=str(tmp_path / "latents.pt"))
+    who = torch.randn(2, WIDTH, generator=rng())
+    torch.testing.assert_close(answer(again, base, who), answer(portrait, base, who), atol=1e-3, rtol=1e-2)
+    assert all(weight.requires_grad for weight in again._unet.parameters())
+
+
+def test_an_example_of_nobody_has_no_descriptor(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def spy(noised: Tensor, timesteps: Tensor, hidden: Tensor, who: Tensor) -> Tensor:
+        seen.append(who)
+        return noised
+
+    monkeypatch.setattr(portrait, "_present", lambda *_: torch.tensor([1.0, 0.0, 1.0]))
+    monkeypatch.setattr(portrait, "_answer", spy)
+    portrait._step(torch.tensor([0, 1, 3]), rng())
+    assert (seen[0].abs().amax(dim=1) > 0).tolist() == [True, False, True]
+
+
 # the training people
 
 
@@ -188,9 +211,9 @@ def test_no_more_photos_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
 class Studio:
     """Draws grey pictures, and sees faces in a share of them, in five directions so many degrees apart."""
 
-    def __init__(self, seen: float = 1.0, apart: float = 20) -> None:
+    def __init__(self, seen: float = 1.0, apart: float = 20, faces: int = 1) -> None:
         self.asked: list[int] = []
-        self._seen, self._apart, self._judged = seen, apart, 0
+        self._seen, self._apart, self._faces, self._judged = seen, apart, faces, 0
 
     def draw(self, prompts: Sequence[str], *_: object) -> Tensor:
         self.asked.append(len(prompts))
@@ -200,7 +223,7 @@ class Studio:
         self._judged += 1
         if (self._judged % 100) / 100 > self._seen:
             return []
-        return [SimpleNamespace(embedding=angle(self._apart * (self._judged % 5 - 2)))]
+        return [SimpleNamespace(embedding=angle(self._apart * (self._judged % 5 - 2)))] * self._faces
 
 
 def invented(studio: Any, may_enter: Any = lambda _: True) -> list[Shot]:
@@ -223,6 +246,18 @@ def test_who_may_not_enter_costs_one_look() -> None:
 
 def test_a_face_that_is_hard_to_draw_is_nobody() -> None:
     assert invented(Studio(seen=KNOWN / 20)) == []
+
+
+def test_pictures_of_two_faces_show_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_identities, "TWIN", 1.1)
+    assert invented(Studio(faces=2, apart=0)) == []
+
+
+def test_the_chosen_photos_are_asked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_identities, "TWIN", 1.1)
+    answers = iter([True, True, False])
+    assert invented(Studio(), lambda _: next(answers)) == []
+    assert next(answers, None) is None
 
 
 def test_a_face_that_changes_from_picture_to_picture_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
