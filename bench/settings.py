@@ -238,6 +238,15 @@ def _model(value: Any) -> Any:
     return OmegaConf.to_container(full)
 
 
+def shipped_model(name: str) -> ModelSettings:
+    """A base that is shipped, with the settings of its file under conf/model.
+
+    Raises:
+        BenchError: no such base.
+    """
+    return ModelSettings.model_validate(_model(name))
+
+
 def allowed_at(location: tuple[int | str, ...]) -> list[str]:
     """Names of the settings next to an unknown one, with the same prefix."""
     model: type[BaseModel] = RunSettings

@@ -31,6 +31,7 @@ from bench.models.checkpoint import locate
 from bench.models.judge import Judge
 from bench.models.loading import load_base
 from bench.seeds import derive, generator
+from bench.settings import shipped_model
 from bench.types import Array, Pixels
 from bench.zoo.train.person import People, Sampler
 from bench.zoo.train.photos import Faces
@@ -43,6 +44,7 @@ SCOUTS, TRIES = 16, 64
 KNOWN = 0.7
 """Share of a candidate's pictures that must show one face, the person's: who is hard to draw is no use."""
 GUIDANCE = 3.0
+"""Of the generator of people."""
 PROMPTS = ("a photo of a person", "a dslr portrait of a person", "a portrait of a person", "a picture of a person")
 DIRECTIONS = 40
 """Principal directions of the descriptors in which people are drawn; the rest is close to noise."""
@@ -117,12 +119,12 @@ class Entry:
 
 
 def base_faces(judge: Judge) -> Array:
-    """Descriptors (n, 128) of faces that the base draws when it is told nobody."""
-    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    """Descriptors (n, 128) of faces that the base draws, as runs have it draw, when it is told nobody."""
+    base, model = load_base(locate("facelet-1", "zoo"), precision="fp32"), shipped_model("facelet-1")
     random, found = generator(SEED, "base"), []
     for _ in range(BASE_PICTURES // 32):
         noise = torch.randn(32, *base.latent_shape, generator=random)
-        pictures = base.sample(base.condition(["a photo of person"] * 32), noise, steps=20, guidance=GUIDANCE)
+        pictures = base.sample(base.condition(["a photo of person"] * 32), noise, model.steps, model.guidance)
         found += [face.embedding for picture in to_pixels(pictures) for face in judge.find(picture)[:1]]
     return np.stack(found)
 
