@@ -31,6 +31,7 @@ class Display:
         )
         self._task = self._progress.add_task("starting", total=count)
         self._done = 0
+        self._parts: dict[str, float] = {}  # of the cells under way, by label
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -42,16 +43,18 @@ class Display:
         self._progress.stop()
 
     def show(self, label: str, stage: str, share: float) -> None:
-        """A stage of the current cell has come to `share`."""
+        """A stage of a cell has come to `share`."""
         names = list(WEIGHTS)
         before = sum(WEIGHTS[name] for name in names[: names.index(stage)])
-        part = self._done + before + WEIGHTS[stage] * share
-        self._progress.update(self._task, description=f"{stage:8s} {label}", completed=part)
+        self._parts[label] = before + WEIGHTS[stage] * share
+        done = self._done + sum(self._parts.values())
+        self._progress.update(self._task, description=f"{stage:8s} {label}", completed=done)
 
     def finish(self, record: Record, label: str) -> None:
-        """The current cell is done: leave one line about it."""
+        """A cell is done: leave one line about it."""
         self._done += 1
-        self._progress.update(self._task, completed=self._done)
+        self._parts.pop(label, None)
+        self._progress.update(self._task, completed=self._done + sum(self._parts.values()))
         work = sum(stage.seconds for stage in record.stages.values() if not stage.cached)
         leak = record.metrics.get("ilr")
         result = f"ILR {leak:.2f}" if leak is not None else record.status

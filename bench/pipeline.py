@@ -86,6 +86,10 @@ class Pipeline:
             where = f"{place.filename}:{place.lineno}"
             return self._record(cell, "failed", f"{type(error).__name__}: {error} (at {where})")
 
+    def failed(self, cell: Cell, reason: str) -> Record:
+        """The record of a cell that could not end by itself."""
+        return self._record(cell, "failed", reason)
+
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)
         entries = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,8 +28,11 @@ from bench.standings import long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
+from bench.workers import execute, how_many
 
-BESIDE = {"out", "store", "device", "dry_run", "keep_artifacts", "logger", "retries", "timeout", "fail_fast"}
+BESIDE = {"out", "store", "dry_run", "keep_artifacts", "logger", "retries", "timeout", "fail_fast"} | {
+    *("device", "workers", "threads")
+}
 """Settings that change no result."""
 SHOWN = 20
 """Cells that a dry run names."""
@@ -52,7 +55,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     out = Path(settings.out) if settings.out else default_out(settings)
     logger = logger_of(settings, out, console)
     logger.check()
-    pool = Pool(settings.device)
+    pool = Pool(settings.devices[0])
     if not settings.dry_run:
         for model in (settings.model, *settings.surrogates):
             pool.checkpoint(model)  # damaged weights are an error now, not after the first stage
@@ -71,12 +74,8 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)
     records = []
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
-        with Display(console, len(planned)) as display:
-            for cell in planned:
-                for _ in range(settings.retries + 1):
-                    done = pipeline.run(cell, partial(display.show, cell.label))
-                    if done.status != "failed":
-                        break
+        with Display(console, len(planned)) as display, closing(execute(planned, pipeline, display.show)) as finished:
+            for cell, done in finished:
                 record.save(done, out / "cells")
                 if not cell.skip:
                     record.discard(out / "cells", cell.combination)
@@ -86,6 +85,8 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
                 if settings.fail_fast and done.status == "failed":
                     console.print(f"Stopped (fail_fast). Cells not tried: {len(planned) - len(records)}.")
                     break
+        place = {cell.id: index for index, cell in enumerate(planned)}
+        records.sort(key=lambda done: place[done.cell])
         collect(out, store)
         logger.finish(record.load_all(out))
     return conclude(records, out, console)
@@ -153,6 +154,9 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         console.print(fetch.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
     console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
+    count = how_many(pipeline.settings, pipeline.pool.device, len(running))
+    if count > 1:
+        console.print(f"They are sums over {count} workers: divide by {count}.")
     if (computing := work.table(planned)) is not None:
         console.print(computing)
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -171,7 +171,13 @@ class RunSettings(_Strict):
     out: str | None = None
     store: str | None = None
     keep_artifacts: bool = False
-    device: str = "auto"
+    device: str | tuple[str, ...] = "auto"
+    """Where models compute; several: a worker on each."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = 1
+    """Processes that do cells at once. More than one start Python anew: a script that calls `run` needs a guard,
+    `if __name__ == "__main__"`."""
+    threads: int | None = Field(None, ge=1)
+    """Threads of a worker on a CPU. Results differ in the last digits from number to number."""
     retries: int = Field(0, ge=0)
     """How often a cell is tried again that failed; what an attack could not fit is a result, and is not."""
     timeout: float | None = Field(None, gt=0)
@@ -180,6 +186,18 @@ class RunSettings(_Strict):
     """Whether the run stops at the first cell that failed."""
     plugins: tuple[str, ...] = ()
     dry_run: bool = False
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Of the workers, in turn."""
+        return (self.device,) if isinstance(self.device, str) else self.device
+
+    @field_validator("device")
+    @classmethod
+    def _some(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one device, as device=cpu or device=[cuda:0,cuda:1]")
+        return value
 
     @field_validator("surrogates", mode="before")
     @classmethod

@@ -29,6 +29,8 @@ from bench.stages.generate import noise_seeds
 from tests.conftest import ROOT
 
 SMALL = [
+    "defense=aspl",
+    "attack=dreambooth",
     "attack.steps=2",
     "attack.batch=2",
     "defense.rounds=1",
@@ -38,6 +40,7 @@ SMALL = [
     "protocol.images_per_prompt=1",
     "data.limit=1",
     "logger=none",
+    "workers=1",
 ]
 ARMS = ["base", "clean", "noise", "aspl"]
 

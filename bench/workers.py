@@ -1,0 +1,229 @@
+"""Cells on several processes of one machine at once; they share the store, as separate commands do.
+
+On a CPU a worker has one thread: two of them get further than one with two threads, and results do not depend on how
+many cores there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.queues import SimpleQueue
+
+from bench.models.pool import Pool
+from bench.pipeline import Pipeline
+from bench.plan import Cell
+from bench.record import Record
+from bench.registry import import_plugins
+from bench.settings import RunSettings
+from bench.store import Store, default_root
+
+Show = Callable[[str, str, float], None]
+"""Called with a cell's label, its stage, and the share of the stage that is done."""
+Done = Generator[tuple[Cell, Record]]
+
+MEMORY = 2 * 2**30
+"""Bytes that a worker with an embedded model needs at most (measured: 1.6 GB)."""
+TICK = 0.2
+"""Seconds between two looks at the workers."""
+
+
+def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
+    """Every cell with its record, as it is finished. Workers end when the consumer stops early, or is interrupted."""
+    count = how_many(pipeline.settings, pipeline.pool.device, len(planned))
+    if count == 1:
+        with threads(threads_of(pipeline.settings, pipeline.pool.device)):
+            for cell in planned:
+                yield cell, attempt(pipeline, cell, partial(show, cell.label))
+    else:
+        yield from _side_by_side(planned, pipeline, count, show)
+
+
+def attempt(pipeline: Pipeline, cell: Cell, progress: Callable[[str, float], None]) -> Record:
+    """Execute a cell, and again while it fails and there are retries left."""
+    for _ in range(pipeline.settings.retries):
+        done = pipeline.run(cell, progress)
+        if done.status != "failed":
+            return done
+    return pipeline.run(cell, progress)
+
+
+def how_many(settings: RunSettings, device: str, cells: int) -> int:
+    """Number of workers: the one asked for, else one a device, or on a CPU one a core that has memory enough.
+
+    A full-size base on a CPU gets one worker, with all threads.
+    """
+    if settings.workers != "auto":
+        return max(1, min(settings.workers, cells))
+    if device != "cpu":
+        return min(len(settings.devices), cells)
+    if not _embedded(settings):
+        return 1
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    # PyTorch knows what a launcher or OMP_NUM_THREADS leaves this process.
+    return max(1, min(torch.get_num_threads(), memory // MEMORY, cells))
+
+
+def threads_of(settings: RunSettings, device: str) -> int | None:
+    """Threads of a worker; None leaves PyTorch's own number."""
+    if settings.threads is not None or device != "cpu":
+        return settings.threads
+    return 1 if _embedded(settings) else None
+
+
+@contextlib.contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """PyTorch computes with so many threads inside; None changes nothing."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _embedded(settings: RunSettings) -> bool:
+    return settings.model.family == "facelet"
+
+
+# -- the process that deals out cells ----------------------------------------------------------------------------------
+
+
+def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:
+    """A cell whose worker dies is failed. Who of several died is found out by giving each a crew of its own."""
+    outputs = [{} if cell.skip else vars(pipeline.keys(cell)) for cell in planned]
+    waiting, suspects = list(range(len(planned))), list[int]()
+    crew = Crew(planned, pipeline.settings, count)
+    try:
+        while waiting or suspects or crew.running:
+            if suspects and not crew.running:
+                crew.start(suspects.pop(0))
+            while not suspects and len(crew.running) < count:
+                index = _next(waiting, [outputs[i] for i in crew.running.values()], outputs, pipeline.store)
+                if index is None:
+                    break
+                waiting.remove(index)
+                crew.start(index)
+            finished, died = crew.look()
+            for index, stage, share in crew.news():
+                show(planned[index].label, stage, share)
+            for index, done in finished:
+                yield planned[index], done
+            if died:
+                crew.stop()
+                crew = Crew(planned, pipeline.settings, count)
+                suspects += died if len(died) > 1 else []
+                if len(died) == 1:
+                    reason = "The process that did this cell died. If memory ran out: workers=1, or a smaller batch."
+                    yield planned[died[0]], pipeline.failed(planned[died[0]], reason)
+    finally:
+        crew.stop()
+
+
+def _next(
+    waiting: Sequence[int], busy: Sequence[Mapping[str, str]], outputs: Sequence[Mapping[str, str]], store: Store
+) -> int | None:
+    """The first cell that waits for no output another worker is making; it would only stand at the lock."""
+    making = {item for keys in busy for item in keys.items()}
+    for index in waiting:
+        if all(store.cost(*item) for item in making & outputs[index].items()):
+            return index
+    return None
+
+
+class Crew:
+    """Worker processes, and which cell each future stands for.
+
+    Args:
+        planned: the cells; workers are told indices.
+        settings: of the run.
+        count: number of processes; they share the run's devices in turn.
+    """
+
+    def __init__(self, planned: Sequence[Cell], settings: RunSettings, count: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would inherit threads, and a GPU's state
+        self._news, told = context.Pipe(duplex=False)
+        ended, self._lifeline = context.Pipe(duplex=False)
+        devices = context.SimpleQueue()
+        for index in range(count):
+            devices.put(settings.devices[index % len(settings.devices)])
+        work = pickle.dumps((planned[0].data, list(planned)))  # unpickled only after the plug-ins have been imported
+        self._pool = ProcessPoolExecutor(count, context, _begin, (settings, work, devices, told, ended))
+        self.running: dict[Future[Record], int] = {}
+
+    def start(self, index: int) -> None:
+        """Have a cell done."""
+        self.running[self._pool.submit(_work, index)] = index
+
+    def look(self) -> tuple[list[tuple[int, Record]], list[int]]:
+        """Wait a moment: the cells finished since, with their records, and those that were lost with their worker."""
+        finished, died = list[tuple[int, Record]](), list[int]()
+        done = wait(self.running, TICK, FIRST_COMPLETED).done
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            done = wait(self.running).done  # all end with the crew
+        for future in done:
+            index = self.running.pop(future)
+            try:
+                finished.append((index, future.result()))
+            except BrokenProcessPool:
+                died.append(index)
+        return finished, sorted(died)
+
+    def news(self) -> Iterator[tuple[int, str, float]]:
+        """How far cells have come."""
+        while self._news.poll():
+            yield self._news.recv()
+
+    def stop(self) -> None:
+        """End the workers, also those at work; what they had not finished is not in the store."""
+        if self.running:
+            self._lifeline.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._lifeline.close()
+
+
+# -- a worker ----------------------------------------------------------------------------------------------------------
+
+_here: tuple[Pipeline, Sequence[Cell], Connection]
+
+
+def _begin(settings: RunSettings, work: bytes, devices: SimpleQueue[str], told: Connection, ended: Connection) -> None:
+    global _here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that deals out cells hears it, and ends the workers
+    threading.Thread(target=_live_as_long_as, args=(ended,), daemon=True).start()
+    import torch
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())  # its own is the system's, and would be left behind by a worker that is ended
+    import_plugins(settings.plugins)
+    data, planned = pickle.loads(work)
+    pool = Pool(devices.get())
+    if count := threads_of(settings, pool.device):
+        torch.set_num_threads(count)
+    _here = Pipeline(settings, data, Store(default_root(settings.store)), pool), planned, told
+
+
+def _work(index: int) -> Record:
+    pipeline, planned, told = _here
+    # A message this short is written in one piece: workers need no lock, which one that is killed would keep.
+    return attempt(pipeline, planned[index], lambda stage, share: told.send((index, stage, share)))
+
+
+def _live_as_long_as(ended: Connection) -> None:
+    """End this process when the other one closes its end, or dies."""
+    with contextlib.suppress(EOFError):
+        ended.recv()
+    os._exit(1)

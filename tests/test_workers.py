@@ -1,0 +1,188 @@
+"""Cells on several processes: the same results, no waiting for each other, and a worker's death costs one cell."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from bench import workers
+from bench.compose import settings_of
+from bench.errors import BenchError
+from bench.record import Record, load_all
+from bench.run import run
+from bench.store import Store
+from bench.workers import _live_as_long_as, _next, execute, how_many, threads, threads_of
+from tests.test_run import SMALL, finished, results, small_run
+
+__all__ = ["finished"]  # a fixture
+
+PATIENCE = 120
+"""Seconds after which a test gives up on a process."""
+
+
+@pytest.mark.parametrize(
+    ("words", "device", "cells", "cores", "expected"),
+    [
+        ([], "cpu", 9, 4, 4),
+        ([], "cpu", 3, 4, 3),
+        ([], "cpu", 9, 1, 1),
+        (["workers=2"], "cpu", 9, 4, 2),
+        (["workers=8"], "cpu", 3, 4, 3),
+        (["workers=2"], "cpu", 0, 4, 1),
+        (["model=sd15"], "cpu", 9, 4, 1),
+        ([], "cuda", 9, 4, 1),
+        (["device=[cuda:0,cuda:1]"], "cuda:0", 9, 4, 2),
+        (["device=[cuda:0,cuda:1]", "workers=4"], "cuda:0", 9, 4, 4),
+    ],
+)
+def test_number_of_workers(
+    words: list[str], device: str, cells: int, cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    monkeypatch.setattr(workers, "MEMORY", 1)
+    assert how_many(settings_of(words), device, cells) == expected
+
+
+def test_no_more_workers_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**21}[name])
+    assert how_many(settings_of([]), "cpu", 100) == 4  # 8 GiB
+    monkeypatch.setattr(os, "sysconf", lambda name: 1)
+    assert how_many(settings_of([]), "cpu", 100) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "device", "expected"),
+    [([], "cpu", 1), (["threads=3"], "cpu", 3), (["model=sd15"], "cpu", None), ([], "cuda", None)],
+)
+def test_threads_of_a_worker(words: list[str], device: str, expected: int | None) -> None:
+    assert threads_of(settings_of(words), device) == expected
+
+
+def test_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    with threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with threads(None):
+        assert torch.get_num_threads() == before
+
+
+def test_a_cell_starts_only_when_nobody_is_making_what_it_needs(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, same, other = {"protect": "a", "fit": "1"}, {"protect": "a", "fit": "2"}, {"protect": "b", "fit": "3"}
+    outputs = [one, same, other, {}]
+    assert _next([1, 2, 3], [], outputs, store) == 1
+    assert _next([1, 2, 3], [one], outputs, store) == 2
+    assert _next([1], [one], outputs, store) is None
+    assert _next([1, 3], [one], outputs, store) == 3  # a skipped cell makes nothing
+    assert _next([], [one], outputs, store) is None
+    store.compute("protect", "a", lambda folder: None)
+    assert _next([1, 2, 3], [one], outputs, store) == 1  # it is there meanwhile
+
+
+def test_two_workers_give_the_same_numbers_and_do_nothing_twice(
+    finished: tuple[Path, list[Record]], tmp_path: Path
+) -> None:
+    status, records, text = small_run(tmp_path, "workers=2", "threads=1")
+    assert status == 0
+    with threads(1):
+        alone = small_run(tmp_path / "alone")[1]
+    assert results(records) == results(alone)
+    assert [r.cell for r in records] == [r.cell for r in alone]
+    assert text.count("ILR") >= 4
+    made = [(stage, s.key) for r in records for stage, s in r.stages.items() if not s.cached]
+    assert len(made) == len(set(made))
+    assert multiprocessing.active_children() == []
+
+
+DEADLY = """
+import os
+from dataclasses import dataclass
+from defenses import DEFENSES, Defense
+
+@DEFENSES.register("deadly")
+@dataclass(frozen=True)
+class Deadly(Defense):
+    "Ends the process it runs in, for all that this can see; harmless at a low budget."
+
+    def protect(self, photos, context):
+        if context.budget.levels > 4:
+            os._exit(9)
+        return photos
+"""
+
+
+def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    words = [w for w in SMALL if not w.startswith(("defense", "workers"))]
+    suite = ["suite.defenses=[none,noise,deadly]", "suite.budgets=[4,8]", f"plugins=[{tmp_path / 'deadly.py'}]"]
+    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
+    text = StringIO()
+    status = run(settings_of([*words, *suite, *out, "workers=2"]), Console(file=text, width=200))
+    found = {(r.defense.name, r.defense.budget, r.attack.name): r for r in load_all(tmp_path / "out")}
+    dead = found.pop(("deadly", 8.0, "dreambooth"))
+    assert status == 1
+    assert dead.status == "failed"
+    assert "died" in dead.reason
+    assert not dead.metrics
+    assert {r.status for r in found.values()} == {"ok"}
+    assert len(found) == 5
+    assert "died" in text.getvalue()
+
+
+def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[workers.Crew] = []
+
+    class Watched(workers.Crew):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            started.append(self)
+
+    monkeypatch.setattr(workers, "Crew", Watched)
+    cells = [SimpleNamespace(skip="x", label=str(i), data=None) for i in range(3)]
+    pipeline: Any = SimpleNamespace(settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None)
+    monkeypatch.setattr(workers, "_begin", _wait_begin)
+    monkeypatch.setattr(workers, "_work", _wait_work)
+    finished_cells = execute(cells, pipeline, lambda *_: None)  # type: ignore[arg-type]
+    assert next(finished_cells)[1] == 0  # type: ignore[comparison-overlap]
+    assert multiprocessing.active_children()
+    finished_cells.close()
+    assert len(started) == 1
+    assert multiprocessing.active_children() == []
+
+
+def _wait_begin(settings: Any, work: bytes, devices: Any, told: Any, ended: Any) -> None:
+    threading.Thread(target=_live_as_long_as, args=(ended,), daemon=True).start()
+
+
+def _wait_work(index: int) -> int:
+    if index:
+        threading.Event().wait(PATIENCE)
+    return index
+
+
+def test_a_worker_does_not_outlive_the_process_that_started_it() -> None:
+    context = multiprocessing.get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    orphan = context.Process(target=_live_as_long_as, args=(theirs,))
+    orphan.start()
+    ours.close()  # as the system does when a process is killed
+    orphan.join(PATIENCE)
+    assert orphan.exitcode == 1
+
+
+def test_devices_are_named() -> None:
+    assert settings_of([]).devices == ("auto",)
+    assert settings_of(["device=[cuda:0,cuda:1]"]).devices == ("cuda:0", "cuda:1")
+    with pytest.raises(BenchError, match="device"):
+        settings_of(["device=[]"])
