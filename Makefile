@@ -1,4 +1,4 @@
-# make bench   the benchmark on invented people, about 3 minutes on 2 cores after installation
+# make bench   the benchmark on invented people, about 2 minutes on 2 cores after installation
 # make test    all fast tests
 # make check   lint, types, import directions
 PYTHON ?= python3

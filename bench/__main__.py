@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.cli import complain
 from bench.compose import prepare
-from bench.errors import BenchError
+from bench.errors import BenchError, writing
 from bench.statuses import ends, gathered, noted
 
 
@@ -31,7 +31,8 @@ def task(config: DictConfig) -> None:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             settings = parse(plain)  # type: ignore[arg-type]
             import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
-            end.status = run(settings, Console(), words)
+            with writing():
+                end.status = run(settings, Console(), words)
         except BenchError as error:
             end.reason = error.message
             complain(error)

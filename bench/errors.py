@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -25,6 +27,40 @@ class BenchError(Exception):
 
 class FitFailed(BenchError):
     """An attack could not use these photos (no face, say). It is a result, recorded as `fit_failed`."""
+
+
+UNWRITABLE = {
+    errno.ENOSPC: "The disk is full.",
+    errno.EDQUOT: "The disk quota is used up.",
+    errno.EROFS: "The folder is on a file system that cannot be written to.",
+}
+"""Why nothing can be saved any more, whatever cell comes next."""
+
+
+class Unwritable(BenchError):
+    """Nothing can be saved any more. It ends the run: no cell is to blame, and none would fare better."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn what the system says when nothing can be written into `Unwritable`; other errors pass.
+
+    Raises:
+        Unwritable: the disk is full, or read-only.
+    """
+    try:
+        yield
+    except Unwritable:
+        raise
+    except Exception as error:
+        for number, why in UNWRITABLE.items():
+            # Libraries written in other languages have errors of their own, which quote the system's.
+            if getattr(error, "errno", None) == number or f"os error {number})" in str(error):
+                where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+                raise Unwritable(
+                    f"{why[:-1]}{where}.", "Finished work is kept: make room, or set store= and out=, and repeat."
+                ) from error
+        raise
 
 
 def unknown_name(what: str, name: str, allowed: Iterable[str]) -> BenchError:

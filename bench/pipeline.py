@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.deadline import deadline
-from bench.errors import BenchError, FitFailed
+from bench.errors import BenchError, FitFailed, Unwritable, writing
 from bench.hashing import sha256_array
 from bench.models.pool import Pool
 from bench.plan import Cell
@@ -66,7 +66,11 @@ class Pipeline:
     # -- one cell ------------------------------------------------------------------------------------------------
 
     def run(self, cell: Cell, progress: Progress) -> Record:
-        """Execute a cell; whatever goes wrong becomes a record with a status and a reason."""
+        """Execute a cell; whatever goes wrong becomes a record with a status and a reason.
+
+        Raises:
+            Unwritable: nothing can be saved any more.
+        """
         if cell.skip:
             return self._record(cell, "skipped", cell.skip)
         try:
@@ -75,8 +79,10 @@ class Pipeline:
                 problem = problem or self._problem(cell.donor)
             if problem:
                 return self._record(cell, "fit_failed", problem)
-            with deadline(self.settings.timeout):
+            with deadline(self.settings.timeout), writing():
                 return self._run(cell, progress)
+        except Unwritable:
+            raise
         except FitFailed as error:
             return self._record(cell, "fit_failed", str(error))
         except BenchError as error:

@@ -173,9 +173,9 @@ class RunSettings(_Strict):
     keep_artifacts: bool = False
     device: str | tuple[str, ...] = "auto"
     """Where models compute; several: a worker on each."""
-    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = 1
-    """Processes that do cells at once. More than one start Python anew: a script that calls `run` needs a guard,
-    `if __name__ == "__main__"`."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Processes that do cells at once; auto: one a device, on a CPU one a core for embedded models. More than one start
+    Python anew, so a script that calls `run` needs its guard, `if __name__ == "__main__"`."""
     threads: int | None = Field(None, ge=1)
     """Threads of a worker on a CPU. Results differ in the last digits from number to number."""
     retries: int = Field(0, ge=0)

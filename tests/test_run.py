@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from PIL import Image
 from rich.console import Console
 
 from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.errors import Unwritable
 from bench.pipeline import Pipeline
 from bench.plan import Cell
 from bench.record import Record, load_all
@@ -346,3 +348,41 @@ def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) 
     }
     assert np.mean(leaks["dreambooth"]) >= 0.5
     assert np.mean(leaks["none"]) <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), r"full \(a\.png\)"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota"),
+        (OSError(errno.EROFS, "Read-only file system"), "cannot be written"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "full"),  # as safetensors says it
+    ],
+)
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    error: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def cell(self: Pipeline, cell: Cell, progress: object) -> Record:
+        tried.append(cell.label)
+        if len(tried) == 2:
+            raise error
+        return self._record(cell, "ok", metrics={"ilr": 0.5})
+
+    monkeypatch.setattr(Pipeline, "_run", cell)
+    with pytest.raises(Unwritable, match=message):
+        small_run(tmp_path, "retries=3")
+    assert len(tried) == 2
+    assert [r.status for r in load_all(tmp_path / "out")] == ["ok"]
+
+
+def test_another_error_of_the_system_is_the_cells_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cell(self: Pipeline, cell: Cell, progress: object) -> Record:
+        raise PermissionError(errno.EACCES, "Permission denied", "my_cloak.txt")
+
+    monkeypatch.setattr(Pipeline, "_run", cell)
+    status, records, _ = small_run(tmp_path)
+    assert status == 1
+    assert {r.status for r in records} == {"failed"}
+    assert len(records) == 4
