@@ -56,7 +56,8 @@ def writing() -> Iterator[None]:
         for number, why in UNWRITABLE.items():
             # Libraries written in other languages have errors of their own, which quote the system's.
             if getattr(error, "errno", None) == number or f"os error {number})" in str(error):
-                where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+                name = getattr(error, "filename", None)
+                where = f" ({name})" if name else ""
                 raise Unwritable(
                     f"{why[:-1]}{where}.", "Finished work is kept: make room, or set store= and out=, and repeat."
                 ) from error

@@ -14,18 +14,20 @@ from bench.stages import photos
 from bench.store import Store
 
 TILE = 128
-PEOPLE = 4
+PEOPLE, ROWS = 4, 80
+"""At most so many people, and fewer where they have so many rows: the sheet is to be looked at."""
 GENERATED = 6
 CAPTION = 16
 
 
 def draw(records: Sequence[Record], store: Store) -> bytes:
     """PNG of the sheet. Rows of one person stand together; cells that are not ok are left out."""
-    people = list(dict.fromkeys(r.identity for r in records if r.status == "ok"))[:PEOPLE]
+    shown = arms(records)
+    people = list(dict.fromkeys(r.identity for r in records if r.status == "ok"))
     strips = [
         (f"{person} | {arm.label} | photo, then generated", _strip(record, store))
-        for person in people
-        for arm in arms(records)
+        for person in people[: min(PEOPLE, max(1, ROWS // max(1, len(shown))))]
+        for arm in shown
         for record in arm.records
         if record.identity == person and record.status == "ok"
     ]

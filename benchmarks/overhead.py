@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-from bench import run as module
+from bench import record
 from bench.compose import settings_of
 from bench.data.synthetic import Synthetic
 from bench.record import Record, load_all
@@ -48,14 +48,14 @@ def main() -> None:
 def timed(words: list[str]) -> tuple[float, list[float]]:
     """Seconds of a run, and the process's peak memory in MB after each cell."""
     memory: list[float] = []
-    save = module.record.save
+    save = record.save
 
-    def watched(record: Record, folder: Path) -> None:
-        save(record, folder)
+    def watched(done: Record, folder: Path) -> None:
+        save(done, folder)
         memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     start = time.perf_counter()
-    with patch.object(module.record, "save", watched):
+    with patch.object(record, "save", watched):
         run(settings_of(words), Console(file=io.StringIO()))
     return time.perf_counter() - start, memory
 

@@ -161,6 +161,17 @@ def test_nothing_computed_has_no_rate(tmp_path: Path) -> None:
     assert "an hour" not in shown(tmp_path, progress(tmp_path, START + 5))
 
 
+def test_a_clock_that_is_set_back_costs_the_rate_alone(tmp_path: Path) -> None:
+    begin(tmp_path, 3)
+    one(0, -3600, tmp_path)
+    one(1, 5, tmp_path)
+    with lease(tmp_path / "store", tmp_path, []):
+        found = progress(tmp_path, START - 3000)
+    assert found.rate is None
+    assert found.statuses == {"ok": 2}
+    assert len(found.missing) == 1
+
+
 def test_another_run_of_the_store_is_not_this_one(tmp_path: Path) -> None:
     begin(tmp_path, 2)
     with lease(tmp_path / "store", tmp_path / "other", []):
