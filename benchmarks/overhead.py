@@ -1,4 +1,4 @@
-"""What planning and bookkeeping cost beside the computing: a run of many small cells, and the same again from the store.
+"""What planning and bookkeeping cost beside computing: a run of many small cells, and the same again from the store.
 
 python -m benchmarks.overhead            # about 1,000 cells, a quarter of an hour on a core
 """
