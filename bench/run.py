@@ -19,6 +19,7 @@ from bench.ledger import Planned
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.pool import Pool
+from bench.modes import choose
 from bench.pipeline import Pipeline
 from bench.plan import Cell, cells, load_data
 from bench.record import Record
@@ -31,7 +32,7 @@ from bench.store.lease import lease
 from bench.workers import execute, how_many
 
 BESIDE = {"out", "store", "dry_run", "keep_artifacts", "logger", "retries", "timeout", "fail_fast"} | {
-    *("device", "workers", "threads")
+    *("device", "workers", "threads", "mode")
 }
 """Settings that change no result."""
 SHOWN = 20
@@ -67,14 +68,17 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
         show_plan(planned, pipeline, out.parent, console)
         return 0
 
+    chosen = choose(planned, pipeline, out)
+    planned = [new if isinstance(new, Cell) else old for old, new in zip(planned, chosen, strict=True)]
+    todo = [cell for cell in chosen if isinstance(cell, Cell)]
+    records = [record for record in chosen if isinstance(record, Record)]
     plan = [
         Planned(cell=c.id, identity=c.identity.name, label=c.label, keys={} if c.skip else vars(pipeline.keys(c)))
         for c in planned
     ]
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)
-    records = []
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
-        with Display(console, len(planned)) as display, closing(execute(planned, pipeline, display.show)) as finished:
+        with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
             for cell, done in finished:
                 record.save(done, out / "cells")
                 if not cell.skip:

@@ -178,6 +178,8 @@ class RunSettings(_Strict):
     Python anew, so a script that calls `run` needs its guard, `if __name__ == "__main__"`."""
     threads: int | None = Field(None, ge=1)
     """Threads of a worker on a CPU. Results differ in the last digits from number to number."""
+    mode: Literal["cached", "retry", "force", "read_only"] = "cached"
+    """What is done about what is there already; see `bench.modes`."""
     retries: int = Field(0, ge=0)
     """How often a cell is tried again that failed; what an attack could not fit is a result, and is not."""
     timeout: float | None = Field(None, gt=0)

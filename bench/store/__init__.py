@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from bench.hashing import sha256_file
 from bench.meter import Meter
@@ -114,6 +114,19 @@ class Store:
                 shutil.rmtree(item, ignore_errors=True)
             elif item.name != META:
                 item.unlink(missing_ok=True)
+
+    def remove(self, stage: str, key: str, leftover: Path | None = None) -> bool:
+        """Throw an output away, cost and all, or a leftover of it; unless it is being made. Whether it is gone."""
+        folder = leftover or self.path(stage, key)
+        if not folder.exists():
+            return True
+        try:
+            with self.lock(stage, key).acquire(timeout=0):
+                (folder / META).unlink(missing_ok=True)  # first: what is half gone must not look whole
+                shutil.rmtree(folder, ignore_errors=True)
+        except Timeout:
+            return False
+        return not folder.exists()
 
     def lock(self, stage: str, key: str) -> FileLock:
         """The lock of one output; the system frees it when its holder dies, however it dies."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from bench.errors import BenchError
-from bench.store import META, Store
+from bench.store import Store
 from bench.store.inventory import Item
 
 
@@ -88,14 +85,4 @@ def _needed(names: Collection[str]) -> Callable[[Item], bool]:
 
 def remove(store: Store, wanted: Sequence[Item]) -> list[Item]:
     """Throw outputs away, but for those that are being made; the ones that are gone."""
-    return [item for item in wanted if _remove(store, item)]
-
-
-def _remove(store: Store, item: Item) -> bool:
-    try:
-        with store.lock(item.stage, item.key).acquire(timeout=0):
-            (item.path / META).unlink(missing_ok=True)  # first: what is half gone must not look whole
-            shutil.rmtree(item.path, ignore_errors=True)
-    except Timeout:
-        return False
-    return not item.path.exists()
+    return [item for item in wanted if store.remove(item.stage, item.key, item.path)]
