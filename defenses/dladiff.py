@@ -12,7 +12,8 @@ batch / n + epochs x (3 attention_steps + loss_steps + dynamic_steps) UNet passe
 
 The paper leaves open, and this chooses: all loop counts, both learning rates, the resolution of the attention maps,
 means over heads, the threshold, the noise of the alignment, and which photos are X_clean (here the reference photos,
-set A).
+set A). The embedded preset takes one attention step per epoch: of two invented people, DreamBooth then leaves ISM0
+0.68 and 0.42 at 16, after three 0.72 and 0.60, without DSUR 0.60 and 0.52.
 Different from the paper: steps go by the gradient's sign (the printed raw gradient would not move a pixel),
 fine-tuning with fp32 master weights; a photo's layer 2 ends when *all* recognisers are at the threshold, as in Alg.
 2, but each photo by itself; and with `equal_budget` both layers share one ball, so that the whole cloak is as large
@@ -22,7 +23,7 @@ as every other defense's.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -85,8 +86,8 @@ class DLADiff(Defense):
     static_rate: float | None = None
     batch: int = 4
     epochs: int | None = None
-    attention_steps: int = 3
-    loss_steps: int = 3
+    attention_steps: int | None = None
+    loss_steps: int | None = None
     dynamic_steps: int = 3
     dynamic_rate: float | None = None
     step: float | None = None
@@ -103,6 +104,8 @@ class DLADiff(Defense):
             "static_steps": 400,
             "static_rate": 5e-6,
             "epochs": 50,
+            "attention_steps": 3,
+            "loss_steps": 3,
             "dynamic_rate": 5e-7,
             "step": 1.275,
             "sides": (16, 32),
@@ -114,6 +117,8 @@ class DLADiff(Defense):
             "static_steps": 100,
             "static_rate": 1e-4,
             "epochs": 20,
+            "attention_steps": 1,
+            "loss_steps": 3,
             "dynamic_rate": 1e-4,
             "step": 1.275,
             "sides": (8, 16),
@@ -126,7 +131,8 @@ class DLADiff(Defense):
     def resolved(self, family: str) -> Self:
         if not self.layers or set(self.layers) - {1, 2}:
             raise BenchError(f"Bad setting defense.layers={list(self.layers)}.", "Choose [1, 2], [1] or [2].")
-        return super().resolved(family)
+        made = super().resolved(family)
+        return made if 2 in self.layers else replace(made, recognisers=())  # it attacks none, and so needs none
 
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or ()) if 2 in self.layers else {}
@@ -160,9 +166,9 @@ class DLADiff(Defense):
         cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
         for done in range(epochs):
             if distance is not None:
-                cloaked = ascend(cloaked, photos, distance, budget, step, self.attention_steps)
+                cloaked = ascend(cloaked, photos, distance, budget, step, int(self.attention_steps or 0))
             if self.adft:
-                cloaked = ascend(cloaked, photos, loss, budget, step, self.loss_steps)
+                cloaked = ascend(cloaked, photos, loss, budget, step, int(self.loss_steps or 0))
                 learn(dynamic, cloaked, lessons, context, text_encoder=False)
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
