@@ -63,16 +63,18 @@ def how_many(settings: RunSettings, device: str, cells: int) -> int:
     A full-size base on a CPU gets one worker, with all threads.
     """
     if settings.workers != "auto":
-        return max(1, min(settings.workers, cells))
-    if device != "cpu":
-        return min(len(settings.devices), cells)
-    if not _embedded(settings):
-        return 1
-    import torch
+        wanted = settings.workers
+    elif device != "cpu":
+        wanted = len(settings.devices)
+    elif _embedded(settings):
+        import torch
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
-    # PyTorch knows what a launcher or OMP_NUM_THREADS leaves this process.
-    return max(1, min(torch.get_num_threads(), memory // MEMORY, cells))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+        # PyTorch knows what a launcher or OMP_NUM_THREADS leaves this process.
+        wanted = min(torch.get_num_threads(), memory // MEMORY)
+    else:
+        wanted = 1
+    return max(1, min(wanted, cells))
 
 
 def threads_of(settings: RunSettings, device: str) -> int | None:

@@ -41,6 +41,7 @@ PATIENCE = 120
         (["model=sd15"], "cpu", 9, 4, 1),
         ([], "cuda", 9, 4, 1),
         (["device=[cuda:0,cuda:1]"], "cuda:0", 9, 4, 2),
+        (["device=[cuda:0,cuda:1]"], "cuda:0", 0, 4, 1),
         (["device=[cuda:0,cuda:1]", "workers=4"], "cuda:0", 9, 4, 4),
     ],
 )
