@@ -59,10 +59,8 @@ def progress(out: Path, now: float) -> Progress:
     Raises:
         BenchError: the folder holds no run.
     """
-    plan, found = (
-        ledger.load(out),
-        [(load(path), path.stat().st_mtime) for path in sorted((out / "cells").glob("*.json"))],
-    )
+    plan = ledger.load(out)
+    found = [(load(path), path.stat().st_mtime) for path in sorted((out / "cells").glob("*.json"))]
     records = {record.cell: record for record, _ in found}
     if plan is None and not records:
         raise BenchError(f"{out} holds no run.", "Give a run's folder, the one that holds cells/ and plan.json.")

@@ -36,6 +36,7 @@ class Recognition:
         self.look = look
         self._data = data
         self._far = far
+        self._seen: dict[str, Seen] = {}
 
     @cached_property
     def references(self) -> dict[str, Array]:
@@ -82,7 +83,10 @@ class Recognition:
     def photos(self, person: Identity) -> Seen:
         """What is seen in each of a person's photos, the clean ones first."""
         everything = person.clean + person.protect
-        return self.look(hash_of([photo.sha256 for photo in everything]), [photo.pixels for photo in everything])
+        key = hash_of([photo.sha256 for photo in everything])
+        if key not in self._seen:
+            self._seen[key] = self.look(key, [photo.pixels for photo in everything])
+        return self._seen[key]
 
     @cached_property
     def _known(self) -> dict[str, Array]:
