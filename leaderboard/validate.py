@@ -72,8 +72,12 @@ def counted(found: Findings) -> str:
 
 
 def tell(found: Findings, console: Console) -> None:
-    """Print problems and warnings, one a line."""
+    """Print problems and warnings, one a line; the same of several cells once."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in found.problems:
-        console.print(f"  problem: {problem}", markup=False, highlight=False, soft_wrap=True)
+        groups.setdefault((problem.field, problem.message), []).append(problem)
+    for first, *others in groups.values():
+        more = f" ({len(others)} more cells)" if others else ""
+        console.print(f"  problem: {first}{more}", markup=False, highlight=False, soft_wrap=True)
     for warning in found.warnings:
         console.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import zipfile
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bench.errors import BenchError
 from bench.record import Record
 from leaderboard import pack, results
+from leaderboard.checks import Findings
 from leaderboard.entry import SCHEMA_FILE, schema
 from leaderboard.results import BadEntry, Problem, Result, open_all, open_result
 from leaderboard.sprites import Sprite, Sprites, draw
-from leaderboard.validate import validate
+from leaderboard.validate import tell, validate
 from tests.entries import grid, lines, made, manifest, tree, write_entry, zipped
 
 CELL = made().cell
@@ -566,3 +569,13 @@ def test_mutated_bytes_are_never_more_than_a_problem(
 
 def test_opened_entry_without_verifications_has_none(tmp_path: Path) -> None:
     assert open_result(write_entry(tmp_path)).verification is None
+
+
+def test_the_same_problem_of_several_cells_is_told_once() -> None:
+    text = StringIO()
+    same = [Problem(f"x/records.jsonl.gz, cell {i}", "provenance.data.licence", "says nothing.") for i in range(3)]
+    tell(Findings([*same, Problem("x/entry.json", "title", "is empty.")]), Console(file=text, width=200))
+    assert text.getvalue().splitlines() == [
+        "  problem: x/records.jsonl.gz, cell 0: provenance.data.licence: says nothing. (2 more cells)",
+        "  problem: x/entry.json: title: is empty.",
+    ]
