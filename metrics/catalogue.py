@@ -62,7 +62,7 @@ _ALL = (
         "identity",
         "lower",
         SHARE,
-        "identity leak rate: share of all pictures with a face at or above the threshold that a share `far` of "
+        "identity leak rate: share of all pictures with a face at or above the threshold that the stated share of "
         "strangers reach",
         pitfalls="compare thresholds and impostor pairs before comparing two data sets",
         head=True,
@@ -97,7 +97,7 @@ _ALL = (
         "higher",
         (-math.inf, 1.0),
         "1 - ILR(cloaked) / ILR(clean), of people whose clean ILR is at least one half; computed from records",
-        pitfalls="leaves out people on whom the attack fails; `prevented` does not",
+        pitfalls="leaves out people on whom the attack fails; prevented does not",
     ),
     Metric(
         "prevented",
