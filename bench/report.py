@@ -6,6 +6,7 @@ python -m bench.report runs/<run>      print it again, and save it in the run's 
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,11 +125,28 @@ def markdown(records: Sequence[Record]) -> str:
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
     lines += _grid(("person", *(arm.label for arm in rows)), [[p, *(_leak(arm, p) for arm in rows)] for p in people])
+    if costs := _cost(records):
+        lines += ["", "## What it cost", "", costs]
     bad = [r for r in records if r.status != "ok"]
     if bad:
         lines += ["", "## Not ok", ""]
         lines += [f"- {r.identity}, {label(r)}: {r.status}: {_escape(r.reason)}" for r in bad]
     return "\n".join(lines) + "\n"
+
+
+def _cost(records: Sequence[Record]) -> str:
+    """Computing time of all outputs, each once, and what it is cell by cell, as without a store."""
+    stages = [(name, facts) for r in records for name, facts in r.stages.items()]
+    once = sum({(name, facts.key): facts.seconds for name, facts in stages}.values())
+    apart = sum(facts.seconds for _, facts in stages)
+    if not once:
+        return ""
+    saved = f"without a store that cells share, {_span(apart)}, {apart / once:.1f} times as much"
+    return f"{_span(once)} of computing, and {saved}."
+
+
+def _span(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def _choice(choice: Picked) -> tuple[str, ...]:

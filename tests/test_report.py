@@ -17,7 +17,7 @@ from PIL import Image
 from bench import latex, plots, tables
 from bench.conclusions import conclusions
 from bench.errors import BenchError
-from bench.record import Record, save
+from bench.record import Record, StageFacts, save
 from bench.report import main, markdown
 from bench.standings import WORST, standings
 from tests.test_arms import defense, record
@@ -180,3 +180,17 @@ def test_recognisers_that_bind_whoever_uses_them_are_named_once() -> None:
     ]
     assert markdown(records).count("antelopev2, buffalo_l of insightface: non-commercial research only.") == 1
     assert "insightface" not in markdown(complete())
+
+
+def test_the_cost_counts_every_output_once() -> None:
+    def with_stages(r: Record, **stages: tuple[str, float]) -> Record:
+        facts = {n: StageFacts(seconds=s, peak_mb=1, key=k, cached=False) for n, (k, s) in stages.items()}
+        return r.model_copy(update={"stages": facts})
+
+    first, second = complete()[:2]
+    shared = [
+        with_stages(first, protect=("cloak", 3600), fit=("one", 600)),
+        with_stages(second, protect=("cloak", 3600), fit=("two", 600)),
+    ]
+    assert "1:20:00 of computing, and without a store that cells share, 2:20:00, 1.8 times as much." in markdown(shared)
+    assert "What it cost" not in markdown([first, second])
