@@ -193,4 +193,4 @@ def test_the_cost_counts_every_output_once() -> None:
         with_stages(second, protect=("cloak", 3600), fit=("two", 600)),
     ]
     assert "1:20:00 of computing, and without a store that cells share, 2:20:00, 1.8 times as much." in markdown(shared)
-    assert "What it cost" not in markdown([first, second])
+    assert "What it cost" not in markdown([with_stages(first), with_stages(second)])
