@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -173,7 +174,7 @@ class RunSettings(_Strict):
     keep_artifacts: bool = False
     device: str | tuple[str, ...] = "auto"
     """Where models compute; several: a worker on each."""
-    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    workers: int | str = "auto"
     """Processes that do cells at once; auto: one a device, on a CPU one a core for embedded models. More than one start
     Python anew, so a script that calls `run` needs its guard, `if __name__ == "__main__"`."""
     threads: int | None = Field(None, ge=1)
@@ -196,9 +197,17 @@ class RunSettings(_Strict):
 
     @field_validator("device")
     @classmethod
-    def _some(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        if not value:
-            raise ValueError("name at least one device, as device=cpu or device=[cuda:0,cuda:1]")
+    def _device(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        names = (value,) if isinstance(value, str) else value
+        if not names or not all(re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name) for name in names):
+            raise ValueError("give auto, cpu, cuda, cuda:1 or mps, or a list of them, as [cuda:0,cuda:1]")
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, value: int | str) -> int | str:
+        if value != "auto" and (isinstance(value, str) or value < 1):
+            raise ValueError("give auto, or a number of at least 1")
         return value
 
     @field_validator("surrogates", mode="before")
@@ -226,7 +235,8 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise unknown_name("setting", where, allowed_at(first["loc"])) from None
-        raise BenchError(f"Bad setting {where}={first['input']!r}.", f"{first['msg']}.") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise BenchError(f"Bad setting {where}={first['input']!r}.", f"{said[0].upper()}{said[1:]}.") from None
 
 
 def _method(value: Any) -> Any:

@@ -62,7 +62,7 @@ def how_many(settings: RunSettings, device: str, cells: int) -> int:
 
     A full-size base on a CPU gets one worker, with all threads.
     """
-    if settings.workers != "auto":
+    if isinstance(settings.workers, int):
         wanted = settings.workers
     elif device != "cpu":
         wanted = len(settings.devices)

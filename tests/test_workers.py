@@ -17,6 +17,7 @@ from rich.console import Console
 from bench import workers
 from bench.compose import settings_of
 from bench.errors import BenchError
+from bench.models.pool import Pool
 from bench.record import Record, load_all
 from bench.run import run
 from bench.store import Store
@@ -185,5 +186,34 @@ def test_a_worker_does_not_outlive_the_process_that_started_it() -> None:
 def test_devices_are_named() -> None:
     assert settings_of([]).devices == ("auto",)
     assert settings_of(["device=[cuda:0,cuda:1]"]).devices == ("cuda:0", "cuda:1")
-    with pytest.raises(BenchError, match="device"):
-        settings_of(["device=[]"])
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("device=[]", "Give auto, cpu, cuda, cuda:1 or mps"),
+        ("device=gpu", "Give auto, cpu, cuda, cuda:1 or mps"),
+        ("device=[cpu,gpu]", "Give auto, cpu, cuda, cuda:1 or mps"),
+        ("workers=0", "Give auto, or a number of at least 1."),
+        ("workers=many", "Give auto, or a number of at least 1."),
+        ("threads=0", "greater than or equal to 1"),
+        ("mode=fast", "'cached', 'retry', 'force' or 'read_only'"),
+    ],
+)
+def test_mistakes_are_explained(word: str, fix: str) -> None:
+    with pytest.raises(BenchError, match=word.partition("=")[0]) as caught:
+        settings_of([word])
+    assert fix in caught.value.fix
+
+
+def test_a_gpu_that_is_not_there_is_a_mistake_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert Pool("cuda:1").device == "cuda:1"
+    assert Pool("auto").device == "cuda"
+    with pytest.raises(BenchError, match="sees 2 GPUs"):
+        _ = Pool("cuda:2").device
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BenchError, match="sees 0 GPUs"):
+        _ = Pool("cuda").device
+    assert Pool("auto").device == "cpu"

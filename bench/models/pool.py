@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
 from bench.models.checkpoint import Checkpoint, locate
 from bench.settings import ModelSettings
 
@@ -25,11 +26,19 @@ class Pool:
 
     @property
     def device(self) -> str:
-        """The device in use; "auto" takes a GPU if there is one."""
-        if self._device == "auto":
+        """The device in use; "auto" takes a GPU if there is one.
+
+        Raises:
+            BenchError: PyTorch has no such GPU.
+        """
+        if self._device.startswith(("auto", "cuda")):
             import torch
 
-            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            if self._device == "auto":
+                self._device = "cuda" if there else "cpu"
+            elif int(self._device.partition(":")[2] or 0) >= there:
+                raise BenchError(f"device={self._device}, but PyTorch sees {there} GPUs.", "Try device=auto.")
         return self._device
 
     def checkpoint(self, model: ModelSettings) -> Checkpoint:
