@@ -80,6 +80,8 @@ class PaperTable(_Strict):
     """One table of a paper: arm -> published figures."""
 
     title: str
+    data: str = ""
+    """How the names of its data sets begin; nothing: people of all data sets are taken together."""
     attack: Attack
     transfer: bool = False
     published: dict[str, dict[str, float]]
@@ -89,6 +91,7 @@ class PaperTable(_Strict):
         """Whether a record is of this attack and base, whatever its defense."""
         attack, transferred = record.attack, bool(record.surrogates) and record.base not in record.surrogates
         same = attack.name == self.attack.name and attack.config.get("variant") in (None, self.attack.variant)
+        same = same and record.data.startswith(self.data)
         return same and not record.of_another_person and (not record.surrogates or transferred == self.transfer)
 
 
@@ -137,10 +140,11 @@ def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[
     clean: dict[str, People] = defaultdict(dict)
     for record in covered:
         arm = next((label for label, selector in paper.arms.items() if selector.fits(record)), None)
+        person = f"{record.data}/{record.identity}"
         if arm == "none":
-            clean[record.base][record.identity] = _figures(record)
+            clean[record.base][person] = _figures(record)
         elif arm is not None and record.base in bases:
-            found[record.base, paper.arms[arm].budget(record)][arm][record.identity] = _figures(record)
+            found[record.base, paper.arms[arm].budget(record)][arm][person] = _figures(record)
     for (base, _), arms in found.items():
         if base in clean:
             arms["none"] = clean[base]

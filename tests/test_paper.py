@@ -20,6 +20,7 @@ def record(
     person: str, name: str, ism: float, budget: float = 7.0, config: dict[str, Any] | None = None, **changes: Any
 ) -> Record:
     facts = {
+        "data": "celebahq_mini",
         "identity": person,
         "photos_of": person,
         "defense": {"name": name, "budget": budget, "config": config or {}},
@@ -84,7 +85,9 @@ def test_records_find_their_arm_and_budget() -> None:
         record("ann", "mist", 0.3, photos_of="bob"),
     ]
     found = grouped(PAPER, TABLE_1, records)
-    assert {key: {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} for key, arms in found.items()} == {
+    assert {
+        key: {arm: who["celebahq_mini/ann"]["ism_zero"] for arm, who in arms.items()} for key, arms in found.items()
+    } == {
         ("facelet-1", "as published"): {
             "antidreambooth": 0.5,
             "dladiff, layer 1": 0.1,
@@ -106,11 +109,17 @@ def test_transfer_is_another_base_than_the_surrogate() -> None:
         record("ann", "noise", 0.85, 16.0),  # on the defender's own base, where the transfer has nothing to say
     ]
     (arms,) = grouped(PAPER, TRANSFER, records).values()
-    assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.7, "none": 0.8}
+    assert {arm: who["celebahq_mini/ann"]["ism_zero"] for arm, who in arms.items()} == {
+        "antidreambooth": 0.7,
+        "none": 0.8,
+    }
     found = grouped(PAPER, TABLE_1, records)
     assert set(found) == {("facelet-1", "as published"), ("facelet-1", "16/255")}
     arms = found["facelet-1", "as published"]
-    assert {arm: who["ann"]["ism_zero"] for arm, who in arms.items()} == {"antidreambooth": 0.5, "none": 0.9}
+    assert {arm: who["celebahq_mini/ann"]["ism_zero"] for arm, who in arms.items()} == {
+        "antidreambooth": 0.5,
+        "none": 0.9,
+    }
 
 
 def test_the_report_has_both_figures_and_says_what_was_not_measured() -> None:
@@ -121,7 +130,20 @@ def test_the_report_has_both_figures_and_says_what_was_not_measured() -> None:
     assert "| mist | 0 | 0.980 | - | 0.516 | - | - |" in text
     assert "**undecided**: less of the person is left" in text  # one rival of four
     assert "-0.400 (-0.400 to -0.400)" in text
-    assert text.count("Not measured.") == len(PAPER.tables) - 3  # Table 1 twice, and the ablation
+    assert text.count("Not measured.") == len(PAPER.tables) - 2  # Table 1 of CelebA-HQ, and the ablation
+
+
+def test_a_table_of_one_data_set_leaves_others_out_and_people_of_one_name_are_two() -> None:
+    other = {"data": "vggface2_mini"}
+    records = [record("ann", "aspl", 0.5), record("ann", "aspl", 0.2, **other)]
+    vggface2 = next(table for table in PAPER.tables if table.data == "vggface2")
+    ablation = next(table for table in PAPER.tables if "ablation, DreamBooth" in table.title)
+    found = [grouped(PAPER, table, records)["facelet-1", "as published"] for table in (TABLE_1, vggface2, ablation)]
+    assert [{p: f["ism_zero"] for p, f in arms["antidreambooth"].items()} for arms in found] == [
+        {"celebahq_mini/ann": 0.5},
+        {"vggface2_mini/ann": 0.2},
+        {"celebahq_mini/ann": 0.5, "vggface2_mini/ann": 0.2},
+    ]
 
 
 def test_every_arm_that_a_table_names_is_known() -> None:
