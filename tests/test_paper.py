@@ -134,8 +134,7 @@ def test_the_report_has_both_figures_and_says_what_was_not_measured() -> None:
 
 
 def test_a_table_of_one_data_set_leaves_others_out_and_people_of_one_name_are_two() -> None:
-    other = {"data": "vggface2_mini"}
-    records = [record("ann", "aspl", 0.5), record("ann", "aspl", 0.2, **other)]
+    records = [record("ann", "aspl", 0.5), record("ann", "aspl", 0.2, data="vggface2_mini")]
     vggface2 = next(table for table in PAPER.tables if table.data == "vggface2")
     ablation = next(table for table in PAPER.tables if "ablation, DreamBooth" in table.title)
     found = [grouped(PAPER, table, records)["facelet-1", "as published"] for table in (TABLE_1, vggface2, ablation)]
