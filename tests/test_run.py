@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -280,6 +281,15 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     assert status == 0
     assert "4 cells, 0 skipped" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_pictures_take_on_the_disk(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    stages = ("protect", "counter", "generate")
+    used = sum(file.stat().st_size for stage in stages for file in (finished[0] / "store" / stage).rglob("*.png"))
+    told = re.search(r"Pictures take ([\d.]+) (kB|MB) more", small_run(tmp_path, "dry_run=true")[2])
+    assert told is not None
+    assert 1 <= float(told[1]) * {"kB": 1e3, "MB": 1e6}[told[2]] / used < 3
+    assert "Pictures take 0 bytes more" in small_run(finished[0], "dry_run=true")[2]
 
 
 def test_a_dry_run_of_what_is_done_has_nothing_left_to_do(finished: tuple[Path, list[Record]]) -> None:
