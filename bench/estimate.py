@@ -23,7 +23,7 @@ LATEST = 5000
 """Records that are looked at, the newest."""
 
 PIXEL = 2
-"""Bytes that a pixel of a photo takes as PNG, rounded up (measured: 1.3 to 1.9)."""
+"""Bytes of a pixel as PNG (at 128 px 1.4 of generated pictures, 2.2 of photos cloaked at 16/255)."""
 
 Kind = tuple[str, str, str]
 """Outputs that cost alike: their stage, the base, and the methods that made them, with their settings or without."""
@@ -75,7 +75,7 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
 
 
 def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
-    """Bytes that the pictures to be made take in the store. Weights are thrown away after use, unless they are kept."""
+    """Bytes, about, that the pictures to be made take in the store. Weights are thrown away after use, unless they are kept."""
     asked, total = len(pipeline.settings.protocol.asked), 0
     for (stage, key), cell in _outputs(planned, pipeline).items():
         photos = len(cell.donor.protect)

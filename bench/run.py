@@ -159,7 +159,7 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         console.print(fetch.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
     console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
-    console.print(f"Pictures take {decimal(estimate.disk(planned, pipeline))} more in {pipeline.store.root} at most.")
+    console.print(f"Pictures take about {decimal(estimate.disk(planned, pipeline))} more in {pipeline.store.root}.")
     count = how_many(pipeline.settings, pipeline.pool.device, len(running))
     if count > 1:
         console.print(f"They are sums over {count} workers: divide by {count}.")

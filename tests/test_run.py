@@ -286,10 +286,10 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
 def test_a_dry_run_says_what_pictures_take_on_the_disk(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
     stages = ("protect", "counter", "generate")
     used = sum(file.stat().st_size for stage in stages for file in (finished[0] / "store" / stage).rglob("*.png"))
-    told = re.search(r"Pictures take ([\d.]+) (kB|MB) more", small_run(tmp_path, "dry_run=true")[2])
+    told = re.search(r"Pictures take about ([\d.]+) (kB|MB) more", small_run(tmp_path, "dry_run=true")[2])
     assert told is not None
-    assert 1 <= float(told[1]) * {"kB": 1e3, "MB": 1e6}[told[2]] / used < 3
-    assert "Pictures take 0 bytes more" in small_run(finished[0], "dry_run=true")[2]
+    assert 0.7 < float(told[1]) * {"kB": 1e3, "MB": 1e6}[told[2]] / used < 3
+    assert "Pictures take about 0 bytes more" in small_run(finished[0], "dry_run=true")[2]
 
 
 def test_a_dry_run_of_what_is_done_has_nothing_left_to_do(finished: tuple[Path, list[Record]]) -> None:
