@@ -75,7 +75,7 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
 
 
 def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
-    """Bytes, about, that the pictures to be made take in the store. Weights are thrown away after use, unless they are kept."""
+    """About how many bytes the pictures to be made take in the store. Weights are thrown away, unless they are kept."""
     asked, total = len(pipeline.settings.protocol.asked), 0
     for (stage, key), cell in _outputs(planned, pipeline).items():
         photos = len(cell.donor.protect)
