@@ -305,6 +305,26 @@ def test_the_command_says_what_is_separable(tmp_path: Path, capsys: pytest.Captu
     assert "40 people find" in shown
 
 
+def test_comparing_with_a_control_alone_asks_fewer_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = scores(planted(people=8))
+    every, few = compare(table), compare(table, against=3)
+    assert [(p.first, p.second) for p in few] == [(0, 3), (1, 3), (2, 3)]
+    same = {(p.first, p.second): p for p in every}
+    assert all(p.p == same[p.first, p.second].p for p in few)
+    assert multipletests([p.p for p in few], method="holm")[1] == pytest.approx([p.adjusted for p in few])
+    assert all(p.adjusted <= same[p.first, p.second].adjusted for p in few)
+    assert few[0].adjusted < same[0, 3].adjusted
+    file = str(write(tmp_path, planted(people=8)))
+    assert command.main([file, "--against", "d"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("yes") + shown.count("no\n") >= 1
+    assert "Separable after Holm" not in shown
+    with pytest.raises(BenchError, match="Unknown method 'e'"):
+        command.main([file, "--against", "e"])
+
+
 def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     values = planted(people=3).round(3)
     ((key, found),) = read(write(tmp_path, values)).items()

@@ -1,6 +1,6 @@
 """What a table of person-by-person scores can and cannot show.
 
-python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--pairs]
+python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--pairs | --against METHOD]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.cli import guarded
+from bench.errors import unknown_name
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read
@@ -29,17 +30,26 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--higher", nargs="+", default=[], metavar="NAME", help="metrics of which more is better, if unknown here"
     )
-    parser.add_argument("--pairs", action="store_true", help="list every pair of methods")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
+    shown.add_argument("--against", metavar="METHOD", help="compare all with this one (a control) and ask nothing else")
     options = parser.parse_args(arguments)
     console = Console()
     for (metric, budget), scores in read(options.file, options.higher, options.metric).items():
-        pairs, order = compare(scores), ranking(scores)
         better = "lower" if scores.lower_is_better else "higher"
-        console.print(_table(f"{escape(metric)} at budget {escape(budget)} ({better} is better)", scores, pairs, order))
+        title = f"{escape(metric)} at budget {escape(budget)} ({better} is better)"
+        if options.against:
+            if options.against not in scores.methods:
+                raise unknown_name("method", options.against, scores.methods)
+            control = scores.methods.index(options.against)
+            console.print(_pairs(scores, compare(scores, against=control), title))
+            continue
+        pairs, order = compare(scores), ranking(scores)
+        console.print(_table(title, scores, pairs, order))
         for line in sentences(scores, pairs, order):
             console.print(line)
         if options.pairs:
-            console.print(_pairs(scores, pairs))
+            console.print(_pairs(scores, pairs, "pairs, of the smallest p first"))
         console.print()
     return 0
 
@@ -53,8 +63,8 @@ def _table(title: str, scores: Scores, pairs: Sequence[Pair], order: Ranking | N
     return made
 
 
-def _pairs(scores: Scores, pairs: Sequence[Pair]) -> Table:
-    made = Table(title="pairs, of the smallest p first", box=box.SIMPLE_HEAD)
+def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
+    made = Table(title=title, box=box.SIMPLE_HEAD)
     for name in ("first", "second", "people", "difference", "95 %", "p", "after Holm", "separable"):
         made.add_column(name, justify="left" if name in ("first", "second") else "right")
     for pair in sorted(pairs, key=lambda p: p.p):

@@ -80,10 +80,18 @@ class Pair:
         return self.adjusted < ALPHA
 
 
-def compare(scores: Scores, seed: int = 0) -> list[Pair]:
-    """All pairs of methods, those of fewer than two common people left out."""
+def compare(scores: Scores, seed: int = 0, against: int | None = None) -> list[Pair]:
+    """All pairs of methods, those of fewer than two common people left out.
+
+    Args:
+        scores: of the methods.
+        seed: of random sign flips.
+        against: only pairs with this method, a control say. Fewer questions need fewer people; ask before you look.
+    """
     found = []
     for first, second in combinations(range(len(scores.methods)), 2):
+        if against not in (None, first, second):
+            continue
         differences = scores.values[:, first] - scores.values[:, second]
         differences = differences[~np.isnan(differences)]
         if len(differences) > 1:
