@@ -103,6 +103,8 @@ class Paper(_Strict):
     tables: tuple[PaperTable, ...]
 
 
+CONTROLS = {"none", "noise"}
+"""Arms that say nothing by themselves."""
 People = dict[str, dict[str, float]]
 """Person -> metric -> value."""
 
@@ -148,7 +150,7 @@ def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[
     for (base, _), arms in found.items():
         if base in clean:
             arms["none"] = clean[base]
-    return {key: dict(arms) for key, arms in sorted(found.items())}
+    return {key: dict(arms) for key, arms in sorted(found.items()) if arms.keys() - CONTROLS}
 
 
 def verdict(claim: Claim, arms: dict[str, People]) -> tuple[Verdict, dict[str, tuple[float, float, float]]]:
