@@ -114,6 +114,11 @@ class Group:
         """Data and base."""
         return f"{self.facts['data']} · {self.facts['base']}"
 
+    @property
+    def people(self) -> int:
+        """How many were tried."""
+        return len({person for row in self.rows.values() for _, _, person in row.cells})
+
 
 @dataclass
 class _Read:
@@ -130,7 +135,7 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     then by date. A break joins the rows of the entry that it breaks. An entry counts as a whole or not at all.
 
     Returns:
-        The groups, newest of a name first; the entries that count; and what is wrong with the others.
+        The groups, of most people first, and of one name the newest; the entries that count; what is wrong with others.
     """
     read: dict[str, tuple[Result, _Read]] = {}
     problems = []
@@ -145,7 +150,10 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     found: dict[str, Group] = {}
     for result, records in sorted(read.values(), key=lambda pair: _trust(pair[0])):
         _add(found, result, records)
-    ordered = sorted(found.values(), key=lambda g: (g.name, g.newest), reverse=True)
+    most: dict[str, int] = defaultdict(int)
+    for group in found.values():
+        most[group.name] = max(most[group.name], group.people)
+    ordered = sorted(found.values(), key=lambda g: (most[g.name], g.name, g.newest), reverse=True)
     return ordered, [result for result, _ in read.values()], problems
 
 

@@ -12,7 +12,9 @@ from bench.errors import BenchError
 from leaderboard.board import groups
 from leaderboard.results import open_all
 from leaderboard.site import build
+from leaderboard.validate import validate
 from tests.boards import pack, record, table
+from tests.conftest import ROOT
 
 LEAKS = {"dreambooth": [1.0, 0.5, 0.75], "lora": [0.5, 1.0, 0.25]}
 
@@ -217,3 +219,22 @@ def test_groups_do_not_depend_on_the_order_of_entries(tmp_path: Path) -> None:
     opened, _ = open_all(tmp_path / "results")
     first, second = (groups(entries)[0] for entries in (opened, opened[::-1]))
     assert [sorted(g.rows) for g in first] == [sorted(g.rows) for g in second]
+
+
+def test_the_board_of_most_people_is_shown_first(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "few", table("mine", {"lora": [0.1, 0.2]}, data="zeta"), submitted="2026-01-02")
+    pack(tmp_path / "results", "many", table("mine", {"lora": [0.1, 0.2, 0.3]}, data="alpha"), submitted="2026-01-01")
+    assert [group["facts"]["data"] for group in built(tmp_path)["groups"]] == ["alpha", "zeta"]
+
+
+def test_the_reference_results_are_valid_and_make_the_board(tmp_path: Path) -> None:
+    """They are in the repository, and a change of the code must not leave them behind."""
+    entries = sorted(path for path in (ROOT / "results").iterdir() if path.is_dir())
+    assert [problem for entry in entries for problem in validate(entry).problems] == []
+    assert build(ROOT / "results", tmp_path / "site") == []
+    found = page_data(tmp_path / "site")["groups"]
+    assert {group["facts"]["data"] for group in found} >= {"celebahq_mini", "vggface2_mini"}
+    for group in found:
+        labels = [row["label"] for row in group["rows"]]
+        assert any(label.startswith("dladiff 16/255") for label in labels)
+        assert {"base", "clean", "noise 16/255"} <= set(labels)
