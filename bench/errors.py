@@ -50,8 +50,6 @@ def writing() -> Iterator[None]:
     """
     try:
         yield
-    except Unwritable:
-        raise
     except Exception as error:
         for number, why in UNWRITABLE.items():
             # Libraries written in other languages have errors of their own, which quote the system's.

@@ -88,8 +88,8 @@ def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
 def _outputs(planned: Sequence[Cell], pipeline: Pipeline) -> dict[tuple[str, str], Cell]:
     """(stage, key) of every output, and a cell that needs it."""
     found: dict[tuple[str, str], Cell] = {}
-    for cell in (cell for cell in planned if not cell.skip):
-        for stage, key in vars(pipeline.keys(cell)).items():
+    for cell in planned:
+        for stage, key in pipeline.outputs(cell).items():
             found.setdefault((stage, key), cell)
     return found
 

@@ -37,15 +37,15 @@ def choose(planned: Sequence[Cell], pipeline: Pipeline, out: Path) -> list[Cell 
 
 
 def _throw_away(planned: Sequence[Cell], pipeline: Pipeline) -> None:
-    for cell in (cell for cell in planned if not cell.skip):
-        for stage, key in vars(pipeline.keys(cell)).items():
+    for cell in planned:
+        for stage, key in pipeline.outputs(cell).items():
             pipeline.store.remove(stage, key)
 
 
 def _there(cell: Cell, pipeline: Pipeline) -> bool:
     """Whether all outputs are in the store; of personalised weights only the cost is kept, and enough."""
     find, cost = pipeline.store.find, pipeline.store.cost
-    return all((cost if stage == "fit" else find)(stage, key) for stage, key in vars(pipeline.keys(cell)).items())
+    return all((cost if stage == "fit" else find)(stage, key) for stage, key in pipeline.outputs(cell).items())
 
 
 def _skipped(cell: Cell) -> Cell:

@@ -63,6 +63,10 @@ class Pipeline:
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, measure.key(generated, self.judge))
 
+    def outputs(self, cell: Cell) -> dict[str, str]:
+        """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
+        return {} if cell.skip else vars(self.keys(cell))
+
     # -- one cell ------------------------------------------------------------------------------------------------
 
     def run(self, cell: Cell, progress: Progress) -> Record:
@@ -86,11 +90,11 @@ class Pipeline:
         except FitFailed as error:
             return self._record(cell, "fit_failed", str(error))
         except BenchError as error:
-            return self._record(cell, "failed", str(error))
+            return self.failed(cell, str(error))
         except Exception as error:  # a bug in a plug-in must not take the other cells with it; exit status stays 1
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
-            return self._record(cell, "failed", f"{type(error).__name__}: {error} (at {where})")
+            return self.failed(cell, f"{type(error).__name__}: {error} (at {where})")
 
     def failed(self, cell: Cell, reason: str) -> Record:
         """The record of a cell that could not end by itself."""

@@ -32,8 +32,9 @@ from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
 from bench.workers import execute, how_many
 
-BESIDE = {"out", "store", "dry_run", "keep_artifacts", "logger", "retries", "timeout", "fail_fast"} | {
-    *("device", "workers", "threads", "mode")
+BESIDE = {
+    *("out", "store", "dry_run", "keep_artifacts", "logger", "mode"),
+    *("device", "workers", "threads", "retries", "timeout", "fail_fast"),
 }
 """Settings that change no result."""
 SHOWN = 20
@@ -73,10 +74,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     planned = [new if isinstance(new, Cell) else old for old, new in zip(planned, chosen, strict=True)]
     todo = [cell for cell in chosen if isinstance(cell, Cell)]
     records = [record for record in chosen if isinstance(record, Record)]
-    plan = [
-        Planned(cell=c.id, identity=c.identity.name, label=c.label, keys={} if c.skip else vars(pipeline.keys(c)))
-        for c in planned
-    ]
+    plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
         with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
@@ -159,10 +157,10 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         console.print(fetch.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
     console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
-    console.print(f"Pictures take about {decimal(estimate.disk(planned, pipeline))} more in {pipeline.store.root}.")
     count = how_many(pipeline.settings, pipeline.pool.device, len(running))
     if count > 1:
         console.print(f"They are sums over {count} workers: divide by {count}.")
+    console.print(f"Pictures take about {decimal(estimate.disk(planned, pipeline))} more in {pipeline.store.root}.")
     if (computing := work.table(planned)) is not None:
         console.print(computing)
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")

@@ -106,7 +106,7 @@ def _embedded(settings: RunSettings) -> bool:
 
 def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:
     """A cell whose worker dies is failed. Who of several died is found out by giving each a crew of its own."""
-    outputs = [{} if cell.skip else vars(pipeline.keys(cell)) for cell in planned]
+    outputs = [pipeline.outputs(cell) for cell in planned]
     waiting, suspects = list(range(len(planned))), list[int]()
     crew = Crew(planned, pipeline.settings, count)
     try:
@@ -162,7 +162,7 @@ class Crew:
         devices = context.SimpleQueue()
         for index in range(count):
             devices.put(settings.devices[index % len(settings.devices)])
-        work = pickle.dumps((planned[0].data, list(planned)))  # unpickled only after the plug-ins have been imported
+        work = pickle.dumps(list(planned))  # unpickled only after the plug-ins have been imported
         self._pool = ProcessPoolExecutor(count, context, _begin, (settings, work, devices, told, ended))
         self.running: dict[Future[Record], int] = {}
 
@@ -211,11 +211,11 @@ def _begin(settings: RunSettings, work: bytes, devices: SimpleQueue[str], told: 
 
     tqdm.set_lock(threading.RLock())  # its own is the system's, and would be left behind by a worker that is ended
     import_plugins(settings.plugins)
-    data, planned = pickle.loads(work)
+    planned = pickle.loads(work)
     pool = Pool(devices.get())
     if count := threads_of(settings, pool.device):
         torch.set_num_threads(count)
-    _here = Pipeline(settings, data, Store(default_root(settings.store)), pool), planned, told
+    _here = Pipeline(settings, planned[0].data, Store(default_root(settings.store)), pool), planned, told
 
 
 def _work(index: int) -> Record:

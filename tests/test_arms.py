@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from bench import sheet
 from bench.arms import arms
 from bench.record import Record
+from bench.store import Store
 from tests.test_record import FULL
 
 
@@ -101,3 +106,12 @@ def test_means_and_intervals_are_over_the_people_who_have_the_metric() -> None:
     assert arm.mean("fdfr") is None
     (alone,) = arms([record("ann", 0.2)])
     assert alone.interval("ilr") is None
+
+
+def test_a_sheet_shows_fewer_people_where_each_has_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "_strip", lambda record, store: [])
+    tall = sheet.TILE + sheet.CAPTION
+    for arms_each, people in ((2, 4), (40, 2), (100, 1)):
+        records = [record(f"p{p}", 0.5, defense=defense("aspl", float(b))) for p in range(6) for b in range(arms_each)]
+        drawn = Image.open(BytesIO(sheet.draw(records, Store(tmp_path))))
+        assert drawn.height == arms_each * people * tall

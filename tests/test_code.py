@@ -247,3 +247,8 @@ def test_seed_is_a_known_one() -> None:
 def test_a_file_hash_is_the_known_one(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")  # FIPS 180-2, B.1
+
+
+def test_settings_and_addresses_of_weights_are_no_code_of_a_stage() -> None:
+    """What they say of a cell is in its keys; a new setting must not cost a store."""
+    assert {"bench.settings", "bench.models.published"} <= bench.code.HARMLESS

@@ -15,6 +15,8 @@ from bench.seeds import generator
 from bench.types import Budget
 from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
+from defenses.dladiff import DLADiff
+from defenses.encoders import FACELET
 from defenses.objectives import denoise
 from defenses.pgd import ascend
 from defenses.surrogates import learn
@@ -239,3 +241,10 @@ def test_a_snapshot_does_not_change_with_the_model(base: Base) -> None:
     assert not torch.equal(next(iter(kept["unet"].values())), next(iter(base.snapshot()["unet"].values())))
     base.load_snapshot(kept)
     assert all(torch.equal(a, b) for a, b in zip(kept["unet"].values(), base.unet.state_dict().values(), strict=True))
+
+
+def test_dladiffs_first_layer_alone_names_no_recogniser() -> None:
+    assert DLADiff(layers=(1,)).resolved("facelet").recognisers == ()
+    assert DLADiff().resolved("facelet").recognisers == FACELET["recognisers"]
+    assert DLADiff().resolved("facelet").attention_steps == 1
+    assert DLADiff().resolved("sd").attention_steps == 3

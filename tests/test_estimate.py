@@ -30,7 +30,7 @@ def pipeline(stored: Iterable[tuple[str, str]] = ()) -> Any:
 
     have = set(stored)
     store = SimpleNamespace(cost=lambda stage, key: object() if (stage, key) in have else None)
-    return SimpleNamespace(keys=keys, store=store)
+    return SimpleNamespace(outputs=lambda cell: {} if cell.skip else vars(keys(cell)), store=store)
 
 
 def by_name(rows: list[Row]) -> dict[tuple[str, str], Row]:

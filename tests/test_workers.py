@@ -154,7 +154,9 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(workers, "Crew", Watched)
     cells = [SimpleNamespace(skip="x", label=str(i), data=None) for i in range(3)]
-    pipeline: Any = SimpleNamespace(settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None)
+    pipeline: Any = SimpleNamespace(
+        settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
+    )
     monkeypatch.setattr(workers, "_begin", _wait_begin)
     monkeypatch.setattr(workers, "_work", _wait_work)
     finished_cells = execute(cells, pipeline, lambda *_: None)  # type: ignore[arg-type]
