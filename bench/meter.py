@@ -1,4 +1,4 @@
-"""What a piece of work costs: wall time and peak memory."""
+"""What a piece of work costs: wall time, peak memory, and passes through the networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bench.passes import Passes, counting
+
 
 class Meter:
     """Context manager that measures its block.
@@ -18,13 +20,17 @@ class Meter:
         seconds: wall time.
         peak_mb: peak memory in MB: of the GPU if the block used one, else of this process. Linux resets the
             process's peak at the start of the block; elsewhere it is the peak since the process began.
+        passes: samples through diffusion networks, without those of blocks inside that have a meter of their own.
     """
 
     seconds: float = 0.0
     peak_mb: float = 0.0
+    passes: Passes
 
     def __enter__(self) -> Meter:
         _reset_peak()
+        self._counting = counting()
+        self.passes = self._counting.__enter__()
         self._start = time.perf_counter()
         return self
 
@@ -32,6 +38,7 @@ class Meter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.seconds = time.perf_counter() - self._start
+        self._counting.__exit__(kind, error, trace)
         self.peak_mb = _peak_mb()
 
 

@@ -123,7 +123,7 @@ class Pipeline:
             unavailable=scores.unavailable,
             thresholds=scores.thresholds,
             stages={
-                name: StageFacts(seconds=e.seconds, peak_mb=e.peak_mb, key=e.key, cached=e.cached)
+                name: StageFacts(seconds=e.seconds, peak_mb=e.peak_mb, passes=e.passes, key=e.key, cached=e.cached)
                 for name, e in entries.items()
             },
             images=self._images(cell, pictures, seen, scores),

@@ -43,6 +43,9 @@ class StageFacts(_Strict):
 
     seconds: float = Field(description="wall time of the computation that made the output")
     peak_mb: float = Field(description="its peak memory in MB")
+    passes: dict[str, dict[str, int]] | None = Field(
+        default=None, description="samples through networks, by network and kind; null if nobody counted"
+    )
     key: str = Field(description="content key in the store")
     cached: bool = Field(description="whether this run found it in the store")
 

@@ -17,6 +17,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from bench.passes import Passes
 from bench.plan import Cell
 from bench.settings import Method
 
@@ -27,9 +28,6 @@ PEAK, SHARE = 989e12, 0.4
 """bf16 FLOP/s of an H100 (dense), and the share of it that training of such networks reaches."""
 
 STAGES = ("protect", "fit", "generate")
-
-Passes = dict[str, dict[str, int]]
-"""Network ("unet", "controlnet", "encoder", "decoder") -> samples, by "plain", "inputs" and "weights"."""
 
 
 def forwards(samples: Mapping[str, int]) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,10 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from attacks import ATTACKS, FitContext
 from bench.models.base import Base
+from bench.passes import Passes, counting
 from bench.plan import plain_settings
 from bench.seeds import generator
 from bench.types import Budget
-from bench.work import FILE, Passes, comparable
+from bench.work import FILE, comparable
 from defenses import DEFENSES, Context
 from tests import tiny
 
@@ -63,38 +63,6 @@ VAE: dict[str, Any] = {
 }
 TEXT = {"sd15": 123.1e6, "sd21": 340.4e6, "sdxl": 123.1e6 + 694.7e6}
 """Parameters of the text encoders."""
-
-
-@contextmanager
-def counting() -> Iterator[Passes]:
-    """Count the samples that pass through UNets, ControlNets and VAEs of diffusers while the context lasts."""
-    from diffusers import ControlNetModel, UNet2DConditionModel
-    from diffusers.models.autoencoders.vae import Decoder, Encoder
-
-    kinds = {UNet2DConditionModel: "unet", ControlNetModel: "controlnet", Encoder: "encoder", Decoder: "decoder"}
-    passes: Passes = {}
-
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        name = next((name for kind, name in kinds.items() if isinstance(module, kind)), None)
-        if name is None:
-            return
-        first: Any = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
-        first = first[0] if isinstance(first, list | tuple) else first
-        kind = "plain" if not first.requires_grad else "weights" if _trained(module) else "inputs"
-        samples = passes.setdefault(name, {"plain": 0, "inputs": 0, "weights": 0})
-        samples[kind] += len(first)
-
-    handle = nn.modules.module.register_module_forward_hook(note)
-    try:
-        yield passes
-    finally:
-        handle.remove()
-
-
-def _trained(module: nn.Module) -> bool:
-    """Whether most weights have gradients; those of a LoRA cost next to nothing."""
-    trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
-    return trained > sum(weight.numel() for weight in module.parameters()) / 2
 
 
 def methods(root: Path, base: Base) -> Iterator[tuple[str, str, Any]]:

@@ -3,8 +3,8 @@
 Idea: a personalised model finds the person through the attention to one token, so erase that attention (CAE), and
 take smaller steps at late timesteps, whose gradients say little (MSS). For the rest it is ASPL, at the timesteps that
 SimAC would choose.
-Attacks: fine-tuning. Published budget: 6.4. Cost per photo: that of ASPL, and about 28 x 5 UNet passes for the choice
-of timesteps.
+Attacks: fine-tuning. Published budget: 6.4. Cost per photo: that of ASPL, and 165 UNet passes for the choice of
+timesteps: 1065 as published.
 
 Different from the released code: the token is found by its text (there by a fixed index), the student that the cloak
 is moved against is a copy of the surrogate, as in ASPL (there both are one object), and as `defenses.aspl`.

@@ -8,7 +8,8 @@ raises its denoising loss, and lets it learn the cloaked photos, in turns (ADFT)
 turns face recognisers away, through an alignment that is slightly wrong each time.
 Attacks: fine-tuning (layer 1), zero-shot adapters that read faces (layer 2). Published budget: 7 for layer 1 and 11
 for layer 2, which add up to 18 on the face: `budget=18 defense.equal_budget=false`. Cost per photo: static_steps x
-batch / n + epochs x (3 attention_steps + loss_steps + dynamic_steps) UNet passes (one of the three is forward only).
+batch / n + epochs x (2 attention_steps + loss_steps + dynamic_steps) UNet passes (one of the two is forward only).
+1000 with the published settings and our choices.
 
 The paper leaves open, and this chooses: all loop counts, both learning rates, the resolution of the attention maps,
 means over heads, the threshold, the noise of the alignment, and which photos are X_clean (here the reference photos,

@@ -4,7 +4,8 @@ Idea: a cloak made against one surrogate fits that one. Fine-tune on the clean p
 way; then, from each snapshot again, let the surrogate learn the cloaked photos step by step while the cloak is moved
 through random blur and mirroring.
 Attacks: fine-tuning, with or without blur. Published budget: 11. Cost per photo: pool_steps + trials x snapshots x
-unrolls x (pgd_steps + unroll_steps) UNet passes: about 17,000 as published.
+unrolls x (pgd_steps + unroll_steps) UNet passes, of all but pgd_steps twice as many with prior preservation: 26,000
+as published.
 
 Different from the released code: surrogates have fp32 master weights, one draw of the transforms serves all photos of
 a step, and a snapshot is kept on the CPU and loaded in place.

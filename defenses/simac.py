@@ -2,8 +2,8 @@
 
 Idea: at most timesteps the loss has hardly a gradient with respect to the photo, so choose those where it has, and
 disturb the features of the UNet's last layers, which carry the details. For the rest it is ASPL.
-Attacks: fine-tuning. Published budget: 8. Cost per photo: that of ASPL, two fifths more for the clean features, and
-about 28 x 5 UNet passes for the choice.
+Attacks: fine-tuning. Published budget: 8. Cost per photo: that of ASPL, pgd_steps more a round for the clean features,
+and 165 UNet passes for the choice: 1365 as published.
 
 Different from the released code: the feature loss has a gradient, and its clean branch sees the clean photo (there it
 is detached, so it changes nothing: `variant=as_released`); further as `defenses.aspl`.

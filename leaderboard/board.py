@@ -37,7 +37,7 @@ class Cell:
         id: hash of the cell.
         status, reason: of the record.
         metrics: those that the page shows and that are known.
-        seconds, megabytes: cost of making the cloak; None without one.
+        seconds, megabytes, passes: cost of making the cloak, the last in passes of the UNet; None if it is not known.
         entry: which entry brought it.
     """
 
@@ -47,6 +47,7 @@ class Cell:
     metrics: dict[str, float]
     seconds: float | None
     megabytes: float | None
+    passes: int | None
     entry: str
 
 
@@ -191,6 +192,7 @@ def _cell(record: Record, result: Result) -> Cell:
         metrics={name: value for name in SHOWN if (value := record.metrics.get(name)) is not None},
         seconds=cost.seconds if cost else None,
         megabytes=cost.peak_mb if cost else None,
+        passes=sum(cost.passes.get("unet", {}).values()) if cost and cost.passes is not None else None,
         entry=result.entry.id,
     )
 

@@ -155,6 +155,7 @@ def _row(row: Row, label: str, people: Sequence[str]) -> dict[str, Any]:
         "others": row.others(),
         "bad": sum(cell.status != "ok" for cell in cells),
         "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
+        "passes": mean([cell.passes for cell in cells]) if cloaked else None,
         "sight": {name: _by_person(row, name, people) if cloaked else None for name in SIGHT},
     }
 

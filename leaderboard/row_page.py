@@ -47,6 +47,7 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
         "people": _people(layout, row),
         "seconds": mean([cell.seconds for cell in cells]),
         "megabytes": mean([cell.megabytes for cell in cells]),
+        "passes": mean([cell.passes for cell in cells]),
         "sight": {name: mean([cell.metrics.get(name) for cell in cells]) for name in ("linf", "psnr", "ssim")},
         "failures": [_failure(layout, row, place, c) for place, found in row.cells.items() for c in found if c.reason][
             :FAILURES

@@ -49,7 +49,8 @@ def record(
         "psnr": 45 - budget,
         "ssim": 0.9,
     }
-    stage = {"seconds": 2.0 + budget, "peak_mb": 100, "key": "k", "cached": False}
+    passes = {"unet": {"plain": 10, "inputs": 200, "weights": 1000}, "encoder": {"plain": 5, "inputs": 0, "weights": 0}}
+    stage = {"seconds": 2.0 + budget, "peak_mb": 100, "passes": passes, "key": "k", "cached": False}
     return Record.model_validate(
         {
             "cell": hashlib.sha256(named.encode()).hexdigest(),

@@ -50,6 +50,22 @@ def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
     }
     assert [(row["label"], row["control"]) for row in group["rows"]] == [("clean", True), ("mine 8/255", False)]
     assert group["rows"][1]["sight"]["psnr"] == [37, 37, 37]
+    assert (group["rows"][1]["seconds"], group["rows"][1]["passes"]) == (10, 1210)
+
+
+def test_passes_that_nobody_counted_are_unknown_and_not_none(tmp_path: Path) -> None:
+    """Those of photoguard, which sends nothing through the UNet, are 0; those of records from before are not known."""
+    (old,), (none,) = table("old", {"lora": [0.5]}), table("vae", {"lora": [0.5]})
+    stages = {"old": {"protect": old.stages["protect"].model_copy(update={"passes": None})}}
+    stages["vae"] = {"protect": none.stages["protect"].model_copy(update={"passes": {}})}
+    records = [one.model_copy(update={"stages": stages[one.defense.name]}) for one in (old, none)]
+    pack(tmp_path / "results", "mine", records)
+    (group,) = built(tmp_path)["groups"]
+    assert {row["defense"]: row["passes"] for row in group["rows"]} == {"old": None, "vae": 0}
+    pages = {page.name: page.read_text() for page in (tmp_path / "site" / "rows").iterdir()}
+    said = {row["defense"]: pages[f"{group['id']}-{row['id']}.html"] for row in group["rows"]}
+    assert "<dd>0 per person</dd>" in said["vae"]
+    assert "<dd>0 per person</dd>" not in said["old"]
 
 
 def test_seeds_are_averaged_and_failures_are_holes(tmp_path: Path) -> None:

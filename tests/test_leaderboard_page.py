@@ -266,7 +266,7 @@ def test_gallery_zooms_all_pictures_together_and_blurs_them(reader: Reader) -> N
 
 def test_plots_are_drawn(reader: Reader) -> None:
     page = reader.open("index.html#tab=plots")
-    for name in ("sight", "budget", "heat", "cost"):
+    for name in ("sight", "budget", "heat", "cost", "passes"):
         page.wait_for_selector(f"#plot-{name} svg")
 
 

@@ -29,7 +29,9 @@ FULL: dict[str, Any] = {
     "metrics": {"fdfr": 0.25, "ilr": 1 / 3, "ism_detected": None},
     "unavailable": {"ism_detected": "2 faces found, 5 are needed"},
     "thresholds": {"ilr": 0.123456789012345678},
-    "stages": {"fit": {"seconds": 1.5, "peak_mb": 900.0, "key": "ab", "cached": False}},
+    "stages": {
+        "fit": {"seconds": 1.5, "peak_mb": 900.0, "passes": {"unet": {"weights": 8}}, "key": "ab", "cached": False}
+    },
     "images": [
         {
             "prompt": 0,

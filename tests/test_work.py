@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 
 from attacks import ATTACKS, FitContext
 from bench.models.base import Base, randn
+from bench.passes import counting
 from bench.plan import plain_settings
 from bench.seeds import generator
 from bench.settings import Method
 from bench.work import comparable, counted, flops, forwards, generation, memory, networks, seconds
 from benchmarks.costs import lines
-from benchmarks.work import count, counting, network_costs
+from benchmarks.work import count, network_costs
 from defenses import DEFENSES
 from tests import tiny
 from tests.conftest import ROOT
@@ -98,6 +100,19 @@ def test_every_published_default_has_a_count() -> None:
         for family in ("sd", "sdxl"):
             attack = ATTACKS.create(name, {}).resolved(family)
             assert counted("fit", Method(name=name, settings=plain_settings(attack))) is not None, (name, family)
+
+
+def test_the_readme_says_what_was_counted() -> None:
+    """Of every defense, the passes of the UNet per photo with the published settings."""
+    text = (ROOT / "README.md").read_text()
+    table = text[text.index("| defense | raises") :].partition("\n\n")[0]
+    rows = [line.split(" | ") for line in table.splitlines()]
+    for name in set(DEFENSES.names()) - {"none", "noise", "jpeg", "precomputed"}:
+        (row,) = [row for row in rows if f"`{name}`" in row[0]]
+        said = int(re.findall(r"[\d,]+", row[-1])[0].replace(",", ""))
+        settings = plain_settings(DEFENSES.create(name, {}).resolved("sd"))
+        passes = counted("protect", Method(name=name, settings=settings)) or {}
+        assert said == sum(passes.get("unet", {}).values()) / 4, name
 
 
 def test_other_settings_have_no_count_and_files_do_not_matter() -> None:

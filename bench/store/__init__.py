@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from bench.hashing import sha256_file
 from bench.meter import Meter
+from bench.passes import Passes
 
 META = "meta.json"
 
@@ -34,6 +35,7 @@ class Entry:
         key: the stage key.
         seconds: wall time of the computation that made it.
         peak_mb: peak memory of that computation in MB (host, or GPU where it ran on one).
+        passes: samples through the networks; None if they were not counted.
         cached: whether it was there already.
     """
 
@@ -41,6 +43,7 @@ class Entry:
     key: str
     seconds: float
     peak_mb: float
+    passes: Passes | None
     cached: bool
 
 
@@ -51,6 +54,7 @@ class Meta:
     seconds: float
     peak_mb: float
     files: dict[str, str]
+    passes: Passes | None = None
 
 
 class Store:
@@ -70,7 +74,7 @@ class Store:
         meta = read_meta(folder)
         if meta is None or any(not _is_whole(folder / name, digest) for name, digest in meta.files.items()):
             return None
-        return Entry(folder, key, meta.seconds, meta.peak_mb, cached=True)
+        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=True)
 
     def compute(self, stage: str, key: str, work: Callable[[Path], None]) -> Entry:
         """The output of a stage, computed by `work(folder)` unless it is there.
@@ -96,16 +100,17 @@ class Store:
             files = {
                 f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
             }
-            meta = Meta(meter.seconds, meter.peak_mb, files)
+            meta = Meta(meter.seconds, meter.peak_mb, files, meter.passes)
             (scratch / META).write_text(json.dumps(asdict(meta), indent=1))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
             scratch.rename(folder)
-        return Entry(folder, key, meta.seconds, meta.peak_mb, cached=False)
+        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=False)
 
     def cost(self, stage: str, key: str) -> Entry | None:
         """What an output cost to make, even if its files have been discarded since."""
-        meta = read_meta(self.path(stage, key))
-        return Entry(self.path(stage, key), key, meta.seconds, meta.peak_mb, cached=True) if meta else None
+        folder = self.path(stage, key)
+        meta = read_meta(folder)
+        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=True) if meta else None
 
     def discard(self, stage: str, key: str) -> None:
         """Delete an output's files, but remember what they cost."""

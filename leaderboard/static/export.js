@@ -9,7 +9,7 @@ window.Export = (() => {
       defense: l.row.label, budget: l.row.budget, tier: l.tier ?? null, people: l.people, score: finite(l.score),
       low: l.interval?.[0] ?? null, high: l.interval?.[1] ?? null, broken_by: l.broken,
       ...Object.fromEntries(state.attacks.map((a, i) => [group().attacks[a], finite(l.attacks[i])])),
-      psnr: Score.sight(l.row, "psnr"), seconds: l.row.seconds, coverage: l.coverage, entry: l.row.entry,
+      psnr: Score.sight(l.row, "psnr"), seconds: l.row.seconds, passes: l.row.passes, coverage: l.coverage, entry: l.row.entry,
     }));
   }
   const finite = (value) => (Number.isFinite(value) ? value : null);

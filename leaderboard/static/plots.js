@@ -42,7 +42,7 @@ window.Plots = (() => {
     lines.filter((l) => !Number.isNaN(l.score)).map((l) => ({
       label: l.row.label, name: l.row.name, defense: l.row.defense, budget: l.row.budget, score: l.score, low: l.interval?.[0] ?? l.score,
       high: l.interval?.[1] ?? l.score, psnr: Score.sight(l.row, "psnr"), ssim: Score.sight(l.row, "ssim"),
-      seconds: l.row.seconds, kind: l.row.control ? "control" : "defense",
+      seconds: l.row.seconds, passes: l.row.passes, kind: l.row.control ? "control" : "defense",
     }));
 
   // Rows that no other beats in both: at least as good to see through and at least as protective.
@@ -90,6 +90,7 @@ window.Plots = (() => {
       against("plot-sight", lines, "psnr", "PSNR of the cloaked photos, dB (right: harder to see)", (r) => r.psnr, false),
       curves(all), heatMap(lines),
       against("plot-cost", lines, "seconds", "seconds per person", (r) => -r.seconds, true),
+      against("plot-passes", lines, "passes", "passes of the UNet per person", (r) => -r.passes, true),
     ]);
   }
   return { show, draw, scale, title };

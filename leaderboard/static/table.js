@@ -26,6 +26,7 @@ window.Board = (() => {
         at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]), { type: "num" })),
       at("PSNR", "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
       at("s / person", "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
+      at("passes / person", "passes", (l) => l.row.passes, (l) => text(number(l.row.passes, 0))),
       at("coverage", "coverage", (l) => l.coverage, (l) => text(percent(l.coverage)), { type: "num" }),
     ];
   }
