@@ -44,7 +44,7 @@ def test_sweeps_within_a_job_keep_their_own_notes() -> None:
         assert not inner.exists()
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_launchers_see_the_true_exit_status(launcher: str, tmp_path: Path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher", reason="needs its launcher")
     words = ["-m", f"hydra/launcher={launcher}", "data=folder", f"data.root={tmp_path}/a,{tmp_path}/b", "logger=none"]
