@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +48,13 @@ class Arm:
 def arms(records: Sequence[Record]) -> list[Arm]:
     """Records grouped into arms, controls first. Labels name the settings in which arms of one name differ."""
     several_attacks = len({attack_label(r) for r in records if r.attack.name != "none"}) > 1
-    varying = _varying(records)
+    named = telling([{("label",): label(r)} | {key: value for key, _, value in _settings(r)} for r in records])
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in sorted(records, key=_order):
         parts = [label(record), *(c.name for c in record.countermeasure if c.name != "none")]
         if several_attacks and record.attack.name != "none":
             parts.append(attack_label(record))
-        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if key in varying]
+        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if key in named]
         full = " + ".join(parts) + (f" ({', '.join(settings)})" if settings else "")
         groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
     return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
@@ -78,10 +78,12 @@ def attack_label(record: Record) -> str:
     return f"{record.attack.name} ({variant})" if variant else record.attack.name
 
 
-Key = tuple[str, str, str]
+Key = tuple[str, ...]
 
 LABELLED = {("attack", "variant"), ("defense", "label"), ("defense", "root")}
 """Settings that are in the label already, or stand for one that is."""
+EMPTY = {"[]", "{}", '""', "null"}
+"""Values, as JSON, of a setting that says nothing."""
 
 
 def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
@@ -98,13 +100,26 @@ def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
                 yield (kind, method.name, name), name, value
 
 
-def _varying(records: Sequence[Record]) -> set[Key]:
-    """Keys of the settings that have several values."""
+def telling(rows: Sequence[Mapping[Key, Any]]) -> set[Key]:
+    """Keys of the settings to be named, so that nobody takes one row for another: those that have several values.
+
+    One that is merely empty in some rows, and else the same, follows from another one (no recognisers without layer 2):
+    it is named only where nothing else tells the rows apart.
+    """
+    plain = [{key: json.dumps(value) for key, value in row.items()} for row in rows]
     values: dict[Key, set[str]] = defaultdict(set)
-    for record in records:
-        for key, _, value in _settings(record):
-            values[key].add(json.dumps(value))
-    return {key for key, found in values.items() if len(found) > 1}
+    for row in plain:
+        for key, value in row.items():
+            values[key].add(value)
+    found = {key for key, several in values.items() if len(several) > 1}
+
+    def distinct(keys: set[Key]) -> int:
+        return len({tuple(row.get(key) for key in sorted(keys)) for row in plain})
+
+    for key in sorted(key for key in found if len(values[key] - EMPTY) == 1):
+        if distinct(found - {key}) == distinct(found):
+            found.remove(key)
+    return found
 
 
 def setting_text(value: Any) -> str:

@@ -7,14 +7,16 @@ every column.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.arms import setting_text
+from bench.arms import setting_text, telling
 from bench.validity import CONTROLS
 from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, names
 from leaderboard.measures import MEASURES, SCALE
 from leaderboard.results import Result
+
+Settings = dict[tuple[str, ...], Any]
 
 
 class Layout:
@@ -23,6 +25,7 @@ class Layout:
     Attributes:
         rows: controls first.
         labels: key of a row -> what it is called, with what sets it apart from rows of the same name.
+        series: the same without the budget: rows that differ in nothing else make a curve.
         people: names.
         attacks, chains: names, in the order of their numbers.
     """
@@ -32,7 +35,8 @@ class Layout:
         self.rows = sorted(group.rows.values(), key=_order)
         tried = [place for row in self.rows if row.label != "base" for place in row.cells]
         attacks, chains = _sorted({place[0] for place in tried}), _sorted({place[1] for place in tried})
-        self.labels = _labels(self.rows)
+        self.labels = _labels(self.rows, lambda row: row.label)
+        self.series = _labels(self.rows, lambda row: row.record.defense.name)
         self.people = sorted({person for row in self.rows for _, _, person in row.cells})
         self.attacks, self.chains = list(attacks.values()), list(chains.values())
         self._number = [{key: i for i, key in enumerate(keys)} for keys in (attacks, chains, self.people)]
@@ -110,7 +114,7 @@ def _group(layout: Layout, current: bool) -> dict[str, Any]:
         "people": layout.people,
         "attacks": layout.attacks,
         "chains": layout.chains,
-        "rows": [_row(row, layout.labels[row.key], layout.people) for row in layout.rows],
+        "rows": [_row(layout, row) for row in layout.rows],
         "cells": _cells(layout),
     }
 
@@ -126,27 +130,30 @@ def _sorted(keys: set[str]) -> dict[str, str]:
     return dict(sorted(names(sorted(keys)).items(), key=lambda item: (item[1] != "none", item[1])))
 
 
-def _labels(rows: Sequence[Row]) -> dict[Key, str]:
-    alike: dict[str, dict[Key, dict[str, str]]] = defaultdict(dict)
+def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
+    """Key of a row -> its name, and what sets it apart from others of that name: settings, or whose it is."""
+    alike: dict[str, list[tuple[Row, Settings]]] = defaultdict(list)
     for row in rows:
         settings = {**row.record.defense.config, "surrogates": row.record.surrogates}
-        alike[row.label][row.key] = {name: setting_text(value) for name, value in settings.items()}
+        alike[name(row)].append((row, {(setting,): value for setting, value in settings.items()}))
     found = {}
-    for row in rows:
-        own, others = alike[row.label][row.key], list(alike[row.label].values())
-        apart = [f"{name} {text}" for name, text in own.items() if any(o.get(name) != text for o in others)]
-        if others.count(own) > 1:
-            apart.append(f"by {row.entry}")
-        found[row.key] = f"{row.label} ({', '.join(apart)})" if apart else row.label
+    for called, several in alike.items():
+        named = telling([settings for _, settings in several])
+        for row, own in several:
+            apart = [f"{key[0]} {setting_text(value)}" for key, value in own.items() if key in named]
+            if len({other.entry for other, settings in several if settings == own}) > 1:
+                apart.append(f"by {row.entry}")
+            found[row.key] = f"{called} ({', '.join(apart)})" if apart else called
     return found
 
 
-def _row(row: Row, label: str, people: Sequence[str]) -> dict[str, Any]:
+def _row(layout: Layout, row: Row) -> dict[str, Any]:
     cells = row.all()
     cloaked = row.label != "base"
     return {
         "id": row.id,
-        "label": label,
+        "label": layout.labels[row.key],
+        "series": layout.series[row.key],
         "name": row.label,
         "defense": row.record.defense.name,
         "budget": row.record.defense.budget if cloaked else None,
@@ -156,7 +163,7 @@ def _row(row: Row, label: str, people: Sequence[str]) -> dict[str, Any]:
         "bad": sum(cell.status != "ok" for cell in cells),
         "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
         "passes": mean([cell.passes for cell in cells]) if cloaked else None,
-        "sight": {name: _by_person(row, name, people) if cloaked else None for name in SIGHT},
+        "sight": {name: _by_person(row, name, layout.people) if cloaked else None for name in SIGHT},
     }
 
 

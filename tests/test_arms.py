@@ -51,6 +51,23 @@ def test_settings_that_differ_set_arms_of_one_name_apart() -> None:
     }
 
 
+def test_a_setting_that_only_follows_another_is_not_named() -> None:
+    """Without its second layer DLADiff has no recognisers; with one layer, it matters which it has."""
+    alone, both = defense("dladiff", layers=[1], packs=[]), defense("dladiff", layers=[1, 2], packs=["a"])
+    other = defense("dladiff", layers=[1, 2], packs=["b"])
+    assert labels(record(defense=alone), record(defense=both)) == [
+        "dladiff 8/255 (layers [1])",
+        "dladiff 8/255 (layers [1, 2])",
+    ]
+    assert labels(record(defense=both), record(defense=other), record(defense=alone)) == [
+        'dladiff 8/255 (layers [1, 2], packs ["a"])',
+        'dladiff 8/255 (layers [1, 2], packs ["b"])',
+        "dladiff 8/255 (layers [1], packs [])",
+    ]
+    empty, full = defense("mist", target=""), defense("mist", target="sun")
+    assert labels(record(defense=empty), record(defense=full)) == ["mist 8/255 (target )", "mist 8/255 (target sun)"]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [

@@ -129,6 +129,22 @@ def test_settings_set_rows_apart(tmp_path: Path) -> None:
     assert sorted(row["label"] for row in group["rows"]) == ["mine 8/255 (steps 100)", "mine 8/255 (steps 5)"]
 
 
+def test_a_curve_is_of_rows_that_differ_in_the_budget_alone(tmp_path: Path) -> None:
+    one, other = {"layers": [1]}, {"layers": [1, 2]}
+    records = [
+        record("mine", "a", 0.5, budget=budget, config=config) for budget in (8, 16) for config in (one, other)
+    ] + [record("plain", "a", 0.5, budget=budget) for budget in (8, 16)]
+    pack(tmp_path / "results", "mine", records)
+    pack(tmp_path / "results", "yours", [record("plain", "a", 0.4, budget=4)])
+    (group,) = built(tmp_path)["groups"]
+    series = {(row["defense"], row["budget"], row["series"]) for row in group["rows"]}
+    both = {("mine", b, f"mine (layers {layers})") for b in (8, 16) for layers in ("[1]", "[1, 2]")}
+    entries = {("plain", 8, "mine"), ("plain", 16, "mine"), ("plain", 4, "yours")}
+    assert series == both | {(name, budget, f"plain (by {entry})") for name, budget, entry in entries}
+    alone = next(row for row in group["rows"] if row["budget"] == 4)
+    assert alone["label"] == "plain 4/255"
+
+
 def test_a_break_lowers_the_row_it_is_about(tmp_path: Path) -> None:
     pack(tmp_path / "results", "mine", table("mine", {"lora": [0.0, 0.0]}) + table("none", {"lora": [1.0, 1.0]}))
     broken = table("mine", {"lora": [1.0, 0.5]}, chain=["jpeg"])

@@ -40,7 +40,7 @@ window.Plots = (() => {
   // Rows with a score, as plain records.
   const records = (lines) =>
     lines.filter((l) => !Number.isNaN(l.score)).map((l) => ({
-      label: l.row.label, name: l.row.name, defense: l.row.defense, budget: l.row.budget, score: l.score, low: l.interval?.[0] ?? l.score,
+      label: l.row.label, name: l.row.name, defense: l.row.defense, series: l.row.series, budget: l.row.budget, score: l.score, low: l.interval?.[0] ?? l.score,
       high: l.interval?.[1] ?? l.score, psnr: Score.sight(l.row, "psnr"), ssim: Score.sight(l.row, "ssim"),
       seconds: l.row.seconds, passes: l.row.passes, kind: l.row.control ? "control" : "defense",
     }));
@@ -66,7 +66,7 @@ window.Plots = (() => {
     const rows = records(lines).filter((r) => r.budget !== null && r.budget > 0);
     const clean = records(lines).filter((r) => r.name === "clean");
     const x = { field: "budget", type: "quantitative", title: "budget, grey levels of 255" };
-    const colour = { field: "defense", type: "nominal" };
+    const colour = { field: "series", type: "nominal", title: "defense", legend: { labelLimit: 220 } };
     return draw("plot-budget", { height: 320, layer: [
       { data: { values: clean }, mark: { type: "rule", strokeDash: [2, 3], color: "#888888" }, encoding: { y: { field: "score", type: "quantitative" } } },
       { data: { values: rows }, mark: { type: "area", opacity: 0.15 }, encoding: { x, y: { field: "low", type: "quantitative", scale: scale(), title: title() }, y2: { field: "high" }, color: colour } },
