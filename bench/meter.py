@@ -6,6 +6,7 @@ import contextlib
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,33 +14,54 @@ from typing import Any
 from bench.passes import Passes, counting
 
 
-class Meter:
-    """Context manager that measures its block.
+@dataclass(frozen=True)
+class Cost:
+    """What a block cost.
 
     Attributes:
         seconds: wall time.
         peak_mb: peak memory in MB: of the GPU if the block used one, else of this process. Linux resets the
             process's peak at the start of the block; elsewhere it is the peak since the process began.
-        passes: samples through diffusion networks, without those of blocks inside that have a meter of their own.
+        passes: samples through diffusion networks, without those of blocks inside that have a meter of their own; None
+            if nobody counted.
+        halvings: how often a batch was halved because memory had run out.
     """
 
-    seconds: float = 0.0
-    peak_mb: float = 0.0
-    passes: Passes
+    seconds: float
+    peak_mb: float
+    passes: Passes | None = None
+    halvings: int = 0
+
+
+class Meter:
+    """Context manager that measures its block; `cost` is there at its end, even if it raises."""
+
+    cost: Cost
 
     def __enter__(self) -> Meter:
         _reset_peak()
         self._counting = counting()
-        self.passes = self._counting.__enter__()
+        self._passes = self._counting.__enter__()
+        self._halvings = _halvings
         self._start = time.perf_counter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds = time.perf_counter() - self._start
+        seconds = time.perf_counter() - self._start
         self._counting.__exit__(kind, error, trace)
-        self.peak_mb = _peak_mb()
+        self.cost = Cost(seconds, _peak_mb(), self._passes, _halvings - self._halvings)
+
+
+_halvings = 0
+"""In this process so far."""
+
+
+def note_halving() -> None:
+    """A batch was halved: whoever measures at present sees it."""
+    global _halvings
+    _halvings += 1
 
 
 def _reset_peak() -> None:

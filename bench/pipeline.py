@@ -92,9 +92,7 @@ class Pipeline:
         except BenchError as error:
             return self.failed(cell, str(error))
         except Exception as error:  # a bug in a plug-in must not take the other cells with it; exit status stays 1
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{place.filename}:{place.lineno}"
-            return self.failed(cell, f"{type(error).__name__}: {error} (at {where})")
+            return self.failed(cell, _explained(error))
 
     def failed(self, cell: Cell, reason: str) -> Record:
         """The record of a cell that could not end by itself."""
@@ -122,10 +120,7 @@ class Pipeline:
             metrics=scores.metrics,
             unavailable=scores.unavailable,
             thresholds=scores.thresholds,
-            stages={
-                name: StageFacts(seconds=e.seconds, peak_mb=e.peak_mb, passes=e.passes, key=e.key, cached=e.cached)
-                for name, e in entries.items()
-            },
+            stages={name: StageFacts(**vars(e.cost), key=e.key, cached=e.cached) for name, e in entries.items()},
             images=self._images(cell, pictures, seen, scores),
         )
 
@@ -263,6 +258,17 @@ class Pipeline:
         if person.name not in self.scorer.recognition.references:
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judge recognises as a face"
         return ""
+
+
+def _explained(error: Exception) -> str:
+    """What went wrong, and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error} (at {place.filename}:{place.lineno})"
+    if (
+        type(error).__name__ == "OutOfMemoryError"
+    ):  # torch's; pictures are made in smaller batches before it comes to that
+        said += " Use model.precision=bf16, attack.batch=1 or fewer workers."
+    return said
 
 
 def _too_few(cell: Cell) -> str:

@@ -46,6 +46,7 @@ class StageFacts(_Strict):
     passes: dict[str, dict[str, int]] | None = Field(
         default=None, description="samples through networks, by network and kind; null if nobody counted"
     )
+    halvings: int = Field(default=0, description="batches halved because memory ran out; last digits may differ")
     key: str = Field(description="content key in the store")
     cached: bool = Field(description="whether this run found it in the store")
 

@@ -173,7 +173,7 @@ def stored_run(folder: Path, records: Iterable[Record], clean: Sequence[Pixels],
         for stage, made_there in pictures.items():
             key = hash_of([record.cell, stage])
             entry = store.compute(stage, key, partial(photos.save, pictures=made_there))
-            stages[stage] = StageFacts(seconds=entry.seconds, peak_mb=entry.peak_mb, key=key, cached=False)
+            stages[stage] = StageFacts(**vars(entry.cost), key=key, cached=False)
         images = [
             image.model_copy(update={"sha256": sha256_array(picture)})
             for image, picture in zip(record.images, generated, strict=True)

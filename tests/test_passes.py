@@ -63,12 +63,12 @@ def test_the_store_keeps_them_with_what_they_made(base: Base, tmp_path: Path) ->
         store.compute("class", key, lambda _: passed(base, 7))
         (folder / "a.txt").write_text("cloaked")
 
-    assert store.compute("protect", key, cloak).passes == unet(2)
+    assert store.compute("protect", key, cloak).cost.passes == unet(2)
     again = store.compute("protect", key, cloak)
-    assert (again.passes, again.cached) == (unet(2), True)
+    assert (again.cost.passes, again.cached) == (unet(2), True)
     made = store.cost("class", key)
     assert made is not None
-    assert made.passes == unet(7)
+    assert made.cost.passes == unet(7)
 
 
 def test_of_a_store_from_before_they_are_not_known(tmp_path: Path) -> None:
@@ -79,4 +79,4 @@ def test_of_a_store_from_before_they_are_not_known(tmp_path: Path) -> None:
     meta.write_text(json.dumps(facts))
     found = store.find("fit", key)
     assert found is not None
-    assert found.passes is None
+    assert found.cost.passes is None

@@ -30,7 +30,14 @@ FULL: dict[str, Any] = {
     "unavailable": {"ism_detected": "2 faces found, 5 are needed"},
     "thresholds": {"ilr": 0.123456789012345678},
     "stages": {
-        "fit": {"seconds": 1.5, "peak_mb": 900.0, "passes": {"unet": {"weights": 8}}, "key": "ab", "cached": False}
+        "fit": {
+            "seconds": 1.5,
+            "peak_mb": 900.0,
+            "passes": {"unet": {"weights": 8}},
+            "halvings": 0,
+            "key": "ab",
+            "cached": False,
+        }
     },
     "images": [
         {

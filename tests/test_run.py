@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -348,7 +349,14 @@ def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) 
 
     with initialize_config_module("conf", version_base="1.3"):
         config = compose(
-            "config", [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}", "defense=none", "logger=none"]
+            "config",
+            [
+                "attack=dreambooth",
+                "defense=none",
+                "logger=none",
+                f"out={tmp_path / 'out'}",
+                f"store={tmp_path / 'store'}",
+            ],
         )
     plain: Any = OmegaConf.to_container(config, resolve=True)
     run(parse(plain | {"controls": ["none"]}), Console(file=StringIO()))
@@ -396,3 +404,16 @@ def test_another_error_of_the_system_is_the_cells_own(tmp_path: Path, monkeypatc
     assert status == 1
     assert {r.status for r in records} == {"failed"}
     assert len(records) == 4
+
+
+def test_too_little_memory_is_a_failed_cell_that_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cell(self: Pipeline, cell: Cell, progress: object) -> Record:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Pipeline, "_run", cell)
+    status, records, _ = small_run(tmp_path)
+    assert status == 1
+    assert {r.status for r in records} == {"failed"}
+    assert all("out of memory" in r.reason and "attack.batch=1" in r.reason for r in records)

@@ -51,7 +51,7 @@ def test_work_is_done_once(store: Store) -> None:
     assert work.calls == 1
     assert (first.cached, second.cached) == (False, True)
     assert first.path == second.path == store.path("fit", KEY)
-    assert (second.seconds, second.peak_mb) == (first.seconds, first.peak_mb), "the cost is that of the computation"
+    assert second.cost == first.cost, "the cost is that of the computation"
     assert (first.path / "sub" / "b.txt").read_text() == "result"
 
 
@@ -124,9 +124,9 @@ def test_discard_deletes_the_files_and_keeps_the_cost(store: Store) -> None:
     store.discard("fit", KEY)
     assert [f.name for f in entry.path.iterdir()] == [META]
     assert store.find("fit", KEY) is None
-    cost = store.cost("fit", KEY)
-    assert cost is not None
-    assert (cost.seconds, cost.peak_mb) == (entry.seconds, entry.peak_mb)
+    left = store.cost("fit", KEY)
+    assert left is not None
+    assert left.cost == entry.cost
     assert not store.compute("fit", KEY, flat).cached
 
 
@@ -229,7 +229,7 @@ with Meter() as small:
     pass
 with Meter() as large:
     touched(64)
-print(small.seconds, large.seconds, small.peak_mb, large.peak_mb)
+print(small.cost.seconds, large.cost.seconds, small.cost.peak_mb, large.cost.peak_mb)
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     small_seconds, large_seconds, small_peak, large_peak = map(float, said.split())
@@ -241,4 +241,4 @@ def test_meter_measures_a_block_that_raises() -> None:
     meter = Meter()
     with pytest.raises(KeyError), meter:
         raise KeyError
-    assert meter.peak_mb > 0
+    assert meter.cost.peak_mb > 0

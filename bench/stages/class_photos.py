@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench.batches import in_batches
 from bench.code import module_version
 from bench.hashing import hash_of
 from bench.images import to_pixels, to_tensor
@@ -14,6 +15,7 @@ from bench.models.base import Base, randn
 from bench.seeds import generator
 from bench.stages import photos
 from bench.store import Store
+from bench.types import Pixels
 
 PROMPT = "a photo of person"
 STEPS = 25
@@ -28,13 +30,12 @@ def class_photos(store: Store, base: Base, count: int) -> Tensor:
     )
 
     def work(folder: Path) -> None:
-        pictures = []
-        for start in range(0, count, BATCH):
-            indices = range(start, min(start + BATCH, count))
-            noise = torch.stack([randn(base.latent_shape, generator("class", i), base.device) for i in indices])
-            with torch.no_grad():
-                condition = base.condition([PROMPT]).expand(len(noise))
-                pictures += to_pixels(base.sample(condition, noise, STEPS, GUIDANCE))
-        photos.save(folder, pictures)
+        photos.save(folder, in_batches(count, BATCH, some))
+
+    def some(part: slice) -> list[Pixels]:
+        drawn = [randn(base.latent_shape, generator("class", i), base.device) for i in range(part.start, part.stop)]
+        with torch.no_grad():
+            condition = base.condition([PROMPT]).expand(len(drawn))
+            return to_pixels(base.sample(condition, torch.stack(drawn), STEPS, GUIDANCE))
 
     return to_tensor(photos.load(store.compute("class", key, work).path)).to(base.device)

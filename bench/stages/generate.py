@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from attacks import Attack
+from bench.batches import in_batches
 from bench.code import module_version
 from bench.errors import BenchError
 from bench.hashing import hash_of
@@ -19,9 +20,10 @@ from bench.seeds import derive
 from bench.settings import ModelSettings, Protocol
 from bench.stages import photos
 from bench.stages.fit import ARTIFACT
+from bench.types import Pixels
 
 BATCH = 16
-"""Pictures per sampler call; fixed, since low-precision kernels differ by batch shape."""
+"""Pictures per sampler call where memory allows; fixed, since low-precision kernels differ by batch shape."""
 
 
 def key(fitted: str, model: ModelSettings, protocol: Protocol, seed: int) -> str:
@@ -48,12 +50,12 @@ def generate(
     templates = protocol.asked
     noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, seed)])
     attack.prepare(base)
-    pictures = []
+
+    def some(part: slice) -> list[Pixels]:
+        return to_pixels(attack.generate(artifact, templates[part], noise[part], model.steps, model.guidance))
+
     try:
-        for i in range(0, len(noise), BATCH):
-            chunk = slice(i, i + BATCH)
-            made = attack.generate(artifact, templates[chunk], noise[chunk], model.steps, model.guidance)
-            pictures += to_pixels(made)
+        pictures = in_batches(len(noise), BATCH, some)
     finally:
         attack.reset()
     black = [index for index, picture in enumerate(pictures) if not np.any(picture)]

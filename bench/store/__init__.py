@@ -20,8 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench.hashing import sha256_file
-from bench.meter import Meter
-from bench.passes import Passes
+from bench.meter import Cost, Meter
 
 META = "meta.json"
 
@@ -33,17 +32,13 @@ class Entry:
     Attributes:
         path: the folder with its files.
         key: the stage key.
-        seconds: wall time of the computation that made it.
-        peak_mb: peak memory of that computation in MB (host, or GPU where it ran on one).
-        passes: samples through the networks; None if they were not counted.
+        cost: of the computation that made it.
         cached: whether it was there already.
     """
 
     path: Path
     key: str
-    seconds: float
-    peak_mb: float
-    passes: Passes | None
+    cost: Cost
     cached: bool
 
 
@@ -51,10 +46,8 @@ class Entry:
 class Meta:
     """What `meta.json` says of an output: its cost, and the hashes of its files by name."""
 
-    seconds: float
-    peak_mb: float
+    cost: Cost
     files: dict[str, str]
-    passes: Passes | None = None
 
 
 class Store:
@@ -74,7 +67,7 @@ class Store:
         meta = read_meta(folder)
         if meta is None or any(not _is_whole(folder / name, digest) for name, digest in meta.files.items()):
             return None
-        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=True)
+        return Entry(folder, key, meta.cost, cached=True)
 
     def compute(self, stage: str, key: str, work: Callable[[Path], None]) -> Entry:
         """The output of a stage, computed by `work(folder)` unless it is there.
@@ -100,17 +93,16 @@ class Store:
             files = {
                 f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
             }
-            meta = Meta(meter.seconds, meter.peak_mb, files, meter.passes)
-            (scratch / META).write_text(json.dumps(asdict(meta), indent=1))
+            (scratch / META).write_text(json.dumps({**asdict(meter.cost), "files": files}, indent=1))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
             scratch.rename(folder)
-        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=False)
+        return Entry(folder, key, meter.cost, cached=False)
 
     def cost(self, stage: str, key: str) -> Entry | None:
         """What an output cost to make, even if its files have been discarded since."""
         folder = self.path(stage, key)
         meta = read_meta(folder)
-        return Entry(folder, key, meta.seconds, meta.peak_mb, meta.passes, cached=True) if meta else None
+        return Entry(folder, key, meta.cost, cached=True) if meta else None
 
     def discard(self, stage: str, key: str) -> None:
         """Delete an output's files, but remember what they cost."""
@@ -158,8 +150,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def read_meta(folder: Path) -> Meta | None:
     try:
-        return Meta(**json.loads((folder / META).read_text()))
-    except (OSError, ValueError, TypeError):
+        facts = json.loads((folder / META).read_text())
+        return Meta(files=facts.pop("files"), cost=Cost(**facts))
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
 
 

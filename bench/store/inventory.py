@@ -74,6 +74,6 @@ def _item(path: Path) -> Item:
         path=path,
         size=size,
         made=made,
-        seconds=meta.seconds if meta else 0.0,
+        seconds=meta.cost.seconds if meta else 0.0,
         files=meta.files if meta else None,
     )

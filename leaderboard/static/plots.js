@@ -10,7 +10,7 @@ window.Plots = (() => {
     return {
       background: null, font: "system-ui, sans-serif", view: { stroke: null },
       axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: line, tickColor: line },
-      legend: { labelColor: ink, titleColor: ink }, title: { color: ink }, header: { labelColor: ink, titleColor: ink },
+      legend: { labelColor: ink, titleColor: ink, symbolOpacity: 1, labelLimit: 220 }, title: { color: ink }, header: { labelColor: ink, titleColor: ink },
       // Okabe and Ito's colours, which most colour-blind people tell apart.
       range: { category: ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7a00", "#777777"] },
     };
@@ -52,7 +52,7 @@ window.Plots = (() => {
   }
   function against(id, lines, field, name, good, log) {
     const rows = records(lines).filter((r) => r[field] !== null && Number.isFinite(r[field]) && r.budget > 0 && (!log || r[field] > 0));
-    const x = { field, type: "quantitative", title: name, scale: log ? { type: "log" } : { zero: false } };
+    const x = { field, type: "quantitative", title: name, ...(log ? { scale: { type: "log" }, axis: { tickCount: 5, grid: false } } : { scale: { zero: false } }) };
     const y = { field: "score", type: "quantitative", title: title(), scale: scale() };
     const colour = { field: "defense", type: "nominal", title: "defense" };
     return draw(id, { height: 320, layer: [
@@ -66,10 +66,13 @@ window.Plots = (() => {
     const rows = records(lines).filter((r) => r.budget !== null && r.budget > 0);
     const clean = records(lines).filter((r) => r.name === "clean");
     const x = { field: "budget", type: "quantitative", title: "budget, grey levels of 255" };
-    const colour = { field: "series", type: "nominal", title: "defense", legend: { labelLimit: 220 } };
+    const colour = { field: "series", type: "nominal", title: "defense" };
     return draw("plot-budget", { height: 320, layer: [
       { data: { values: clean }, mark: { type: "rule", strokeDash: [2, 3], color: "#888888" }, encoding: { y: { field: "score", type: "quantitative" } } },
-      { data: { values: rows }, mark: { type: "area", opacity: 0.15 }, encoding: { x, y: { field: "low", type: "quantitative", scale: scale(), title: title() }, y2: { field: "high" }, color: colour } },
+      // Many bands over each other show nothing: those of the series chosen in the legend come out.
+      { data: { values: rows }, params: [{ name: "chosen", select: { type: "point", fields: ["series"] }, bind: "legend" }], mark: { type: "area" },
+        encoding: { x, y: { field: "low", type: "quantitative", scale: scale(), title: title() }, y2: { field: "high" }, color: colour,
+          opacity: { condition: { param: "chosen", empty: false, value: 0.3 }, value: new Set(rows.map((r) => r.series)).size > 2 ? 0.04 : 0.15 } } },
       { data: { values: rows }, mark: { type: "line", point: true }, encoding: { x, y: { field: "score", type: "quantitative", scale: scale() }, color: colour, tooltip: [{ field: "label" }, { field: "score", format: ".2f" }] } },
     ] }, `${title()} over the budget`, !rows.length);
   }
@@ -85,7 +88,7 @@ window.Plots = (() => {
   }
 
   function show({ lines, all }) {
-    by("plots-note").textContent = `${title()}; ${better()}. Bars and bands are 95 % intervals over people; the dashed line joins the rows that no other beats in both respects.`;
+    by("plots-note").textContent = `${title()}; ${better()}. Bars and bands are 95 % intervals over people; the dashed line joins the rows that no other beats in both respects. Click a defense in the legend of the curves to see its band.`;
     return Promise.all([
       against("plot-sight", lines, "psnr", "PSNR of the cloaked photos, dB (right: harder to see)", (r) => r.psnr, false),
       curves(all), heatMap(lines),
