@@ -229,6 +229,21 @@ def test_the_choice_of_attacks_changes_scores_and_address(reader: Reader) -> Non
     assert not page.is_checked("#attacks label:has-text('lora') input")
 
 
+def test_columns_are_hidden_and_a_link_remembers_which(reader: Reader) -> None:
+    page = reader.open()
+    heads = page.locator("#table thead th")
+    before = heads.all_text_contents()
+    assert "coverage" in before
+    page.get_by_label("coverage", exact=True).uncheck()
+    page.wait_for_function("location.hash.includes('hidden=coverage')")
+    assert heads.all_text_contents() == [name for name in before if name != "coverage"]
+    again = reader.open(f"index.html#{page.url.partition('#')[2]}")
+    assert "coverage" not in again.locator("#table thead th").all_text_contents()
+    again.get_by_label("coverage", exact=True).check()
+    again.wait_for_function("!location.hash.includes('hidden')")
+    assert again.locator("#table thead th").all_text_contents() == before
+
+
 def test_compare_shows_the_difference_and_the_same_pictures(reader: Reader) -> None:
     page = reader.open()
     page.check("input[aria-label='compare clean']")

@@ -1,7 +1,7 @@
 // The page put together: choices on top, one tab below, everything drawn again when a choice changes.
 "use strict";
 (() => {
-  const { state, data, group, measure, budgets, change, toggle, onChange, TABS } = window.View;
+  const { state, data, group, measure, budgets, change, toggle, onChange, TABS, COLUMNS } = window.View;
   const { make, by } = window.Dom;
   let board = null;
 
@@ -10,10 +10,11 @@
     by(id).value = value;
     by(id).onchange = (event) => pick(event.target.value);
   }
+  // Ticked is what is in the list; of what is hidden, the rest.
   function boxes(id, key, names) {
     by(id).replaceChildren(...names.map(([value, words]) => {
       const box = make("input", { type: "checkbox", onchange: () => toggle(key, value) });
-      box.checked = state[key].includes(value);
+      box.checked = state[key].includes(value) !== (key === "hidden");
       return make("label", {}, box, ` ${words}`);
     }));
   }
@@ -24,6 +25,7 @@
     boxes("attacks", "attacks", group().attacks.map((name, i) => [i, name]));
     boxes("chains", "chains", group().chains.map((name, i) => [i, name]));
     boxes("budgets", "budgets", budgets(group()).map((b) => [b, `${b}`]));
+    boxes("columns", "hidden", Object.entries(COLUMNS));
     by("search").value = state.search;
     by("measure-text").textContent = measure().text;
     Gallery.controls();
@@ -53,7 +55,7 @@
   onChange((keys) => {
     if ([...keys].every((key) => QUIET.has(key))) return;
     delete document.body.dataset.drawn;
-    if (!(keys.size === 1 && (keys.has("tab") || keys.has("compare") || keys.has("blur")))) board = Score.board();
+    if (!(keys.size === 1 && (keys.has("tab") || keys.has("compare") || keys.has("blur") || keys.has("hidden")))) board = Score.board();
     if (keys.has("compare") && state.tab === "board") return tabs();
     choices();
     draw();

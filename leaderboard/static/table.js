@@ -1,7 +1,7 @@
 // The board: one row per defense, in a DataTable.
 "use strict";
 window.Board = (() => {
-  const { state, group, measure, data, change, toggle } = window.View;
+  const { state, group, measure, data, change, toggle, COLUMNS } = window.View;
   const { make, number, percent, by, escape, whisker } = window.Dom;
   let table = null;
 
@@ -19,16 +19,16 @@ window.Board = (() => {
       at("compare", "compare", (l) => (state.compare.includes(l.row.id) ? 0 : 1), picker, { orderable: false, responsivePriority: 3 }),
       at("tier", "tier", (l) => l.tier ?? 1e6, tier, { type: "num", responsivePriority: 1 }),
       at("defense", "defense", (l) => l.row.label, title, { type: "string", responsivePriority: 1 }),
-      at("budget", "budget", (l) => l.row.budget ?? -1, (l) => text(number(l.row.budget, 0)), { type: "num" }),
+      at(COLUMNS.budget, "budget", (l) => l.row.budget ?? -1, (l) => text(number(l.row.budget, 0)), { type: "num" }),
       at(escape(measure().name), "score", (l) => l.score, score, { type: "num", responsivePriority: 1 }),
-      at("broken by", "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "string" }),
+      at(COLUMNS.broken, "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "string" }),
       ...state.attacks.map((a, i) =>
         at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]), { type: "num" })),
-      at("PSNR", "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
-      at("s / person", "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
-      at("passes / person", "passes", (l) => l.row.passes, (l) => text(number(l.row.passes, 0))),
-      at("coverage", "coverage", (l) => l.coverage, (l) => text(percent(l.coverage)), { type: "num" }),
-    ];
+      at(COLUMNS.psnr, "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
+      at(COLUMNS.seconds, "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
+      at(COLUMNS.passes, "passes", (l) => l.row.passes, (l) => text(number(l.row.passes, 0))),
+      at(COLUMNS.coverage, "coverage", (l) => l.coverage, (l) => text(percent(l.coverage)), { type: "num" }),
+    ].filter((column) => !state.hidden.includes(column.name));
   }
   // Headers may break where names have underscores.
   const words = (name) => escape(name.replaceAll("_", " "));
@@ -67,10 +67,10 @@ window.Board = (() => {
     if (table) table.destroy();
     by("table").replaceChildren();
     const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), all = columns();
-    const column = all.findIndex((c) => c.name === wanted?.[1]);
+    const place = (name) => all.findIndex((c) => c.name === name), column = place(wanted?.[1]);
     table = new DataTable("#table", {
       data: lines, columns: all, paging: lines.length > 200, pageLength: 100, lengthChange: false, responsive: true,
-      order: column >= 0 ? [[column, wanted[2]]] : [[4, measure().lower ? "asc" : "desc"]],
+      order: column >= 0 ? [[column, wanted[2]]] : [[place("score"), measure().lower ? "asc" : "desc"]],
       search: { search: state.search }, autoWidth: false,
       layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
       createdRow: (element, line) => element.classList.toggle("control-row", line.row.control),

@@ -3,6 +3,8 @@
 window.View = (() => {
   const data = window.CLOAKBENCH;
   const TABS = ["board", "plots", "compare", "gallery"];
+  // Columns of the board that a reader may hide, by name; a column for each attack comes with the attack.
+  const COLUMNS = { budget: "budget", broken: "broken by", psnr: "PSNR", seconds: "s / person", passes: "passes / person", coverage: "coverage" };
   const listeners = [];
   const state = {};
 
@@ -15,6 +17,7 @@ window.View = (() => {
       tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
       attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
       budgets: chosen ? usual(chosen) : [], search: "", sort: "", compare: [], person: 0, blur: 0,
+      hidden: chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"],
     };
   }
   // Without countermeasures, if anybody was tried without.
@@ -47,7 +50,7 @@ window.View = (() => {
       const text = asked.get(key);
       if (text === null) continue;
       if (Array.isArray(standard)) {
-        const numeric = key !== "compare", parts = text === "" ? [] : text.split(",");
+        const numeric = !["compare", "hidden"].includes(key), parts = text === "" ? [] : text.split(",");
         state[key] = parts.map((part) => (numeric ? Number(part) : part)).filter((part) => allowed(key, part));
       } else state[key] = typeof standard === "number" ? Math.max(0, Math.trunc(Number(text)) || 0) : text;
     }
@@ -61,6 +64,7 @@ window.View = (() => {
     const chosen = group();
     if (key === "attacks" || key === "chains") return Number.isInteger(part) && part >= 0 && part < chosen[key].length;
     if (key === "budgets") return budgets(chosen).includes(part);
+    if (key === "hidden") return Object.hasOwn(COLUMNS, part);
     return chosen.rows.some((row) => row.id === part);
   }
   function write() {
@@ -93,5 +97,5 @@ window.View = (() => {
   });
 
   read();
-  return { state, data, group, measure, budgets, change, toggle, onChange: (f) => listeners.push(f), TABS };
+  return { state, data, group, measure, budgets, change, toggle, onChange: (f) => listeners.push(f), TABS, COLUMNS };
 })();
