@@ -34,6 +34,9 @@ REGISTRIES = {
 }
 """Groups whose options plug-ins can add to, and where their registries are; imported only if needed."""
 
+PASSED_ON = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
+"""Flags with which Hydra runs nothing."""
+
 
 def prepare(arguments: Sequence[str]) -> None:
     """Check a command line and register the plug-ins it uses.
@@ -41,7 +44,7 @@ def prepare(arguments: Sequence[str]) -> None:
     Raises:
         BenchError: an unknown group option, an unknown key, a missing value or a plug-in that does not import.
     """
-    if any(word in ("--help", "-h", "--hydra-help", "--version") for word in arguments):
+    if any(word in PASSED_ON for word in arguments):
         return
     parsed, rest = get_args_parser().parse_known_args(list(arguments))
     words = [*parsed.overrides, *(word for word in rest if not word.startswith("-"))]

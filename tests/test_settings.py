@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,3 +282,19 @@ def test_plugin_takes_part_in_a_sweep(plugin: Path) -> None:
 def test_name_of_a_plugin_that_was_not_loaded_is_unknown() -> None:
     with pytest.raises(BenchError, match=f"Unknown defense '{NAME}'"):
         prepare([f"defense={NAME}"])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cloakbench defense=dla", ["defense=dladiff"]),
+        ("cloakbench attack=lora attack.ra", ["attack.rank="]),
+        ("cloakbench model=facelet-", ["model=facelet-1", "model=facelet-2"]),
+    ],
+)
+def test_the_shell_completes_the_command(line: str, expected: list[str]) -> None:
+    """As a shell asks, through the variables that it sets."""
+    asked = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    command = [sys.executable, "-m", "bench", "-sc", "query=bash"]
+    done = subprocess.run(command, cwd=CONF.parent, env=asked, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == expected
