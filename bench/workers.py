@@ -98,7 +98,10 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def _embedded(settings: RunSettings) -> bool:
-    return settings.model.family == "facelet"
+    """Whether all bases of a run are small."""
+    grids = settings.suite.grids
+    bases = [*settings.surrogates, *(grid.model or settings.model for grid in grids)]
+    return all(base.family == "facelet" for base in (*bases, *(grid.surrogate for grid in grids)) if base is not None)
 
 
 # -- the process that deals out cells ----------------------------------------------------------------------------------
