@@ -3,6 +3,7 @@
 python -m leaderboard build RESULTS [-o site]    make the page
 python -m leaderboard submit RUN                 pack a finished run as an entry
 python -m leaderboard validate FILE...           check entries
+python -m leaderboard compare RESULTS ID         an entry beside the controls and the trusted rows, as Markdown
 python -m leaderboard verify RUN                 compute scores again; compare an entry with a run of one's own
 """
 
@@ -69,6 +70,10 @@ def _parser() -> ArgumentParser:
     validate = command("validate", _validate, "Check entries: folders or zips.", "results/mine other.zip")
     validate.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an entry's folder or zip")
 
+    compare = command("compare", _compare, "Hold an entry against the controls and the trusted rows.", "results mine")
+    compare.add_argument("results", type=Path, help="folder of entries")
+    compare.add_argument("id", help="the entry")
+
     verify = command(
         "verify",
         _verify,
@@ -115,6 +120,13 @@ def _validate(options: Namespace) -> int:
     from leaderboard.validate import validate_all
 
     return validate_all(options.files, Console())
+
+
+def _compare(options: Namespace) -> int:
+    from leaderboard.against import against
+
+    print(against(options.results, options.id))
+    return 0
 
 
 def _verify(options: Namespace) -> int:

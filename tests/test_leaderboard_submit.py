@@ -470,7 +470,7 @@ def test_pictures_the_store_lost_are_counted(tmp_path: Path) -> None:
 # --- the command ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["build", "submit", "validate", "verify"])
+@pytest.mark.parametrize("command", ["build", "submit", "validate", "compare", "verify"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])
