@@ -261,6 +261,17 @@ def saturated(records: Sequence[Record]) -> Iterator[Finding]:
             )
 
 
+def halved_batches(records: Sequence[Record]) -> Iterator[Finding]:
+    """Low-precision kernels differ by batch shape, so arms made in other batches differ by more than their cloaks."""
+    halved = [r for r in records if any(stage.halvings for stage in r.stages.values())]
+    if halved:
+        yield Finding(
+            "note",
+            f"Memory ran out in {len(halved)} of {len(records)} cells, so their pictures were made in smaller batches.",
+            "In low precision last digits depend on the batch: use fewer workers, or model.precision=fp32.",
+        )
+
+
 CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     failed_cells,
     skipped_cells,
@@ -275,6 +286,7 @@ CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     shaky_threshold,
     few_people,
     saturated,
+    halved_batches,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record
+from bench.record import Record, StageFacts
 from bench.validity import CHECKS, findings
 from tests.test_arms import defense
 from tests.test_arms import record as plain
@@ -15,6 +15,7 @@ from tests.test_arms import record as plain
 PEOPLE = [f"p{i}" for i in range(8)]
 LEAKS = {"none": 0.9, "noise": 0.8, "aspl": 0.3, "mist": 0.5}
 NOTHING = {"name": "none", "config": {}}
+HALVED = StageFacts(seconds=1, peak_mb=1, halvings=2, key="k", cached=False)
 
 
 def record(person: str, name: str = "aspl", ilr: float = 0.5, **changes: Any) -> Record:
@@ -94,6 +95,12 @@ def test_a_sound_run_raises_no_doubt() -> None:
             "all 2 cloaks leak everything",
             "Raise the budget",
         ),
+        (
+            lambda: changed("mist", stages={"generate": HALVED}),
+            "Note",
+            "Memory ran out in 8 of 40 cells",
+            "fewer workers",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_fix(
@@ -148,7 +155,7 @@ def test_errors_come_first_and_nothing_of_an_empty_run() -> None:
     severities = [f.severity for f in findings([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})])]
     assert severities == ["error", "warning"]
     assert findings([]) == []
-    assert len(CHECKS) == 13
+    assert len(CHECKS) == 14
 
 
 def test_controls_are_no_cloaks() -> None:
