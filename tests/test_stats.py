@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -198,13 +199,34 @@ def test_letters_are_shared_exactly_by_the_inseparable() -> None:
     assert tiers(scores(values), pairs) == [1, 1, 2, 3]
 
 
-@given(st.integers(2, 7), st.data())
-def test_letters_of_any_graph(methods: int, data: st.DataObject) -> None:
+def graph(methods: int, apart: Mapping[tuple[int, int], bool]) -> list[Pair]:
+    return [Pair(i, j, 3, -1.0, Interval(0, 0), 0, float(not far)) for (i, j), far in apart.items()]
+
+
+@given(st.integers(2, 9), st.data())
+def test_letters_are_the_maximal_cliques_of_any_graph(methods: int, data: st.DataObject) -> None:
+    import networkx
+
     values = np.tile(np.arange(float(methods)), (3, 1))
     apart = {(i, j): data.draw(st.booleans()) for i in range(methods) for j in range(i + 1, methods)}
-    pairs = [Pair(i, j, 3, -1.0, Interval(0, 0), 0, float(not far)) for (i, j), far in apart.items()]
-    found = letters(scores(values), pairs)
+    found = letters(scores(values), graph(methods, apart))
     assert all(bool(set(found[i]) & set(found[j])) != far for (i, j), far in apart.items())
+    near = networkx.Graph()
+    near.add_nodes_from(range(methods))
+    near.add_edges_from(pair for pair, far in apart.items() if not far)
+    groups = {letter: {m for m in range(methods) if letter in found[m]} for letter in set("".join(found))}
+    assert sorted(map(sorted, groups.values())) == sorted(map(sorted, networkx.find_cliques(near)))
+
+
+@pytest.mark.parametrize("reach", [100, 10])
+def test_many_methods_that_few_people_cannot_separate(reach: int) -> None:
+    """A suite has a hundred arms; with five people nothing separates any of them."""
+    methods = 100
+    values = np.tile(np.arange(float(methods)), (3, 1))
+    apart = {(i, j): j - i > reach for i in range(methods) for j in range(i + 1, methods)}
+    found = letters(scores(values), graph(methods, apart))
+    assert len(set(found)) == 1 if reach == 100 else len(set(found)) > 50
+    assert len(found[0]) == 1
 
 
 def test_equal_methods_share_ranks_and_are_not_separable() -> None:
