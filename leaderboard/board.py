@@ -136,7 +136,8 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     then by date. A break joins the rows of the entry that it breaks. An entry counts as a whole or not at all.
 
     Returns:
-        The groups, of most people first, and of one name the newest; the entries that count; what is wrong with others.
+        The groups, of most people and then of most rows first, and of one name the newest; the entries that count; what
+        is wrong with others.
     """
     read: dict[str, tuple[Result, _Read]] = {}
     problems = []
@@ -151,9 +152,9 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     found: dict[str, Group] = {}
     for result, records in sorted(read.values(), key=lambda pair: _trust(pair[0])):
         _add(found, result, records)
-    most: dict[str, int] = defaultdict(int)
+    most: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for group in found.values():
-        most[group.name] = max(most[group.name], group.people)
+        most[group.name] = max(most[group.name], (group.people, len(group.rows)))
     ordered = sorted(found.values(), key=lambda g: (most[g.name], g.name, g.newest), reverse=True)
     return ordered, [result for result, _ in read.values()], problems
 

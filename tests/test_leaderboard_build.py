@@ -259,6 +259,13 @@ def test_the_board_of_most_people_is_shown_first(tmp_path: Path) -> None:
     assert [group["facts"]["data"] for group in built(tmp_path)["groups"]] == ["alpha", "zeta"]
 
 
+def test_of_boards_with_as_many_people_that_of_most_rows_is_shown_first(tmp_path: Path) -> None:
+    one, other = (table(name, {"lora": [0.1, 0.2]}) for name in ("mine", "yours"))
+    pack(tmp_path / "results", "full", one + other)
+    pack(tmp_path / "results", "transfer", table("mine", {"lora": [0.1, 0.2]}, base="zeta"))
+    assert [len(group["rows"]) for group in built(tmp_path)["groups"]] == [2, 1]
+
+
 def test_the_reference_results_are_valid_and_make_the_board(tmp_path: Path) -> None:
     """They are in the repository, and a change of the code must not leave them behind."""
     entries = sorted(path for path in (ROOT / "results").iterdir() if path.is_dir())

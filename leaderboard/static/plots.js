@@ -80,7 +80,7 @@ window.Plots = (() => {
     const values = lines.flatMap((l) => state.attacks.map((a, i) => ({ label: l.row.label, attack: group().attacks[a], score: l.attacks[i] }))).filter((v) => !Number.isNaN(v.score));
     const order = [...new Set(values.map((v) => v.label))];
     const x = { field: "attack", type: "nominal", title: null, axis: { labelAngle: -30 }, sort: null };
-    const y = { field: "label", type: "nominal", title: null, sort: order };
+    const y = { field: "label", type: "nominal", title: null, sort: order, axis: { labelLimit: 320 } };
     return draw("plot-heat", { height: 24 * order.length, data: { values }, layer: [
       { mark: "rect", encoding: { x, y, color: { field: "score", type: "quantitative", title: measure().name, scale: { domain: Score.bounds(), scheme: "viridis", reverse: measure().lower } } } },
       { mark: { type: "text", fontSize: 11 }, encoding: { x, y, text: { field: "score", format: ".2f" }, color: { condition: { test: `datum.score ${measure().lower ? "<" : ">"} ${(Score.bounds()[0] + Score.bounds()[1]) / 2}`, value: "#111111" }, value: "#ffffff" } } },
