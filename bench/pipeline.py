@@ -264,9 +264,8 @@ def _explained(error: Exception) -> str:
     """What went wrong, and where."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     said = f"{type(error).__name__}: {error} (at {place.filename}:{place.lineno})"
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-    ):  # torch's; pictures are made in smaller batches before it comes to that
+    # That of torch; pictures are made in smaller batches before it comes to this.
+    if type(error).__name__ == "OutOfMemoryError":
         said += " Use model.precision=bf16, attack.batch=1 or fewer workers."
     return said
 

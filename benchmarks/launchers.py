@@ -44,13 +44,13 @@ def main(words: Sequence[str]) -> int:
     for name in ("way", "seconds", "cells", "cells with other scores", "times as fast as alone"):
         table.add_column(name, justify="left" if name == "way" else "right")
     with tempfile.TemporaryDirectory() as folder:
-        alone = sum(separate(job, Path(folder) / f"alone-{number}") for number, job in enumerate(jobs(words)))
+        alone = sum(run(job, Path(folder) / f"alone-{number}") for number, job in enumerate(jobs(words)))
         table.add_row("each job alone, own store", f"{alone:.0f}", "", "", "1.0")
         expected, seconds = sweep([], words, Path(folder) / "inline")
         table.add_row("one after another", f"{seconds:.0f}", str(len(expected)), "", f"{alone / seconds:.1f}")
         wrong = 0
         for name, (plugin, settings) in LAUNCHERS.items():
-            if find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
+            if not (find_spec("hydra_plugins") and find_spec(f"hydra_plugins.hydra_{plugin}_launcher")):
                 table.add_row(name, "not installed")
                 continue
             found, seconds = sweep(settings, words, Path(folder) / plugin)
@@ -71,11 +71,6 @@ def sweep(settings: Sequence[str], words: Sequence[str], root: Path) -> tuple[Sc
     """Scores of a multirun with one store, and its seconds."""
     seconds = run(["-m", *settings, *words], root)
     return {r.cell: (r.status, r.metrics) for r in load_all(root / "out")}, seconds
-
-
-def separate(job: Sequence[str], root: Path) -> float:
-    """Seconds of one job that shares nothing."""
-    return run(job, root)
 
 
 def run(words: Sequence[str], root: Path) -> float:

@@ -16,6 +16,7 @@ PEOPLE = [f"p{i}" for i in range(8)]
 LEAKS = {"none": 0.9, "noise": 0.8, "aspl": 0.3, "mist": 0.5}
 NOTHING = {"name": "none", "config": {}}
 HALVED = StageFacts(seconds=1, peak_mb=1, halvings=2, key="k", cached=False)
+PLENTY = StageFacts(seconds=1, peak_mb=1, key="k", cached=False)
 
 
 def record(person: str, name: str = "aspl", ilr: float = 0.5, **changes: Any) -> Record:
@@ -96,7 +97,7 @@ def test_a_sound_run_raises_no_doubt() -> None:
             "Raise the budget",
         ),
         (
-            lambda: changed("mist", stages={"generate": HALVED}),
+            lambda: changed("mist", stages={"protect": PLENTY, "generate": HALVED}),
             "Note",
             "Memory ran out in 8 of 40 cells",
             "fewer workers",
