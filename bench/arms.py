@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def arms(records: Sequence[Record]) -> list[Arm]:
         parts = [label(record), *(c.name for c in record.countermeasure if c.name != "none")]
         if several_attacks and record.attack.name != "none":
             parts.append(attack_label(record))
-        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if key in named]
+        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if named.says(key, value)]
         full = " + ".join(parts) + (f" ({', '.join(settings)})" if settings else "")
         groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
     return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
@@ -100,8 +100,25 @@ def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
                 yield (kind, method.name, name), name, value
 
 
-def telling(rows: Sequence[Mapping[Key, Any]]) -> set[Key]:
-    """Keys of the settings to be named, so that nobody takes one row for another: those that have several values.
+@dataclass(frozen=True)
+class Telling:
+    """Which settings to name, so that nobody takes one row for another.
+
+    Attributes:
+        keys: those that have several values, less those that follow from others.
+        usual: of a switch, the value of most rows of its method, as JSON; it goes without saying.
+    """
+
+    keys: set[Key]
+    usual: dict[Key, str]
+
+    def says(self, key: Key, value: Any) -> bool:
+        """Whether a row's label names this setting of it."""
+        return key in self.keys and self.usual.get(key) != json.dumps(value)
+
+
+def telling(rows: Sequence[Mapping[Key, Any]]) -> Telling:
+    """The settings that tell rows apart. The last part of a key is the setting's name, the others say whose it is.
 
     One that is merely empty in some rows, and else the same, follows from another one (no recognisers without layer 2):
     it is named only where nothing else tells the rows apart.
@@ -119,7 +136,15 @@ def telling(rows: Sequence[Mapping[Key, Any]]) -> set[Key]:
     for key in sorted(key for key in found if len(values[key] - EMPTY) == 1):
         if distinct(found - {key}) == distinct(found):
             found.remove(key)
-    return found
+    switches = {key for key in found if values[key] == {"true", "false"}}
+    return Telling(found, {key: value for key in switches if (value := _usual(key, plain))})
+
+
+def _usual(key: Key, rows: Sequence[Mapping[Key, str]]) -> str | None:
+    """What more than half of the different settings of the key's method have; None if no value is so common."""
+    own = {tuple(sorted((k, v) for k, v in row.items() if k[:-1] == key[:-1])) for row in rows if key in row}
+    (value, count), *_ = Counter(dict(settings)[key] for settings in own).most_common()
+    return value if 2 * count > len(own) else None
 
 
 def setting_text(value: Any) -> str:

@@ -140,7 +140,7 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
     for called, several in alike.items():
         named = telling([settings for _, settings in several])
         for row, own in several:
-            apart = [f"{key[0]} {setting_text(value)}" for key, value in own.items() if key in named]
+            apart = [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.says(key, value)]
             if len({other.entry for other, settings in several if settings == own}) > 1:
                 apart.append(f"by {row.entry}")
             found[row.key] = f"{called} ({', '.join(apart)})" if apart else called

@@ -171,7 +171,7 @@ def _conclude(entry: Entry, results: Path, what: str, console: Console) -> None:
         f"{what} as {place}: {entry.title}",
         f"Kind {entry.kind}, by {authors}, licence {entry.licence}. Change it by --kind, --licence, ... and --replace.",
         "Next:",
-        f"  python -m leaderboard build {results} -o site     see it on the board",
+        f"  python -m leaderboard build {results} -o site     then open site/index.html#entry={entry.id}",
         f"  git checkout -b {entry.id} && git add {place} && git commit -m 'Submit {entry.id}'",
         "  then push, and open a pull request with that folder alone. It is validated there, and a maintainer may",
         "  run it again (python -m leaderboard verify); until then the board marks it as self-reported.",

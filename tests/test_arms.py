@@ -68,6 +68,22 @@ def test_a_setting_that_only_follows_another_is_not_named() -> None:
     assert labels(record(defense=empty), record(defense=full)) == ["mist 8/255 (target )", "mist 8/255 (target sun)"]
 
 
+def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
+    """However many people or attacks have one of them."""
+
+    def dladiff(layers: list[int], dsur: bool, adft: bool) -> dict[str, Any]:
+        return defense("dladiff", layers=layers, dsur=dsur, adft=adft)
+
+    settings = [([1], True, True), ([1], False, True), ([1], True, False), ([1, 2], True, True)]
+    many = [record(person, defense=dladiff([1], False, True)) for person in ("bob", "eve", "kim", "zoe")]
+    assert labels(*(record(defense=dladiff(*s)) for s in settings), *many) == [
+        "dladiff 8/255 (layers [1])",
+        "dladiff 8/255 (layers [1], dsur false)",
+        "dladiff 8/255 (layers [1], adft false)",
+        "dladiff 8/255 (layers [1, 2])",
+    ]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [

@@ -54,7 +54,8 @@ def write(results: Path, people: int = 12, **more: Any) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("board")
     write(root / "results")
-    pack(root / "results", "evil", table("evil", {EVIL: [0.5, 0.5]}, config={"note": EVIL}), description=EVIL)
+    evil = table("evil", {EVIL: [0.5, 0.5]}, config={"note": EVIL})
+    pack(root / "results", "evil", evil, description=EVIL, submitted="2026-02-28")
     assert build(root / "results", root / "site") == []
     return root / "site"
 
@@ -227,6 +228,36 @@ def test_the_choice_of_attacks_changes_scores_and_address(reader: Reader) -> Non
     reader.open(page.url.split("/")[-1])
     assert board(reader)["lines"] == lines
     assert not page.is_checked("#attacks label:has-text('lora') input")
+
+
+def test_newest_entries_and_rows_lead_to_a_view_that_shows_them(reader: Reader) -> None:
+    """What is shown first are the attacks of most rows, which one that was just sent in may not have."""
+    shown = "() => View.state.attacks.map((i) => View.group().attacks[i])"
+    page = reader.open()
+    assert page.evaluate(shown) == sorted(ATTACKS)
+    page.locator("#newest a").first.click()
+    page.wait_for_function("location.hash.startsWith('#entry=evil')")
+    reader.drawn()
+    assert page.evaluate(shown) == [EVIL]
+    assert board(reader)["lines"]["evil 8/255"]["coverage"] == pytest.approx(2 / 12)  # of the people
+
+    reader.open()
+    page.click("#table a:has-text('weak 8/255')")
+    page.click("text=on the board")
+    reader.drawn()
+    assert page.evaluate(shown) == ["dreambooth", "instantid"]
+    assert board(reader)["lines"]["weak 8/255"]["coverage"] == 1
+    page.check("#attacks label:has-text('lora') input")
+    page.wait_for_function("!location.hash.includes('entry')")
+    reader.open(page.url.split("/")[-1])
+    assert page.evaluate(shown) == sorted(ATTACKS)
+
+
+def test_an_unknown_entry_in_the_address_changes_nothing(reader: Reader) -> None:
+    reader.open()
+    plain = board(reader)
+    reader.open("index.html#entry=nobody")
+    assert board(reader) == plain
 
 
 def test_columns_are_hidden_and_a_link_remembers_which(reader: Reader) -> None:

@@ -31,6 +31,15 @@
     Gallery.controls();
   }
 
+  // What others sent in last, each a link to a view that shows it.
+  function newest() {
+    const sent = Object.values(data.entries).filter((e) => e.kind !== "reference" && !e.superseded_by);
+    const last = sent.sort((a, b) => (a.submitted < b.submitted ? 1 : -1)).slice(0, 3);
+    const links = last.map((e) => make("li", {}, make("a", { href: `#entry=${encodeURIComponent(e.id)}` }, e.title), ` (${e.submitted})`));
+    by("newest").replaceChildren(...links);
+    by("newest").parentElement.hidden = !links.length;
+  }
+
   function tabs() {
     for (const name of TABS) {
       const chosen = state.tab === name;
@@ -91,6 +100,7 @@
   if (matchMedia("(max-width: 40rem)").matches) by("choices").open = false;
   board = Score.board();
   listen();
+  newest();
   choices();
   draw();
 })();

@@ -41,14 +41,35 @@ window.View = (() => {
   const budgets = (chosen) =>
     [...new Set(chosen.rows.map((r) => r.budget).filter((b) => b !== null && b > 0))].sort((a, b) => a - b);
 
+  // What shows the rows of an entry: `entry=mine` in an address stands for it.
+  function showing(entry, groupId) {
+    const theirs = (g) => new Set(g.rows.flatMap((row, i) => (row.entry === entry || row.others.includes(entry) ? [i] : [])));
+    const several = data.groups.filter((g) => theirs(g).size);
+    const chosen = several.find((g) => g.id === groupId) ?? several[0];
+    if (!chosen) return {};
+    const rows = theirs(chosen), attacks = new Set(), chains = new Set();
+    chosen.cells.row.forEach((row, i) => {
+      if (!rows.has(row)) return;
+      attacks.add(chosen.cells.attack[i]);
+      chains.add(chosen.cells.chain[i]);
+    });
+    const plain = plainChains(chosen).filter((chain) => chains.has(chain));
+    return {
+      group: chosen.id, attacks: [...attacks].sort((a, b) => a - b),
+      chains: plain.length ? plain : [...chains].sort((a, b) => a - b),
+      budgets: budgets(chosen).filter((budget) => chosen.rows.some((row, i) => rows.has(i) && row.budget === budget)),
+    };
+  }
+
   // -- address -------------------------------------------------------------------------------------------------------
 
   function read() {
     const asked = new URLSearchParams(location.hash.slice(1));
-    Object.assign(state, defaults(asked.get("group")));
+    const entry = showing(asked.get("entry"), asked.get("group"));
+    Object.assign(state, defaults(entry.group ?? asked.get("group")), entry);
     for (const [key, standard] of Object.entries(state)) {
       const text = asked.get(key);
-      if (text === null) continue;
+      if (text === null || (key === "group" && entry.group)) continue;
       if (Array.isArray(standard)) {
         const numeric = !["compare", "hidden"].includes(key), parts = text === "" ? [] : text.split(",");
         state[key] = parts.map((part) => (numeric ? Number(part) : part)).filter((part) => allowed(key, part));
