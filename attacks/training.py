@@ -6,13 +6,14 @@ Attacks personalise with it; defenses that imitate an attacker train their surro
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.models.base import Base, Posterior
+from bench.models.base import Base, Condition, Posterior
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +79,12 @@ def finetune(
     """
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     others = _in_turns(strangers, recipe.batch, generator) if strangers is not None else None
+    told = _captions(base)
     for step in range(recipe.steps):
         turn = torch.arange(step * recipe.batch, (step + 1) * recipe.batch) % len(photos.mean)
-        loss = _loss(base, photos.sample(generator, turn), recipe.prompt, generator)
+        loss = _loss(base, photos.sample(generator, turn), told(recipe.prompt), generator)
         if others is not None:
-            loss = loss + recipe.prior_weight * _loss(base, next(others), recipe.class_prompt, generator)
+            loss = loss + recipe.prior_weight * _loss(base, next(others), told(recipe.class_prompt), generator)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
@@ -91,9 +93,18 @@ def finetune(
             progress((step + 1) / recipe.steps)
 
 
-def _loss(base: Base, latents: Tensor, prompt: str, generator: torch.Generator) -> Tensor:
-    condition = base.condition([prompt]).expand(len(latents))
-    return base.denoising_errors(latents, condition, generator).mean()
+def _captions(base: Base) -> Callable[[str], Condition]:
+    """Reads a prompt: once, if what reads it does not learn."""
+
+    def read(prompt: str) -> Condition:
+        return base.condition([prompt])
+
+    learns = any(weight.requires_grad for encoder in base.text_encoders for weight in encoder.parameters())
+    return read if learns else functools.cache(read)
+
+
+def _loss(base: Base, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
+    return base.denoising_errors(latents, condition.expand(len(latents)), generator).mean()
 
 
 def _in_turns(strangers: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:

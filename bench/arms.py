@@ -137,7 +137,7 @@ def telling(rows: Sequence[Mapping[Key, Any]]) -> Telling:
         if distinct(found - {key}) == distinct(found):
             found.remove(key)
     switches = {key for key in found if values[key] == {"true", "false"}}
-    return Telling(found, {key: value for key in switches if (value := _usual(key, plain))})
+    return Telling(found, {key: usual for key in switches if (usual := _usual(key, plain))})
 
 
 def _usual(key: Key, rows: Sequence[Mapping[Key, str]]) -> str | None:

@@ -86,7 +86,7 @@ def find(what: str) -> type[Any]:
 
 def checks(cls: type[Any], store: Store) -> Iterator[Check]:
     """The promises of a defense or an attack, on one invented person."""
-    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"))
     person = Synthetic(limit=1).load(base.side).identities[0]
     photos = to_tensor([photo.pixels for photo in person.protect])
     reference = to_tensor([photo.pixels for photo in person.reference])
@@ -168,7 +168,7 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def _untouched(base: Base) -> bool:
-    fresh = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    fresh = load_base(locate("facelet-1", "zoo"))
     return _same(base.unet.state_dict(), fresh.unet.state_dict()) and _same(
         base.text_encoder.state_dict(), fresh.text_encoder.state_dict()
     )

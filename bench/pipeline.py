@@ -55,11 +55,11 @@ class Pipeline:
     def keys(self, cell: Cell) -> Keys:
         """The keys of all stages."""
         protocol = self.settings.protocol
-        surrogates = [self.pool.checkpoint(model) for model in cell.surrogates]
+        surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
         protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
-        checkpoint = self.pool.checkpoint(cell.model)
-        found = counter.key(protected, cell.countermeasures, cell.counters, checkpoint, cell.seed, cell.leaked)
-        fitted = fit.key(found, cell.attack, cell.attacker, checkpoint, cell.model, cell.donor.name, cell.seed)
+        name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
+        found = counter.key(protected, cell.countermeasures, cell.counters, base, cell.seed, cell.leaked)
+        fitted = fit.key(found, cell.attack, cell.attacker, name, base, cell.donor.name, cell.seed)
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, measure.key(generated, self.judge))
 
@@ -219,7 +219,7 @@ class Pipeline:
             "judge": {"name": self.judge.name, "fingerprint": self.judge.fingerprint},
             "protocol": cell.protocol,
             "device": self.pool.device,
-            "precision": cell.model.precision,
+            "precision": cell.model.computing.arithmetic,
             "seeds": {
                 "protect": derive(cell.seed, "protect", cell.donor.name),
                 "fit": derive(cell.seed, "fit", cell.donor.name),

@@ -247,5 +247,6 @@ def plain_settings(made: Any) -> dict[str, Any]:
 
 
 def _facts(model: ModelSettings) -> dict[str, Any]:
-    """What names a model: where its files happen to lie does not."""
-    return model.model_dump(mode="json", exclude={"source", "mirrors"})
+    """What names a model: where its files happen to lie does not, nor what changes no digit."""
+    facts = model.model_dump(mode="json", exclude={"source", "mirrors", *vars(model.computing)})
+    return facts | {"precision": model.computing.arithmetic}

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, unknown_name
+from bench.models.computing import Computing
 
 
 class _Strict(BaseModel):
@@ -46,9 +47,17 @@ class ModelSettings(_Strict):
     resolution: int = Field(512, ge=8)
     """Side of the photos in pixels."""
     precision: Literal["fp32", "bf16"] = "bf16"
+    channels_last: bool = False
+    compile: bool = False
+    offload: bool = False
     steps: int = Field(25, ge=1)
     """Sampler steps."""
     guidance: float = 7.5
+
+    @property
+    def computing(self) -> Computing:
+        """How it computes."""
+        return Computing(self.precision, self.channels_last, self.compile, self.offload)
 
 
 class Dose(Method):

@@ -57,7 +57,7 @@ def lines() -> Iterator[str]:
 
 def measure(name: str) -> str:
     """Fit one attack to random photos with the embedded model: what memory grows by, and what the sum of sizes says."""
-    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"))
     like_full_size = {"preset": "hf", "batch": 8} if name == "lora" else {}  # the embedded preset adapts all layers
     attack = ATTACKS.create(name, {"steps": 3, **like_full_size}).resolved("facelet")
     attack.prepare(base)

@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     torch.set_num_threads(parser.parse_args().threads)
-    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"))
     peak = rate(product())
     print(f"matrix product of 1,024: {peak / 1e9:.0f} GFLOP/s")
     print(f"{'loop':32s} {'GFLOP':>7s} {'s':>7s} {'GFLOP/s':>8s} {'of the peak':>12s}")

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=8)
     chosen = parser.parse_args(arguments)
-    base = load_base(locate("facelet-1", "zoo"), precision="fp32")
+    base = load_base(locate("facelet-1", "zoo"))
     diffusers.utils.logging.set_verbosity_error()  # released code casts models, which warns every time
     people = Folder(root=chosen.data, limit=chosen.people).load(base.side).identities[: chosen.people]
     classes = base.sample(

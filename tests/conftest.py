@@ -72,7 +72,7 @@ def shared_data() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def _loaded() -> Base:
-    return load_base(locate("facelet-1", "zoo"), precision="fp32")
+    return load_base(locate("facelet-1", "zoo"))
 
 
 @pytest.fixture

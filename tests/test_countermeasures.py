@@ -178,7 +178,7 @@ def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path:
     def key(folder: str) -> str:
         each = made("noisy_upscaling", weights=folder)
         method = Method(name="noisy_upscaling", settings=plain_settings(each))
-        return counter.key("photos", [method], [each], Pool("cpu").checkpoint(parsed().model), 0)
+        return counter.key("photos", [method], [each], Pool("cpu").fingerprint(parsed().model), 0)
 
     there = SMALL["noisy_upscaling"]["weights"]
     copy = shutil.copytree(there, tmp_path / "copy")
@@ -405,13 +405,13 @@ def test_a_chain_is_each_after_the_other_with_its_own_randomness(tmp_path: Any) 
 
 def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
     (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
-    checkpoint = Pool("cpu").checkpoint(first.model)
-    other = type(checkpoint)(**{**checkpoint.__dict__, "fingerprint": "other"})
-    keys = [counter.key("photos", first.countermeasures, first.counters, c, 0) for c in (checkpoint, other)]
-    assert keys[0] != keys[1]
+    half = first.model.model_copy(update={"precision": "bf16"})
+    bases = [Pool("cpu").fingerprint(model) for model in (first.model, half)] + ["other"]
+    keys = [counter.key("photos", first.countermeasures, first.counters, base, 0) for base in bases]
+    assert len(set(keys)) == 3
     (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
-    keys = [counter.key("photos", plain.countermeasures, plain.counters, c, 0) for c in (checkpoint, other)]
-    assert keys[0] == keys[1]
+    keys = [counter.key("photos", plain.countermeasures, plain.counters, base, 0) for base in bases]
+    assert len(set(keys)) == 1
 
 
 # --- photos that the attacker has uncloaked --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from attacks.textual_inversion import PLACEHOLDER
 from bench.errors import BenchError
 from bench.models.base import Base
 from bench.models.checkpoint import locate
+from bench.models.computing import Computing
 from bench.models.sdxl import SdxlBase
 from bench.seeds import generator
 from tests import tiny
@@ -111,7 +112,7 @@ def test_the_unet_is_told_the_size_in_pixels(base: Base) -> None:
 def test_the_vae_keeps_full_precision(folder: Path, faces: Tensor) -> None:
     from bench.models.loading import load_base
 
-    half, full = (load_base(locate("tiny", str(folder)), precision=precision) for precision in ("bf16", "fp32"))
+    half, full = (load_base(locate("tiny", str(folder)), "cpu", Computing(precision)) for precision in ("bf16", "fp32"))
     assert torch.equal(half.encode(faces), full.encode(faces))
     assert torch.equal(half.decode(noise(half)), full.decode(noise(half)))
     told = full.condition(prompts())
@@ -194,7 +195,7 @@ def test_a_new_word_is_read_by_diffusers(base: Base, folder: Path, faces: Tensor
     finally:
         attack.reset()
 
-    fresh = load_base(locate("tiny", str(folder)), precision="fp32")
+    fresh = load_base(locate("tiny", str(folder)))
     pipeline = stock(fresh)
     for name, which in (("clip_l", 0), ("clip_g", 1)):
         pipeline.load_textual_inversion(

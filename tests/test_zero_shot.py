@@ -26,7 +26,7 @@ from bench.models.base import Base, Condition
 from bench.models.clip import clip_pixels
 from bench.models.recogniser import FaceAnalyser, locate_pack
 from bench.seeds import generator
-from bench.settings import Method, ModelSettings
+from bench.settings import Method
 from bench.stages import fit
 from tests import tiny
 from tests.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
@@ -574,8 +574,8 @@ def fit_key(attack: ZeroShot, base: Base) -> str:
         "photos",
         method,
         attack,
-        base.checkpoint,
-        ModelSettings(name="tiny", resolution=tiny.SIDE, steps=STEPS),
+        "tiny",
+        base.checkpoint.fingerprint,
         "ada",
         0,
     )

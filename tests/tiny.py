@@ -77,7 +77,7 @@ def tiny_base(folder: Path, xl: bool = False, v: bool = False) -> Base:
         DDPMScheduler.from_pretrained(folder / "scheduler", prediction_type="v_prediction").save_pretrained(
             folder / "scheduler"
         )
-    return load_base(locate("tiny", str(folder)), precision="fp32")
+    return load_base(locate("tiny", str(folder)))
 
 
 def upscaler(folder: Path) -> Path:

@@ -9,8 +9,9 @@ factor; timesteps are (n,) integers in [0, 1000).
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 from bench.models.checkpoint import Checkpoint
+from bench.models.computing import Computing
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,12 @@ class Base:
 
     half_vae: ClassVar[bool] = True
 
-    def __init__(self, checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device, precision: str) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device, computing: Computing
+    ) -> None:
         self.checkpoint = checkpoint
         self.device = device
-        self.precision = precision
+        self.computing = computing
         self.scheduler = parts["scheduler"]
         self.vae = parts["vae"]
         self.unet = parts["unet"]
@@ -85,6 +89,11 @@ class Base:
         self.text_encoders = [part for name, part in parts.items() if name.startswith("text_encoder")]
         for module in self._modules.values():
             module.requires_grad_(False).eval()
+        if computing.channels_last:
+            for module in (self.vae, self.unet):
+                module.to(memory_format=torch.channels_last)
+        if computing.compile:
+            self.unet.compile()
         self._loaded: dict[str, dict[str, Tensor]] = {}
 
     @property
@@ -143,13 +152,23 @@ class Base:
 
     def condition(self, prompts: Sequence[str]) -> Condition:
         """Text conditions of n prompts; differentiable with respect to the text encoders' weights."""
-        with self._autocast():
+        with self._reading(), self._autocast():
             hidden = self.text_encoder(self.ids(prompts))[0]
         return Condition(hidden.float())
 
     def unconditional(self) -> Condition:
         """What guidance steers away from: the condition (1) without a prompt."""
         return self.condition([""])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """The text encoders are on the device; afterwards, unless they learn, they wait where memory is cheap."""
+        for encoder in self.text_encoders if self.computing.offload else ():
+            encoder.to(self.device)
+        yield
+        for encoder in self.text_encoders if self.computing.offload else ():
+            if not any(weight.requires_grad for weight in encoder.parameters()):
+                encoder.to("cpu")
 
     def ids(self, prompts: Sequence[str], which: int = 0) -> Tensor:
         """(n, tokens) padded ids of n prompts by one of the tokenizers."""
@@ -293,7 +312,7 @@ class Base:
         parts = {"vae": self.vae, "scheduler": self.scheduler}
         parts |= {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
         parts |= {name: copy.deepcopy(module) for name, module in self.tunable.items()}
-        return type(self)(self.checkpoint, parts, self.device, self.precision)
+        return type(self)(self.checkpoint, parts, self.device, self.computing)
 
     def copy_weights_from(self, other: Base) -> None:
         """Overwrite UNet and text encoders in place with another model's."""
@@ -346,4 +365,4 @@ class Base:
         return {"vae": self.vae} | self.tunable
 
     def _autocast(self, wanted: bool = True) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.computing.precision == "bf16")

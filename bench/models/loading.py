@@ -10,16 +10,19 @@ import torch
 from bench.errors import BenchError
 from bench.models.base import Base
 from bench.models.checkpoint import Checkpoint
+from bench.models.computing import Computing
 from bench.models.sdxl import SdxlBase
 
+PLAIN = Computing()
 
-def load_base(checkpoint: Checkpoint, device: str | torch.device = "cpu", precision: str = "bf16") -> Base:
+
+def load_base(checkpoint: Checkpoint, device: str | torch.device = "cpu", computing: Computing = PLAIN) -> Base:
     """Load a diffusers folder of a Stable Diffusion or SDXL type, in fp32 master weights.
 
     Args:
         checkpoint: the verified files, from `bench.models.checkpoint.locate`.
         device: where to run.
-        precision: "bf16" runs forward and backward passes under autocast, "fp32" does not. Weights stay fp32.
+        computing: how; by default in fp32.
 
     Raises:
         BenchError: a weight file cannot be read.
@@ -47,7 +50,7 @@ def load_base(checkpoint: Checkpoint, device: str | torch.device = "cpu", precis
         parts["scheduler"] = DDPMScheduler.from_pretrained(path, subfolder="scheduler")
     except (OSError, ValueError, RuntimeError) as error:
         raise BenchError(f"The model in {path} does not load: {error}", checkpoint.fix) from error
-    base = (SdxlBase if xl else Base)(checkpoint, parts, device, precision)
+    base = (SdxlBase if xl else Base)(checkpoint, parts, device, computing)
     base.remember()
     return base
 

@@ -47,10 +47,14 @@ class Pool:
             self._checkpoints[model] = locate(model.name, model.source, model.revision, model.mirrors)
         return self._checkpoints[model]
 
+    def fingerprint(self, model: ModelSettings) -> str:
+        """What outputs that a model has part in depend on: its files, and how it computes."""
+        return model.computing.applied_to(self.checkpoint(model).fingerprint)
+
     def base(self, model: ModelSettings) -> Base:
         """The loaded model."""
         if model not in self._bases:
             from bench.models.loading import load_base
 
-            self._bases[model] = load_base(self.checkpoint(model), self.device, model.precision)
+            self._bases[model] = load_base(self.checkpoint(model), self.device, model.computing)
         return self._bases[model]

@@ -23,7 +23,7 @@ class SdxlBase(Base):
     def condition(self, prompts: Sequence[str]) -> Condition:
         """Both encoders' states before the last layer, side by side, and the second's pooled state."""
         states = []
-        with self._autocast():
+        with self._reading(), self._autocast():
             for which, encoder in enumerate(self.text_encoders):
                 told = encoder(self.ids(prompts, which), output_hidden_states=True)
                 states.append(told.hidden_states[-2].float())

@@ -25,9 +25,8 @@ BATCH = 16
 
 def class_photos(store: Store, base: Base, count: int) -> Tensor:
     """(count, 3, h, w) in [0, 1]. The base must be unchanged; picture i depends on i alone, not on `count`."""
-    key = hash_of(
-        [base.checkpoint.fingerprint, base.precision, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)]
-    )
+    files = base.computing.applied_to(base.checkpoint.fingerprint)
+    key = hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
 
     def work(folder: Path) -> None:
         photos.save(folder, in_batches(count, BATCH, some))

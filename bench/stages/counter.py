@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from bench.code import code_version, module_version
 from bench.hashing import hash_of
-from bench.models.checkpoint import Checkpoint
 from bench.seeds import generator
 from bench.settings import Method
 from bench.stages import photos
@@ -24,16 +23,16 @@ def key(
     protected: str,
     methods: Sequence[Method],
     counters: Sequence[Countermeasure],
-    base: Checkpoint,
+    base: str,
     seed: int,
     clean: Sequence[Photo] = (),
 ) -> str:
     """Hash of the cloaked photos' key, the countermeasures (settings, code, files), the seed, and the base if used.
 
-    `clean` are the photos that the attacker has uncloaked.
+    `base` is the base's fingerprint; `clean` are the photos that the attacker has uncloaked.
     """
     code = [module_version(__name__), *(code_version(type(each)) for each in counters)]
-    used = [base.fingerprint for each in counters if isinstance(each, Purifier)]
+    used = [base for each in counters if isinstance(each, Purifier)]
     files = [each.files() for each in counters]
     steps = [method.without(brought).facts() for method, brought in zip(methods, files, strict=True)]
     used += [digest for brought in files for digest in brought.values()]

@@ -13,9 +13,8 @@ from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.images import to_tensor
 from bench.models.base import Base
-from bench.models.checkpoint import Checkpoint
 from bench.seeds import generator
-from bench.settings import Method, ModelSettings
+from bench.settings import Method
 from bench.stages import photos
 from bench.stages.class_photos import class_photos
 from bench.store import Store
@@ -23,22 +22,21 @@ from bench.store import Store
 ARTIFACT = "artifact.safetensors"
 
 
-def key(
-    found: str, method: Method, attack: Attack, checkpoint: Checkpoint, model: ModelSettings, identity: str, seed: int
-) -> str:
+def key(found: str, method: Method, attack: Attack, name: str, base: str, identity: str, seed: int) -> str:
     """Hash of the found photos' key, the attack, its settings, code and files, the base model and the seed.
+
+    `name` and `base` are the base model's name and fingerprint.
 
     An attack that does not look at the photos has one key for all of them, so it runs once.
     """
-    files = attack.files(checkpoint.name)
+    files = attack.files(name)
     return hash_of(
         {
             "code": [module_version(__name__), code_version(type(attack))],
             "photos": [found, identity, seed] if attack.needs_photos else [],
             "attack": method.without(files).facts(),
             "files": files,
-            "base": checkpoint.fingerprint,
-            "precision": model.precision,
+            "base": base,
         }
     )
 

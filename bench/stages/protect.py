@@ -10,7 +10,6 @@ from bench.code import code_version, module_version
 from bench.hashing import hash_of
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
-from bench.models.checkpoint import Checkpoint
 from bench.seeds import generator
 from bench.settings import Method
 from bench.stages import photos
@@ -21,9 +20,12 @@ from defenses import Context, Defense
 
 
 def key(
-    method: Method, defense: Defense, identity: Identity, budget: Budget, surrogates: Sequence[Checkpoint], seed: int
+    method: Method, defense: Defense, identity: Identity, budget: Budget, surrogates: Sequence[str], seed: int
 ) -> str:
-    """Hash of the defense, its settings, code and files, the photos, the budget, the surrogates and the seed."""
+    """Hash of the defense, its settings, code and files, the photos, the budget, the surrogates and the seed.
+
+    `surrogates` are fingerprints of the bases.
+    """
     files = defense.files()
     return hash_of(
         {
@@ -33,7 +35,7 @@ def key(
             "photos": [photo.sha256 for photo in identity.protect],
             "reference": [photo.sha256 for photo in identity.reference],
             "budget": budget.levels,
-            "surrogates": [s.fingerprint for s in surrogates] if defense.needs_surrogate else [],
+            "surrogates": list(surrogates) if defense.needs_surrogate else [],
             "seed": [seed, identity.name],
         }
     )

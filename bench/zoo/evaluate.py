@@ -27,6 +27,7 @@ from bench.models.alignment import face_box
 from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
 from bench.models.clip import load_image_encoder, see
+from bench.models.computing import Computing
 from bench.models.files import ZOO
 from bench.models.loading import load_base
 from bench.models.recogniser import FaceAnalyser, Recogniser, largest, locate_pack
@@ -35,6 +36,7 @@ from bench.types import Array, Pixels
 from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
+HALF = Computing("bf16")
 BASES = ("facelet-1", "facelet-2")
 RECOGNISERS = ("facelet-id-a", "facelet-id-b")
 ENCODER = ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: true accepts at 1 % false accepts {accepts(held, name):.1%}")
     recall, alarms, miss = detection(held, RECOGNISERS[0])
     print(f"detector: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, false alarms {alarms:.1%}")
-    bases = {name: load_base(locate(name, "zoo")) for name in BASES if (ZOO / name).is_dir()}
+    bases = {name: load_base(locate(name, "zoo"), computing=HALF) for name in BASES if (ZOO / name).is_dir()}
     for name, base in bases.items():
         print(f"{name}: VAE PSNR {psnr(base, held):.2f} dB")
     if not ENCODER.is_dir():

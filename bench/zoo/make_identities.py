@@ -120,7 +120,7 @@ class Entry:
 
 def base_faces(judge: Judge) -> Array:
     """Descriptors (n, 128) of faces that the base draws, as runs have it draw, when it is told nobody."""
-    base, model = load_base(locate("facelet-1", "zoo"), precision="fp32"), shipped_model("facelet-1")
+    base, model = load_base(locate("facelet-1", "zoo")), shipped_model("facelet-1")
     random, found = generator(SEED, "base"), []
     for _ in range(BASE_PICTURES // 32):
         noise = torch.randn(32, *base.latent_shape, generator=random)
