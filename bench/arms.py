@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,36 @@ def attack_label(record: Record) -> str:
     """What an attack is called: its name, and its variant if it has several."""
     variant = record.attack.config.get("variant")
     return f"{record.attack.name} ({variant})" if variant else record.attack.name
+
+
+def attack_key(record: Record) -> str:
+    """A record's attack with its settings, as one word; `names` says what it is called."""
+    return json.dumps([attack_label(record), record.attack.config], sort_keys=True)
+
+
+def chain_key(record: Record) -> str:
+    """A record's countermeasures with their settings, likewise."""
+    chain = [[c.name, c.config] for c in record.countermeasure if c.name != "none"]
+    return json.dumps(chain, sort_keys=True)
+
+
+def names(keys: Iterable[str]) -> dict[str, str]:
+    """Key of an attack or a chain -> what it is called, with the settings in which methods of one name differ."""
+    parsed = {key: json.loads(key) for key in keys}
+    chains = {key: value if not value or isinstance(value[0], list) else [value] for key, value in parsed.items()}
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for chain in chains.values():
+        for name, config in chain:
+            for setting, value in config.items():
+                seen[name, setting].add(json.dumps(value))
+    return {
+        key: " + ".join(_named(name, config, seen) for name, config in chain) or "none" for key, chain in chains.items()
+    }
+
+
+def _named(name: str, config: dict[str, Any], seen: dict[tuple[str, str], set[str]]) -> str:
+    varying = [f"{k} {setting_text(v)}" for k, v in config.items() if len(seen[name, k]) > 1]
+    return f"{name} ({', '.join(varying)})" if varying else name
 
 
 Key = tuple[str, ...]

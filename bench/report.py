@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import plots, tables
+from bench import plots, survival, tables
 from bench.arms import Arm, arms, attack_label, label
 from bench.conclusions import conclusions
 from bench.derived import gate_of, with_derived
@@ -119,6 +119,9 @@ def markdown(records: Sequence[Record]) -> str:
         lines += [line for sentence in said for line in (sentence, "")]
     if choices := picked(records):
         lines += ["## If the attacker may choose", "", *_grid(CHOICES, [_choice(choice) for choice in choices]), ""]
+    for grid in (survived := survival.grids(records)):
+        lines += [f"## After countermeasures: {grid.attack}", "", *_survival(grid), ""]
+    lines += [line for sentence in survival.sentences(survived) for line in (sentence, "")]
     lines += ["## What may be concluded", ""]
     lines += [line for sentence in conclusions(found) for line in (sentence, "")]
     lines += ["## All metrics", "", *_all_metrics(records), ""]
@@ -147,6 +150,16 @@ def _cost(records: Sequence[Record]) -> str:
 
 def _span(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def _survival(grid: survival.Grid) -> list[str]:
+    """Leak rates by cloak and countermeasure, with what became of each protection."""
+
+    def text(cloak: str, chain: str) -> str:
+        cell = grid.cells.get((cloak, chain))
+        return "-" if cell is None else f"{cell.leak:.2f} {cell.verdict}".rstrip()
+
+    return _grid(("ILR", *grid.chains), [[cloak, *(text(cloak, c) for c in grid.chains)] for cloak in grid.cloaks])
 
 
 def _choice(choice: Picked) -> tuple[str, ...]:

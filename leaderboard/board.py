@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.arms import attack_label, label, setting_text
+from bench.arms import attack_key, chain_key, label
 from bench.hashing import hash_of
-from bench.record import MethodFacts, Record
+from bench.record import Record
 from bench.validity import CONTROLS
 from leaderboard.measures import MEASURES
 from leaderboard.results import BadEntry, Problem, Result
@@ -166,7 +166,7 @@ def _sort(result: Result) -> _Read:
         group, key = hash_of(facts), _key(record, str(entry.amends) if entry.kind == "break" else entry.id)
         if (group, key) not in read.samples:
             read.samples[group, key] = facts, record.model_copy(update={"images": []})
-        place = _method(record.attack, attack_label(record)), _chain(record), record.identity
+        place = attack_key(record), chain_key(record), record.identity
         read.cells.append((group, key, place, _cell(record, result)))
     return read
 
@@ -233,32 +233,3 @@ def _key(record: Record, entry: str) -> Key:
         return (name,)
     settings = json.dumps([record.defense.config, record.surrogates], sort_keys=True)
     return (name, settings) if is_control(record) else (name, settings, entry)
-
-
-def _method(method: MethodFacts, name: str) -> str:
-    """A method with its settings, as one word for a dictionary."""
-    return json.dumps([name, method.config], sort_keys=True)
-
-
-def _chain(record: Record) -> str:
-    chain = [[c.name, c.config] for c in record.countermeasure if c.name != "none"]
-    return json.dumps(chain, sort_keys=True)
-
-
-def names(keys: Iterable[str]) -> dict[str, str]:
-    """Key of an attack or a chain -> what it is called: with the settings in which methods of one name differ."""
-    parsed = {key: json.loads(key) for key in keys}
-    chains = {key: value if not value or isinstance(value[0], list) else [value] for key, value in parsed.items()}
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for chain in chains.values():
-        for name, config in chain:
-            for setting, value in config.items():
-                seen[name, setting].add(json.dumps(value))
-    return {
-        key: " + ".join(_named(name, config, seen) for name, config in chain) or "none" for key, chain in chains.items()
-    }
-
-
-def _named(name: str, config: dict[str, Any], seen: dict[tuple[str, str], set[str]]) -> str:
-    varying = [f"{k} {setting_text(v)}" for k, v in config.items() if len(seen[name, k]) > 1]
-    return f"{name} ({', '.join(varying)})" if varying else name

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.arms import setting_text, telling
+from bench.arms import names, setting_text, telling
 from bench.validity import CONTROLS
-from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, names
+from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row
 from leaderboard.measures import MEASURES, SCALE
 from leaderboard.results import Result
 
