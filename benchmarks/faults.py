@@ -1,4 +1,4 @@
-"""What a run loses when it is killed: kill -9 at random moments, go on until it is done, compare with one left alone.
+"""What a run loses when it is killed: kill -9 at random moments of every stage, go on, compare with one left alone.
 
 python -m benchmarks.faults              # 100 kills, about ten minutes on a core
 """
@@ -32,8 +32,9 @@ GRID = [
     "countermeasure=jpeg",
 ]
 """Four cells of each of six people, through every stage."""
-LATEST = 4.0
-"""Seconds from a run's first output to its death, at most; before that nothing is half-written."""
+STAGES = ("protect", "counter", "fit", "generate", "faces")
+LATEST = 0.5
+"""Seconds from the beginning of an output to the death of the run, at most."""
 
 
 def main() -> None:
@@ -48,12 +49,12 @@ def main() -> None:
         expected = scores(alone)
         while sum(hit.values()) < wanted:
             began = time.time()
-            if wait(start(killed), draw.uniform(0, LATEST), killed):
+            if wait(start(killed), draw.uniform(0, LATEST), killed / "store" / draw.choice(STAGES)):
                 finished += 1
                 different += scores(killed) != expected
                 shutil.rmtree(killed)
             else:
-                left = interrupted(killed, began)
+                left = half_written(killed / "store", began)
                 hit[left.parent.parent.name if left else "between two outputs"] += 1
         assert wait(start(killed))
         different += scores(killed) != expected
@@ -75,31 +76,31 @@ def start(root: Path) -> int:
         os._exit(1)
 
 
-def wait(child: int, most: float = math.inf, root: Path | None = None) -> bool:
-    """Whether a run ends by itself within so many seconds of its first output; else it is killed.
+def wait(child: int, most: float = math.inf, stage: Path | None = None) -> bool:
+    """Whether a run ends by itself before so many seconds of its next output of a stage are over; else it is killed.
 
     Raises:
         RuntimeError: it ended badly.
     """
     began, end = time.time(), math.inf
     while time.monotonic() < end:
-        if root and end == math.inf and interrupted(root, began):
+        if stage and end == math.inf and half_written(stage.parent, began, stage.name):
             end = time.monotonic() + most
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             if status:
                 raise RuntimeError(f"A run ended with status {os.waitstatus_to_exitcode(status)}.")
             return True
-        time.sleep(0.02)
+        time.sleep(0.002)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return False
 
 
-def interrupted(root: Path, since: float) -> Path | None:
-    """The newest folder of an output that was begun since then and is half-written."""
+def half_written(store: Path, since: float, stage: str = "*") -> Path | None:
+    """The newest folder of an output that was begun since then and is not whole."""
     found: dict[Path, float] = {}
-    for path in root.glob("store/*/*/*.partial"):
+    for path in store.glob(f"{stage}/*/*.partial"):
         with contextlib.suppress(OSError):  # it is whole meanwhile
             found[path] = path.stat().st_mtime
     newest = max(found, key=found.__getitem__, default=None)
