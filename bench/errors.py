@@ -53,7 +53,8 @@ def writing() -> Iterator[None]:
     except Exception as error:
         for number, why in UNWRITABLE.items():
             # Libraries written in other languages have errors of their own, which quote the system's.
-            if getattr(error, "errno", None) == number or f"os error {number})" in str(error):
+            quoted = (f"os error {number})", f"[errno {number}]")  # as safetensors and pyarrow do
+            if getattr(error, "errno", None) == number or any(words in str(error).lower() for words in quoted):
                 name = getattr(error, "filename", None)
                 where = f" ({name})" if name else ""
                 raise Unwritable(

@@ -78,13 +78,14 @@ class Pipeline:
         if cell.skip:
             return self._record(cell, "skipped", cell.skip)
         try:
-            problem = self._problem(cell.identity) or _too_few(cell)
-            if cell.donor is not cell.identity:
-                problem = problem or self._problem(cell.donor)
-            if problem:
-                return self._record(cell, "fit_failed", problem)
-            with deadline(self.settings.timeout), writing():
-                return self._run(cell, progress)
+            with writing():
+                problem = self._problem(cell.identity) or _too_few(cell)
+                if cell.donor is not cell.identity:
+                    problem = problem or self._problem(cell.donor)
+                if problem:
+                    return self._record(cell, "fit_failed", problem)
+                with deadline(self.settings.timeout):
+                    return self._run(cell, progress)
         except Unwritable:
             raise
         except FitFailed as error:

@@ -168,10 +168,16 @@ class Crew:
         work = pickle.dumps(list(planned))  # unpickled only after the plug-ins have been imported
         self._pool = ProcessPoolExecutor(count, context, _begin, (settings, work, devices, told, ended))
         self.running: dict[Future[Record], int] = {}
+        self._broken = False
 
     def start(self, index: int) -> None:
-        """Have a cell done."""
-        self.running[self._pool.submit(_work, index)] = index
+        """Have a cell done; if a worker has just died, it counts as one of those that may have been its end."""
+        try:
+            future = self._pool.submit(_work, index)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self.running[future] = index
 
     def look(self) -> tuple[list[tuple[int, Record]], list[int]]:
         """Wait a moment: the cells finished since, with their records, and those that were lost with their worker."""
@@ -185,6 +191,7 @@ class Crew:
                 finished.append((index, future.result()))
             except BrokenProcessPool:
                 died.append(index)
+        self._broken |= bool(died)
         return finished, sorted(died)
 
     def news(self) -> Iterator[tuple[int, str, float]]:
@@ -193,8 +200,11 @@ class Crew:
             yield self._news.recv()
 
     def stop(self) -> None:
-        """End the workers, also those at work; what they had not finished is not in the store."""
-        if self.running:
+        """End the workers, also those at work; what they had not finished is not in the store.
+
+        A broken pool asks its processes to end and waits for them, but one that it was just starting is not asked.
+        """
+        if self.running or self._broken:
             self._lifeline.close()
         self._pool.shutdown(cancel_futures=True)
         self._lifeline.close()

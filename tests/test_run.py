@@ -375,6 +375,10 @@ def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) 
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota"),
         (OSError(errno.EROFS, "Read-only file system"), "cannot be written"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "full"),  # as safetensors says it
+        (
+            OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"),
+            "full",
+        ),  # pyarrow
     ],
 )
 def test_a_full_disk_ends_the_run_and_loses_nothing(
@@ -393,6 +397,20 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(
         small_run(tmp_path, "retries=3")
     assert len(tried) == 2
     assert [r.status for r in load_all(tmp_path / "out")] == ["ok"]
+
+
+def test_a_disk_that_is_full_before_the_first_stage_ends_the_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos are described before anything is done to them."""
+
+    def full(self: Pipeline, identity: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Pipeline, "_problem", full)
+    with pytest.raises(Unwritable, match="full"):
+        small_run(tmp_path)
+    assert load_all(tmp_path / "out") == []
 
 
 def test_another_error_of_the_system_is_the_cells_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ from bench.errors import BenchError
 from bench.models.pool import Pool
 from bench.record import Record, load_all
 from bench.store import Store
-from bench.workers import _live_as_long_as, _next, execute, how_many, threads, threads_of
+from bench.workers import Crew, _live_as_long_as, _next, execute, how_many, threads, threads_of
 from tests.conftest import ROOT
 from tests.test_run import SMALL, finished, results, small_run
 
@@ -135,7 +137,7 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
     # A process of its own: what a plug-in registers stays.
     asked = [sys.executable, "-m", "bench", *words, *suite, *out, "workers=2"]
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     found = {(r.defense.name, r.defense.budget, r.attack.name): r for r in load_all(tmp_path / "out")}
     dead = found.pop(("deadly", 8.0, "dreambooth"))
     assert done.returncode == 1
@@ -146,6 +148,21 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     assert len(found) == 5
     assert "died" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_cell_dealt_out_when_a_worker_has_just_died_is_done_again() -> None:
+    """The pool refuses it before anybody has looked."""
+
+    class Broken:
+        def submit(self, *_: object) -> Future[Record]:
+            raise BrokenProcessPool
+
+    crew = object.__new__(Crew)
+    crew._pool, crew.running, crew._broken = Broken(), {}, False  # type: ignore[assignment]
+    crew.start(3)
+    assert crew.look() == ([], [3])
+    assert crew._broken
+    assert crew.running == {}
 
 
 def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
