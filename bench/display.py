@@ -58,4 +58,5 @@ class Display:
         work = sum(stage.seconds for stage in record.stages.values() if not stage.cached)
         leak = record.metrics.get("ilr")
         result = f"ILR {leak:.2f}" if leak is not None else record.status
-        self._console.print(f"{label:45s} {result:10s} {f'{work:.0f} s' if work else 'in the store'}", highlight=False)
+        took = f"{work:.0f} s" if work else "in the store" if record.stages else ""
+        self._console.print(f"{label:45s} {result:10s} {took}", highlight=False)

@@ -109,12 +109,13 @@ def ended(process: subprocess.Popen[str]) -> Said:
     """Its status, and the line that says what was wrong, if there is one."""
     text, _ = process.communicate()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in TELLING) and "leaks only" not in line]
+    telling = [line for line in lines if line.startswith(TELLING) and not any(words in line for words in USUAL)]
     return Said(process.returncode, (telling or [""])[0])
 
 
-TELLING = ("Error", "Traceback", "Interrupted", "interrupted", "failed", "full", "cannot be written", "wandb")
-"""Words of the lines worth showing; that one step of training leaks nothing is not."""
+TELLING = ("Error: ", "failed: ", "wandb: ")
+USUAL = ("leaks only", "have no result")
+"""What lines worth showing begin with, and what is true of all these runs or said again below."""
 
 
 def bench(folder: Path, *words: str, **environment: str) -> Said:
