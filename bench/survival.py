@@ -92,11 +92,9 @@ def grids(records: Sequence[Record]) -> list[Grid]:
     if len(means) > 1:
         places = {place: None for found in means.values() for place in found}
         means[WORST] = {place: _highest([found.get(place, {}) for found in means.values()]) for place in places}
-    rows, columns = (
-        tuple(dict.fromkeys(cloaks.values())),
-        sorted(chains.values(), key=lambda name: (name != UNTREATED, name)),
-    )
-    return [_grid(attack, rows, tuple(columns), found) for attack, found in means.items()]
+    rows = tuple(dict.fromkeys(cloaks.values()))
+    columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, name)))
+    return [_grid(attack, rows, columns, found) for attack, found in means.items()]
 
 
 def _cloaks(records: Sequence[Record]) -> dict[str, str]:
