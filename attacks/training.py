@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.base import Base, Condition, Posterior
+from bench.models.base import Base, Condition, Posterior, learns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +99,7 @@ def _captions(base: Base) -> Callable[[str], Condition]:
     def read(prompt: str) -> Condition:
         return base.condition([prompt])
 
-    learns = any(weight.requires_grad for encoder in base.text_encoders for weight in encoder.parameters())
-    return read if learns else functools.cache(read)
+    return read if any(map(learns, base.text_encoders)) else functools.cache(read)
 
 
 def _loss(base: Base, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:

@@ -50,6 +50,7 @@ class ModelSettings(_Strict):
     channels_last: bool = False
     compile: bool = False
     offload: bool = False
+    """These and the precision: see `Computing`."""
     steps: int = Field(25, ge=1)
     """Sampler steps."""
     guidance: float = 7.5

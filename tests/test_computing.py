@@ -59,6 +59,16 @@ def test_attacks_find_the_same(folder: Path, attack: str, computing: Computing) 
     assert torch.allclose(attacked(folder, attack, computing), attacked(folder, attack, Computing()), atol=2e-4)
 
 
+def test_channels_stay_last_in_a_clone_and_after_restoring(folder: Path) -> None:
+    base = load_base(locate("tiny", str(folder)), computing=Computing(channels_last=True))
+    base.restore()
+    for each in (base, base.clone()):
+        for part in (each.unet, each.vae.decoder):
+            weight = part.conv_in.weight
+            assert weight.is_contiguous(memory_format=torch.channels_last)
+            assert not weight.is_contiguous()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_compiled_base_finds_the_same(folder: Path, attack: str) -> None:

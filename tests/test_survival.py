@@ -48,6 +48,8 @@ def run(attack: str = "dreambooth") -> list[Record]:
         *cells("aspl", (1.0, 0.9, 0.95, 0.8, 1.0), "jpeg", attack),
         *cells("aspl", (0.0, 0.9, 0.0, 0.8, 1.0), "blur", attack),
         *cells("aspl", (0.1, 0.1, 0.2, 0.0, 0.2), "crop", attack),
+        *cells("none", (0.0,) * 5, "wipe", attack),
+        *cells("aspl", (0.0,) * 5, "wipe", attack),
         *cells("noise", CLEAN, attack=attack),
         *cells("noise", cropped, "jpeg", attack),
     ]
@@ -60,11 +62,12 @@ def verdicts(grid: Grid, cloak: str) -> dict[str, Verdict]:
 def test_verdicts_are_of_paired_differences_to_clean_photos_treated_the_same() -> None:
     (grid,) = grids(run())
     assert grid.attack == "dreambooth"
-    assert grid.chains == ("none", "blur", "crop", "jpeg", BEST)
+    assert grid.chains == ("none", "blur", "crop", "jpeg", "wipe", BEST)
     assert grid.cloaks == ("clean", "noise 8/255", "aspl 8/255")
     found = verdicts(grid, "aspl 8/255")
     assert found["none"] == found["crop"] == Verdict.HOLDS
     assert found["jpeg"] == Verdict.BROKEN
+    assert found["wipe"] == Verdict.BROKEN  # nothing leaks, of clean photos either: no merit of the cloak
     lost = [after - before for after, before in zip((0.0, 0.9, 0.0, 0.8, 1.0), (0.1, 0.0, 0.2, 0.1, 0.3), strict=True)]
     assert mean_interval(lost).low < 0  # by hand: neither gone for certain nor there for certain
     assert found["blur"] == Verdict.OPEN

@@ -65,6 +65,11 @@ def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float32).to(device)
 
 
+def learns(module: torch.nn.Module) -> bool:
+    """Whether any of its weights is being trained."""
+    return any(weight.requires_grad for weight in module.parameters())
+
+
 class Base:
     """A Stable-Diffusion-type model (epsilon or v prediction); `bench.models.loading` loads one.
 
@@ -163,11 +168,12 @@ class Base:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         """The text encoders are on the device; afterwards, unless they learn, they wait where memory is cheap."""
-        for encoder in self.text_encoders if self.computing.offload else ():
+        movable = self.text_encoders if self.computing.offload else []
+        for encoder in movable:
             encoder.to(self.device)
         yield
-        for encoder in self.text_encoders if self.computing.offload else ():
-            if not any(weight.requires_grad for weight in encoder.parameters()):
+        for encoder in movable:
+            if not learns(encoder):
                 encoder.to("cpu")
 
     def ids(self, prompts: Sequence[str], which: int = 0) -> Tensor:

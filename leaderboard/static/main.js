@@ -34,7 +34,7 @@
   // What others sent in last, each a link to a view that shows it.
   function newest() {
     const sent = Object.values(data.entries).filter((e) => e.kind !== "reference" && !e.superseded_by);
-    const last = sent.sort((a, b) => (a.submitted < b.submitted ? 1 : -1)).slice(0, 3);
+    const last = sent.sort((a, b) => b.submitted.localeCompare(a.submitted)).slice(0, 3);
     const links = last.map((e) => make("li", {}, make("a", { href: `#entry=${encodeURIComponent(e.id)}` }, e.title), ` (${e.submitted})`));
     by("newest").replaceChildren(...links);
     by("newest").parentElement.hidden = !links.length;
