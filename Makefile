@@ -1,10 +1,11 @@
 # make bench   the benchmark on invented people, about 2 minutes on 2 cores after installation
 # make test    all fast tests
 # make check   lint, types, import directions
+# make benchmarks   what speed and memory are on this machine: about 40 minutes on a core
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test slow check clean
+.PHONY: bench test slow check benchmarks clean
 
 bench: .venv/installed
 	$(BIN)/python -m bench
@@ -20,6 +21,9 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+benchmarks: .venv/installed-dev
+	for name in limits growth overhead board; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from attacks import Artifact, Attack, FitContext, personalise
+from attacks.per_layer import attend_by_layer, cross_attentions, read_by_layer
 from attacks.training import Recipe
 from bench.errors import BenchError
 from bench.models.base import Base
@@ -21,7 +23,7 @@ PLACEHOLDER = "<cloak>"
 INITIALISER = "person"
 
 
-def _preset(vectors: int, steps: int, learning_rate: float, batch: int) -> dict[str, Any]:
+def _preset(vectors: int, per_layer: bool, steps: int, learning_rate: float, batch: int) -> dict[str, Any]:
     return dict(locals())
 
 
@@ -36,10 +38,15 @@ class TextualInversion(Attack):
     the same words; no random flip, since faces are not symmetric and a mirrored person is another one; the other rows
     of the embedding are frozen instead of being put back after every step.
 
+    With `per_layer` it is Extended Textual Inversion (P+, Voynov et al. 2023, arXiv 2303.09522): the word has other
+    vectors in each cross-attention of the UNet. That finds much more of a person, and is how the embedded models are
+    attacked by default; diffusers cannot read such a file.
+
     Attributes:
         preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL and "hf" for all others. "hf" and
             "hf_xl" are the recipes of the diffusers example's README: 5e-4, scaled by its batch of 4.
-        vectors: how many vectors the word has.
+        vectors: how many vectors the word has, in each layer.
+        per_layer: whether every cross-attention has vectors of its own.
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
         batch: photos per step.
@@ -48,15 +55,16 @@ class TextualInversion(Attack):
 
     preset: str = "auto"
     vectors: int | None = None
+    per_layer: bool | None = None
     steps: int | None = None
     learning_rate: float | None = None
     batch: int | None = None
     weight_decay: float = 1e-2
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "hf": _preset(1, 3000, 2e-3, 4),
-        "hf_xl": _preset(1, 500, 2e-3, 4),
-        "facelet": _preset(4, 300, 2e-2, 8),
+        "hf": _preset(1, False, 3000, 2e-3, 4),
+        "hf_xl": _preset(1, False, 500, 2e-3, 4),
+        "facelet": _preset(4, True, 300, 2e-2, 8),
     }
 
     @property
@@ -71,15 +79,17 @@ class TextualInversion(Attack):
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
         assert self.vectors
-        rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors)]
-        _insert(self.base, rows)
+        layers = len(cross_attentions(self.base.unet)) if self.per_layer else 1
+        rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors * layers)]
+        _insert(self.base, rows, self.vectors)
         recipe = Recipe.of(self, prompt=f"a photo of {self.subject}", max_norm=math.inf)  # the example does not clip
         personalise(self.base, rows, photos, recipe, context)
         return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
 
     def load(self, artifact: Artifact) -> None:
         self.reset()
-        _insert(self.base, [artifact[name] for name in _names(self.base)])
+        assert self.vectors
+        _insert(self.base, [artifact[name] for name in _names(self.base)], self.vectors)
 
     def reset(self) -> None:
         _take_out(self.base)
@@ -87,7 +97,7 @@ class TextualInversion(Attack):
 
 
 def initial_rows(base: Base, vectors: int) -> list[Tensor]:
-    """(vectors, dim) for each text encoder: its embedding of "person", once per vector.
+    """(vectors, dim) for each text encoder: its embedding of "person", once per vector (of every layer).
 
     Raises:
         BenchError: the base's tokenizer splits the word.
@@ -113,31 +123,47 @@ def _tokens(vectors: int) -> list[str]:
     return [PLACEHOLDER, *(f"{PLACEHOLDER}_{index}" for index in range(1, vectors))]
 
 
-def _insert(base: Base, rows: Sequence[Tensor]) -> None:
-    """Give a base new words. Tokenizer and embedding are replaced, not changed, so that taking them out is exact."""
+def _insert(base: Base, rows: Sequence[Tensor], vectors: int) -> None:
+    """Give a base a new word of so many tokens, with (vectors, dim) rows or as many for each of its cross-attentions.
+
+    Tokenizer and embedding are replaced, not changed, so that taking them out is exact.
+    """
+    layers = len(rows[0]) // vectors
     for which, (encoder, row) in enumerate(zip(base.text_encoders, rows, strict=True)):
         tokenizer = base.tokenizers[which]
-        encoder.set_input_embeddings(_Embedding(encoder.get_input_embeddings(), tokenizer, row))
+        embedding = _Embedding(encoder.get_input_embeddings(), tokenizer, row)
+        if layers > 1:
+            embedding.hooks += read_by_layer(encoder, len(tokenizer), vectors, layers)
+            embedding.hooks += attend_by_layer(base.unet) if which == 0 else []
+        encoder.set_input_embeddings(embedding)
         base.tokenizers[which] = copy.deepcopy(tokenizer)
-        base.tokenizers[which].add_tokens(_tokens(len(row)))
+        base.tokenizers[which].add_tokens(_tokens(vectors))
 
 
 def _take_out(base: Base) -> None:
     for which, encoder in enumerate(base.text_encoders):
         embedding = encoder.get_input_embeddings()
         if isinstance(embedding, _Embedding):
+            for hook in embedding.hooks:
+                hook.remove()
             encoder.set_input_embeddings(embedding.words)
             base.tokenizers[which] = embedding.tokenizer
 
 
 class _Embedding(torch.nn.Module):
-    """A token embedding with further rows, the only ones to be trained; it remembers the tokenizer it was made for."""
+    """A token embedding with further rows, the only ones to be trained.
+
+    Attributes:
+        tokenizer: what it was made for.
+        hooks: what else was changed for it.
+    """
 
     def __init__(self, words: torch.nn.Module, tokenizer: Any, rows: Tensor) -> None:
         super().__init__()
         self.words = words
         self.tokenizer = tokenizer
         self.rows = rows
+        self.hooks: list[RemovableHandle] = []
 
     def forward(self, ids: Tensor) -> Tensor:
         """(n, tokens) ids -> (n, tokens, dim)."""

@@ -1,18 +1,19 @@
 """How near the hot loops come to what this machine's cores can multiply.
 
-python -m benchmarks.limits              # a minute; one thread, as a worker has
+python -m benchmarks.limits              # two minutes; one thread, as a worker has
 python -m benchmarks.limits --threads 2
 
 Floating-point operations are counted by PyTorch, those of matrix products and convolutions alone; the peak is a large
 matrix product of the same machine, just before. What is missing to it is everything else: normalisation, activations,
-copies, the optimiser, and products too small to fill the cores.
+copies, the optimiser, and products too small to fill the cores. The second table is what more people at once would
+give: seconds of each picture in batches of several sizes, as parts of those in the smallest.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from defenses.objectives import denoising_loss
 
 PROMPT = "a photo of sks person"
 REPEATS = 5
+BATCHES = (4, 8, 16, 32)
+
+Step = Callable[[], object]
 
 
 def main() -> None:
@@ -37,36 +41,57 @@ def main() -> None:
     peak = rate(product())
     print(f"matrix product of 1,024: {peak / 1e9:.0f} GFLOP/s")
     print(f"{'loop':32s} {'GFLOP':>7s} {'s':>7s} {'GFLOP/s':>8s} {'of the peak':>12s}")
-    for name, step in loops(base):
+    for (name, loop), count in zip(LOOPS.items(), (4, 16, 8), strict=True):  # as in the embedded presets
+        step = loop(base, count)
         work, seconds = counted(step), timed(step)
-        print(f"{name:32s} {work / 1e9:7.1f} {seconds:7.3f} {work / seconds / 1e9:8.0f} {work / seconds / peak:12.0%}")
+        speed = work / seconds
+        print(f"{f'{name}, {count}':32s} {work / 1e9:7.1f} {seconds:7.3f} {speed / 1e9:8.0f} {speed / peak:12.0%}")
+        base.freeze()
+    print(f"\n{'a picture in a batch of':32s} {' '.join(f'{count:7d}' for count in BATCHES)}")
+    for name, loop in LOOPS.items():
+        each = [timed(loop(base, count)) / count for count in BATCHES]
+        print(f"{name:32s} {' '.join(f'{seconds / each[0]:7.2f}' for seconds in each)}")
+        base.freeze()
 
 
-def loops(base: Base) -> Iterator[tuple[str, Callable[[], object]]]:
-    """One step of each hot loop, at the sizes of the embedded presets."""
-    random, photos = generator(0, "limits"), torch.rand(4, 3, 128, 128)
-    loss = denoising_loss(base, PROMPT, 4, random)
+def cloak(base: Base, count: int) -> Step:
+    """A step of PGD on the denoising loss of some photos."""
+    photos = torch.rand(count, 3, base.side, base.side)
+    loss = denoising_loss(base, PROMPT, count, generator(0, "limits"))
 
-    def cloak() -> Tensor:
+    def step() -> Tensor:
         candidates = photos.clone().requires_grad_()
         return torch.autograd.grad(loss(candidates), candidates)[0]
 
-    yield "PGD on the denoising loss, 4", cloak
-    noise = torch.randn(16, *base.latent_shape, generator=random)
-    condition = base.condition([PROMPT]).expand(16)
-    yield "generation, 16, a step of 20", lambda: base.sample(condition, noise, steps=1, guidance=5.0)
-    latents = torch.randn(8, *base.latent_shape, generator=random)
+    return step
+
+
+def generate(base: Base, count: int) -> Step:
+    """A step of the sampler, and the decoder."""
+    noise = torch.randn(count, *base.latent_shape, generator=generator(0, "limits"))
+    condition = base.condition([PROMPT]).expand(count)
+    return lambda: base.sample(condition, noise, steps=1, guidance=5.0)
+
+
+def fit(base: Base, count: int) -> Step:
+    """A step of DreamBooth, text encoder included."""
+    random = generator(0, "limits")
+    latents = torch.randn(count, *base.latent_shape, generator=random)
     weights = base.parameters(text_encoder=True)
     optimizer = torch.optim.AdamW(weights, lr=0.0, fused=True)
 
-    def fit() -> None:
-        error = base.denoising_errors(latents, base.condition([PROMPT]).expand(8), random).mean()
+    def step() -> None:
+        error = base.denoising_errors(latents, base.condition([PROMPT]).expand(count), random).mean()
         optimizer.zero_grad()
         error.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
 
-    yield "DreamBooth, a step of 8", fit
+    return step
+
+
+LOOPS = {"PGD on the denoising loss": cloak, "generation, a step of 20": generate, "DreamBooth": fit}
+"""Name -> what makes one step of it for a batch of some size."""
 
 
 def product() -> Callable[[], Tensor]:
@@ -75,19 +100,19 @@ def product() -> Callable[[], Tensor]:
     return lambda: a @ b
 
 
-def rate(step: Callable[[], object]) -> float:
+def rate(step: Step) -> float:
     """Floating-point operations a second."""
     return counted(step) / timed(step)
 
 
-def counted(step: Callable[[], object]) -> int:
+def counted(step: Step) -> int:
     """Floating-point operations of a step."""
     with FlopCounterMode(display=False) as counter:
         step()
     return int(counter.get_total_flops())
 
 
-def timed(step: Callable[[], object]) -> float:
+def timed(step: Step) -> float:
     """Seconds of a step, the median of some."""
     step()
     seconds = []

@@ -28,6 +28,7 @@ ATTACKS: dict[str, Callable[[], Any]] = {
     "dreambooth": lambda: DreamBooth(**FULL, train_text_encoder=True, prior_weight=0.0),
     "lora": lambda: Lora(**FULL, rank=2),
     "textual_inversion": lambda: TextualInversion(**FULL, vectors=2),
+    "textual_inversion, per layer": lambda: TextualInversion(**FULL, vectors=2, per_layer=True),
 }
 
 

@@ -1,0 +1,151 @@
+"""How cost grows with people, prompts, photos and cells: counted passes, seconds, and the slope of both.
+
+    python -m benchmarks.growth                    # a quarter of an hour on a core
+    python -m benchmarks.growth --plot growth.png
+
+Methods run as they do by default, with few steps each: what grows is then the same, and bookkeeping weighs most. A
+slope of 1 between the two largest sizes says that twice as much costs twice as much; less, that some of it is shared.
+People beyond the invented ones are these again, with a little noise on every photo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from bench.compose import settings_of
+from bench.data.synthetic import Synthetic
+from bench.record import load_all
+from bench.run import run
+from bench.seeds import derive
+
+SIDE, REFERENCES, MOST = 128, 3, 12
+METHODS = ["defense=mist", "attack=lora", "controls=[none]", "workers=1", "threads=1", "logger=none"]
+FEW = ["defense.steps=2", "attack.steps=2", "model.steps=2", "protocol.images_per_prompt=1"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one size cost: samples through the UNet, and seconds."""
+
+    size: int
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that a run may have more of.
+
+    Attributes:
+        name: what.
+        sizes: how much of it, growing.
+        people: how many people a run of a size has.
+        photos: how many photos of each are cloaked.
+        words: settings of a run of a size, besides.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    people: Callable[[int], int] = lambda size: 2
+    photos: Callable[[int], int] = lambda size: 4
+    words: Callable[[int], Sequence[str]] = lambda size: ()
+
+
+AXES = (
+    Axis("people", (1, 4, 16, 64), people=lambda size: size),
+    Axis("prompts", (1, 4, 16), words=lambda size: (f"protocol.prompts={_prompts(size)}",)),
+    Axis("photos of a person", (1, 3, 6, 12), photos=lambda size: size),
+    Axis(
+        "cells, planned",
+        (100, 1_000, 10_000),
+        people=lambda size: 50,
+        words=lambda size: (f"suite.budgets={list(range(1, size // 50 + 1))}", "suite.defenses=[mist]", "dry_run=true"),
+    ),
+)
+
+
+def _prompts(count: int) -> str:
+    """So many prompts, as a setting."""
+    return "[" + ",".join(f"'a photo of {{subject}} {word}'" for word in map(chr, range(97, 97 + count))) + "]"
+
+
+def measure(axis: Axis, size: int, root: Path) -> Point:
+    """Run a size in a store of its own."""
+    data = photos(root / "photos", axis.people(size), axis.photos(size))
+    words = [*METHODS, *FEW, *axis.words(size), "data=folder", f"data.root={data}", "data.crop=centre"]
+    start = time.perf_counter()
+    run(settings_of([*words, f"out={root}/out", f"store={root}/store"]), Console(file=io.StringIO()))
+    seconds = time.perf_counter() - start
+    stages = {facts.key: facts for record in load_all(root / "out") for facts in record.stages.values()}
+    passes = sum(sum((facts.passes or {}).get("unet", {}).values()) for facts in stages.values())
+    return Point(size, passes, seconds)
+
+
+def photos(root: Path, people: int, count: int) -> Path:
+    """A folder of people with `count` photos to cloak each, and some to know them by."""
+    known = Synthetic(limit=0).load(SIDE).identities
+    for number in range(people):
+        person, noise = known[number % len(known)], np.random.default_rng(derive("growth", number))
+        shown = (person.reference + person.protect + person.extra)[:MOST]
+        for index in range(REFERENCES + count):
+            pixels = shown[index % len(shown)].pixels
+            changed = (pixels + noise.integers(-2, 3, pixels.shape)).clip(0, 255).astype("uint8")
+            folder = root / f"{number:03}" / ("set_A" if index < REFERENCES else "set_B")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(changed).save(folder / f"{index:02}.png")
+    return root
+
+
+def slope(first: float, last: float, sizes: float) -> float | None:
+    """The power of the size that a cost grows with, where the size grew by this factor."""
+    return math.log(last / first) / math.log(sizes) if first and last else None
+
+
+def main() -> None:
+    """Print the table, and draw it if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plot", type=Path, help="a picture of the curves")
+    wanted = parser.parse_args()
+    table = Table("more", "size", "UNet passes", "seconds", title="Slopes are between the two largest sizes")
+    curves: dict[str, list[Point]] = {}
+    for axis in AXES:
+        points = curves[axis.name] = []
+        for size in axis.sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                points.append(measure(axis, size, Path(folder)))
+            table.add_row(axis.name, f"{size:,}", f"{points[-1].passes:,}", f"{points[-1].seconds:.1f}")
+        before, last = points[-2:]
+        factor = last.size / before.size
+        slopes = (slope(before.passes, last.passes, factor), slope(before.seconds, last.seconds, factor))
+        table.add_row("", "slope", *("-" if value is None else f"{value:.2f}" for value in slopes), end_section=True)
+    Console().print(table)
+    if wanted.plot:
+        draw(curves, wanted.plot)
+
+
+def draw(curves: dict[str, list[Point]], file: Path) -> None:
+    """Seconds over size, each axis by itself, on logarithmic scales."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(curves), 3), layout="constrained")
+    for axes, (name, points) in zip(figure.subplots(1, len(curves)), curves.items(), strict=True):
+        axes.loglog([p.size for p in points], [p.seconds for p in points], marker="o")
+        axes.set(xlabel=name, ylabel="seconds")
+        axes.grid(alpha=0.3)
+    figure.savefig(file)
+
+
+if __name__ == "__main__":
+    main()
