@@ -39,8 +39,7 @@ class TextualInversion(Attack):
     of the embedding are frozen instead of being put back after every step.
 
     With `per_layer` it is Extended Textual Inversion (P+, Voynov et al. 2023, arXiv 2303.09522): the word has other
-    vectors in each cross-attention of the UNet. That finds much more of a person, and is how the embedded models are
-    attacked by default; diffusers cannot read such a file.
+    vectors in each cross-attention of the UNet. diffusers cannot read such a file.
 
     Attributes:
         preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL and "hf" for all others. "hf" and
@@ -64,7 +63,7 @@ class TextualInversion(Attack):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "hf": _preset(1, False, 3000, 2e-3, 4),
         "hf_xl": _preset(1, False, 500, 2e-3, 4),
-        "facelet": _preset(4, True, 300, 2e-2, 8),
+        "facelet": _preset(4, False, 300, 2e-2, 8),
     }
 
     @property

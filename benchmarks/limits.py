@@ -27,7 +27,7 @@ from defenses.objectives import denoising_loss
 
 PROMPT = "a photo of sks person"
 REPEATS = 5
-BATCHES = (4, 8, 16, 32)
+BATCHES = (1, 4, 8, 16, 32)
 
 Step = Callable[[], object]
 

@@ -47,23 +47,39 @@ class InTurns(Learner):
     Attributes:
         rounds: outer rounds (published: 50).
         surrogate_steps: fine-tuning steps per round, on the clean and again on the cloaked photos (published: 3).
+        batch: photos per fine-tuning step, in turn (released code: 1); 0 for all at once.
         pgd_steps: steps of the cloak per round (published: 6).
         step: size of a cloak step in grey levels (published: 0.64).
     """
 
     rounds: int | None = None
     surrogate_steps: int = 3
+    batch: int | None = None
     pgd_steps: int = 6
     step: float | None = None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "antidb": {"rounds": 50, "step": 0.64, "learning_rate": 5e-7, "prior_weight": 1.0, "class_count": 200},
-        "facelet": {"rounds": 20, "step": 1.6, "learning_rate": 1e-4, "prior_weight": 0.0, "class_count": 0},
+        "antidb": {
+            "rounds": 50,
+            "batch": 1,
+            "step": 0.64,
+            "learning_rate": 5e-7,
+            "prior_weight": 1.0,
+            "class_count": 200,
+        },
+        "facelet": {
+            "rounds": 20,
+            "batch": 0,
+            "step": 1.6,
+            "learning_rate": 1e-4,
+            "prior_weight": 0.0,
+            "class_count": 0,
+        },
     }
 
     def in_turns(self, photos: Tensor, context: Context, move: Move) -> Tensor:
         """`alternate` with these settings."""
-        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=len(photos))
+        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
         return alternate(photos, context, lessons, int(self.rounds or 0), move)
 
 
@@ -119,7 +135,8 @@ def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, mo
     Args:
         photos: (n, 3, h, w) in [0, 1], to be cloaked.
         context: all its surrogates take part, and are changed.
-        lessons: fine-tuning on the clean and again on the cloaked photos, each round.
+        lessons: fine-tuning on the clean and again on the cloaked photos, each round; the next round goes on with the
+            photos that come next.
         rounds: how many.
         move: the cloak's part; the student it is given is frozen.
 
@@ -133,17 +150,19 @@ def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, mo
         pairs.append(_Pair(base, base.clone(), clean, strangers(base, lessons, context)))
     cloaked = photos
     for done in range(rounds):
-        results = [_round(pair, cloaked, lessons, context, move) for pair in pairs]
+        turn = done * lessons.steps * lessons.batch
+        results = [_round(pair, cloaked, turn, lessons, context, move) for pair in pairs]
         cloaked = results[0] if len(results) == 1 else torch.stack(results).mean(dim=0)
         context.progress((done + 1) / rounds)
     return cloaked
 
 
-def _round(pair: _Pair, cloaked: Tensor, lessons: Recipe, context: Context, move: Move) -> Tensor:
+def _round(pair: _Pair, cloaked: Tensor, turn: int, lessons: Recipe, context: Context, move: Move) -> Tensor:
     student, base = pair.student, pair.base
     student.copy_weights_from(base)
-    finetune(student, student.parameters(), pair.clean, lessons, context.generator, pair.strangers)
+    clean = Posterior(pair.clean.mean.roll(-turn, 0), pair.clean.std.roll(-turn, 0))
+    finetune(student, student.parameters(), clean, lessons, context.generator, pair.strangers)
     student.freeze()
     moved = move(student, cloaked)
-    learn(base, moved, lessons, context, pair.strangers)
+    learn(base, moved.roll(-turn, 0), lessons, context, pair.strangers)
     return moved

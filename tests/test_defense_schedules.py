@@ -79,6 +79,25 @@ def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, lessons: Callable[
     assert found == [("clean", 3, "all"), ("cloaked", 3, "all")] * 2
 
 
+def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
+    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        clean = base.posterior(photos).mean
+    first, batches = [], []
+
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
+        first.append([torch.equal(latents.mean[0], one) for one in clean].index(True))
+        batches.append(recipe.batch)
+
+    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 0, "step": 9.0}
+    DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos))
+    base.restore()
+    assert first == [0, 0, 1, 1, 0, 0]  # three steps on two photos: every other round begins with the second
+    assert batches == [1] * 6
+
+
 def test_fsmg_learns_once_from_clean_photos(lessons: Callable[..., Lessons]) -> None:
     assert lessons("fsmg", surrogate_steps=7, pgd_steps=2) == [("clean", 7, "all")]
 

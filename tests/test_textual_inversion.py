@@ -32,7 +32,7 @@ def faces() -> Tensor:
 
 @pytest.fixture
 def attack(tiny: Base) -> Iterator[TextualInversion]:
-    made = TextualInversion(vectors=3, per_layer=False, steps=3, batch=2, learning_rate=0.1).resolved("facelet")
+    made = TextualInversion(vectors=3, steps=3, batch=2, learning_rate=0.1).resolved("facelet")
     made.prepare(tiny)
     yield made
     made.reset()

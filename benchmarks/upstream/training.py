@@ -8,31 +8,70 @@ clipping and files.
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
 from attacks import ATTACKS, Artifact, FitContext
 from attacks.lora import ADAPTER
-from bench.images import to_pixels
+from bench.images import to_pixels, to_tensor
 from bench.models import base as base_module
 from bench.models.base import Base
+from bench.models.checkpoint import locate
+from bench.models.loading import load_base
 from bench.seeds import generator
 from benchmarks.upstream import Comparison, difference, imported, replaced
 from tests import tiny
 from tests.drawing import stock
 
 REFERENCE = "diffusers/examples"
-PHOTOS, STEPS, RANK = 4, 6, 4
+PHOTOS, RANK = 4, 4
 PROMPT, CLASS_PROMPT = "a photo of sks person", "a photo of person"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings have in common.
+
+    Attributes:
+        base: what is trained; as a folder it lies in `root / "model"`.
+        root: of that, and of the photos.
+        side: of the photos, pixels.
+        steps: of the optimiser.
+    """
+
+    base: Base
+    root: Path
+    side: int
+    steps: int
+
+    @classmethod
+    def made(cls, base: Base, root: Path, steps: int) -> Setup:
+        """Write the base and some photos."""
+        stock(base).save_pretrained(root / "model")
+        for seed, name in enumerate(("photos", "strangers")):
+            (root / name).mkdir()
+            shown = F.interpolate(tiny.person(seed, count=PHOTOS), (base.side, base.side))
+            for number, pixels in enumerate(to_pixels(shown)):
+                Image.fromarray(pixels).save(root / name / f"{number}.png")
+        return cls(base, root, base.side, steps)
+
+    def photos(self, name: str) -> Tensor:
+        """(n, 3, side, side) in [0, 1]."""
+        return to_tensor([np.asarray(Image.open(file)) for file in sorted((self.root / name).iterdir())])
 
 
 @dataclass(frozen=True)
@@ -96,19 +135,17 @@ class Draws:
 
 def compare(clones: Path, root: Path) -> Iterator[Comparison]:
     """Losses of all steps, and weights at the end."""
-    base = tiny.tiny_base(root / "parts")
-    stock(base).save_pretrained(root / "model")
-    photos, strangers = _write(root / "photos", 0), _write(root / "strangers", 1)
+    setup = Setup.made(tiny.tiny_base(root / "parts"), root, steps=6)
     for name, method in METHODS.items():
         draws = Draws(generator("upstream", name))
-        with _losses() as theirs:
-            weights = _by_script(clones / "diffusers/examples", method, root, root / name, draws)
-        with _losses() as ours:
-            artifact = _by_us(base, method, photos, strangers, draws)
-        assert len(ours) == len(theirs) == STEPS
-        losses = torch.tensor([ours, theirs])
+        with noted() as theirs:
+            weights = _by_script(clones, method, setup, root / name, draws)
+        with noted() as ours:
+            artifact = _by_us(method, setup, draws)
+        assert len(ours) == len(theirs) == setup.steps
+        losses = torch.tensor([[step.loss for step in steps] for steps in (ours, theirs)])
         yield Comparison(REFERENCE, f"{name}: losses", difference(*losses), float(losses[0].std()))
-        before = _start(base, method, artifact)
+        before = _start(setup.base, method, artifact)
         assert artifact.keys() == weights.keys() == before.keys()
         effect = max(difference(artifact[key], before[key]) for key in artifact)
         yield Comparison(
@@ -116,25 +153,17 @@ def compare(clones: Path, root: Path) -> Iterator[Comparison]:
         )
 
 
-def _write(folder: Path, seed: int) -> Tensor:
-    """Photos as PNGs, and as the tensor (n, 3, 32, 32)."""
-    folder.mkdir()
-    photos = tiny.person(seed, count=PHOTOS)
-    for number, pixels in enumerate(to_pixels(photos)):
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    return photos
-
-
 # --- theirs ---------------------------------------------------------------------------------------------------------
 
 
-def _by_script(examples: Path, method: Method, root: Path, out: Path, draws: Draws) -> Artifact:
+def _by_script(clones: Path, method: Method, setup: Setup, out: Path, draws: Draws) -> Artifact:
+    examples, root = clones / "diffusers" / "examples", setup.root
     with replaced(_utils(), check_min_version=lambda version: None):
         script = imported(examples / Path(method.script).parent, Path(method.script).name)
     arguments = ["--pretrained_model_name_or_path", root / "model", "--output_dir", out, *method.arguments]
-    arguments += ["--resolution", tiny.SIDE, "--center_crop", "--max_train_steps", STEPS]
+    arguments += ["--resolution", setup.side, "--center_crop", "--max_train_steps", setup.steps]
     arguments += ["--train_batch_size", PHOTOS, "--learning_rate", RATES[method.attack], "--lr_scheduler", "constant"]
-    arguments += ["--lr_warmup_steps", 0, "--checkpointing_steps", 10 * STEPS, "--seed", 0]
+    arguments += ["--lr_warmup_steps", 0, "--checkpointing_steps", 10 * setup.steps, "--seed", 0]
     if method.attack == "textual_inversion":
         arguments += ["--train_data_dir", root / "photos", "--learnable_property", "object"]
     else:
@@ -247,10 +276,11 @@ def _utils() -> Any:
 # --- ours -----------------------------------------------------------------------------------------------------------
 
 
-def _by_us(base: Base, method: Method, photos: Tensor, strangers: Tensor, draws: Draws) -> Artifact:
-    rate = {"learning_rate": RATES[method.attack]}
-    made = ATTACKS.create(method.attack, method.settings | {"steps": STEPS, "batch": PHOTOS} | rate).resolved("sd")
-    made.prepare(base)
+def _by_us(method: Method, setup: Setup, draws: Draws) -> Artifact:
+    more = {"steps": setup.steps, "batch": PHOTOS, "learning_rate": RATES[method.attack]}
+    made = ATTACKS.create(method.attack, method.settings | more).resolved("sd")
+    made.prepare(setup.base)
+    photos, strangers = setup.photos("photos"), setup.photos("strangers")
     normals, times, weights = _in_our_order(draws)
     with (
         replaced(base_module, randn=lambda shape, generator, device: next(normals)),
@@ -289,15 +319,48 @@ def _start(base: Base, method: Method, artifact: Artifact) -> Artifact:
     }
 
 
+@dataclass(frozen=True)
+class Step:
+    """A loss, and when it was differentiated, seconds."""
+
+    loss: float
+    time: float
+
+
 @contextmanager
-def _losses() -> Iterator[list[float]]:
-    """The value of everything that is differentiated."""
-    found: list[float] = []
+def noted() -> Iterator[list[Step]]:
+    """Everything that is differentiated."""
+    found: list[Step] = []
     backward = Tensor.backward
 
     def noting(loss: Tensor, *given: Any, **named: Any) -> None:
-        found.append(float(loss.detach()))
+        found.append(Step(float(loss.detach()), time.perf_counter()))
         backward(loss, *given, **named)  # type: ignore[no-untyped-call]
 
     with replaced(Tensor, backward=noting):
         yield found
+
+
+# --- how fast -------------------------------------------------------------------------------------------------------
+
+
+def seconds(clones: Path, root: Path, runs: int = 5) -> Iterator[tuple[str, float, float]]:
+    """Training -> seconds of a step by the script and by us, on the embedded model; the median of runs in turn."""
+    setup = Setup.made(load_base(locate("facelet-1", "zoo")), root, steps=12)
+    for name, method in METHODS.items():
+        theirs, ours = list[float](), list[float]()
+        for run in range(runs):
+            draws = Draws(generator("seconds", name, run))
+            with noted() as steps:
+                _by_script(clones, method, setup, root / f"{name} {run}", draws)
+            theirs.append(_pace(steps))
+            with noted() as steps:
+                _by_us(method, setup, draws)
+            ours.append(_pace(steps))
+        yield name, median(theirs), median(ours)
+
+
+def _pace(steps: list[Step]) -> float:
+    """Seconds from one step to the next, the median, without the first, which are slower."""
+    times = [step.time for step in steps[2:]]
+    return median(later - earlier for earlier, later in pairwise(times))
