@@ -46,12 +46,18 @@ class Arm:
 
 
 def arms(records: Sequence[Record]) -> list[Arm]:
-    """Records grouped into arms, controls first. Labels name the settings in which arms of one name differ."""
-    several_attacks = len({attack_label(r) for r in records if r.attack.name != "none"}) > 1
+    """Records grouped into arms, controls first.
+
+    Labels name attack and countermeasures where there are several, and the settings in which arms of one name differ.
+    """
+    own = [r for r in records if r.attack.name != "none"]
+    several_attacks, several_chains = (len({of(r) for r in own}) > 1 for of in (attack_label, chain_key))
     named = telling([{("label",): label(r)} | {key: value for key, _, value in _settings(r)} for r in records])
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in sorted(records, key=_order):
-        parts = [label(record), *(c.name for c in record.countermeasure if c.name != "none")]
+        parts = [label(record)]
+        if several_chains and chain_label(record):
+            parts.append(chain_label(record))
         if several_attacks and record.attack.name != "none":
             parts.append(attack_label(record))
         settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if named.says(key, value)]
@@ -76,6 +82,17 @@ def attack_label(record: Record) -> str:
     """What an attack is called: its name, and its variant if it has several."""
     variant = record.attack.config.get("variant")
     return f"{record.attack.name} ({variant})" if variant else record.attack.name
+
+
+def chain_label(record: Record) -> str:
+    """What somebody does to the photos first: "jpeg", "resize + jpeg", or nothing."""
+    return " + ".join(c.name for c in record.countermeasure if c.name != "none")
+
+
+def met(record: Record) -> str:
+    """What the photos meet: the attack, after what was done to them: "dreambooth", "dreambooth after jpeg"."""
+    chain = chain_label(record)
+    return f"{attack_label(record)} after {chain}" if chain else attack_label(record)
 
 
 def attack_key(record: Record) -> str:
@@ -182,7 +199,7 @@ def setting_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _order(record: Record) -> tuple[int, str, float, str]:
+def _order(record: Record) -> tuple[int, str, float, str, str]:
     rank = {"none": 1, "noise": 2}.get(record.defense.name, 3)
     if record.of_another_person:
         rank = 0
@@ -191,4 +208,5 @@ def _order(record: Record) -> tuple[int, str, float, str]:
         record.defense.name,
         record.defense.budget,
         record.attack.name,
+        chain_label(record),
     )

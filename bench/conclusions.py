@@ -9,12 +9,18 @@ from bench.stats.comparison import Pair
 
 SCOPE = "All of it is about these people, this base, these settings and this judge, and about no other."
 
+FEW = 10
+"""Pairs that stay open and are named one by one."""
+
 
 def conclusions(found: Sequence[Standing]) -> list[str]:
     """Sentences of every attack and of the worst: which cloaks beat their controls, and which pairs stay open."""
     if not found:
         return ["Nothing: there are no two arms of one attack on two people."]
-    return [f"Against {'the ' if s.attack == WORST else ''}{s.attack}: {_verdict(s)}" for s in found] + [SCOPE]
+    said: dict[str, list[str]] = {}  # attacks of which the same may be said
+    for standing in found:
+        said.setdefault(_verdict(standing), []).append(f"{'the ' if standing.attack == WORST else ''}{standing.attack}")
+    return [f"Against {', '.join(attacks)}: {verdict}" for verdict, attacks in said.items()] + [SCOPE]
 
 
 def _verdict(standing: Standing) -> str:
@@ -22,6 +28,8 @@ def _verdict(standing: Standing) -> str:
     better = [f"{methods[a]} leaks less than {methods[b]}" for a, b in _separated(standing)]
     open_pairs = [f"{methods[p.first]} from {methods[p.second]}" for p in standing.pairs if not p.separable]
     may = "; ".join(better) if better else "no arm can be said to leak less than another"
+    if len(open_pairs) > FEW:
+        return f"{may}. Of {len(standing.pairs)} pairs, {len(open_pairs)} are not to be told apart (the letters above)."
     return f"{may}." + (f" Not to be told apart: {'; '.join(open_pairs)}." if open_pairs else "")
 
 

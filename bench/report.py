@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import plots, survival, tables
-from bench.arms import Arm, arms, attack_label, label
+from bench.arms import Arm, arms, attack_label, chain_label, label
 from bench.conclusions import conclusions
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
@@ -32,10 +32,12 @@ COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SS
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
 `fit s` (fit and generate) are seconds per person."""
 NOT_SHOWN = {"ISM", "SSIM"}
-CHOICES = ("arm", "ILR, one attack per person", "ILR, one attack for all", "which")
 """Left out on a terminal: never to be ranked by, and close to PSNR."""
 CLOAK = {"Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
+CHOICES = ("arm", "ILR, one attack per person", "ILR, one attack for all", "which")
+WIDE = 8
+"""With more arms than this, they are lines of all tables, not columns."""
 
 
 def cells(arm: Arm) -> list[str]:
@@ -74,8 +76,10 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def _title(records: Sequence[Record]) -> str:
-    attacks = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
-    return f"{', '.join(attacks) or 'no attack'} on {records[0].base}, people of {records[0].data}"
+    own = [r for r in records if r.attack.name != "none"]
+    attacks, chains = (list(dict.fromkeys(of(r) or "none" for r in own)) for of in (attack_label, chain_label))
+    after = f" after {', '.join(chains)}" if set(chains) - {"none"} else ""
+    return f"{', '.join(attacks) or 'no attack'}{after} on {records[0].base}, people of {records[0].data}"
 
 
 def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
@@ -88,11 +92,13 @@ def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
             f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
             f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
         )
+    told: dict[str, list[str]] = {}
     for standing in found:
         apart = sum(pair.separable for pair in standing.pairs)
-        lines.append(
-            f"{standing.attack}: {apart} of {len(standing.pairs)} pairs of arms can be told apart (report.md)."
-        )
+        told.setdefault(f"{apart} of {len(standing.pairs)}", []).append(standing.attack)
+    lines += [
+        f"{', '.join(attacks)}: {share} pairs of arms can be told apart (report.md)." for share, attacks in told.items()
+    ]
     return lines + [str(finding) for finding in findings(records)] + _bound(records)
 
 
@@ -127,7 +133,7 @@ def markdown(records: Sequence[Record]) -> str:
     lines += ["## All metrics", "", *_all_metrics(records), ""]
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
-    lines += _grid(("person", *(arm.label for arm in rows)), [[p, *(_leak(arm, p) for arm in rows)] for p in people])
+    lines += _by_arm("person", rows, [[p, *(_leak(arm, p) for arm in rows)] for p in people])
     if costs := _cost(records):
         lines += ["", "## What it cost", "", costs]
     bad = [r for r in records if r.status != "ok"]
@@ -170,10 +176,8 @@ def _all_metrics(records: Sequence[Record]) -> list[str]:
     """Means over people of every metric, and why some are missing."""
     complete = with_derived(records)
     rows, names = arms(complete), metrics_of(complete)
-    header = ("metric", "better", *(arm.label for arm in rows))
-    better = [metric.better if (metric := find(name)) else "?" for name in names]
-    body = [[n, b, *(_number((arm.mean(n), ".3f")) for arm in rows)] for n, b in zip(names, better, strict=True)]
-    lines = _grid(header, body)
+    known = {name: f"{name} ({metric.better})" if (metric := find(name)) else name for name in names}
+    lines = _by_arm("metric", rows, [[known[n], *(_number((arm.mean(n), ".3f")) for arm in rows)] for n in names])
     if gate := gate_of(complete):
         lines += ["", f"Usable leaks are those no worse, by `{gate}`, than the worst twentieth of the clean arm's."]
     lacking: dict[str, dict[str, None]] = {}
@@ -186,6 +190,15 @@ def _all_metrics(records: Sequence[Record]) -> list[str]:
 def _leak(arm: Arm, person: str) -> str:
     value = arm.values("ilr").get(person)
     return "-" if value is None else f"{value:.2f}"
+
+
+def _by_arm(first: str, rows: Sequence[Arm], body: Sequence[Sequence[str]]) -> list[str]:
+    """A table with a column for every arm after the first; of many arms, with a line for each."""
+    labels = [arm.label for arm in rows]
+    if len(rows) <= WIDE:
+        return _grid((first, *labels), body)
+    names, *columns = zip(*body, strict=True)
+    return _grid(("arm", *names), [[name, *column] for name, column in zip(labels, columns, strict=True)])
 
 
 def _grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -1,4 +1,7 @@
-"""What a run can tell apart: its arms in tiers, for every attack and for the worst attack on every person."""
+"""What a run can tell apart: its arms in tiers, for every attack and for the worst attack on every person.
+
+An attack after a countermeasure counts as an attack of its own: the attacker may choose both.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.arms import Arm, arms, attack_label
+from bench.arms import Arm, arms, attack_label, chain_label, met
 from bench.derived import with_derived
 from bench.record import Record
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking, worst_attack
@@ -108,10 +111,15 @@ def metrics_of(records: Sequence[Record]) -> list[str]:
 
 
 def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
-    """The arms of every attack; the base and other people are no arms."""
-    names = dict.fromkeys(attack_label(r) for r in records if r.attack.name != "none")
+    """The arms of every attack, after each countermeasure by itself: only photos treated the same are compared.
+
+    The base and other people are no arms.
+    """
+    attacks = list(dict.fromkeys(attack_label(r) for r in records))
+    ordered = sorted(records, key=lambda r: (attacks.index(attack_label(r)), chain_label(r)))
+    names = dict.fromkeys(met(r) for r in ordered if r.attack.name != "none")
     own = [r for r in records if not r.of_another_person]
-    return {name: arms([r for r in own if attack_label(r) == name]) for name in names}
+    return {name: arms([r for r in own if met(r) == name]) for name in names}
 
 
 def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:

@@ -7,7 +7,8 @@
 
 For each person and several seeds, both make a cloak; both are rounded to 8 bits and scored by the same function, which
 is the method's own objective on the base as it was loaded, over draws that neither has seen. What counts is whether our
-score is at least theirs, within the spread from seed to seed; seconds are printed beside it.
+score is at least theirs, within the spread from seed to seed. Beside it, theirs first: seconds, how many times as fast
+ours is (the medians of runs in turn), and the most memory that the process had.
 
 The released code is read from the clones and changed only where it could not run here: its device is not always a GPU,
 Mist's model is a wrapper around a diffusers model, and stand-ins take the place of the few functions that Mist needs
@@ -20,11 +21,11 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +39,7 @@ from torch import Tensor, nn
 
 from bench.data.folder import Folder
 from bench.images import to_pixels, to_tensor
+from bench.meter import Cost, Meter
 from bench.models.base import Base
 from bench.models.checkpoint import locate
 from bench.models.loading import load_base
@@ -86,7 +88,17 @@ def main(arguments: Sequence[str]) -> int:
         3.0,
     )
     table = Table(title=f"{chosen.budget}/255 on facelet-1, {len(people)} people x {chosen.seeds} seeds")
-    for column in ("method", "clean", "theirs", "ours", "seed spread", "ours - theirs", "seconds", "theirs / ours"):
+    for column in (
+        "method",
+        "clean",
+        "theirs",
+        "ours",
+        "seed spread",
+        "ours - theirs",
+        "seconds",
+        "times as fast",
+        "MB",
+    ):
         table.add_column(column, justify="left" if column == "method" else "right")
     for comparison in comparisons(base, chosen.peers, classes, chosen.budget):
         table.add_row(*measure(comparison, base, people, classes, chosen.budget, chosen.seeds))
@@ -99,7 +111,8 @@ def measure(
 ) -> list[str]:
     """One row of the table."""
     scores: dict[str, list[list[float]]] = {"theirs": [], "ours": []}
-    seconds, clean = {"theirs": 0.0, "ours": 0.0}, []
+    costs: dict[str, list[Cost]] = {"theirs": [], "ours": []}
+    clean = []
     for person in people:
         photos, reference = (to_tensor([p.pixels for p in some]) for some in (person.protect, person.reference))
         clean.append(comparison.score(photos))
@@ -111,21 +124,23 @@ def measure(
         for who, cloak in (("theirs", comparison.theirs), ("ours", ours)):
             scores[who].append([])
             for seed in range(seeds):
-                started = time.perf_counter()
-                cloaked = cloak(photos.clone(), reference, seed).detach()
-                seconds[who] += time.perf_counter() - started
+                with Meter() as meter:
+                    cloaked = cloak(photos.clone(), reference, seed).detach()
+                costs[who].append(meter.cost)
                 base.restore()
                 kept = (cloaked * 255).round().clamp(photos * 255 - budget, photos * 255 + budget) / 255
                 scores[who][-1].append(comparison.score(kept))
     theirs, mine = (np.array(scores[who]) for who in ("theirs", "ours"))
     spread = float(np.concatenate([theirs, mine]).std(axis=1, ddof=1).mean()) if seeds > 1 else float("nan")
-    runs = len(people) * seeds
+    seconds = {who: [cost.seconds for cost in made] for who, made in costs.items()}
+    ratios = [slow / fast for slow, fast in zip(seconds["theirs"], seconds["ours"], strict=True)]
     return [
         comparison.name,
         *(f"{value:.4g}" for value in (np.mean(clean), theirs.mean(), mine.mean(), spread)),
         f"{mine.mean() - theirs.mean():+.4g}",
-        f"{seconds['theirs'] / runs:.1f} / {seconds['ours'] / runs:.1f}",
-        f"{seconds['theirs'] / seconds['ours']:.2f}",
+        f"{median(seconds['theirs']):.1f}, {median(seconds['ours']):.1f}",
+        f"{median(ratios):.2f}",
+        ", ".join(f"{max(cost.peak_mb for cost in made):.0f}" for made in costs.values()),
     ]
 
 

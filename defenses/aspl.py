@@ -3,9 +3,9 @@
 Idea: the defender imitates the attacker. Each round, a copy of the surrogate learns the person from clean photos, the
 cloak is moved to raise that copy's denoising loss, and the surrogate itself learns from the cloaked photos, as the
 attacker will have to.
-Attacks: fine-tuning. Published budget: 6.4. Cost per photo: rounds x pgd_steps UNet passes forward and backward, and its
-share of the surrogate's, rounds x 2 surrogate_steps x batch for all photos, twice that with prior preservation: 450 as
-published, of four photos.
+Attacks: fine-tuning. Published budget: 6.4. Cost per photo: rounds x pgd_steps UNet passes forward and backward, and
+its share of the surrogate's, rounds x 2 surrogate_steps x batch for all photos, twice that with prior preservation: 450
+as published, of four photos.
 
 Different from the released code: surrogates have fp32 master weights (AdamW on bf16 weights at this learning rate
 loses nearly every update), every photo takes part in fine-tuning (there, each call starts again at the first and the

@@ -21,7 +21,7 @@ from bench.record import Record, StageFacts, save
 from bench.report import main, markdown
 from bench.standings import WORST, standings
 from tests.test_arms import defense, record
-from tests.test_standings import PEOPLE, run
+from tests.test_standings import PEOPLE, THRESHOLDS, run
 
 
 def complete() -> list[Record]:
@@ -102,24 +102,38 @@ def test_the_csv_holds_every_number_in_full() -> None:
 
 
 def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
-    (first, second, worst, scope) = conclusions(standings(run()))
-    assert first.startswith("Against dreambooth: ")
+    (first, second, scope) = conclusions(standings(run()))
+    assert first.startswith("Against dreambooth, the worst attack: "), "the same may be said of both"
     assert "aspl 8/255 leaks less than clean" in first
     assert "clean leaks less" not in first
     assert second.startswith("Against lora: ")
     assert "Not to be told apart: clean from noise 8/255" in second
-    assert worst.startswith("Against the worst attack: ")
     assert "no other" in scope
-    assert conclusions(standings(run(PEOPLE[:4])))[0].startswith("Against dreambooth: no arm can be said to leak less")
+    few = conclusions(standings(run(PEOPLE[:4])))
+    assert few[0].startswith("Against dreambooth, lora, the worst attack: no arm can be said to leak less than another")
     assert conclusions([])[0].startswith("Nothing")
+
+
+def test_many_pairs_that_stay_open_are_counted_and_many_arms_are_lines() -> None:
+    alike = [
+        record(p, 0.5, defense=defense("aspl", float(b)), thresholds=THRESHOLDS)
+        for p in PEOPLE[:3]
+        for b in range(1, 11)
+    ]
+    (said, _) = conclusions(standings(alike))
+    assert said.endswith("Of 45 pairs, 45 are not to be told apart (the letters above).")
+    text = markdown(alike)
+    assert "| arm | p0 | p1 | p2 |" in text
+    assert "| aspl 10/255 | 0.50 | 0.50 | 0.50 |" in text
+    assert "| person | aspl 1/255 | aspl 2/255 |" in markdown([r for r in alike if r.defense.budget < 3])
 
 
 def test_markdown_has_every_metric_and_says_what_is_missing() -> None:
     lacking = [r.model_copy(update={"metrics": {**r.metrics, "lpips": None}, "unavailable": {"lpips": "no weights"}})
                for r in complete()]  # fmt: skip
     text = markdown(lacking)
-    assert "| psnr | higher |" in text
-    assert "| prevented | higher |" in text
+    assert "| psnr (higher) |" in text
+    assert "| prevented (higher) |" in text
     assert "- not measured: lpips: no weights" in text
     assert text.count("no weights") == 1, "each reason once"
     assert "## What may be concluded" in text

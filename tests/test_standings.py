@@ -45,6 +45,18 @@ def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
     assert {(0, 2), (1, 2)} <= set(apart)
 
 
+def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_the_treatment() -> None:
+    jpeg = {"countermeasure": [{"name": "jpeg", "config": {}}]}
+    treated = [r.model_copy(update={"metrics": {"ilr": 0.95}}) for r in run() if r.attack.name == "lora"]
+    records = run() + [Record.model_validate(r.model_dump(mode="json") | jpeg) for r in treated]
+    found = {s.attack: s for s in standings(records)}
+    assert list(found) == ["dreambooth", "lora", "lora after jpeg", WORST]
+    assert all(s.scores.methods == ("clean", "noise 8/255", "aspl 8/255") for s in found.values())
+    assert found["lora"].scores.values.tolist() == standings(run())[1].scores.values.tolist()
+    assert found[WORST].scores.values.min() == 0.95
+    assert {p.separable for p in found["lora after jpeg"].pairs} == {False}
+
+
 def test_the_worst_attack_is_taken_person_by_person() -> None:
     records = run()
     worst = standings(records)[-1]
