@@ -28,6 +28,7 @@ from defenses.objectives import denoising_loss
 PROMPT = "a photo of sks person"
 REPEATS = 5
 BATCHES = (1, 4, 8, 16, 32)
+STEPS = 5
 
 Step = Callable[[], object]
 
@@ -67,10 +68,10 @@ def cloak(base: Base, count: int) -> Step:
 
 
 def generate(base: Base, count: int) -> Step:
-    """A step of the sampler, and the decoder."""
+    """Some steps of the sampler, and the decoder."""
     noise = torch.randn(count, *base.latent_shape, generator=generator(0, "limits"))
     condition = base.condition([PROMPT]).expand(count)
-    return lambda: base.sample(condition, noise, steps=1, guidance=5.0)
+    return lambda: base.sample(condition, noise, steps=STEPS, guidance=5.0)
 
 
 def fit(base: Base, count: int) -> Step:
@@ -90,7 +91,7 @@ def fit(base: Base, count: int) -> Step:
     return step
 
 
-LOOPS = {"PGD on the denoising loss": cloak, "generation, a step of 20": generate, "DreamBooth": fit}
+LOOPS = {"PGD on the denoising loss": cloak, f"generation in {STEPS} steps": generate, "DreamBooth": fit}
 """Name -> what makes one step of it for a batch of some size."""
 
 

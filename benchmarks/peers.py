@@ -77,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--people", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=8)
+    parser.add_argument("--only", default="", help="methods whose name begins with this")
     chosen = parser.parse_args(arguments)
     base = load_base(locate("facelet-1", "zoo"))
     diffusers.utils.logging.set_verbosity_error()  # released code casts models, which warns every time
@@ -101,6 +102,8 @@ def main(arguments: Sequence[str]) -> int:
     ):
         table.add_column(column, justify="left" if column == "method" else "right")
     for comparison in comparisons(base, chosen.peers, classes, chosen.budget):
+        if not comparison.name.startswith(chosen.only):
+            continue
         table.add_row(*measure(comparison, base, people, classes, chosen.budget, chosen.seeds))
     Console(width=110).print(table)
     return 0
@@ -169,7 +172,7 @@ def comparisons(base: Base, peers: Path, classes: Tensor, budget: int) -> list[C
         Comparison(
             f"ASPL, {ROUNDS} rounds",
             released_aspl(base, peers / "Anti-DreamBooth", classes, budget, step),
-            Aspl(preset="antidb", rounds=ROUNDS, step=step, **lessons),
+            Aspl(rounds=ROUNDS, step=step, batch=1, **lessons),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(

@@ -182,6 +182,9 @@ def test_together_tells_of_everything_that_failed_and_once() -> None:
     assert several.value.message.splitlines() == ["one", missing.message]
     assert several.value.wanted == (PACKS["buffalo_l"],)
     assert several.value.fix.splitlines() == ["mend one", missing.fix]
+    with pytest.raises(BenchError) as more:
+        together([fails(BenchError("a", "Fetch it.")), fails(BenchError("b", "Fetch it, or give it."))])
+    assert more.value.fix == "Fetch it, or give it."
 
 
 def test_a_dry_run_tells_of_everything_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,11 +100,16 @@ def together(actions: Iterable[Callable[[], T]]) -> list[T]:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        message = "\n".join(dict.fromkeys(line for error in errors for line in error.message.splitlines()))
-        fix = "\n".join(dict.fromkeys(line for error in errors for line in error.fix.splitlines()))
+        message, fix = (_lines(texts) for texts in zip(*((e.message, e.fix) for e in errors), strict=True))
         wanted = [item for error in errors if isinstance(error, Missing) for item in error.wanted]
         raise Missing(dict.fromkeys(wanted), message, fix) if wanted else BenchError(message, fix)
     return done
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """All lines, each once, and none that another only adds to: "Fetch it." where one says "Fetch it, or ..."."""
+    lines = list(dict.fromkeys(line for text in texts for line in text.splitlines()))
+    return "\n".join(a for a in lines if not any(b != a and b.startswith(a.rstrip(".")) for b in lines))
 
 
 def insightface_home() -> Path:
