@@ -195,7 +195,7 @@ def _leak(arm: Arm, person: str) -> str:
 def _by_arm(first: str, rows: Sequence[Arm], body: Sequence[Sequence[str]]) -> list[str]:
     """A table with a column for every arm after the first; of many arms, with a line for each."""
     labels = [arm.label for arm in rows]
-    if len(rows) <= WIDE:
+    if len(rows) <= WIDE or not body:
         return _grid((first, *labels), body)
     names, *columns = zip(*body, strict=True)
     return _grid(("arm", *names), [[name, *column] for name, column in zip(labels, columns, strict=True)])

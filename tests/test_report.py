@@ -126,6 +126,8 @@ def test_many_pairs_that_stay_open_are_counted_and_many_arms_are_lines() -> None
     assert "| arm | p0 | p1 | p2 |" in text
     assert "| aspl 10/255 | 0.50 | 0.50 | 0.50 |" in text
     assert "| person | aspl 1/255 | aspl 2/255 |" in markdown([r for r in alike if r.defense.budget < 3])
+    failed = [r.model_copy(update={"metrics": {}, "status": "failed", "reason": "no memory"}) for r in alike]
+    assert "- p0, aspl 1/255: failed: no memory" in markdown(failed), "many arms without any metric"
 
 
 def test_markdown_has_every_metric_and_says_what_is_missing() -> None:
