@@ -98,7 +98,7 @@ class Base:
             for module in (self.vae, self.unet):
                 module.to(memory_format=torch.channels_last)
         if computing.compile:
-            self.unet.compile()
+            self.unet.compile(dynamic=False)
         self._loaded: dict[str, dict[str, Tensor]] = {}
 
     @property
