@@ -65,8 +65,8 @@ def finetune(
 ) -> None:
     """Train `weights` in place on the person's photos (DreamBooth, Ruiz et al., CVPR 2023, eq. 2).
 
-    Instance and class losses are two means over `batch` pictures each. Latents are sampled anew from the cached
-    posterior at every step. All randomness comes from `generator`.
+    Instance and class losses are two means over `batch` pictures each, of one pass through the UNet. Latents are
+    sampled anew from the cached posterior at every step. All randomness comes from `generator`.
 
     Args:
         base: the model that `weights` belong to.
@@ -82,9 +82,14 @@ def finetune(
     told = _captions(base)
     for step in range(recipe.steps):
         turn = torch.arange(step * recipe.batch, (step + 1) * recipe.batch) % len(photos.mean)
-        loss = _loss(base, photos.sample(generator, turn), told(recipe.prompt), generator)
+        latents, condition = photos.sample(generator, turn), told(recipe.prompt).expand(recipe.batch)
         if others is not None:
-            loss = loss + recipe.prior_weight * _loss(base, next(others), told(recipe.class_prompt), generator)
+            latents = torch.cat([latents, next(others)])
+            condition = condition.beside(told(recipe.class_prompt).expand(recipe.batch))
+        errors = base.denoising_errors(latents, condition, generator)
+        loss = errors[: recipe.batch].mean()
+        if others is not None:
+            loss = loss + recipe.prior_weight * errors[recipe.batch :].mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
@@ -100,10 +105,6 @@ def _captions(base: Base) -> Callable[[str], Condition]:
         return base.condition([prompt])
 
     return read if any(map(learns, base.text_encoders)) else functools.cache(read)
-
-
-def _loss(base: Base, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
-    return base.denoising_errors(latents, condition.expand(len(latents)), generator).mean()
 
 
 def _in_turns(strangers: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:

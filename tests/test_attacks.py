@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from attacks import ATTACKS, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from attacks.training import Recipe, finetune
-from bench.models.base import Base, Posterior
+from bench.models.base import Base, Condition, Posterior
 from bench.seeds import generator
 from tests.conftest import fit_context
 from tests.drawing import pictures, plain, second
@@ -104,7 +105,7 @@ def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: py
 
     def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
         drawn.extend(latents[:, 0, 0, 0].tolist())
-        return weight.expand(len(latents)) * latents.mean()
+        return weight * latents[:, 0, 0, 0]
 
     weight = torch.nn.Parameter(torch.ones(1))
     monkeypatch.setattr(base, "denoising_errors", errors)
@@ -115,6 +116,26 @@ def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: py
     finetune(base, [weight], person, recipe, generator(0), strangers)
     assert sorted(value for value in drawn if value >= 0) == [0, 1, 2, 3, 4, 5]
     assert drawn.count(-1) == 6
+
+
+def test_the_prior_is_weighed_beside_the_person(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two means of one pass: here 1 of the person and 3 of strangers, who weigh half; each told its own caption."""
+    told: list[Tensor] = []
+    gradients: list[float] = []
+
+    def errors(latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
+        told.append(condition.hidden)
+        return weight * latents[:, 0, 0, 0]
+
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.register_hook(lambda gradient: gradients.append(float(gradient)))  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(base, "denoising_errors", errors)
+    still = torch.zeros(5, 4, 2, 2)
+    recipe = Recipe(steps=1, learning_rate=1e-3, batch=2, prior_weight=0.5, class_count=5, max_norm=math.inf)
+    finetune(base, [weight], Posterior(still + 1, still), recipe, generator(0), Posterior(still + 3, still))
+    assert gradients == [pytest.approx(1 + 0.5 * 3)]
+    person, strangers = base.condition([recipe.prompt]).hidden, base.condition([recipe.class_prompt]).hidden
+    assert torch.equal(told[0], torch.cat([person, person, strangers, strangers]))
 
 
 def test_diverged_training_is_an_error_and_not_protection(tmp_path: object, base: Base, photos: Tensor) -> None:

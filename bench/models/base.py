@@ -40,6 +40,13 @@ class Condition:
         pooled = None if self.pooled is None else self.pooled.expand(count, -1)
         return Condition(self.hidden.expand(count, -1, -1), pooled)
 
+    def beside(self, other: Condition) -> Condition:
+        """The conditions of these pictures, then those of others."""
+        pooled = None
+        if self.pooled is not None and other.pooled is not None:
+            pooled = torch.cat([self.pooled, other.pooled])
+        return Condition(torch.cat([self.hidden, other.hidden]), pooled)
+
 
 @dataclass(frozen=True)
 class Posterior:

@@ -295,13 +295,11 @@ def _by_us(method: Method, setup: Setup, draws: Draws) -> Artifact:
 
 
 def _in_our_order(draws: Draws) -> tuple[Iterator[Tensor], Iterator[Tensor], Iterator[Tensor]]:
-    """Theirs draws photos and class pictures together, latents first; ours one after the other."""
+    """Latents of photos and of class pictures are drawn together by theirs, one after the other by ours."""
     normals: list[Tensor] = []
     for latents, noise in zip(draws.normals[::2], draws.normals[1::2], strict=True):
-        for half in zip(torch.split(latents, PHOTOS), torch.split(noise, PHOTOS), strict=True):
-            normals += half
-    times = [half for drawn in draws.times for half in torch.split(drawn, PHOTOS)]
-    return iter(normals), iter(times), iter(draws.weights)
+        normals += [*torch.split(latents, PHOTOS), noise]
+    return iter(normals), iter(draws.times), iter(draws.weights)
 
 
 def _start(base: Base, method: Method, artifact: Artifact) -> Artifact:
