@@ -117,9 +117,11 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     """
     attacks = list(dict.fromkeys(attack_label(r) for r in records))
     ordered = sorted(records, key=lambda r: (attacks.index(attack_label(r)), chain_label(r)))
-    names = dict.fromkeys(met(r) for r in ordered if r.attack.name != "none")
-    own = [r for r in records if not r.of_another_person]
-    return {name: arms([r for r in own if met(r) == name]) for name in names}
+    groups: dict[str, list[Record]] = {met(r): [] for r in ordered if r.attack.name != "none"}
+    for record in records:
+        if not record.of_another_person and record.attack.name != "none":
+            groups[met(record)].append(record)
+    return {name: arms(group) for name, group in groups.items()}
 
 
 def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:

@@ -29,6 +29,7 @@ from bench.data.synthetic import Synthetic
 from bench.record import load_all
 from bench.run import run
 from bench.seeds import derive
+from benchmarks.sharing import outputs, passes
 
 SIDE, REFERENCES, MOST = 128, 3, 12
 METHODS = ["defense=mist", "attack=lora", "controls=[none]", "workers=1", "threads=1", "logger=none"]
@@ -88,9 +89,7 @@ def measure(axis: Axis, size: int, root: Path) -> Point:
     start = time.perf_counter()
     run(settings_of([*words, f"out={root}/out", f"store={root}/store"]), Console(file=io.StringIO()))
     seconds = time.perf_counter() - start
-    stages = {facts.key: facts for record in load_all(root / "out") for facts in record.stages.values()}
-    passes = sum(sum((facts.passes or {}).get("unet", {}).values()) for facts in stages.values())
-    return Point(size, passes, seconds)
+    return Point(size, passes(outputs(load_all(root / "out")).values()), seconds)
 
 
 def photos(root: Path, people: int, count: int) -> Path:
@@ -129,9 +128,9 @@ def main() -> None:
         for size in axis.sizes:
             with tempfile.TemporaryDirectory() as folder:
                 points.append(measure(axis, size, Path(folder)))
-        more = [("", ""), *((f"{passes:.1f}", f"{seconds:.4f}") for passes, seconds in rates(points))]
-        for point, (passes, seconds) in zip(points, more, strict=True):
-            table.add_row(axis.name, f"{point.size:,}", f"{point.passes:,}", passes, f"{point.seconds:.1f}", seconds)
+        more = [("", ""), *((f"{each:.1f}", f"{lasts:.4f}") for each, lasts in rates(points))]
+        for point, (each, lasts) in zip(points, more, strict=True):
+            table.add_row(axis.name, f"{point.size:,}", f"{point.passes:,}", each, f"{point.seconds:.1f}", lasts)
         table.add_section()
     Console().print(table)
     if wanted.plot:

@@ -22,7 +22,7 @@ from bench.models.checkpoint import locate
 from bench.models.computing import Computing
 from bench.models.loading import load_base
 from bench.seeds import generator
-from benchmarks.limits import PROMPT, Step, cloak, generate
+from benchmarks.limits import PROMPT, Step, cloak, descend, generate
 from defenses.objectives import denoising_loss
 
 PAIRS = 7
@@ -103,11 +103,7 @@ def train(base: Base, encoded: bool = True, read: bool = True, fused: bool = Tru
         with torch.no_grad():
             latents = (known if encoded else base.posterior(photos)).sample(random)
             condition = told if read else base.condition([PROMPT])
-        error = base.denoising_errors(latents, condition.expand(BATCH), random).mean()
-        optimizer.zero_grad()
-        error.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
+        descend(base.denoising_errors(latents, condition.expand(BATCH), random), optimizer, weights)
         base.freeze()
 
     return step

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -82,13 +82,17 @@ def fit(base: Base, count: int) -> Step:
     optimizer = torch.optim.AdamW(weights, lr=0.0, fused=True)
 
     def step() -> None:
-        error = base.denoising_errors(latents, base.condition([PROMPT]).expand(count), random).mean()
-        optimizer.zero_grad()
-        error.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
+        descend(base.denoising_errors(latents, base.condition([PROMPT]).expand(count), random), optimizer, weights)
 
     return step
+
+
+def descend(errors: Tensor, optimizer: torch.optim.Optimizer, weights: Sequence[torch.nn.Parameter]) -> None:
+    """What follows a forward pass in fine-tuning."""
+    optimizer.zero_grad()
+    errors.mean().backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(weights, 1.0)
+    optimizer.step()
 
 
 LOOPS = {"PGD on the denoising loss": cloak, f"generation in {STEPS} steps": generate, "DreamBooth": fit}

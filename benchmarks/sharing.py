@@ -37,15 +37,14 @@ def main(words: Sequence[str]) -> int:
         table.add_column(way, justify="right")
     for stage in dict.fromkeys(name for record in records for name in record.stages):
         table.add_row(stage, *compared(records, [stage], seconds))
-    stages = list({name for record in records for name in record.stages})
     table.add_section()
-    table.add_row("all, seconds", *compared(records, stages, seconds))
-    table.add_row("all, UNet passes", *compared(records, stages, passes))
+    table.add_row("all, seconds", *compared(records, None, seconds))
+    table.add_row("all, UNet passes", *compared(records, None, passes))
     Console().print(table)
     return 0
 
 
-def compared(records: Sequence[Record], stages: Sequence[str], cost: Cost) -> list[str]:
+def compared(records: Sequence[Record], stages: Sequence[str] | None, cost: Cost) -> list[str]:
     """What some stages cost the three ways, the others as multiples of the first."""
     once = cost(outputs(records, stages).values())
     commands = sum(cost(outputs(some, stages).values()) for some in by_command(records))
@@ -54,9 +53,9 @@ def compared(records: Sequence[Record], stages: Sequence[str], cost: Cost) -> li
     return [f"{once:,.0f}", f"{commands:,.0f}", ratios[0], f"{alone:,.0f}", ratios[1]]
 
 
-def outputs(records: Iterable[Record], stages: Sequence[str]) -> Outputs:
-    """Every output of some stages once, however many records have it."""
-    return {facts.key: facts for record in records for name, facts in record.stages.items() if name in stages}
+def outputs(records: Iterable[Record], stages: Sequence[str] | None = None) -> Outputs:
+    """Every output of some stages (None: of all) once, however many records have it."""
+    return {f.key: f for r in records for name, f in r.stages.items() if stages is None or name in stages}
 
 
 def by_command(records: Sequence[Record]) -> list[list[Record]]:
@@ -76,7 +75,7 @@ def seconds(found: Iterable[StageFacts]) -> float:
     return sum(facts.seconds for facts in found)
 
 
-def passes(found: Iterable[StageFacts]) -> float:
+def passes(found: Iterable[StageFacts]) -> int:
     """Samples through the UNet."""
     return sum(sum((facts.passes or {}).get("unet", {}).values()) for facts in found)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from attacks import Artifact, Attack
 from bench.models.base import Base, randn
 from bench.seeds import generator
+from tests.conftest import fit_context
 
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
 STEPS, GUIDANCE = 5, 3.0
@@ -26,6 +27,15 @@ def noise(base: Base, count: int = len(TEMPLATES)) -> Tensor:
 
 def pictures(attack: Attack, artifact: Artifact, guidance: float = GUIDANCE) -> Tensor:
     return attack.generate(artifact, TEMPLATES, noise(attack.base), STEPS, guidance)
+
+
+def check_taken_out(attack: Attack, faces: Tensor) -> None:
+    """A fit to these photos changes the pictures of the base, and `reset` gives it back bit for bit."""
+    before = plain(attack.base)
+    changed = pictures(attack, attack.fit(faces, fit_context()))
+    assert not torch.allclose(changed, before, atol=1e-3)
+    attack.reset()
+    assert torch.equal(plain(attack.base), before)
 
 
 def second(attack: Attack, artifact: Artifact) -> Tensor:
