@@ -110,7 +110,7 @@ def _embedded(settings: RunSettings) -> bool:
 def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:
     """A cell whose worker dies is failed. Who of several died is found out by giving each a crew of its own."""
     outputs = [pipeline.outputs(cell) for cell in planned]
-    waiting, suspects = list(range(len(planned))), list[int]()
+    waiting, suspects = _order(planned), list[int]()
     crew = Crew(planned, pipeline.settings, count)
     try:
         while waiting or suspects or crew.running:
@@ -136,6 +136,12 @@ def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show:
                     yield planned[died[0]], pipeline.failed(planned[died[0]], reason)
     finally:
         crew.stop()
+
+
+def _order(planned: Sequence[Cell]) -> list[int]:
+    """Person by person, cloaks made on a surrogate first: what takes longest, begun last, leaves the others idle."""
+    people = {cell.identity.name: index for index, cell in reversed(list(enumerate(planned)))}
+    return sorted(range(len(planned)), key=lambda i: (people[planned[i].identity.name], not planned[i].surrogates))
 
 
 def _next(

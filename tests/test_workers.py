@@ -22,7 +22,7 @@ from bench.errors import BenchError
 from bench.models.pool import Pool
 from bench.record import Record, load_all
 from bench.store import Store
-from bench.workers import Crew, _live_as_long_as, _next, execute, how_many, threads, threads_of
+from bench.workers import Crew, _live_as_long_as, _next, _order, execute, how_many, threads, threads_of
 from tests.conftest import ROOT
 from tests.test_run import SMALL, finished, results, small_run
 
@@ -96,6 +96,15 @@ def test_a_cell_starts_only_when_nobody_is_making_what_it_needs(tmp_path: Path) 
     assert _next([], [one], outputs, store) is None
     store.compute("protect", "a", lambda folder: None)
     assert _next([1, 2, 3], [one], outputs, store) == 1  # it is there meanwhile
+
+
+def test_what_takes_longest_is_not_begun_last() -> None:
+    def cell(name: str, *surrogates: str) -> Any:
+        return SimpleNamespace(identity=SimpleNamespace(name=name), surrogates=surrogates)
+
+    planned = [cell("eve"), cell("eve", "facelet-1"), cell("eve"), cell("ada"), cell("ada", "facelet-1")]
+    assert _order(planned) == [1, 0, 2, 4, 3]
+    assert _order([]) == []
 
 
 def test_two_workers_give_the_same_numbers_and_do_nothing_twice(
@@ -174,7 +183,8 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
             started.append(self)
 
     monkeypatch.setattr(workers, "Crew", Watched)
-    cells = [SimpleNamespace(skip="x", label=str(i), data=None) for i in range(3)]
+    one = SimpleNamespace(name="ada")
+    cells = [SimpleNamespace(skip="x", label=str(i), data=None, identity=one, surrogates=()) for i in range(3)]
     pipeline: Any = SimpleNamespace(
         settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
     )
