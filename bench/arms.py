@@ -200,7 +200,7 @@ def setting_text(value: Any) -> str:
 
 
 def _order(record: Record) -> tuple[int, str, float, str, str]:
-    rank = {"none": 1, "noise": 2}.get(record.defense.name, 3)
+    rank = {"none": 1, "noise": 2, "jpeg": 3}.get(record.defense.name, 4)
     if record.of_another_person:
         rank = 0
     return (

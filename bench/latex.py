@@ -21,17 +21,22 @@ def escape(text: str) -> str:
     return printed.replace("[", "{[}").replace("]", "{]}").replace("\n", " ")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    r"""A floating table, the first column left and the others right. Needs \usepackage{booktabs}."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, wide: bool = False) -> str:
+    r"""A floating table, the first column left and the others right. Needs \usepackage{booktabs}.
+
+    A wide one goes over both columns of a page, in small print.
+    """
+    place = "table*" if wide else "table"
 
     def line(values: Sequence[str]) -> str:
         return "    " + " & ".join(map(escape, values)) + r" \\"
 
     return "\n".join(
         [
-            r"\begin{table}",
+            rf"\begin{{{place}}}",
             r"  \centering",
             rf"  \caption{{{escape(caption)}}}",
+            *([r"  \scriptsize"] if wide else []),
             rf"  \begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
             r"    \toprule",
             line(header),
@@ -39,7 +44,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
             *map(line, rows),
             r"    \bottomrule",
             r"  \end{tabular}",
-            r"\end{table}",
+            rf"\end{{{place}}}",
             "",
         ]
     )

@@ -36,6 +36,9 @@ NOT_SHOWN = {"ISM", "SSIM"}
 CLOAK = {"Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
 CHOICES = ("arm", "ILR, one attack per person", "ILR, one attack for all", "which")
+ACROSS = f"ILR, lower is better. {tables.NOTE} The worst attack is chosen person by person."
+LINES = 20
+"""With more arms than this, a terminal shows leak rates alone."""
 WIDE = 8
 """With more arms than this, they are lines of all tables, not columns."""
 
@@ -62,16 +65,26 @@ def _number(value: tuple[float | None, str]) -> str:
 
 
 def table(records: Sequence[Record]) -> Table:
-    """The result table for a terminal of 80 columns: `report.md` has the columns that are left out here."""
+    """The result table for a terminal of 80 columns: `report.md` has what is left out here."""
+    rows = arms(records)
+    header, across = tables.across(records, tables.entries(records)) if len(rows) > LINES else ([], [])
+    if across:
+        means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
+        return _table(f"ILR of {_title(records)}", [name.replace("_", " ") for name in header], means)
     left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | CLOAK
     shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
-    made = Table(title=_title(records), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in (COLUMNS[index] for index in shown):
-        text = name == "arm"  # the only one, and the only column that may be broken into lines
-        made.add_column(name, justify="left" if text else "right", no_wrap=not text, overflow="fold")
-    for arm in arms(records):
-        row = cells(arm)
-        made.add_row(*(row[index] for index in shown))
+    lines = [[row[index] for index in shown] for row in map(cells, rows)]
+    return _table(_title(records), [COLUMNS[index] for index in shown], lines)
+
+
+def _table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """Headings may be broken into lines, names of arms between words, numbers not at all."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        width = max((len(word) for line in lines for word in line[index].split()), default=0)
+        made.add_column(name, justify="right" if index else "left", min_width=width, overflow="fold")
+    for line in lines:
+        made.add_row(*line)
     return made
 
 
@@ -114,9 +127,10 @@ def _bound(records: Sequence[Record]) -> list[str]:
 
 def markdown(records: Sequence[Record]) -> str:
     """The report file: the table, what can be told apart, the leak of every person, and what failed."""
-    rows = arms(records)
-    lines = [f"# CloakBench: {_title(records)}", "", *_grid(COLUMNS, [cells(arm) for arm in rows]), ""]
-    found = standings(records)
+    rows, found = arms(records), standings(records)
+    every = [*_grid(COLUMNS, [cells(arm) for arm in rows]), ""]
+    header, across = tables.across(records, tables.entries(records))
+    lines = [f"# CloakBench: {_title(records)}", "", *([*_grid(header, across), "", ACROSS, ""] if across else every)]
     lines += [line for remark in remarks(records, found) for line in (remark, "")]
     for standing in found:
         lines += [f"## What can be told apart: {standing.attack}", ""]
@@ -130,6 +144,7 @@ def markdown(records: Sequence[Record]) -> str:
     lines += [line for sentence in survival.sentences(survived) for line in (sentence, "")]
     lines += ["## What may be concluded", ""]
     lines += [line for sentence in conclusions(found) for line in (sentence, "")]
+    lines += ["## Every arm", "", *every] if across else []
     lines += ["## All metrics", "", *_all_metrics(records), ""]
     people = list(dict.fromkeys(r.identity for r in records))
     lines += ["## ILR by person", ""]
@@ -218,7 +233,7 @@ def save(records: Sequence[Record], out: Path) -> list[Path]:
     files = {
         "report.md": markdown(records).encode(),
         "report.csv": tables.as_csv(found),
-        "report.tex": tables.as_latex(found, _title(records)).encode(),
+        "report.tex": tables.as_latex(found, _title(records), tables.across(records, found)).encode(),
     }
     for name, content in files.items():
         write_atomic(out / name, content)

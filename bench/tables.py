@@ -1,7 +1,7 @@
 """The numbers of a run as a table: one row per attack, arm and metric, with interval, tier and group letters.
 
-As CSV with all digits, and as LaTeX as a paper prints it. Tiers and letters are of the identity leak rate, the score
-that arms are ranked by; two arms share a letter exactly if they cannot be told apart.
+As CSV with all digits, as the one table that a paper prints, and as LaTeX. Tiers and letters are of the identity leak
+rate, the score that arms are ranked by; two arms share a letter exactly if they cannot be told apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 
 from bench import latex
+from bench.arms import chain_label, met
 from bench.derived import with_derived
 from bench.record import Record
 from bench.standings import METRIC, WORST, Standing, by_attack, metrics_of, standings
@@ -76,9 +77,37 @@ def as_csv(found: Iterable[Entry]) -> bytes:
     return text.getvalue().encode()
 
 
-def as_latex(found: Sequence[Entry], caption: str) -> str:
-    """A table of every attack, with those metrics of the catalogue's main ones that it has."""
-    tables = []
+WORN = ("linf", "psnr")
+"""What a cloak looks like, beside the leak rates."""
+
+
+def across(records: Sequence[Record], found: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    """The table that a paper prints: a line for every arm, with its leak rate against every attack and the worst.
+
+    Rates come with intervals and letters, and with what the cloak looks like. Where some photos met countermeasures,
+    the columns are of those that met none; the worst attack is over all.
+
+    Returns:
+        Header and lines; none if the run has one attack.
+    """
+    untreated = {met(r) for r in records if not chain_label(r)}
+    attacks = list(dict.fromkeys(e.attack for e in found))
+    columns = [a for a in attacks if a in untreated or a == WORST] if set(attacks) & untreated else attacks
+    if len(columns) < 2:
+        return [], []
+    known = {(e.attack, e.arm, e.metric): e for e in found}
+    shown = [(attack, METRIC) for attack in columns]
+    lines = []
+    for arm in dict.fromkeys(e.arm for e in found):
+        worn = [next((known[a, arm, name] for a in attacks if (a, arm, name) in known), None) for name in WORN]
+        lines.append([arm, *(_printed(known.get((a, arm, m))) for a, m in shown), *map(_printed, worn)])
+    return ["arm", *columns, *(name.upper() for name in WORN)], lines
+
+
+def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[list[str]]] = ([], [])) -> str:
+    """The table of all attacks, if there is one, and one of each, with those of the main metrics that it has."""
+    header, lines = first
+    tables = [latex.table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
     for attack in dict.fromkeys(entry.attack for entry in found):
         of_attack = {(e.arm, e.metric): e for e in found if e.attack == attack}
         columns = [name for name, metric in METRICS.items() if metric.head and any(m == name for _, m in of_attack)]
@@ -98,7 +127,7 @@ NOTE = "Means over people, 95 % intervals in brackets; arms that share a letter 
 def _printed(entry: Entry | None) -> str:
     """A mean; of the leak rate, with interval and letters."""
     if entry is None:
-        return "--"
+        return "-"
     digits = 1 if (metric := find(entry.metric)) and metric.unit else 2
     text = f"{entry.mean:.{digits}f}"
     if entry.metric != METRIC:

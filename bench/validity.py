@@ -16,6 +16,7 @@ from typing import Literal
 from bench.arms import Arm, arms, attack_label
 from bench.derived import Setting, setting_of
 from bench.record import Record
+from bench.standings import by_attack
 from bench.stats import mean_interval
 from bench.stats.comparison import fewest_people
 from metrics.identity import VALID_LEAK
@@ -115,32 +116,29 @@ def strangers_pass(records: Sequence[Record]) -> Iterator[Finding]:
 
 def no_better_than_noise(records: Sequence[Record]) -> Iterator[Finding]:
     """A cloak must beat noise of the same budget, person by person."""
-    noise: dict[tuple[Setting, float, str], float] = {
-        (setting_of(r), r.defense.budget, r.identity): r.metrics["ilr"] or 0.0
-        for r in records
-        if r.defense.name == "noise" and r.metrics.get("ilr") is not None
-    }
-    for arm in _cloaks(records):
-        gains = [
-            noise[key] - leak
-            for r in arm.records
-            if (key := (setting_of(r), r.defense.budget, r.identity)) in noise
-            and (leak := r.metrics.get("ilr")) is not None
-        ]
-        if not gains:
-            continue
-        mean, against = sum(gains) / len(gains), attack_label(arm.records[0])
-        if mean <= 0:
+    for attack, known in by_attack(records).items():
+        noise = {_setting(arm): arm.values("ilr") for arm in known if _name(arm) == "noise"}
+        open_questions, people = [], set[int]()
+        for arm in known:
+            leaks, base = arm.values("ilr"), noise.get(_setting(arm), {})
+            gains = [base[person] - leak for person, leak in leaks.items() if person in base]
+            if _name(arm) in CONTROLS or not gains:
+                continue
+            mean = sum(gains) / len(gains)
+            if mean <= 0:
+                yield Finding(
+                    "warning",
+                    f"Noise of the same budget protects as well as {arm.label} against {attack} ({mean:+.2f} ILR).",
+                    "Its effect is not adversarial: give it more steps, or look for a bug.",
+                )
+            elif len(gains) > 1 and (interval := mean_interval(gains, bounds=(-1, 1))).low <= 0:
+                open_questions.append(f"{arm.label} ({mean:.2f} less ILR, {interval.low:+.2f} to {interval.high:+.2f})")
+                people.add(len(gains))
+        if open_questions:
             yield Finding(
                 "warning",
-                f"Noise of the same budget protects as well as {arm.label} against {against} ({mean:+.2f} ILR).",
-                "Its effect is not adversarial: give it more steps, or look for a bug.",
-            )
-        elif len(gains) > 1 and (interval := mean_interval(gains, bounds=(-1, 1))).low <= 0:
-            yield Finding(
-                "warning",
-                f"{arm.label} cannot be told apart from noise of the same budget against {against}: {mean:.2f} less "
-                f"ILR, 95 % {interval.low:+.2f} to {interval.high:+.2f} over {len(gains)} people.",
+                f"Against {attack} cannot be told apart from noise of the same budget, at 95 % over {max(people)} "
+                f"people: {', '.join(open_questions)}.",
                 "Take more people: python -m bench.power says how many.",
             )
 
@@ -223,14 +221,14 @@ def attacked_recogniser(records: Sequence[Record]) -> Iterator[Finding]:
                 f"{record.defense.name} or {record.attack.name} was set to use dlib, which is the judge.",
                 "Take its settings that name dlib away: a judge that was attacked judges nothing.",
             )
-        named = record.defense.config.get("recognisers") or []
-        for name in (PurePath(str(source)).name for source in named):
-            if f"ilr.{name}" in record.thresholds:
-                yield Finding(
-                    "note",
-                    f"{record.defense.name} attacks the recogniser {name}.",
-                    f"Read ilr.{name} as a check of the cloak; the judge, which nobody attacks, says what it is worth.",
-                )
+        named = [PurePath(str(source)).name for source in record.defense.config.get("recognisers") or []]
+        if witnesses := [name for name in named if f"ilr.{name}" in record.thresholds]:
+            yield Finding(
+                "note",
+                f"{record.defense.name} attacks {', '.join(witnesses)}.",
+                f"Read {', '.join(f'ilr.{name}' for name in witnesses)} as a check of the cloak; the judge, which "
+                "nobody attacks, says what it is worth.",
+            )
 
 
 def few_people(records: Sequence[Record]) -> Iterator[Finding]:
@@ -288,6 +286,15 @@ CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     saturated,
     halved_batches,
 )
+
+
+def _name(arm: Arm) -> str:
+    return arm.records[0].defense.name
+
+
+def _setting(arm: Arm) -> tuple[Setting, float]:
+    """What an arm has in common with its control."""
+    return setting_of(arm.records[0]), arm.records[0].defense.budget
 
 
 def _clean(records: Sequence[Record]) -> list[Arm]:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
-from bench import latex, plots, tables
+from bench import latex, plots, report, tables
+from bench.arms import label
 from bench.conclusions import conclusions
 from bench.errors import BenchError
-from bench.record import Record, StageFacts, save
+from bench.record import MethodFacts, Record, StageFacts, save
 from bench.report import main, markdown
 from bench.standings import WORST, standings
 from tests.test_arms import defense, record
@@ -76,6 +78,58 @@ def test_the_latex_table_has_the_numbers_intervals_and_letters() -> None:
     assert entry.low is not None
     assert clean[1:3] == ["12", f"{entry.mean:.2f} [{entry.low:.2f}, {entry.high:.2f}] {entry.group}"]
     assert all(len(row) == len(header) for row in body[:3])
+
+
+def mean(attack: str, arm: str) -> float:
+    """The leak rate of an arm of `complete`, summed by hand."""
+    leaks = [r.metrics["ilr"] for r in complete() if (label(r), r.attack.name) == (arm, attack)]
+    return sum(leak or 0 for leak in leaks) / len(leaks)
+
+
+def test_the_main_table_has_a_line_for_every_arm_and_a_column_for_every_attack() -> None:
+    records = complete()
+    header, lines = tables.across(records, tables.entries(records))
+    assert header == ["arm", "dreambooth", "lora", WORST, "LINF", "PSNR"]
+    by_arm = {line[0]: dict(zip(header[1:], line[1:], strict=True)) for line in lines}
+    assert list(by_arm) == ["clean", "noise 8/255", "aspl 8/255", "aspl 16/255"], "controls first"
+    for arm, attack in (("clean", "lora"), ("aspl 8/255", "dreambooth"), ("aspl 16/255", "lora")):
+        assert re.fullmatch(rf"{mean(attack, arm):.2f} \[\d\.\d\d, \d\.\d\d\] [a-z]+", by_arm[arm][attack])
+    assert by_arm["aspl 16/255"]["dreambooth"] == by_arm["aspl 16/255"][WORST] == "-", "what was not tried"
+    assert (by_arm["aspl 8/255"]["LINF"], by_arm["aspl 16/255"]["PSNR"]) == ("8.0", "26.0")
+    text = markdown(records)
+    assert text.index("| arm | dreambooth | lora |") < text.index("| arm | n | FDFR |")
+    assert parsed(tables.as_latex(tables.entries(records), "", (header, lines)))[: 1 + len(lines)] == [header, *lines]
+    alone = [r for r in records if r.attack.name == "lora"]
+    assert tables.across(alone, tables.entries(alone)) == ([], [])
+    assert "| arm | lora |" not in markdown(alone)
+
+
+def test_treated_photos_are_not_in_the_main_table_but_in_the_worst_attack() -> None:
+    records = complete()
+    blurred = [
+        r.model_copy(update={"countermeasure": [MethodFacts(name="blur", config={})], "metrics": {"ilr": 1.0}})
+        for r in records
+    ]
+    header, lines = tables.across(records + blurred, tables.entries(records + blurred))
+    assert header == ["arm", "dreambooth", "lora", WORST, "LINF", "PSNR"]
+    assert {line[3].split()[0] for line in lines} == {"1.00", "-"}
+    assert tables.across(blurred, tables.entries(blurred))[0][1:3] == ["dreambooth after blur", "lora after blur"]
+
+
+def test_many_arms_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    many = [
+        r.model_copy(update={"defense": r.defense.model_copy(update={"budget": float(b)})})
+        for b in range(1, 9)
+        for r in complete()
+        if r.defense.name == "aspl" and r.defense.budget == 8
+    ]
+    Console(width=80).print(report.table(complete() + many))
+    text = capsys.readouterr().out
+    assert "worst" in text
+    assert f"{mean('lora', 'clean'):.2f}" in text
+    assert "ISM0" not in text
+    Console(width=80).print(report.table(complete()))
+    assert "ISM0" in capsys.readouterr().out
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------------
