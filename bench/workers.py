@@ -110,7 +110,7 @@ def _embedded(settings: RunSettings) -> bool:
 def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:
     """A cell whose worker dies is failed. Who of several died is found out by giving each a crew of its own."""
     outputs = [pipeline.outputs(cell) for cell in planned]
-    waiting, suspects = _order(planned), list[int]()
+    waiting, suspects = _order(planned, count), list[int]()
     crew = Crew(planned, pipeline.settings, count)
     try:
         while waiting or suspects or crew.running:
@@ -138,10 +138,18 @@ def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show:
         crew.stop()
 
 
-def _order(planned: Sequence[Cell]) -> list[int]:
-    """Person by person, cloaks made on a surrogate first: what takes longest, begun last, leaves the others idle."""
-    people = {cell.identity.name: index for index, cell in reversed(list(enumerate(planned)))}
-    return sorted(range(len(planned)), key=lambda i: (people[planned[i].identity.name], not planned[i].surrogates))
+def _order(planned: Sequence[Cell], count: int) -> list[int]:
+    """As many people at a time as there are workers; first cloaks that are made on a surrogate, last the bare base.
+
+    What takes longest, begun last, would leave the other workers idle; and people should be done one after another.
+    """
+    people = {name: index for index, name in enumerate(dict.fromkeys(cell.identity.name for cell in planned))}
+    groups = [people[cell.identity.name] // count for cell in planned]
+
+    def place(index: int) -> tuple[int, bool, bool]:
+        return groups[index], not planned[index].surrogates, planned[index].attack.name == "none"
+
+    return sorted(range(len(planned)), key=place)
 
 
 def _next(

@@ -99,12 +99,16 @@ def test_a_cell_starts_only_when_nobody_is_making_what_it_needs(tmp_path: Path) 
 
 
 def test_what_takes_longest_is_not_begun_last() -> None:
-    def cell(name: str, *surrogates: str) -> Any:
-        return SimpleNamespace(identity=SimpleNamespace(name=name), surrogates=surrogates)
+    def cell(name: str, attack: str, *surrogates: str) -> Any:
+        one, other = SimpleNamespace(name=name), SimpleNamespace(name=attack)
+        return SimpleNamespace(identity=one, attack=other, surrogates=surrogates)
 
-    planned = [cell("eve"), cell("eve", "facelet-1"), cell("eve"), cell("ada"), cell("ada", "facelet-1")]
-    assert _order(planned) == [1, 0, 2, 4, 3]
-    assert _order([]) == []
+    arms = (("none",), ("lora",), ("lora", "facelet-1"))
+    planned = [cell(name, *arm) for name in ("eve", "ada", "bo") for arm in arms]
+    assert _order(planned, 1) == [2, 1, 0, 5, 4, 3, 8, 7, 6]
+    assert _order(planned, 2) == [2, 5, 1, 4, 0, 3, 8, 7, 6]
+    assert _order(planned, 3) == [2, 5, 8, 1, 4, 7, 0, 3, 6]
+    assert _order([], 2) == []
 
 
 def test_two_workers_give_the_same_numbers_and_do_nothing_twice(
@@ -184,7 +188,9 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(workers, "Crew", Watched)
     one = SimpleNamespace(name="ada")
-    cells = [SimpleNamespace(skip="x", label=str(i), data=None, identity=one, surrogates=()) for i in range(3)]
+    cells = [
+        SimpleNamespace(skip="x", label=str(i), data=None, identity=one, attack=one, surrogates=()) for i in range(3)
+    ]
     pipeline: Any = SimpleNamespace(
         settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
     )
