@@ -19,6 +19,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 
+from bench.memory import keep_freed
 from bench.models.pool import Pool
 from bench.pipeline import Pipeline
 from bench.plan import Cell
@@ -41,6 +42,7 @@ def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
     """Every cell with its record, as it is finished. Workers end when the consumer stops early, or is interrupted."""
     count = how_many(pipeline.settings, pipeline.pool.device, len(planned))
     if count == 1:
+        keep_freed()
         with threads(threads_of(pipeline.settings, pipeline.pool.device)):
             for cell in planned:
                 yield cell, attempt(pipeline, cell, partial(show, cell.label))
@@ -237,6 +239,7 @@ def _begin(settings: RunSettings, work: bytes, devices: SimpleQueue[str], told: 
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())  # its own is the system's, and would be left behind by a worker that is ended
+    keep_freed()
     import_plugins(settings.plugins)
     planned = pickle.loads(work)
     pool = Pool(devices.get())
