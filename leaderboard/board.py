@@ -51,6 +51,8 @@ class Cell:
     entry: str
 
 
+Owners = dict[Key, Key]
+"""Group, label and settings -> the row of the first reference entry that has them."""
 Place = tuple[str, str, str]
 """Attack, countermeasures, person."""
 
@@ -66,6 +68,7 @@ class Row:
         entry: id of the entry that brought it; controls belong to everybody.
         record: any record of it, without its pictures, for settings and provenance.
         cells: one per seed at every place.
+        breaks: ids of the entries that broke it.
     """
 
     key: Key
@@ -74,6 +77,7 @@ class Row:
     entry: str
     record: Record
     cells: dict[Place, list[Cell]] = field(default_factory=lambda: defaultdict(list))
+    breaks: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -85,7 +89,7 @@ class Row:
         return [cell for found in self.cells.values() for cell in found]
 
     def others(self) -> list[str]:
-        """Ids of entries that added a countermeasure or an attack to another entry's row."""
+        """Ids of the entries that added to another entry's row: those that broke it, and further references."""
         return sorted({cell.entry for cell in self.all()} - {self.entry}) if self.entry else []
 
 
@@ -133,7 +137,8 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     """Sort all records into groups and rows.
 
     Where two entries bring the same cell (controls, mostly), the first counts: reference entries, then verified ones,
-    then by date. A break joins the rows of the entry that it breaks. An entry counts as a whole or not at all.
+    then by date. A break joins the rows of the entry that it breaks, and a reference those of the references before it.
+    An entry counts as a whole or not at all.
 
     Returns:
         The groups, of most people and then of most rows first, and of one name the newest; the entries that count; what
@@ -141,12 +146,13 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     """
     read: dict[str, tuple[Result, _Read]] = {}
     problems = []
-    for result in sorted(results, key=lambda r: r.entry.amends is not None):  # what others are about comes first
+    owners: Owners = {}
+    for result in sorted(results, key=lambda r: (r.entry.amends is not None, r.entry.submitted)):
         try:
             if result.entry.amends not in {None, *read}:
                 message = f"the entry {result.entry.amends!r} has a problem itself. Mend that one first."
                 raise BadEntry(f"{result.pack.file}/entry.json", "amends", message)
-            read[result.entry.id] = (result, _sort(result))
+            read[result.entry.id] = (result, _sort(result, owners))  # what others are about came first
         except BadEntry as error:
             problems.append(error.problem)
     found: dict[str, Group] = {}
@@ -159,11 +165,13 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     return ordered, [result for result, _ in read.values()], problems
 
 
-def _sort(result: Result) -> _Read:
+def _sort(result: Result, owners: Owners) -> _Read:
     entry, read = result.entry, _Read()
     for record in result.records():
         facts = comparable(record, entry.protocol)
         group, key = hash_of(facts), _key(record, str(entry.amends) if entry.kind == "break" else entry.id)
+        if entry.kind == "reference":
+            key = owners.setdefault((group, *key[:2]), key)
         if (group, key) not in read.samples:
             read.samples[group, key] = facts, record.model_copy(update={"images": []})
         place = attack_key(record), chain_key(record), record.identity
@@ -177,7 +185,9 @@ def _add(found: dict[str, Group], result: Result, read: _Read) -> None:
         group.newest = max(group.newest, result.entry.submitted.isoformat())
         group.threshold = group.threshold or record.thresholds
         control = is_control(record)
-        group.rows.setdefault(key, Row(key, label(record), control, "" if control else key[-1], record))
+        row = group.rows.setdefault(key, Row(key, label(record), control, "" if control else key[-1], record))
+        if result.entry.kind == "break" and not control:
+            row.breaks.add(result.entry.id)
     for name, key, place, cell in read.cells:
         present = found[name].rows[key].cells[place]
         if all(cell.id != other.id for other in present):

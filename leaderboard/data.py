@@ -139,11 +139,15 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
     found = {}
     for called, several in alike.items():
         named = telling([settings for _, settings in several])
-        for row, own in several:
-            apart = [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.says(key, value)]
-            if len({other.entry for other, settings in several if settings == own}) > 1:
-                apart.append(f"by {row.entry}")
-            found[row.key] = f"{called} ({', '.join(apart)})" if apart else called
+        apart = {
+            row.key: [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.says(key, value)]
+            for row, own in several
+        }
+        for row, _ in several:  # rows may be alike though their settings are not: one has a setting of a later version
+            own = apart[row.key]
+            whose = {other.entry for other, _ in several if apart[other.key] == own}
+            parts = [*own, f"by {row.entry}"] if len(whose) > 1 else own
+            found[row.key] = f"{called} ({', '.join(parts)})" if parts else called
     return found
 
 
@@ -160,6 +164,7 @@ def _row(layout: Layout, row: Row) -> dict[str, Any]:
         "control": row.control,
         "entry": row.entry,
         "others": row.others(),
+        "breaks": sorted(row.breaks),
         "bad": sum(cell.status != "ok" for cell in cells),
         "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
         "passes": mean([cell.passes for cell in cells]) if cloaked else None,

@@ -151,10 +151,36 @@ def test_a_break_lowers_the_row_it_is_about(tmp_path: Path) -> None:
     pack(tmp_path / "results", "breaker", broken, kind="break", amends="mine", title="JPEG is enough")
     (group,) = built(tmp_path)["groups"]
     row = next(row for row in group["rows"] if row["defense"] == "mine")
-    assert (row["entry"], row["others"]) == ("mine", ["breaker"])
+    assert (row["entry"], row["others"], row["breaks"]) == ("mine", ["breaker"], ["breaker"])
     assert leaks(group, "mine 8/255")["lora", "jpeg", "person-00"] == 1.0
     page = (tmp_path / "site" / "rows" / f"{group['id']}-{row['id']}.html").read_text()
     assert "JPEG is enough" in page
+
+
+def test_references_share_their_rows(tmp_path: Path) -> None:
+    """What a later reference adds to a cloak stands beside what is known of it; the first one's numbers count."""
+    first, second = {"lora": [0.5, 0.5]}, {"lora": [0.0, 0.0], "dreambooth": [0.25, 0.75]}
+    pack(tmp_path / "results", "zzz", table("mine", first), kind="reference", submitted="2026-01-01")
+    pack(tmp_path / "results", "aaa", table("mine", second), kind="reference", submitted="2026-02-01")
+    pack(tmp_path / "results", "mine", table("mine", first))
+    (group,) = built(tmp_path)["groups"]
+    assert {row["label"] for row in group["rows"]} == {"mine 8/255 (by zzz)", "mine 8/255 (by mine)"}
+    (row,) = [row for row in group["rows"] if row["entry"] == "zzz"]
+    assert (row["others"], row["breaks"]) == (["aaa"], [])
+    known = leaks(group, "mine 8/255 (by zzz)")
+    assert {(attack, leak) for (attack, _, _), leak in known.items()} == {
+        ("lora", 0.5),
+        ("dreambooth", 0.25),
+        ("dreambooth", 0.75),
+    }
+
+
+def test_rows_that_look_alike_say_whose_they_are(tmp_path: Path) -> None:
+    """A later version's records have a setting that the earlier one's lack."""
+    pack(tmp_path / "results", "old", table("mine", LEAKS))
+    pack(tmp_path / "results", "new", table("mine", LEAKS, config={"steps": 100, "batch": 0}))
+    (group,) = built(tmp_path)["groups"]
+    assert sorted(row["label"] for row in group["rows"]) == ["mine 8/255 (by new)", "mine 8/255 (by old)"]
 
 
 def test_a_correction_leaves_the_old_row_marked(tmp_path: Path) -> None:
