@@ -120,6 +120,28 @@ def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
     assert len(set(loads)) == 3
 
 
+def test_metacloak_learns_from_one_photo_after_the_other(
+    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        clean = base.posterior(photos).mean
+    first, batches = [], []
+
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
+        first.append([torch.equal(latents.mean[0], one) for one in clean].index(True))
+        batches.append(recipe.batch)
+
+    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 0, "unroll_steps": 3}
+    for batch in (1, 0):
+        made = DEFENSES.create("metacloak", {**settings, "batch": batch}).resolved("facelet")
+        made.protect(photos, defend_context(base, photos=photos))
+        base.restore()
+    # Three steps on two photos: every other lesson begins with the second, of those in the pool and of the others.
+    assert first == [0, 1, *[0, 1] * 3, *[0] * 8]
+    assert batches == [1] * 8 + [2] * 8
+
+
 def test_antidiffusion_teaches_the_unet_between_rounds(lessons: Callable[..., Lessons]) -> None:
     found = lessons("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
     assert found == [("cloaked", 5, "unet")] * 3
