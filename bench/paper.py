@@ -19,12 +19,14 @@ import numpy as np
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict
 
+from bench import markdown
 from bench.errors import BenchError, unknown_name
 from bench.record import Record, load_all
 from bench.stats import mean_interval
 
 PAPERS = Path(__file__).parent / "papers"
 METRIC = "ism_zero"
+HEAD = ("arm", "people", "FDR, paper", "FDR here", "ISM, paper", "ISM0 here", "ILR here")
 
 Verdict = Literal["holds", "fails", "undecided", "not measured"]
 
@@ -188,11 +190,11 @@ def _table(table: PaperTable, arms: dict[str, People]) -> list[str]:
         value = table.published.get(arm, {}).get(metric)
         return "-" if value is None else f"{value:.3f}"
 
-    lines = ["| arm | people | FDR, paper | FDR here | ISM, paper | ISM0 here | ILR here |", "|" + " --- |" * 7]
+    lines = []
     for arm in [*table.published, *(arm for arm in arms if arm not in table.published)]:
         figures = (published(arm, "fdr"), mean(arm, "fdr"), published(arm, "ism"), mean(arm, METRIC), mean(arm, "ilr"))
-        lines.append(f"| {' | '.join([arm, str(len(arms.get(arm, {}))), *figures])} |")
-    return lines
+        lines.append([arm, str(len(arms.get(arm, {}))), *figures])
+    return markdown.table(HEAD, lines)
 
 
 def _claims(table: PaperTable, arms: dict[str, People]) -> list[str]:

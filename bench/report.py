@@ -20,6 +20,8 @@ from bench.arms import Arm, arms, attack_label, chain_label, label
 from bench.conclusions import conclusions
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
+from bench.markdown import escape
+from bench.markdown import table as markdown_table
 from bench.models.published import PACKS, RESEARCH
 from bench.record import Record, load_all
 from bench.standings import Picked, Standing, metrics_of, picked, standings
@@ -128,17 +130,26 @@ def _bound(records: Sequence[Record]) -> list[str]:
 def markdown(records: Sequence[Record]) -> str:
     """The report file: the table, what can be told apart, the leak of every person, and what failed."""
     rows, found = arms(records), standings(records)
-    every = [*_grid(COLUMNS, [cells(arm) for arm in rows]), ""]
+    every = [*markdown_table(COLUMNS, [cells(arm) for arm in rows]), ""]
     header, across = tables.across(records, tables.entries(records))
-    lines = [f"# CloakBench: {_title(records)}", "", *([*_grid(header, across), "", ACROSS, ""] if across else every)]
+    lines = [
+        f"# CloakBench: {_title(records)}",
+        "",
+        *([*markdown_table(header, across), "", ACROSS, ""] if across else every),
+    ]
     lines += [line for remark in remarks(records, found) for line in (remark, "")]
     for standing in found:
         lines += [f"## What can be told apart: {standing.attack}", ""]
-        lines += [*_grid(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
+        lines += [*markdown_table(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
         said = summary.sentences(standing.scores, standing.pairs, standing.order)
         lines += [line for sentence in said for line in (sentence, "")]
     if choices := picked(records):
-        lines += ["## If the attacker may choose", "", *_grid(CHOICES, [_choice(choice) for choice in choices]), ""]
+        lines += [
+            "## If the attacker may choose",
+            "",
+            *markdown_table(CHOICES, [_choice(choice) for choice in choices]),
+            "",
+        ]
     for grid in (survived := survival.grids(records)):
         lines += [f"## After countermeasures: {grid.attack}", "", *_survival(grid), ""]
     lines += [line for sentence in survival.sentences(survived) for line in (sentence, "")]
@@ -154,7 +165,7 @@ def markdown(records: Sequence[Record]) -> str:
     bad = [r for r in records if r.status != "ok"]
     if bad:
         lines += ["", "## Not ok", ""]
-        lines += [f"- {r.identity}, {label(r)}: {r.status}: {_escape(r.reason)}" for r in bad]
+        lines += [f"- {r.identity}, {label(r)}: {r.status}: {escape(r.reason)}" for r in bad]
     return "\n".join(lines) + "\n"
 
 
@@ -180,7 +191,9 @@ def _survival(grid: survival.Grid) -> list[str]:
         cell = grid.cells.get((cloak, chain))
         return "-" if cell is None else f"{cell.leak:.2f} {cell.verdict}".rstrip()
 
-    return _grid(("ILR", *grid.chains), [[cloak, *(text(cloak, c) for c in grid.chains)] for cloak in grid.cloaks])
+    return markdown_table(
+        ("ILR", *grid.chains), [[cloak, *(text(cloak, c) for c in grid.chains)] for cloak in grid.cloaks]
+    )
 
 
 def _choice(choice: Picked) -> tuple[str, ...]:
@@ -198,7 +211,7 @@ def _all_metrics(records: Sequence[Record]) -> list[str]:
     lacking: dict[str, dict[str, None]] = {}
     for name, reason in ((n, reason) for r in complete for n, reason in r.unavailable.items() if n not in names):
         lacking.setdefault(reason, {})[name] = None
-    missing = [f"- not measured: {', '.join(of_reason)}: {_escape(reason)}" for reason, of_reason in lacking.items()]
+    missing = [f"- not measured: {', '.join(of_reason)}: {escape(reason)}" for reason, of_reason in lacking.items()]
     return [*lines, "", *missing] if missing else lines
 
 
@@ -211,20 +224,9 @@ def _by_arm(first: str, rows: Sequence[Arm], body: Sequence[Sequence[str]]) -> l
     """A table with a column for every arm after the first; of many arms, with a line for each."""
     labels = [arm.label for arm in rows]
     if len(rows) <= WIDE or not body:
-        return _grid((first, *labels), body)
+        return markdown_table((first, *labels), body)
     names, *columns = zip(*body, strict=True)
-    return _grid(("arm", *names), [[name, *column] for name, column in zip(labels, columns, strict=True)])
-
-
-def _grid(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    def line(values: Sequence[str]) -> str:
-        return "| " + " | ".join(map(_escape, values)) + " |"
-
-    return [line(header), "|" + " --- |" * len(header), *map(line, body)]
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return markdown_table(("arm", *names), [[name, *column] for name, column in zip(labels, columns, strict=True)])
 
 
 def save(records: Sequence[Record], out: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import markdown
 from bench.errors import BenchError, unknown_name
 from bench.stats import mean_interval
 from bench.stats.comparison import Pair, Scores, compare
@@ -70,10 +71,8 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     counted = f"the worst of {len(spots)} attacks on each person" if len(spots) > 1 else "one attack"
     yield f"By {counted}; a picture leaks from a similarity of {layout.group.threshold.get('ilr', 1):.2f}."
     yield ""
-    yield f"| {' | '.join(HEAD)} |"
-    yield f"|{' --- |' * len(HEAD)}"
-    for number, label in enumerate(labels):
-        yield f"| {_safe(label)} | {' | '.join(_cells(values[:, number], pairs.get(number)))} |"
+    lines = [[label, *_cells(values[:, number], pairs.get(number))] for number, label in enumerate(labels)]
+    yield from markdown.table(HEAD, lines, _safe)
 
 
 def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:
