@@ -147,12 +147,16 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     read: dict[str, tuple[Result, _Read]] = {}
     problems = []
     owners: Owners = {}
+    # What others are about comes first, and the first of several references.
     for result in sorted(results, key=lambda r: (r.entry.amends is not None, r.entry.submitted)):
         try:
             if result.entry.amends not in {None, *read}:
                 message = f"the entry {result.entry.amends!r} has a problem itself. Mend that one first."
                 raise BadEntry(f"{result.pack.file}/entry.json", "amends", message)
-            read[result.entry.id] = (result, _sort(result, owners))  # what others are about came first
+            records = _sort(result, owners)
+            read[result.entry.id] = (result, records)
+            if result.entry.kind == "reference":
+                owners |= {(group, *key[:2]): key for group, key in records.samples}
         except BadEntry as error:
             problems.append(error.problem)
     found: dict[str, Group] = {}
@@ -171,7 +175,7 @@ def _sort(result: Result, owners: Owners) -> _Read:
         facts = comparable(record, entry.protocol)
         group, key = hash_of(facts), _key(record, str(entry.amends) if entry.kind == "break" else entry.id)
         if entry.kind == "reference":
-            key = owners.setdefault((group, *key[:2]), key)
+            key = owners.get((group, *key[:2]), key)
         if (group, key) not in read.samples:
             read.samples[group, key] = facts, record.model_copy(update={"images": []})
         place = attack_key(record), chain_key(record), record.identity

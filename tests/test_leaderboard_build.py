@@ -175,6 +175,15 @@ def test_references_share_their_rows(tmp_path: Path) -> None:
     }
 
 
+def test_a_bad_reference_owns_no_rows(tmp_path: Path) -> None:
+    first = table("mine", LEAKS)
+    pack(tmp_path / "results", "bad", [*first, first[-1]], kind="reference", submitted="2026-01-01")
+    pack(tmp_path / "results", "good", first, kind="reference", submitted="2026-02-01")
+    assert len(build(tmp_path / "results", tmp_path / "site")) == 1
+    (group,) = page_data(tmp_path / "site")["groups"]
+    assert [(row["label"], row["entry"]) for row in group["rows"]] == [("mine 8/255", "good")]
+
+
 def test_rows_that_look_alike_say_whose_they_are(tmp_path: Path) -> None:
     """A later version's records have a setting that the earlier one's lack."""
     pack(tmp_path / "results", "old", table("mine", LEAKS))
