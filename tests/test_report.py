@@ -19,6 +19,7 @@ from bench import latex, plots, report, tables
 from bench.arms import label
 from bench.conclusions import conclusions
 from bench.errors import BenchError
+from bench.markdown import table as markdown_lines
 from bench.record import MethodFacts, Record, StageFacts, save
 from bench.report import main, markdown
 from bench.standings import WORST, standings
@@ -152,6 +153,13 @@ def test_the_csv_holds_every_number_in_full() -> None:
     shared = {r["arm"]: set(r["group"]) for r in rows if r["attack"] == "dreambooth" and r["metric"] == "ilr"}
     assert not shared["aspl 8/255"] & shared["clean"]
     assert {r["metric"] for r in rows} >= {"ilr", "protection", "prevented", "psnr", "linf"}
+
+
+def test_a_cell_of_markdown_stays_one_cell() -> None:
+    lines = markdown_lines(["a|b", "c"], [["x|y\nz", "<b>"]])
+    assert len(lines) == 3
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [3, 3, 3]
+    assert not any("<" in line or "\n" in line for line in lines)
 
 
 # --- Markdown and conclusions ---------------------------------------------------------------------------------------
