@@ -62,6 +62,7 @@ def finetune(
     generator: torch.Generator,
     strangers: Posterior | None = None,
     progress: Callable[[float], None] | None = None,
+    start: int = 0,
 ) -> None:
     """Train `weights` in place on the person's photos (DreamBooth, Ruiz et al., CVPR 2023, eq. 2).
 
@@ -76,12 +77,13 @@ def finetune(
         generator: CPU generator.
         strangers: posterior of class pictures; None leaves the prior loss out.
         progress: called with the share done.
+        start: how many photos former lessons have taken; these go on with the next, in turn.
     """
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
     others = _in_turns(strangers, recipe.batch, generator) if strangers is not None else None
     told = _captions(base)
     for step in range(recipe.steps):
-        turn = torch.arange(step * recipe.batch, (step + 1) * recipe.batch) % len(photos.mean)
+        turn = (torch.arange(recipe.batch) + start + step * recipe.batch) % len(photos.mean)
         latents, condition = photos.sample(generator, turn), told(recipe.prompt).expand(recipe.batch)
         if others is not None:
             latents = torch.cat([latents, next(others)])

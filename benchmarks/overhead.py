@@ -41,15 +41,9 @@ def main() -> None:
     people = len(Synthetic(limit=0).load(128).identities)
     budgets = list(range(1, max(1, round(wanted / people) - 2) + 1))
     with tempfile.TemporaryDirectory() as folder:
-        words = [*TINY, f"attack={asked.attack}", "suite.defenses=[none,noise]", "workers=1", "threads=1"]
-        before, *_ = timed([*words, "data.limit=1", "logger=none", f"out={folder}/one", f"store={folder}/small"])
-        words += [
-            "data.limit=0",
-            f"suite.budgets={budgets}",
-            "logger=none",
-            f"out={folder}/out",
-            f"store={folder}/store",
-        ]
+        both = [*TINY, f"attack={asked.attack}", "suite.defenses=[none,noise]", "workers=1", "threads=1", "logger=none"]
+        before, *_ = timed([*both, "data.limit=1", f"out={folder}/one", f"store={folder}/small"])
+        words = [*both, "data.limit=0", f"suite.budgets={budgets}", f"out={folder}/out", f"store={folder}/store"]
         first, computing, memory = timed(words)
         again, *_ = timed(words)
     cells = len(memory)

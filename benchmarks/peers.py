@@ -169,37 +169,37 @@ def comparisons(base: Base, peers: Path, classes: Tensor, budget: int) -> list[C
     return [
         Comparison(
             f"ASPL, {ROUNDS} rounds",
-            released.released_aspl(base, vin, *shared, ROUNDS),
+            released.aspl(base, vin, *shared, ROUNDS),
             Aspl(**turns),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(
             f"FSMG, {STEPS} steps",
-            released.released_fsmg(base, vin, *shared, STEPS),
+            released.fsmg(base, vin, *shared, STEPS),
             Fsmg(surrogate_steps=0, pgd_steps=STEPS, step=step, learning_rate=RATE, prior_weight=0.0),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(
             f"SimAC as released, {ROUNDS} rounds",
-            released.released_simac(base, peers / "SimAC", *shared, ROUNDS),
+            released.simac(base, peers / "SimAC", *shared, ROUNDS),
             SimAC(variant="as_released", **turns),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(
             f"MetaCloak, {3 * UNROLLS} blocks",
-            released.released_metacloak(base, peers / "MetaCloak", *shared, (POOL, KEPT), UNROLLS),
+            released.metacloak(base, peers / "MetaCloak", *shared, (POOL, KEPT), UNROLLS),
             MetaCloak(pool_steps=POOL, snapshots=3, trials=1, unrolls=UNROLLS, batch=1, step=step / budget, **lessons),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(
             f"PhotoGuard, {STEPS} steps",
-            released.released_photoguard(base, peers / "photoguard", budget, STEPS),
+            released.photoguard(base, peers / "photoguard", budget, STEPS),
             PhotoGuard(preset="published", draws=1, steps=STEPS),
             small,
         ),
         Comparison(
             f"Mist, {STEPS} steps",
-            released.released_mist(base, peers / "mist", budget, step, STEPS),
+            released.mist(base, peers / "mist", budget, step, STEPS),
             Mist(steps=STEPS, step=step / budget),
             fused,
         ),

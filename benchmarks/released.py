@@ -80,7 +80,7 @@ def learners(base: Base) -> list[Any]:
     return [copy.deepcopy(module).requires_grad_(True) for module in (base.unet, base.text_encoder)]
 
 
-def released_aspl(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
+def aspl(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
     """Anti-DreamBooth's `attacks/aspl.py`: its inner loops, called as its `main` calls them."""
     module = module_from(source(clone / "attacks" / "aspl.py", str(base.device)), "released_aspl")
     return _in_turns(base, module, lessons(base, classes, step, budget), rounds)
@@ -106,7 +106,7 @@ def _in_turns(base: Base, module: Any, args: SimpleNamespace, rounds: int) -> Cl
     return _quiet(cloak)
 
 
-def released_simac(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
+def simac(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
     """SimAC's `attacks/time_feature.py`: its choice of timesteps, then ASPL's rounds with its own `pgd_attack`."""
     module = module_from(source(clone / "attacks" / "time_feature.py", str(base.device)), "released_simac")
 
@@ -120,13 +120,12 @@ def released_simac(base: Base, clone: Path, classes: Tensor, budget: int, step: 
 
     module.set_unet_attr, module.save_feature_maps = watch, features
     args = lessons(base, classes, step, budget)
-    vars(args).update(
-        pgd_eps=2 * budget, max_steps=50, delta_t=20
-    )  # the first is in 255ths, though photos are in [-1, 1]
+    args.pgd_eps = 2 * budget  # in 255ths, though photos are in [-1, 1]
+    args.max_steps, args.delta_t = 50, 20
     return _in_turns(base, module, args, rounds)
 
 
-def released_fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: float, steps: int) -> Cloak:
+def fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: float, steps: int) -> Cloak:
     """Anti-DreamBooth's `attacks/fsmg.py`: the loop of its `main`, against a surrogate as it is."""
     text = source(clone / "attacks" / "fsmg.py", str(base.device))
     start = text.index("    for _ in range(args.max_train_steps):\n        with accelerator.accumulate(unet):")
@@ -157,7 +156,7 @@ def released_fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: f
     return _quiet(cloak)
 
 
-def released_metacloak(
+def metacloak(
     base: Base, clone: Path, classes: Tensor, budget: int, step: float, pool: tuple[int, int], unrolls: int
 ) -> Cloak:
     """MetaCloak's `train_few_step` and `RobustPGDAttacker`, called as its `main` calls them; one pass over the pool.
@@ -187,7 +186,7 @@ def released_metacloak(
     def cloak(photos: Tensor, reference: Tensor, seed: int) -> Tensor:
         torch.manual_seed(seed)
         original, models = photos * 255, learners(base)
-        shared = (base.tokenizer, base.scheduler, copy.deepcopy(base.vae))
+        shared = tokenizer, scheduler, vae = base.tokenizer, base.scheduler, copy.deepcopy(base.vae)
         defender = worker.RobustPGDAttacker(
             budget, 6, step, False, transforms.Compose(views), 1, Nobody(), args=args, x_range=[0, 255]
         )
@@ -198,20 +197,19 @@ def released_metacloak(
             text_encoder.load_state_dict(state["text_encoder"])
             surrogate = [unet, text_encoder]
             for _ in range(unrolls):
-                arguments = (cloaked, original, shared[2], *shared[:2])
-                cloaked = defender.perturb(surrogate, *arguments)
+                cloaked = defender.perturb(surrogate, cloaked, original, vae, tokenizer, scheduler)
                 surrogate = module.train_few_step(args, surrogate, *shared, cloaked.float(), 2)
         return cloaked / 255
 
     return _quiet(cloak)
 
 
-def released_photoguard(base: Base, clone: Path, budget: int, steps: int) -> Cloak:
+def photoguard(base: Base, clone: Path, budget: int, steps: int) -> Cloak:
     """PhotoGuard's `pgd` of the img2img notebook, one photo at a time as there."""
     notebook = json.loads((clone / "notebooks" / "demo_simple_attack_img2img.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    (source,) = [cell for cell in cells if cell.startswith("def pgd(")]
-    module = module_from("import torch\nfrom tqdm import tqdm\n" + source.replace(".cuda()", ""), "released_photoguard")
+    (text,) = [cell for cell in cells if cell.startswith("def pgd(")]
+    module = module_from("import torch\nfrom tqdm import tqdm\n" + text.replace(".cuda()", ""), "released_photoguard")
     radius = budget / 127.5
 
     def cloak(photos: Tensor, reference: Tensor, seed: int) -> Tensor:
@@ -223,7 +221,7 @@ def released_photoguard(base: Base, clone: Path, budget: int, steps: int) -> Clo
     return _quiet(cloak)
 
 
-def released_mist(base: Base, clone: Path, budget: int, step: float, steps: int) -> Cloak:
+def mist(base: Base, clone: Path, budget: int, step: float, steps: int) -> Cloak:
     """Mist's `target_model` and `LinfPGDAttack`, fused mode, one photo at a time as there."""
     sys.modules |= _advertorch()
     pgd = module_from((clone / "Masked_PGD.py").read_text(), "released_masked_pgd")

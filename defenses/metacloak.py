@@ -84,14 +84,14 @@ class MetaCloak(Learner):
         others = strangers(surrogate, lessons, context)
         pool = self._pool(surrogate, photos, lessons, others, context)
         blocks = [state for _ in range(int(self.trials or 0)) for state in pool]
-        cloaked, step, turn = photos, self.step * context.budget.whole_levels, 0
+        cloaked, step, start = photos, self.step * context.budget.whole_levels, 0
         for done, state in enumerate(blocks):
             surrogate.load_snapshot(state)
             for _ in range(int(self.unrolls or 0)):
                 loss = self._seen_loss(surrogate, len(photos), context.generator)
                 cloaked = ascend(cloaked, photos, loss, context.budget, step, self.pgd_steps)
-                learn(surrogate, cloaked.roll(-turn, 0), lessons, context, others)
-                turn += lessons.steps * lessons.batch
+                learn(surrogate, cloaked, lessons, context, others, start=start)
+                start += lessons.steps * lessons.batch
             context.progress((done + 1) / len(blocks))
         return cloaked
 
@@ -102,8 +102,8 @@ class MetaCloak(Learner):
         lessons = replace(lessons, steps=int(self.pool_steps or 0) // max(1, self.snapshots - 1))
         pool = [surrogate.snapshot()]
         while len(pool) < self.snapshots:
-            learned = (len(pool) - 1) * lessons.steps * lessons.batch
-            learn(surrogate, photos.roll(-learned, 0), lessons, context, others)
+            start = (len(pool) - 1) * lessons.steps * lessons.batch
+            learn(surrogate, photos, lessons, context, others, start=start)
             pool.append(surrogate.snapshot())
         return pool
 

@@ -90,6 +90,7 @@ def learn(
     context: Context,
     others: Posterior | None = None,
     text_encoder: bool = True,
+    start: int = 0,
 ) -> None:
     """A surrogate learns from photos (m, 3, h, w), in place, and is frozen again.
 
@@ -100,10 +101,11 @@ def learn(
         context: randomness.
         others: class pictures for the prior-preservation loss, from `strangers`.
         text_encoder: whether the text encoder learns too.
+        start: how many photos former lessons have taken.
     """
     with torch.no_grad():
         latents = base.posterior(photos)
-    finetune(base, base.parameters(text_encoder), latents, lessons, context.generator, others)
+    finetune(base, base.parameters(text_encoder), latents, lessons, context.generator, others, start=start)
     base.freeze()
 
 
@@ -150,19 +152,18 @@ def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, mo
         pairs.append(_Pair(base, base.clone(), clean, strangers(base, lessons, context)))
     cloaked = photos
     for done in range(rounds):
-        turn = done * lessons.steps * lessons.batch
-        results = [_round(pair, cloaked, turn, lessons, context, move) for pair in pairs]
+        start = done * lessons.steps * lessons.batch
+        results = [_round(pair, cloaked, start, lessons, context, move) for pair in pairs]
         cloaked = results[0] if len(results) == 1 else torch.stack(results).mean(dim=0)
         context.progress((done + 1) / rounds)
     return cloaked
 
 
-def _round(pair: _Pair, cloaked: Tensor, turn: int, lessons: Recipe, context: Context, move: Move) -> Tensor:
+def _round(pair: _Pair, cloaked: Tensor, start: int, lessons: Recipe, context: Context, move: Move) -> Tensor:
     student, base = pair.student, pair.base
     student.copy_weights_from(base)
-    clean = Posterior(pair.clean.mean.roll(-turn, 0), pair.clean.std.roll(-turn, 0))
-    finetune(student, student.parameters(), clean, lessons, context.generator, pair.strangers)
+    finetune(student, student.parameters(), pair.clean, lessons, context.generator, pair.strangers, start=start)
     student.freeze()
     moved = move(student, cloaked)
-    learn(base, moved.roll(-turn, 0), lessons, context, pair.strangers)
+    learn(base, moved, lessons, context, pair.strangers, start=start)
     return moved

@@ -68,7 +68,6 @@ class Row:
         entry: id of the entry that brought it; controls belong to everybody.
         record: any record of it, without its pictures, for settings and provenance.
         cells: one per seed at every place.
-        breaks: ids of the entries that broke it.
     """
 
     key: Key
@@ -77,7 +76,6 @@ class Row:
     entry: str
     record: Record
     cells: dict[Place, list[Cell]] = field(default_factory=lambda: defaultdict(list))
-    breaks: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -189,9 +187,7 @@ def _add(found: dict[str, Group], result: Result, read: _Read) -> None:
         group.newest = max(group.newest, result.entry.submitted.isoformat())
         group.threshold = group.threshold or record.thresholds
         control = is_control(record)
-        row = group.rows.setdefault(key, Row(key, label(record), control, "" if control else key[-1], record))
-        if result.entry.kind == "break" and not control:
-            row.breaks.add(result.entry.id)
+        group.rows.setdefault(key, Row(key, label(record), control, "" if control else key[-1], record))
     for name, key, place, cell in read.cells:
         present = found[name].rows[key].cells[place]
         if all(cell.id != other.id for other in present):

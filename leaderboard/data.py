@@ -164,7 +164,6 @@ def _row(layout: Layout, row: Row) -> dict[str, Any]:
         "control": row.control,
         "entry": row.entry,
         "others": row.others(),
-        "breaks": sorted(row.breaks),
         "bad": sum(cell.status != "ok" for cell in cells),
         "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
         "passes": mean([cell.passes for cell in cells]) if cloaked else None,

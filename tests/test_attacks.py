@@ -118,6 +118,23 @@ def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: py
     assert drawn.count(-1) == 6
 
 
+@pytest.mark.parametrize(("start", "order"), [(0, [0, 1, 2, 3, 4, 0, 1, 2]), (3, [3, 4, 0, 1, 2, 3, 4, 0])])
+def test_photos_have_their_turns_and_a_later_lesson_goes_on_with_the_next(
+    base: Base, monkeypatch: pytest.MonkeyPatch, start: int, order: list[int]
+) -> None:
+    drawn: list[float] = []
+
+    def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
+        drawn.extend(latents[:, 0, 0, 0].tolist())
+        return weight * latents[:, 0, 0, 0]
+
+    weight = torch.nn.Parameter(torch.ones(1))
+    monkeypatch.setattr(base, "denoising_errors", errors)
+    photos = Posterior(torch.arange(5.0).view(5, 1, 1, 1).expand(5, 4, 2, 2), torch.zeros(5, 4, 2, 2))
+    finetune(base, [weight], photos, Recipe(steps=4, learning_rate=1e-3, batch=2), generator(0), start=start)
+    assert drawn == order
+
+
 def test_the_prior_is_weighed_beside_the_person(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two means of one pass: here 1 of the person and 3 of strangers, who weigh half; each told its own caption."""
     told: list[Tensor] = []

@@ -49,7 +49,7 @@ def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Call
     with torch.no_grad():
         clean = base.posterior(photos).mean
 
-    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
         shown = "clean" if torch.equal(latents.mean, clean) else "cloaked"
         parts = {id(weight) for weight in weights}
         text = any(id(weight) in parts for weight in model.text_encoder.parameters())
@@ -79,21 +79,28 @@ def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, lessons: Callable[
     assert found == [("clean", 3, "all"), ("cloaked", 3, "all")] * 2
 
 
-def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
-    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def turns(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(which photo comes first, photos a step) of every lesson; the cloak stays off, so photos can be told."""
     with torch.no_grad():
         clean = base.posterior(photos).mean
-    first, batches = [], []
+    taken = []
 
-    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
-        first.append([torch.equal(latents.mean[0], one) for one in clean].index(True))
-        batches.append(recipe.batch)
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
+        first = latents.mean[start % len(latents.mean)]
+        taken.append(([torch.equal(first, one) for one in clean].index(True), recipe.batch))
 
     monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    return taken
+
+
+def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
+    base: Base, photos: Tensor, turns: list[tuple[int, int]]
+) -> None:
     settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 0, "step": 9.0}
     DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos))
     base.restore()
+    first, batches = map(list, zip(*turns, strict=True))
     assert first == [0, 0, 1, 1, 0, 0]  # three steps on two photos: every other round begins with the second
     assert batches == [1] * 6
 
@@ -121,22 +128,14 @@ def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
 
 
 def test_metacloak_learns_from_one_photo_after_the_other(
-    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+    base: Base, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
-    with torch.no_grad():
-        clean = base.posterior(photos).mean
-    first, batches = [], []
-
-    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any) -> None:
-        first.append([torch.equal(latents.mean[0], one) for one in clean].index(True))
-        batches.append(recipe.batch)
-
-    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
     settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 0, "unroll_steps": 3}
     for batch in (1, 0):
         made = DEFENSES.create("metacloak", {**settings, "batch": batch}).resolved("facelet")
         made.protect(photos, defend_context(base, photos=photos))
         base.restore()
+    first, batches = map(list, zip(*turns, strict=True))
     # Three steps on two photos: every other lesson begins with the second, of those in the pool and of the others.
     assert first == [0, 1, *[0, 1] * 3, *[0] * 8]
     assert batches == [1] * 8 + [2] * 8
@@ -190,7 +189,7 @@ def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pyte
 
     monkeypatch.setattr("defenses.dladiff.ascend", recording)
 
-    def finetune(model: Base, *rest: Any) -> None:
+    def finetune(model: Base, *rest: Any, **more: Any) -> None:
         order.append("learn" if model is base else "static")
 
     monkeypatch.setattr("defenses.surrogates.finetune", finetune)
@@ -212,7 +211,7 @@ def test_disdiffs_steps_shrink_with_the_timestep(
     base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch, timestep: int, moved: int
 ) -> None:
     monkeypatch.setattr(Base, "random_timesteps", lambda self, count, generator: torch.full((count,), timestep))
-    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args: None)
+    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args, **more: None)
     settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 1, "step": 4.0, "sides": [8], "search": False}
     defense = DEFENSES.create("disdiff", settings).resolved("facelet")
     context = defend_context(base, photos=photos)

@@ -48,7 +48,7 @@ window.Board = (() => {
       make("a", { href: `rows/${group().id}-${row.id}.html` }, row.label),
       row.control ? make("span", { class: "badge" }, "control") : null,
       entry ? make("span", { class: `badge ${entry.verified ? "good" : ""}` }, entry.verified ? "verified" : "self-reported") : null,
-      row.breaks.length ? make("span", { class: "badge bad" }, "broken by others") : null,
+      row.others.some((id) => data.entries[id].kind === "break") ? make("span", { class: "badge bad" }, "broken by others") : null,
       entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
   }
   function score(line) {
