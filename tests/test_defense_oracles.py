@@ -482,7 +482,7 @@ def test_greedy_timesteps_are_those_of_large_gradients(
 def test_an_ensemble_averages_and_each_learns_from_its_own(base: Base, photos: Tensor, monkeypatch: Any) -> None:
     other = base.clone()
     learned: list[tuple[Base, float]] = []
-    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args: None)
+    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args, **more: None)
     seen: list[Tensor] = []
 
     def move(student: Base, cloaked: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def test_aspl_teaches_its_surrogate_with_every_photo(
 ) -> None:
     sizes: list[int] = []
 
-    def finetune(model: Base, weights: object, latents: object, recipe: object, *rest: object) -> None:
+    def finetune(model: Base, weights: object, latents: object, recipe: object, *rest: object, **more: object) -> None:
         sizes.append(len(latents.mean))  # type: ignore[attr-defined]
         assert recipe.batch == len(photos)  # type: ignore[attr-defined]
 
