@@ -34,6 +34,7 @@ class Metric:
         licence: of what it needs.
         pitfalls: how it misleads.
         head: whether reports print it in their main table.
+        also: what papers call it, where that is another word.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Metric:
     licence: str = ""
     pitfalls: str = ""
     head: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def lower_is_better(self) -> bool:
@@ -130,6 +132,7 @@ _ALL = (
         COSINE,
         "mean similarity of the pictures with a face (Anti-DreamBooth's ISM)",
         pitfalls="forgets the pictures without a face; never rank by it",
+        also=("ISM",),
     ),
     Metric(
         "fdfr",
@@ -147,6 +150,7 @@ _ALL = (
         COSINE,
         "mean similarity of a cloaked photo to the same photo before (DLADiff's ISM_pro), no face counted as 0",
         pitfalls="of the published photos, not of generated ones: low values mean that friends lose the person, too",
+        also=("ISM_pro",),
     ),
     # --- visibility: how visible the cloak is, on the saved 8-bit photos ----------------------------------------------
     Metric(
@@ -278,6 +282,7 @@ _ALL = (
         needs=PYIQA,
         licence=f"{NON_COMMERCIAL}; LIQE: MIT",
         pitfalls="needs pictures of 224 px and more",
+        also=("LIQE",),
     ),
     Metric(
         "nima",
@@ -327,6 +332,7 @@ _ALL = (
         "Frechet distance to the clean arm's pictures (Heusel 2017), of 2,048 and more on each side",
         needs="a feature network, whose name belongs beside the number",
         pitfalls="biased upwards by small samples; cannot rank cloaks even with 50 people",
+        also=("FID",),
     ),
 )
 
@@ -340,5 +346,15 @@ def plain(name: str) -> str:
 
 
 def find(name: str) -> Metric | None:
-    """The declaration of a name as records and tables have it, with its qualifiers; None for an unknown one."""
-    return METRICS.get(plain(name).partition(".")[0])
+    """The declaration of a name as records and tables have it, with its qualifiers; None for an unknown one.
+
+    Capitals, hyphens and underscores make no difference, since papers write CLIP-IQA and FDFR.
+    """
+    return _BY_ANY_NAME.get(_letters(plain(name).partition(".")[0]))
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
+
+
+_BY_ANY_NAME = {_letters(name): metric for metric in _ALL for name in (metric.name, *metric.also)}

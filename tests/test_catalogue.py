@@ -49,6 +49,29 @@ def test_directions_of_names_as_tables_have_them(name: str, better: str) -> None
 
 def test_unknown_names_have_no_declaration() -> None:
     assert find("ilrr") is None
+    assert find("/") is None
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("FDFR", "fdfr"),
+        ("ISM", "ism_detected"),
+        ("CLIP-IQA", "clipiqa"),
+        ("CLIPIQA/dreambooth", "clipiqa"),
+        ("Any-leak@16", "any_leak@16"),
+        ("FID", "frechet"),
+        ("LIQE", "liqe_mix"),
+        ("MS-SSIM", "ms_ssim"),
+    ],
+)
+def test_papers_write_names_in_their_own_ways(written: str, name: str) -> None:
+    assert find(written) is METRICS[name]
+
+
+def test_no_two_metrics_go_by_one_name() -> None:
+    names = [name for metric in METRICS.values() for name in (metric.name, *metric.also)]
+    assert len({name.lower().replace("_", "").replace("-", "") for name in names}) == len(names)
 
 
 def test_the_catalogue_imports_nothing_heavy() -> None:

@@ -357,6 +357,42 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     assert not next(iter(read(write(tmp_path, values), higher=["ilr"]).values())).lower_is_better
 
 
+@pytest.mark.parametrize(
+    ("flags", "fdfr", "sds", "assumed"),
+    [
+        ([], "higher", "lower", True),
+        (["--lower", "SDS"], "higher", "lower", False),
+        (["--lower", "FDFR", "--higher", "SDS"], "lower", "higher", False),
+    ],
+)
+def test_directions_are_known_or_asked_for_or_assumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], fdfr: str, sds: str, assumed: bool
+) -> None:
+    assert command.main([str(paper(tmp_path)), *flags]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"FDFR at budget 8 ({fdfr} is better)" in shown
+    assert f"SDS at budget 8 ({sds} is better)" in shown
+    assert ("not known of SDS: less was taken" in shown) == assumed
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [(["--higher", "SDS", "--lower", "SDS"], "cannot both be better"), (["--lower", "SSD"], "Unknown metric 'SSD'")],
+)
+def test_directions_that_cannot_be(tmp_path: Path, flags: list[str], message: str) -> None:
+    with pytest.raises(BenchError, match=message):
+        command.main([str(paper(tmp_path)), *flags])
+
+
+def paper(folder: Path) -> Path:
+    """A table with a metric that the catalogue has in small letters, and with one that it has not."""
+    file = folder / "paper.csv"
+    rows = ("a,p,8,FDFR,.1", "b,p,8,FDFR,.4", "a,q,8,FDFR,.2", "b,q,8,FDFR,.4")
+    more = (row.replace("FDFR", "SDS") for row in rows)
+    file.write_text("\n".join(["method,identity,budget,metric,value", *rows, *more]))
+    return file
+
+
 def test_empty_values_are_missing(tmp_path: Path) -> None:
     file = tmp_path / "scores.csv"
     file.write_text("note,method,identity,budget,metric,value\nx,a,p,4,ilr,0.5\ny,b,p,4,ilr,\n")

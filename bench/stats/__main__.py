@@ -1,6 +1,6 @@
 """What a table of person-by-person scores can and cannot show.
 
-python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--pairs | --against METHOD]
+python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--lower NAME ...] [--pairs | --against METHOD]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bench.errors import unknown_name
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read
+from metrics.catalogue import find, plain
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,15 +28,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = ArgumentParser("bench.stats", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="CSV: method,identity,budget,metric,value; one row per person")
     parser.add_argument("--metric", help="only this metric")
-    parser.add_argument(
-        "--higher", nargs="+", default=[], metavar="NAME", help="metrics of which more is better, if unknown here"
-    )
+    for more, less in (("higher", "more"), ("lower", "less")):
+        meaning = f"metrics of which {less} is better, whatever metrics/catalogue.py says"
+        parser.add_argument(f"--{more}", nargs="+", default=[], metavar="NAME", help=meaning)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
     shown.add_argument("--against", metavar="METHOD", help="compare all with this one (a control) and ask nothing else")
     options = parser.parse_args(arguments)
     console = Console()
-    for (metric, budget), scores in read(options.file, options.higher, options.metric).items():
+    tables = read(options.file, options.higher, options.metric, lower=options.lower)
+    for (metric, budget), scores in tables.items():
         better = "lower" if scores.lower_is_better else "higher"
         title = f"{escape(metric)} at budget {escape(budget)} ({better} is better)"
         if options.against:
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str]) -> int:
         if options.pairs:
             console.print(_pairs(scores, pairs, "pairs, of the smallest p first"))
         console.print()
+    named = {*options.higher, *options.lower}
+    if unknown := {name: None for name, _ in tables if not find(name) and not {name, plain(name)} & named}:
+        names = escape(", ".join(unknown))
+        console.print(f"The better way is not known of {names}: less was taken as better. --higher and --lower say it.")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,9 @@ Key = tuple[str, str]
 """Metric and budget, as written in the file."""
 
 
-def read(file: Path, higher: Collection[str] = (), metric: str | None = None) -> dict[Key, Scores]:
+def read(
+    file: Path, higher: Collection[str] = (), metric: str | None = None, *, lower: Collection[str] = ()
+) -> dict[Key, Scores]:
     """Scores by metric and budget, in the order of the file.
 
     Which way is better, and what a metric can be, are as `metrics.catalogue` declares them. Of metrics that it does not
@@ -44,15 +46,18 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
         file: CSV with the columns `method,identity,budget,metric,value`; others are ignored. An empty value is missing.
         higher: metrics of which more is better, whatever the catalogue says. "fdfr" means "fdfr/dreambooth", too.
         metric: read only this one.
+        lower: metrics of which less is better, whatever the catalogue says.
 
     Raises:
-        BenchError: no such file, column, metric or number, or two values for one place.
+        BenchError: no such file, column, metric or number, two values for one place, or two directions for one metric.
     """
     columns = _columns(file)
     known = dict.fromkeys(word for name in columns["metric"] for word in (name, plain(name)))
-    for name in [*higher, *([metric] if metric else [])]:
+    for name in [*higher, *lower, *([metric] if metric else [])]:
         if name not in known:
             raise unknown_name("metric", name, known)
+    for name in set(higher) & set(lower):
+        raise BenchError(f"More and less of {name!r} cannot both be better.", "Name it once.")
     rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
     twice = [place for place, count in Counter(row[:4] for row in rows).items() if count > 1]
     if twice:
@@ -62,8 +67,8 @@ def read(file: Path, higher: Collection[str] = (), metric: str | None = None) ->
     for number, (method, person, budget, name, value) in enumerate(rows, start=2):
         if metric in (None, name, plain(name)):
             found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
-    more = set(higher)
-    return {key: _scores(key[0], values, bool({key[0], plain(key[0])} & more)) for key, values in found.items()}
+    asked = {**dict.fromkeys(lower, True), **dict.fromkeys(higher, False)}
+    return {key: _scores(key[0], values, asked) for key, values in found.items()}
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:
@@ -107,12 +112,13 @@ def _number(text: str, file: Path, line: int) -> float:
     return value
 
 
-def _scores(metric: str, values: dict[tuple[str, str], float], higher: bool) -> Scores:
+def _scores(metric: str, values: dict[tuple[str, str], float], asked: Mapping[str, bool]) -> Scores:
     people = tuple(dict.fromkeys(person for person, _ in values))
     methods = tuple(dict.fromkeys(method for _, method in values))
     table = np.array([[values.get((person, method), np.nan) for method in methods] for person in people])
     declared = find(metric)
-    lower_is_better = not higher and (declared is None or declared.lower_is_better)
+    usual = declared is None or declared.lower_is_better
+    lower_is_better = asked.get(metric, asked.get(plain(metric), usual))
     low, high = declared.range if declared else (-np.inf, np.inf)
     known = table[~np.isnan(table)]
     fits = bool(((low <= known) & (known <= high)).all())
