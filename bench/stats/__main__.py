@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         for line in sentences(scores, pairs, order):
             console.print(line)
         if options.pairs:
-            console.print(_pairs(scores, pairs, "pairs, of the smallest p first"))
+            console.print(_pairs(scores, pairs, "pairs, of the smallest p first (Holm: p after his correction)"))
         console.print()
     named = {*options.higher, *options.lower}
     if unknown := {name: None for name, _ in tables if not find(name) and not {name, plain(name)} & named}:
@@ -61,18 +61,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _table(title: str, scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> Table:
-    made = Table(title=title, box=box.SIMPLE_HEAD)
-    for name in COLUMNS:
-        made.add_column(name, justify="left" if name in ("method", "group") else "right")
+    made = _columns(title, COLUMNS, words=("method", "group"))
     for row in rows(scores, pairs, order):
         made.add_row(*map(escape, row))
     return made
 
 
 def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
-    made = Table(title=title, box=box.SIMPLE_HEAD)
-    for name in ("first", "second", "people", "difference", "95 %", "p", "after Holm", "separable"):
-        made.add_column(name, justify="left" if name in ("first", "second") else "right")
+    names = ("first", "second", "people", "difference", "95 %", "p", "Holm", "apart")
+    made = _columns(title, names, words=("first", "second"))
     for pair in sorted(pairs, key=lambda p: p.p):
         made.add_row(
             escape(scores.methods[pair.first]),
@@ -84,6 +81,14 @@ def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
             f"{pair.adjusted:.2g}",
             "yes" if pair.separable else "no",
         )
+    return made
+
+
+def _columns(title: str, names: Sequence[str], words: Sequence[str]) -> Table:
+    """An empty table; where it is too wide, words are broken and numbers are not."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in names:
+        made.add_column(name, justify="left" if name in words else "right", no_wrap=name not in words, overflow="fold")
     return made
 
 

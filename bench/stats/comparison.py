@@ -6,19 +6,23 @@ differences are taken person by person. What cannot be separated shares a tier; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
-from bench.stats.intervals import RESAMPLES, Interval, mean_interval, resampled
+from bench.stats.intervals import Interval, mean_interval, resampled
 from bench.stats.variance import ALPHA
 from bench.types import Array
 
 EXACT = 14
-"""Up to so many people, all ways to flip the signs are tried; for more, 10,000 at random."""
+"""Up to so many people, all ways to flip the signs are tried; for more, `FLIPS` at random."""
+FLIPS = 100_000
+"""The smallest p is 1 in so many, which Holm multiplies by the pairs: 10,000 could separate none of 36 methods."""
+BLOCK = 10_000
+"""So many flips at once: a few dozen MB for a hundred people."""
 
 
 @dataclass(frozen=True)
@@ -88,35 +92,53 @@ def compare(scores: Scores, seed: int = 0, against: int | None = None) -> list[P
         seed: of random sign flips.
         against: only pairs with this method, a control say. Fewer questions need fewer people; ask before you look.
     """
+    pairs = [pair for pair in combinations(range(len(scores.methods)), 2) if against is None or against in pair]
+    differences = {(a, b): scores.values[:, a] - scores.values[:, b] for a, b in pairs}
+    differences = {pair: column for pair, column in differences.items() if np.isfinite(column).sum() > 1}
+    if not differences:
+        return []
+    p = sign_flip(np.stack(list(differences.values()), axis=1), seed)
     found = []
-    for first, second in combinations(range(len(scores.methods)), 2):
-        if against not in (None, first, second):
-            continue
-        differences = scores.values[:, first] - scores.values[:, second]
-        differences = differences[~np.isnan(differences)]
-        if len(differences) > 1:
-            p = sign_flip(differences, seed)
-            found.append((first, second, len(differences), float(differences.mean()), mean_interval(differences), p))
-    adjusted = holm([p for *_, p in found])
-    return [Pair(*pair, adjusted=float(a)) for pair, a in zip(found, adjusted, strict=True)]
+    for (pair, column), raw, adjusted in zip(differences.items(), p, holm(p), strict=True):
+        known = column[np.isfinite(column)]
+        found.append(Pair(*pair, len(known), float(known.mean()), mean_interval(known), float(raw), float(adjusted)))
+    return found
 
 
-def sign_flip(differences: Array, seed: int = 0) -> float:
-    """Two-sided p of the hypothesis that differences (people,) are as likely positive as negative.
+def sign_flip(differences: Array, seed: int = 0) -> Array:
+    """Two-sided p of the hypothesis that differences are as likely positive as negative.
 
-    The mean is compared with the means after flipping the sign of each person's difference: all of them for up to 14
-    people, else 10,000 at random, where what was found counts as one of them (Phipson and Smyth, "Permutation p-values
-    should never be zero", 2010).
+    The sum is compared with the sums after flipping the sign of each person's differences: in all ways for up to 14
+    people, else in 100,000 random ones, where what was found counts as one of them (Phipson and Smyth, "Permutation
+    p-values should never be zero", 2010).
+
+    Args:
+        differences: (people, questions); NaN where a person was not asked.
+        seed: of random flips, the same for all questions.
+
+    Returns:
+        (questions,) p.
     """
-    n = len(differences)
-    if n <= EXACT:
-        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(RESAMPLES, n))
-    found = abs(differences.mean())
-    # Sums in another order differ in the last digits; equal ones must count as equal.
-    hits = int((np.abs(signs @ differences) / n >= found * (1 - 1e-9) - 1e-15).sum())
-    return hits / len(signs) if n <= EXACT else (hits + 1) / (len(signs) + 1)
+    known = np.nan_to_num(differences)  # of 0, the sign makes no difference
+    people, exact = len(known), len(known) <= EXACT
+    found = np.abs(known.sum(axis=0))
+    hits, tried = np.zeros(known.shape[1]), 0
+    for flipped in _all_flips(people) if exact else _random_flips(people, seed):
+        # Sums in another order differ in the last digits; equal ones must count as equal.
+        hits += (np.abs(flipped @ known) >= found * (1 - 1e-9) - 1e-15 * people).sum(axis=0)
+        tried += len(flipped)
+    return hits / tried if exact else (hits + 1) / (tried + 1)
+
+
+def _all_flips(people: int) -> Iterator[Array]:
+    yield np.where((np.arange(2**people)[:, None] >> np.arange(people)) & 1, -1.0, 1.0)
+
+
+def _random_flips(people: int, seed: int) -> Iterator[Array]:
+    """(BLOCK, people) signs at a time."""
+    generator = np.random.default_rng(seed)
+    for _ in range(FLIPS // BLOCK):
+        yield np.where(generator.integers(2, size=(BLOCK, people), dtype=np.int8), -1.0, 1.0)
 
 
 def fewest_people(pairs: int) -> int:
@@ -130,7 +152,7 @@ def fewest_people(pairs: int) -> int:
     return people
 
 
-def holm(p: Sequence[float]) -> Array:
+def holm(p: Sequence[float] | Array) -> Array:
     """Adjusted p-values: below alpha where Holm's step-down procedure rejects at that level (Holm 1979)."""
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values)
