@@ -137,8 +137,8 @@ def no_better_than_noise(records: Sequence[Record]) -> Iterator[Finding]:
         if open_questions:
             yield Finding(
                 "warning",
-                f"Against {attack}, noise of the same budget may protect as well as {', '.join(open_questions)}, at 95 % "
-                f"over {max(people)} people.",
+                f"Against {attack}, noise of the same budget may protect as well as {', '.join(open_questions)}, "
+                f"at 95 % over {max(people)} people.",
                 "Take more people: python -m bench.power says how many.",
             )
 
