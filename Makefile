@@ -23,7 +23,7 @@ check: .venv/installed-dev
 	$(BIN)/lint-imports
 
 benchmarks: .venv/installed-dev
-	for name in limits levers growth overhead board; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in limits levers growth overhead scoring board; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

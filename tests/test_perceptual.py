@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from skimage.color import deltaE_ciede2000, rgb2lab
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from bench.images import to_tensor
@@ -91,6 +92,9 @@ def test_ciede2000_by_hand(rng: np.random.Generator) -> None:
     """Black against white is a difference in lightness alone: 100 / S_L at the mean lightness 50, where S_L is 1."""
     assert ciede2000(constant(0), constant(255)) == pytest.approx(100, abs=1e-3)
     clean = photo(rng)
+    cloaked = disturbed(clean, rng, 16)
+    double = deltaE_ciede2000(rgb2lab(clean), rgb2lab(cloaked)).mean()
+    assert ciede2000(clean, cloaked) == pytest.approx(double, abs=1e-6)
     assert ciede2000(clean, clean) == 0
     assert 0 < ciede2000(clean, disturbed(clean, rng, 4)) < ciede2000(clean, disturbed(clean, rng, 16))
 

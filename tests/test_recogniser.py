@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.images import to_tensor
 from bench.models.recogniser import FaceAnalyser, Recogniser, _sides, largest, locate_pack
 from bench.types import Pixels
+from bench.workers import threads
 from tests import tiny
 
 
@@ -97,6 +98,17 @@ def test_the_largest_face_is_the_one_of_largest_area(analyser: FaceAnalyser) -> 
     wide = replace(face, box=np.array([0.0, 0, 20, 20]))
     assert largest([low, wide, low]) is wide
     assert largest([]) is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_networks_have_as_many_threads_as_torch(pack: Path, count: int) -> None:
+    with threads(count):
+        one = FaceAnalyser(locate_pack(str(pack)))
+        (face,) = one.faces(picture())
+    for model in one._app.models.values():
+        assert model.session.get_session_options().intra_op_num_threads == count
+    (other,) = FaceAnalyser(locate_pack(str(pack))).faces(picture())
+    assert np.array_equal(face.embedding, other.embedding)
 
 
 def test_loading_is_silent(pack: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -177,7 +177,12 @@ class FaceAnalyser:
         tasks = ["detection", "recognition"]
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # versions before 2 print what they load
-                app = FaceAnalysis(name=str(self.pack.path), allowed_modules=tasks, providers=["CPUExecutionProvider"])
+                app = FaceAnalysis(
+                    name=str(self.pack.path),
+                    allowed_modules=tasks,
+                    providers=["CPUExecutionProvider"],
+                    sess_options=_session_options(),
+                )
             missing = [task for task in tasks if task not in app.models]
         except AssertionError:  # how insightface says that there is no detector
             missing = tasks[:1]
@@ -203,8 +208,9 @@ class Recogniser:
     def __init__(self, pack: Pack) -> None:
         import onnxruntime
 
-        network = str(pack.path / "rec.onnx")
-        self._session: Any = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        self._session: Any = onnxruntime.InferenceSession(
+            str(pack.path / "rec.onnx"), _session_options(), providers=["CPUExecutionProvider"]
+        )
 
     def embed(self, photos: Tensor, points: Tensor) -> Tensor:
         """(n, 512) raw embeddings of faces in photos (n, 3, h, w) in [0, 1] with key points (n, 5, 2) in pixels."""
@@ -215,6 +221,19 @@ class Recogniser:
         faces = align(photos, points) * 2 - 1
         (found,) = self._session.run(None, {self._session.get_inputs()[0].name: faces.numpy()})
         return torch.from_numpy(np.asarray(found))
+
+
+def _session_options() -> Any:
+    """As many threads as PyTorch has.
+
+    onnxruntime would take every core for every worker, and have them wait for each other in a loop.
+    """
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return options
 
 
 @lru_cache(maxsize=4)
