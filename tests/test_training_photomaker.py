@@ -55,7 +55,10 @@ def student(cached: Path, init: Path | None = None) -> PhotoMaker:
     )
 
 
-def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base, tmp_path: Path) -> None:
+def test_it_learns_what_the_faceid_adapter_predicts(
+    part: PhotoMaker, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)  # trainings then compute in fp32
     with torch.no_grad():
         for name, weight in part.module.named_parameters():
             if f"lora_B.{STUDENT}" in name:  # fresh ones are zero: a teacher with them would be no other
@@ -73,7 +76,7 @@ def test_it_learns_what_the_faceid_adapter_predicts(part: PhotoMaker, base: Base
             taught = base.unet(step.noised, step.timesteps, part._plain, added_cond_kwargs=extra).sample
     finally:
         unload(base)
-    torch.testing.assert_close(part._taught, taught, atol=2e-2, rtol=2e-2)  # bf16 on the training's side
+    torch.testing.assert_close(part._taught, taught, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(error, (step.predicted - part._taught).square().mean(dim=(1, 2, 3)))
 
 
