@@ -99,16 +99,24 @@ def test_presets_fill_what_the_user_left_open() -> None:
     assert Lora(preset="antidb").resolved("facelet").class_count == 200
 
 
-def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of class pictures is added, and each picture has its turn before any comes again."""
-    drawn: list[float] = []
+@pytest.fixture
+def lesson(base: Base, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.nn.Parameter, list[float]]:
+    """A weight to train, and the first latent value of every picture that was drawn for it, in order."""
+    weight, drawn = torch.nn.Parameter(torch.ones(1)), list[float]()
 
     def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
         drawn.extend(latents[:, 0, 0, 0].tolist())
         return weight * latents[:, 0, 0, 0]
 
-    weight = torch.nn.Parameter(torch.ones(1))
     monkeypatch.setattr(base, "denoising_errors", errors)
+    return weight, drawn
+
+
+def test_prior_preservation_sees_every_class_picture(
+    base: Base, lesson: tuple[torch.nn.Parameter, list[float]]
+) -> None:
+    """The loss of class pictures is added, and each picture has its turn before any comes again."""
+    weight, drawn = lesson
     still = torch.zeros(6, 4, 2, 2)
     strangers = Posterior(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2), still)
     person = Posterior(still[:2] - 1, still[:2])
@@ -120,16 +128,9 @@ def test_prior_preservation_sees_every_class_picture(base: Base, monkeypatch: py
 
 @pytest.mark.parametrize(("start", "order"), [(0, [0, 1, 2, 3, 4, 0, 1, 2]), (3, [3, 4, 0, 1, 2, 3, 4, 0])])
 def test_photos_have_their_turns_and_a_later_lesson_goes_on_with_the_next(
-    base: Base, monkeypatch: pytest.MonkeyPatch, start: int, order: list[int]
+    base: Base, lesson: tuple[torch.nn.Parameter, list[float]], start: int, order: list[int]
 ) -> None:
-    drawn: list[float] = []
-
-    def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
-        drawn.extend(latents[:, 0, 0, 0].tolist())
-        return weight * latents[:, 0, 0, 0]
-
-    weight = torch.nn.Parameter(torch.ones(1))
-    monkeypatch.setattr(base, "denoising_errors", errors)
+    weight, drawn = lesson
     photos = Posterior(torch.arange(5.0).view(5, 1, 1, 1).expand(5, 4, 2, 2), torch.zeros(5, 4, 2, 2))
     finetune(base, [weight], photos, Recipe(steps=4, learning_rate=1e-3, batch=2), generator(0), start=start)
     assert drawn == order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -398,6 +399,18 @@ def test_directions_are_known_or_asked_for_or_assumed(
     assert f"FDFR at budget 8 ({fdfr} is better)" in shown
     assert f"SDS at budget 8 ({sds} is better)" in shown
     assert ("not known of SDS: less was taken" in shown) == assumed
+
+
+def test_numbers_are_not_broken_where_a_table_is_too_wide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "76")
+    file = write(tmp_path, planted())
+    file.write_text(re.sub("^d,", "a method of many words,", file.read_text(), flags=re.MULTILINE))
+    assert command.main([str(file), "--pairs"]) == 0
+    shown = capsys.readouterr().out
+    assert len(re.findall(r" \d\.\d{3} to \d\.\d{3} ", shown)) == 4
+    assert len(re.findall(r" [+-]\d\.\d{3} to [+-]\d\.\d{3} ", shown)) == 6
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ EXACT = 14
 """Up to so many people, all ways to flip the signs are tried; for more, `FLIPS` at random."""
 FLIPS = 100_000
 """The smallest p is 1 in so many, which Holm multiplies by the pairs: 10,000 could separate none of 36 methods."""
-BLOCK = 10_000
-"""So many flips at once: a few dozen MB for a hundred people."""
+BLOCK = 2_000
+"""So many flips at once: a dozen MB for the 780 pairs of 40 methods."""
 
 
 @dataclass(frozen=True)
@@ -120,25 +120,26 @@ def sign_flip(differences: Array, seed: int = 0) -> Array:
         (questions,) p.
     """
     known = np.nan_to_num(differences)  # of 0, the sign makes no difference
-    people, exact = len(known), len(known) <= EXACT
-    found = np.abs(known.sum(axis=0))
+    people, found = len(known), np.abs(known.sum(axis=0))
     hits, tried = np.zeros(known.shape[1]), 0
-    for flipped in _all_flips(people) if exact else _random_flips(people, seed):
+    for signs in _flips(people, seed):
         # Sums in another order differ in the last digits; equal ones must count as equal.
-        hits += (np.abs(flipped @ known) >= found * (1 - 1e-9) - 1e-15 * people).sum(axis=0)
-        tried += len(flipped)
-    return hits / tried if exact else (hits + 1) / (tried + 1)
+        hits += (np.abs(signs @ known) >= found * (1 - 1e-9) - 1e-15 * people).sum(axis=0)
+        tried += len(signs)
+    return hits / tried if people <= EXACT else (hits + 1) / (tried + 1)
 
 
-def _all_flips(people: int) -> Iterator[Array]:
-    yield np.where((np.arange(2**people)[:, None] >> np.arange(people)) & 1, -1.0, 1.0)
-
-
-def _random_flips(people: int, seed: int) -> Iterator[Array]:
-    """(BLOCK, people) signs at a time."""
-    generator = np.random.default_rng(seed)
-    for _ in range(FLIPS // BLOCK):
-        yield np.where(generator.integers(2, size=(BLOCK, people), dtype=np.int8), -1.0, 1.0)
+def _flips(people: int, seed: int) -> Iterator[Array]:
+    """(at most BLOCK, people) signs at a time: all there are for up to `EXACT` people, else `FLIPS` at random."""
+    generator, exact = np.random.default_rng(seed), people <= EXACT
+    total = 2**people if exact else FLIPS
+    for start in range(0, total, BLOCK):
+        count = min(BLOCK, total - start)
+        if exact:
+            flipped = (np.arange(start, start + count)[:, None] >> np.arange(people)) & 1
+        else:
+            flipped = generator.integers(2, size=(count, people), dtype=np.int8)
+        yield np.where(flipped, -1.0, 1.0)
 
 
 def fewest_people(pairs: int) -> int:
