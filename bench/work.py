@@ -2,7 +2,7 @@
 
 The passes are counted, by running every method with its published settings on a model of random weights (`python -m
 benchmarks.work`), and kept in `work.json`. The cost of one pass is counted too, on the real architectures without
-weights. Both are exact; the seconds are not, for they take the share of a GPU's peak that is reached from experience.
+weights. Both are exact; the seconds are not, for they take rates measured on one GPU (`benchmarks/README.md`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -22,17 +23,25 @@ from bench.plan import Cell
 from bench.settings import Method
 
 FILE = Path(__file__).with_suffix(".json")
-PLAIN, INPUTS, WEIGHTS = 1, 2, 3
+COST = {"plain": 1, "inputs": 2, "weights": 3}
 """What a sample costs, in forward passes: alone, with gradients of what went in, and with those of the weights too."""
-PEAK, SHARE = 989e12, 0.4
-"""bf16 FLOP/s of an H100 (dense), and the share of it that training of such networks reaches."""
+PEAK = 989e12
+"""bf16 FLOP/s of an H100 or H200 (dense)."""
+RATES = {"plain": 400e12, "inputs": 130e12, "weights": 130e12}
+"""FLOP/s that UNet and ControlNet reach in bf16 autocast, as measured on an H200: alone, and with gradients."""
+VAE_RATE, XL_VAE_RATE = 90e12, 50e12
+"""The same of the autoencoder, whose large activations hold it back; SDXL's computes in fp32."""
+STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4}
+"""Seconds that a step with gradients takes however small its batch: launching kernels, of which there are thousands."""
+AT_ONCE = 4
+"""Photos in a step of a cloak that says nothing else."""
 
 STAGES = ("protect", "fit", "generate")
 
 
 def forwards(samples: Mapping[str, int]) -> int:
     """Passes as so many forward passes of one sample."""
-    return PLAIN * samples["plain"] + INPUTS * samples["inputs"] + WEIGHTS * samples["weights"]
+    return sum(COST[kind] * count for kind, count in samples.items())
 
 
 def networks() -> dict[str, dict[str, float]]:
@@ -92,9 +101,26 @@ def memory(attack: Method, base: str) -> float:
     return 4 * weights + 3 * 4 * trained + batch * kept / 2
 
 
-def seconds(flops: float) -> float:
-    """About how long an H100 takes."""
-    return flops / (PEAK * SHARE)
+def seconds(passes: Passes, base: str, at_once: int) -> float:
+    """About how long an H100 takes, if so many samples with gradients pass in one step.
+
+    Raises:
+        KeyError: the base's size is not known.
+    """
+    sizes, vae = networks()[base], XL_VAE_RATE if base == "sdxl" else VAE_RATE
+    plain = learning = 0.0
+    for network, samples in passes.items():
+        for kind, count in samples.items():
+            rate = vae if network in ("encoder", "decoder") else RATES[kind]
+            took = sizes[network] * COST[kind] * count / rate
+            plain, learning = (plain + took, learning) if kind == "plain" else (plain, learning + took)
+    with_gradients = sum(count for kind, count in passes.get("unet", {}).items() if kind != "plain")
+    return plain + max(learning, STEP[base] * with_gradients / at_once)
+
+
+def at_once(method: Method) -> int:
+    """Samples in a step of a fit or a cloak."""
+    return (method.settings.get("batch") or AT_ONCE) * (2 if method.settings.get("prior_weight") else 1)
 
 
 def table(planned: Sequence[Cell]) -> Table | None:
@@ -102,11 +128,11 @@ def table(planned: Sequence[Cell]) -> Table | None:
 
     Every piece of work counts once, however many cells share it, and whether it is in the store or not.
     """
-    work: dict[tuple[str, str, str], dict[Any, float]] = defaultdict(dict)
+    work: dict[tuple[str, str, str], dict[Any, tuple[float, float]]] = defaultdict(dict)
     needs: dict[tuple[str, str, str], float] = {}
     for cell in planned:
-        for stage, name, base, key, flops in _pieces(cell):
-            work[stage, name, base][key] = flops
+        for stage, name, base, key, passes, samples in _pieces(cell):
+            work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
         if cell.model.name in networks():
             needs["fit", cell.attack.name, cell.model.name] = memory(cell.attack, cell.model.name)
     if not work:
@@ -114,39 +140,44 @@ def table(planned: Sequence[Cell]) -> Table | None:
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")
     for heading in ("stage", "method", "base", "times", "PFLOP each", "PFLOP", "H100", "memory"):
         made.add_column(heading, justify="left" if heading in ("stage", "method", "base") else "right")
-    total = 0.0
+    every = np.zeros(2)
     for (stage, name, base), pieces in sorted(work.items(), key=lambda item: STAGES.index(item[0][0])):
-        flops = sum(pieces.values())
-        total += flops
-        each = f"{flops / len(pieces) / 1e15:.1f}"
+        computed, took = total = np.sum(list(pieces.values()), axis=0)
+        every += total
+        each = f"{computed / len(pieces) / 1e15:.1f}"
         needed = f"{needs[stage, name, base] / 1e9:.0f} GB" if (stage, name, base) in needs else ""
-        made.add_row(stage, name, base, str(len(pieces)), each, f"{flops / 1e15:.1f}", _clock(flops), needed)
+        made.add_row(stage, name, base, str(len(pieces)), each, f"{computed / 1e15:.1f}", clock(took), needed)
     made.add_section()
-    made.add_row("all", "", "", "", "", f"{total / 1e15:.1f}", _clock(total), "")
+    made.add_row("all", "", "", "", "", f"{every[0] / 1e15:.1f}", clock(every[1]), "")
     return made
 
 
-def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, float]]:
-    """(stage, method, base, what makes it one piece of work, FLOP) of a cell, where passes and base are known."""
+def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
+    """(stage, method, base, what makes it one piece of work, passes, samples in a step), where passes are known."""
     cloak = (cell.donor.name, str(cell.defense.facts()), cell.budget.levels)
     found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
     if cell.surrogates and cell.surrogates[0].name in networks():
         passes, base = counted("protect", cell.defense), cell.surrogates[0].name
         if passes is not None:
-            yield "protect", cell.defense.name, base, cloak, flops(passes, base)
+            yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)
     if cell.model.name in networks():
         passes, model = counted("fit", cell.attack), cell.model
         if passes is not None:
-            yield "fit", cell.attack.name, model.name, found, flops(passes, model.name)
+            yield "fit", cell.attack.name, model.name, found, passes, at_once(cell.attack)
         pictures = len(cell.protocol["prompts"]) * cell.protocol["images_per_prompt"]
         made = generation(cell.attack, pictures, model.steps, model.guidance)
-        yield "generate", cell.attack.name, model.name, found, flops(made, model.name)
+        yield "generate", cell.attack.name, model.name, found, made, AT_ONCE
 
 
-def _clock(flops: float) -> str:
-    """About how long an H100 takes."""
-    took = seconds(flops)
-    return f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} min" if took < 7200 else f"{took / 3600:.0f} h"
+def clock(seconds: float) -> str:
+    """So many seconds in the unit that suits."""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
 
 
 FILES = ("weights", "recogniser", "recognisers", "image_encoder", "image_encoders", "adapter", "sides")

@@ -1,7 +1,8 @@
-"""The README's table of what attacks cost at full size, and a check of its memory on the embedded model.
+"""The README's table of what attacks cost at full size, and checks of it.
 
 python -m benchmarks.costs               # prints the table
 python -m benchmarks.costs --measure     # fits with the embedded model, and compares the peak of memory
+python -m benchmarks.costs --gpu sd15    # fits on a GPU with random weights of that size (sdxl, too): time and memory
 """
 
 from __future__ import annotations
@@ -16,18 +17,24 @@ import torch
 
 from attacks import ATTACKS, FitContext
 from bench.compose import settings_of
+from bench.meter import Meter
 from bench.models.checkpoint import locate
+from bench.models.computing import Computing
 from bench.models.loading import load_base
 from bench.models.published import ADAPTERS
 from bench.plan import plain_settings
 from bench.seeds import generator
 from bench.settings import Method
-from bench.work import counted, flops, generation, memory, seconds
+from bench.work import PEAK, at_once, clock, counted, flops, generation, memory, seconds
+from benchmarks.full_size import base_of
 from benchmarks.work import PHOTOS, kept_bytes
 
 BASES = ("sd15", "sdxl")
 TRAINED = ("dreambooth", "lora", "textual_inversion")
 ZERO_SHOT = {"ip_adapter": "ip-adapter", "photomaker": "photomaker", "instantid": "instantid"}
+FEW, MANY = 5, 25
+"""Steps of two fits whose difference is what steps take."""
+CLASS_COUNT = 8
 HEADINGS = ("attack", "base", "UNet passes, fit", "UNet passes, pictures", "PFLOP", "H100", "memory")
 
 
@@ -43,13 +50,14 @@ def lines() -> Iterator[str]:
             fit = counted("fit", method) or {}
             pictures = generation(method, len(settings.protocol.asked), settings.model.steps, settings.model.guidance)
             total = flops(fit, base) + flops(pictures, base)
+            took = seconds(fit, base, at_once(method)) + seconds(pictures, base, PHOTOS)
             cells = (
                 f"`{name}`",
                 f"`{base}`",
                 f"{sum(fit.get('unet', {}).values()):,}",
                 f"{pictures['unet']['plain']:,}",
                 f"{total / 1e15:.1f}",
-                f"{seconds(total):.0f} s",
+                clock(took),
                 f"{memory(method, base) / 1e9:.0f} GB",
             )
             yield f"| {' | '.join(cells)} |"
@@ -78,6 +86,34 @@ def measure(name: str) -> str:
     return f"{name}: {(_peak() - before) / 1e6:.0f} MB more at the peak; by the sum of sizes {expected / 1e6:.0f} MB"
 
 
+def measure_on_gpu(name: str, model: str) -> str:
+    """A step of a fit with published settings: TFLOP, seconds, the rate, and the peak of memory beside the table's."""
+    settings = settings_of([f"model={model}"]).model
+    base = base_of(model, "cuda", Computing(settings.precision))
+    photos = torch.rand(PHOTOS, 3, base.side, base.side, device=base.device)
+    took = []
+    for steps in (FEW, FEW, MANY):  # the first also loads kernels
+        less = {"class_count": CLASS_COUNT} if name != "textual_inversion" else {}  # encoded before the first step
+        attack = ATTACKS.create(name, {"steps": steps, **less}).resolved(settings.family)
+        attack.prepare(base)
+        with Meter() as meter:
+            attack.fit(photos, FitContext(generator("fit"), lambda base, count: photos[:1].expand(count, -1, -1, -1)))
+            torch.cuda.synchronize()
+        attack.reset()
+        took.append(meter.cost)
+    _, few, many = took
+    counts = [(cost.passes or {})["unet"] for cost in (few, many)]
+    more = {kind: count - counts[0][kind] for kind, count in counts[1].items()}
+    computed = flops({"unet": more}, model) / (MANY - FEW)
+    seconds = (many.seconds - few.seconds) / (MANY - FEW)
+    method = Method(name=name, settings=plain_settings(attack))
+    return (
+        f"| `{name}` | `{model}` | {computed / 1e12:.1f} | {1000 * seconds:.0f} ms | {computed / seconds / 1e12:.0f} |"
+        f" {computed / seconds / PEAK:.0%} | {many.peak_mb * 2**20 / 1e9:.0f} GB |"
+        f" {memory(method, model) / 1e9:.0f} GB |"
+    )
+
+
 def _peak() -> int:
     """The most memory that this process has had, bytes."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,13 +123,17 @@ def main() -> None:
     """Print the table, or measure, each attack in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--gpu", choices=BASES)
     parser.add_argument("--fit", choices=TRAINED, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.fit:
+    if chosen.fit and chosen.gpu:
+        print(measure_on_gpu(chosen.fit, chosen.gpu), flush=True)
+    elif chosen.fit:
         print(measure(chosen.fit))
-    elif chosen.measure:
+    elif chosen.measure or chosen.gpu:
+        size = ["--gpu", chosen.gpu] if chosen.gpu else []
         for name in TRAINED:
-            subprocess.run([sys.executable, "-m", "benchmarks.costs", "--fit", name], check=True)
+            subprocess.run([sys.executable, "-m", "benchmarks.costs", "--fit", name, *size], check=True)
     else:
         print("\n".join(lines()))
 

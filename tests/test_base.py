@@ -55,6 +55,23 @@ def test_encoding_is_differentiable_and_decoding_inverts_it(base: Base, photos: 
     assert psnr > 23  # the VAE's published reconstruction is 27 dB on average
 
 
+def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
+    base: Base, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same latents; what the encoder sees at once is as large as it may be."""
+    many = photos[torch.arange(5) % len(photos)] * torch.linspace(0.5, 1, 5)[:, None, None, None]
+    whole, sizes = base.posterior(many), list[int]()
+    monkeypatch.setattr("bench.models.base.ENCODED", 2 * many[0, 0].numel())
+    handle = base.vae.encoder.register_forward_hook(lambda _, inputs, output: sizes.append(len(output)))
+    with torch.no_grad():
+        parts = base.posterior(many)
+    base.posterior(many)
+    handle.remove()
+    assert sizes == [2, 2, 1, 5]
+    torch.testing.assert_close(parts.mean, whole.mean)
+    torch.testing.assert_close(parts.std, whole.std)
+
+
 def test_targets_of_epsilon_and_velocity_models(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     latents, noise = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16)
     timesteps = torch.tensor([10, 900])

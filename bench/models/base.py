@@ -63,6 +63,9 @@ class Posterior:
         return mean + std * randn(mean.shape, generator, mean.device)
 
 
+ENCODED = 2**21
+"""Pixels that the VAE encodes at once: 8 photos of 512 px."""
+
 Snapshot = dict[str, dict[str, Tensor]]
 """Weights of the UNet and of the text encoders, by part and name."""
 
@@ -127,7 +130,14 @@ class Base:
     # -- images and latents ------------------------------------------------------------------------------------
 
     def posterior(self, photos: Tensor) -> Posterior:
-        """The VAE's distribution for photos (n, 3, h, w) in [0, 1]; differentiable."""
+        """The VAE's distribution for photos (n, 3, h, w) in [0, 1]; differentiable.
+
+        Without gradients, many photos are encoded some at a time: 200 class pictures at once would fill any GPU.
+        """
+        most = max(1, ENCODED // photos[0, 0].numel())
+        if len(photos) > most and not torch.is_grad_enabled():
+            parts = [self.posterior(some) for some in torch.split(photos, most)]
+            return Posterior(torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts]))
         with self._autocast(self.half_vae):
             distribution = self.vae.encode(photos * 2 - 1).latent_dist
         scale = self.vae.config.scaling_factor
