@@ -28,6 +28,7 @@ from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 from rich.table import Table
 
@@ -91,10 +92,16 @@ def made_twice(records: Sequence[Record]) -> int:
 
 def each_alone(words: Sequence[str], root: Path) -> float:
     """Seconds of all jobs of a sweep, each with a store of its own, two at a time; their sum."""
-    split = [[f"{key}={value}" for value in values.split(",")] for key, _, values in (w.partition("=") for w in words)]
-    jobs = list(product(*split))
+    jobs = list(product(*map(values, words)))
     with ThreadPoolExecutor(2) as two:
         return sum(two.map(lambda n: once(jobs[n], root / f"alone-{n}"), range(len(jobs))))
+
+
+def values(word: str) -> list[str]:
+    """A setting with each of its values, as `-m` would have them."""
+    setting = OverridesParser.create().parse_override(word)
+    key = setting.get_key_element()
+    return [f"{key}={value}" for value in setting.sweep_string_iterator()] if setting.is_sweep_override() else [word]
 
 
 def once(words: Sequence[str], root: Path) -> float:
