@@ -25,12 +25,34 @@ def conclusions(found: Sequence[Standing]) -> list[str]:
 
 def _verdict(standing: Standing) -> str:
     methods = standing.scores.methods
-    better = [f"{methods[a]} leaks less than {methods[b]}" for a, b in _separated(standing)]
+    may = "; ".join(_better(standing)) or "no arm can be said to leak less than another"
     open_pairs = [f"{methods[p.first]} from {methods[p.second]}" for p in standing.pairs if not p.separable]
-    may = "; ".join(better) if better else "no arm can be said to leak less than another"
     if len(open_pairs) > FEW:
         return f"{may}. Of {len(standing.pairs)} pairs, {len(open_pairs)} are not to be told apart (the letters above)."
     return f"{may}." + (f" Not to be told apart: {'; '.join(open_pairs)}." if open_pairs else "")
+
+
+def _better(standing: Standing) -> Iterator[str]:
+    """Who leaks less than whom; arms of which the same may be said, in one sentence."""
+    methods = standing.scores.methods
+    beaten: dict[int, set[int]] = {}
+    for better, worse in _separated(standing):
+        beaten.setdefault(better, set()).add(worse)
+    alike: dict[frozenset[int], list[int]] = {}
+    for better in sorted(beaten, key=lambda method: (-len(beaten[method]), method)):
+        alike.setdefault(frozenset(beaten[better]), []).append(better)
+    for worse, better_ones in alike.items():
+        rest = set(range(len(methods))) - worse - set(better_ones)
+        whom = _listed([methods[m] for m in sorted(worse)])
+        if len(rest) < len(worse) and len(methods) > 2:
+            whom = "all others" + (f" but {_listed([methods[m] for m in sorted(rest)])}" if rest else "")
+        verb = "leaks" if len(better_ones) == 1 else "leak"
+        yield f"{_listed([methods[m] for m in better_ones])} {verb} less than {whom}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """As in a sentence: a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _separated(standing: Standing) -> Iterator[tuple[int, int]]:

@@ -168,7 +168,7 @@ def test_a_cell_of_markdown_stays_one_cell() -> None:
 def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
     (first, second, scope) = conclusions(standings(run()))
     assert first.startswith("Against dreambooth, the worst attack: "), "the same may be said of both"
-    assert "aspl 8/255 leaks less than clean" in first
+    assert "aspl 8/255 leaks less than all others; noise 8/255 leaks less than clean." in first
     assert "clean leaks less" not in first
     assert second.startswith("Against lora: ")
     assert "Not to be told apart: clean from noise 8/255" in second
@@ -176,6 +176,22 @@ def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
     few = conclusions(standings(run(PEOPLE[:4])))
     assert few[0].startswith("Against dreambooth, lora, the worst attack: no arm can be said to leak less than another")
     assert conclusions([])[0].startswith("Nothing")
+
+
+def test_conclusions_say_in_one_sentence_what_may_be_said_of_several_arms() -> None:
+    """Two cloaks beat two others, and a third one beats all; neither the two nor the others differ on average."""
+    leaks = {"aspl": (0.4, 0.1), "mist": (0.4, -0.1), "advdm": (0.9, 0.1), "sds": (0.9, -0.1), "simac": (0.1, 0.0)}
+    records = [
+        record(p, level + shift * (-1) ** i, defense=defense(name, 8.0), thresholds=THRESHOLDS)
+        for name, (level, shift) in leaks.items()
+        for i, p in enumerate(PEOPLE)
+    ]
+    (said, _) = conclusions(standings(records))
+    verdict, _, rest = said.removeprefix("Against lora: ").partition(". ")
+    assert verdict == (
+        "simac 8/255 leaks less than all others; aspl 8/255 and mist 8/255 leak less than all others but simac 8/255"
+    )
+    assert rest == "Not to be told apart: advdm 8/255 from sds 8/255; aspl 8/255 from mist 8/255."
 
 
 def test_many_pairs_that_stay_open_are_counted_and_many_arms_are_lines() -> None:
