@@ -41,13 +41,13 @@ def _better(standing: Standing) -> Iterator[str]:
     alike: dict[frozenset[int], list[int]] = {}
     for better in sorted(beaten, key=lambda method: (-len(beaten[method]), method)):
         alike.setdefault(frozenset(beaten[better]), []).append(better)
-    for worse, better_ones in alike.items():
-        rest = set(range(len(methods))) - worse - set(better_ones)
-        whom = _listed([methods[m] for m in sorted(worse)])
-        if len(rest) < len(worse) and len(methods) > 2:
+    for losers, winners in alike.items():
+        rest = set(range(len(methods))) - losers - set(winners)
+        whom = _listed([methods[m] for m in sorted(losers)])
+        if len(rest) < len(losers) and len(methods) > 2:
             whom = "all others" + (f" but {_listed([methods[m] for m in sorted(rest)])}" if rest else "")
-        verb = "leaks" if len(better_ones) == 1 else "leak"
-        yield f"{_listed([methods[m] for m in better_ones])} {verb} less than {whom}"
+        verb = "leaks" if len(winners) == 1 else "leak"
+        yield f"{_listed([methods[m] for m in winners])} {verb} less than {whom}"
 
 
 def _listed(names: Sequence[str]) -> str:
