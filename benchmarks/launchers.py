@@ -3,12 +3,12 @@ without a store to share.
 
     pip install 'cloakbench[joblib,slurm,ray]'
     python -m benchmarks.launchers                          # two defenses, two attacks, one person: some minutes
-    python -m benchmarks.launchers --at work/launchers data.limit=3 \\
-        'suite.defenses=[mist],[photoguard],[aspl],[dladiff]' \\
-        attack=dreambooth,lora,textual_inversion,ip_adapter,photomaker,instantid
+    python -m benchmarks.launchers --at work/launchers data.limit=3 model.steps=5 protocol.images_per_prompt=1 \\
+        'suite.defenses=[{name: mist, steps: 20}],[{name: photoguard, steps: 20}],[{name: aspl, rounds: 3}],[dladiff]' \\
+        'suite.attacks=[{name: dreambooth, steps: 20}],[{name: lora, steps: 20}],[ip_adapter],[instantid]'
 
-Launchers that are not installed are left out, and named. What is finished in the folder `--at` is not done again: the
-second sweep takes an hour and a half on two cores.
+Launchers that are not installed are left out, and named. What is finished in the folder `--at` is not done again. With
+every step that methods take by default, a sweep of that size takes two hours and more.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.record import Record, load_all
@@ -55,7 +56,7 @@ def main() -> int:
     parser.add_argument("--at", type=Path, help="a folder to keep what is finished, and to go on from")
     parser.add_argument("words", nargs="*", default=SMALL, help="settings; with commas, several values of each")
     asked = parser.parse_args()
-    table = Table(title=" ".join(asked.words), title_justify="left")
+    table = Table(title=escape(" ".join(asked.words)), title_justify="left")
     for name in ("way", "seconds", "cells", "with other scores", "outputs made twice", "times as fast as alone"):
         table.add_column(name, justify="left" if name == "way" else "right")
     with tempfile.TemporaryDirectory() as folder:
