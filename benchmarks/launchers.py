@@ -4,7 +4,7 @@ without a store to share.
     pip install 'cloakbench[joblib,slurm,ray]'
     python -m benchmarks.launchers                          # two defenses, two attacks, one person: some minutes
     python -m benchmarks.launchers --at work/launchers data.limit=3 model.steps=5 protocol.images_per_prompt=1 \\
-        'suite.defenses=[{name: mist, steps: 20}],[{name: photoguard, steps: 20}],[{name: aspl, rounds: 3}],[dladiff]' \\
+        'suite.defenses=[{name: mist, steps: 20}],[{name: photoguard, steps: 20}],[aspl],[dladiff]' \\
         'suite.attacks=[{name: dreambooth, steps: 20}],[{name: lora, steps: 20}],[ip_adapter],[instantid]'
 
 Launchers that are not installed are left out, and named. What is finished in the folder `--at` is not done again. With
