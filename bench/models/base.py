@@ -132,9 +132,9 @@ class Base:
     def posterior(self, photos: Tensor) -> Posterior:
         """The VAE's distribution for photos (n, 3, h, w) in [0, 1]; differentiable.
 
-        Without gradients, many photos are encoded some at a time: 200 class pictures at once would fill any GPU.
+        Without gradients, many photos are encoded some at a time: 200 class pictures of 1,024 px would fill any GPU.
         """
-        most = max(1, ENCODED // photos[0, 0].numel())
+        most = max(1, ENCODED // (photos.shape[-2] * photos.shape[-1]))
         if len(photos) > most and not torch.is_grad_enabled():
             parts = [self.posterior(some) for some in torch.split(photos, most)]
             return Posterior(torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts]))
