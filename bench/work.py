@@ -97,8 +97,7 @@ def memory(attack: Method, base: str) -> float:
     if attack.name == "dreambooth":
         trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
     kept = sizes["kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"]
-    batch = (settings.get("batch") or 0) * (2 if settings.get("prior_weight") else 1)
-    return 4 * weights + 3 * 4 * trained + batch * kept / 2
+    return 4 * weights + 3 * 4 * trained + at_once(attack, 0) * kept / 2
 
 
 def seconds(passes: Passes, base: str, at_once: int) -> float:
@@ -118,9 +117,9 @@ def seconds(passes: Passes, base: str, at_once: int) -> float:
     return plain + max(learning, STEP[base] * with_gradients / at_once)
 
 
-def at_once(method: Method) -> int:
-    """Samples in a step of a fit or a cloak."""
-    return (method.settings.get("batch") or AT_ONCE) * (2 if method.settings.get("prior_weight") else 1)
+def at_once(method: Method, unsaid: int = AT_ONCE) -> int:
+    """Samples in a step of a fit or a cloak; `unsaid` is the batch of one that has no such setting."""
+    return int(method.settings.get("batch") or unsaid) * (2 if method.settings.get("prior_weight") else 1)
 
 
 def table(planned: Sequence[Cell]) -> Table | None:

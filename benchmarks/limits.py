@@ -45,10 +45,9 @@ def main() -> None:
     peak = rate(product(base))
     print(f"{chosen.model}, {base.computing.arithmetic}; a large matrix product: {peak / 1e9:,.0f} GFLOP/s")
     print(f"{'loop':32s} {'GFLOP':>9s} {'s':>7s} {'GFLOP/s':>8s} {'of the peak':>12s} {'MB at most':>11s}")
-    loops = {name: loop for name, loop in LOOPS.items() if re.search(chosen.only, name)}
-    counts = dict(zip(LOOPS, COUNTS[chosen.model], strict=True))
-    for name, loop in loops.items():
-        count = counts[name]
+    every = zip(LOOPS.items(), COUNTS[chosen.model], strict=True)
+    loops = [(name, loop, count) for (name, loop), count in every if re.search(chosen.only, name)]
+    for name, loop, count in loops:
         step = loop(base, count)
         with Meter() as meter:
             work, seconds = counted(step), timed(step)
@@ -60,7 +59,7 @@ def main() -> None:
     if not batches:
         return
     print(f"\n{'a picture in a batch of':32s} {' '.join(f'{count:7d}' for count in batches)}")
-    for name, loop in loops.items():
+    for name, loop, _ in loops:
         each = [timed(loop(base, count)) / count for count in batches]
         print(f"{name:32s} {' '.join(f'{seconds / each[0]:7.2f}' for seconds in each)}")
         base.freeze()

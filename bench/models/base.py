@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from bench.batches import in_batches
 from bench.errors import BenchError
 from bench.models.checkpoint import Checkpoint
 from bench.models.computing import Computing
@@ -134,10 +135,18 @@ class Base:
 
         Without gradients, many photos are encoded some at a time: 200 class pictures of 1,024 px would fill any GPU.
         """
+        if torch.is_grad_enabled():
+            return self._posterior(photos)
         most = max(1, ENCODED // (photos.shape[-2] * photos.shape[-1]))
-        if len(photos) > most and not torch.is_grad_enabled():
-            parts = [self.posterior(some) for some in torch.split(photos, most)]
-            return Posterior(torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts]))
+
+        def some(part: slice) -> list[tuple[Tensor, Tensor]]:
+            found = self._posterior(photos[part])
+            return list(zip(found.mean, found.std, strict=True))
+
+        means, stds = zip(*in_batches(len(photos), most, some), strict=True)
+        return Posterior(torch.stack(means), torch.stack(stds))
+
+    def _posterior(self, photos: Tensor) -> Posterior:
         with self._autocast(self.half_vae):
             distribution = self.vae.encode(photos * 2 - 1).latent_dist
         scale = self.vae.config.scaling_factor
