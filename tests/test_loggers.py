@@ -37,7 +37,7 @@ from bench.types import Dataset
 from tests.conftest import ROOT
 from tests.test_arms import defense
 from tests.test_record import FULL, record
-from tests.test_run import SMALL, small_run
+from tests.test_run import SMALL, prepared, small_run
 from tests.test_settings import composed, parsed
 from tests.test_standings import LEAKS, PEOPLE
 from tests.test_standings import run as standing_records
@@ -631,7 +631,7 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with pytest.MonkeyPatch.context() as patch:
         be_nobody(patch, tmp_path_factory.mktemp("home"))
         done = subprocess.run(
-            [sys.executable, "-m", "bench", *words, "out=out", "store=store"],
+            [sys.executable, "-m", "bench", *words, *prepared(folder)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import re
@@ -9,26 +10,27 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from bench.compose import settings_of
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.errors import Unwritable
 from bench.pipeline import Pipeline
 from bench.plan import Cell
 from bench.record import Record, load_all
 from bench.run import run
-from bench.settings import Protocol, parse
+from bench.settings import Protocol
 from bench.stages.generate import noise_seeds
 from tests.conftest import ROOT
 
@@ -49,21 +51,38 @@ SMALL = [
 ARMS = ["base", "clean", "noise", "aspl"]
 
 
+@cache
+def acquainted() -> Path:
+    """A store that knows the invented people's faces, which is most of the work of a small run."""
+    made = Path(tempfile.mkdtemp(prefix="acquainted-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    nobody = ["suite.defenses=[none]", "suite.attacks=[none]"]
+    words = [word for word in SMALL if not word.startswith(("attack.", "defense."))]
+    run(settings_of([*words, *nobody, *places(made)]), Console(file=StringIO()))
+    return made / "store"
+
+
+def places(folder: Path) -> list[str]:
+    return [f"out={folder / 'out'}", f"store={folder / 'store'}"]
+
+
+def prepared(folder: Path) -> list[str]:
+    """Where a run puts things; its store, if it is new, knows the faces of the invented people."""
+    if not (folder / "store").exists():
+        for stage in ("faces", "describe"):
+            shutil.copytree(acquainted() / stage, folder / "store" / stage, copy_function=os.link)
+    return places(folder)
+
+
 def small_run(folder: Path, *words: str) -> tuple[int, list[Record], str]:
     """A run in this process: exit status, records and what was printed."""
-    from hydra import compose, initialize_config_module
-
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("config", [*SMALL, f"out={folder / 'out'}", f"store={folder / 'store'}", *words])
-    plain: Any = OmegaConf.to_container(config, resolve=True)
     text = StringIO()
-    status = run(parse(plain), Console(file=text, width=200))
+    status = run(settings_of([*SMALL, *prepared(folder), *words]), Console(file=text, width=200))
     return status, load_all(folder / "out"), text.getvalue()
 
 
 def command(folder: Path, *words: str) -> list[str]:
-    out = [f"out={folder / 'out'}", f"store={folder / 'store'}"]
-    return [sys.executable, "-m", "bench", *SMALL, *out, *words]
+    return [sys.executable, "-m", "bench", *SMALL, *prepared(folder), *words]
 
 
 def results(records: Sequence[Record]) -> dict[str, object]:
@@ -239,10 +258,13 @@ def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: st
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN)
     words = [w for w in SMALL if not w.startswith("defense.")]
-    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
-    arguments = [*words, *out, f"plugins=[{plugin}]", "defense=broken", f"defense.how={how}", "controls=[none]"]
+    asked = [f"plugins=[{plugin}]", "defense=broken", f"defense.how={how}", "controls=[none]"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bench", *words, *prepared(tmp_path), *asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     records = {r.defense.name: r for r in load_all(tmp_path / "out") if r.attack.name != "none"}
@@ -265,9 +287,12 @@ def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: st
     ],
 )
 def test_a_mistake_is_one_short_message_with_a_fix(words: list[str], message: str, fix: str, tmp_path: Path) -> None:
-    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, *out], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bench", *words, *places(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert message in done.stderr
@@ -345,21 +370,8 @@ def test_a_run_goes_on_after_a_failure_unless_asked_to_stop(tmp_path: Path, monk
 @pytest.mark.slow
 def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) -> None:
     """The default recipe at full size: without this, no cloak can be judged."""
-    from hydra import compose, initialize_config_module
-
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose(
-            "config",
-            [
-                "attack=dreambooth",
-                "defense=none",
-                "logger=none",
-                f"out={tmp_path / 'out'}",
-                f"store={tmp_path / 'store'}",
-            ],
-        )
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    run(parse(plain | {"controls": ["none"]}), Console(file=StringIO()))
+    words = ["attack=dreambooth", "defense=none", "controls=[none]", "logger=none"]
+    run(settings_of([*words, *prepared(tmp_path)]), Console(file=StringIO()))
     records = load_all(tmp_path / "out")
     leaks = {
         attack: [r.metrics["ilr"] or 0 for r in records if r.attack.name == attack] for attack in ("none", "dreambooth")

@@ -59,7 +59,8 @@ def test_an_unknown_attack_in_a_suite_is_named() -> None:
 
 
 def test_another_person_costs_nothing_where_that_person_is_in_the_run(tmp_path: Path) -> None:
-    status, records, text = small_run(tmp_path, "suite=validity", "suite.attacks=[dreambooth]", "data.limit=2")
+    quick = "suite.attacks=[{name: dreambooth, steps: 2, batch: 2}]"
+    status, records, text = small_run(tmp_path, "suite=validity", quick, "data.limit=2")
     assert status == 0
     by_arm = {(r.identity, r.photos_of, r.attack.name): r for r in records}
     other, own = by_arm["p01", "p02", "dreambooth"], by_arm["p02", "p02", "dreambooth"]

@@ -24,7 +24,7 @@ from bench.record import Record, load_all
 from bench.store import Store
 from bench.workers import Crew, _live_as_long_as, _next, _order, execute, how_many, threads, threads_of
 from tests.conftest import ROOT
-from tests.test_run import SMALL, finished, results, small_run
+from tests.test_run import SMALL, finished, prepared, results, small_run
 
 __all__ = ["finished"]  # a fixture
 
@@ -147,9 +147,8 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     (tmp_path / "deadly.py").write_text(DEADLY)
     words = [w for w in SMALL if not w.startswith(("defense", "workers"))]
     suite = ["suite.defenses=[none,noise,deadly]", "suite.budgets=[4,8]", f"plugins=[{tmp_path / 'deadly.py'}]"]
-    out = [f"out={tmp_path / 'out'}", f"store={tmp_path / 'store'}"]
     # A process of its own: what a plug-in registers stays.
-    asked = [sys.executable, "-m", "bench", *words, *suite, *out, "workers=2"]
+    asked = [sys.executable, "-m", "bench", *words, *suite, *prepared(tmp_path), "workers=2"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     found = {(r.defense.name, r.defense.budget, r.attack.name): r for r in load_all(tmp_path / "out")}
     dead = found.pop(("deadly", 8.0, "dreambooth"))
