@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.calibrate import MIN_PAIRS, Threshold, calibrate
-from bench.data.synthetic import Synthetic
+from bench.data.synthetic import SIDE, Synthetic
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.stages.measure import Seen
@@ -107,7 +107,7 @@ class Recognition:
         pairs = sum(map(len, self._known.values())) * (len(self._known) - 1)
         if not self._known:
             raise BenchError("Nobody is recognised in these photos.", "Each should show one face; try data.crop=face.")
-        people = Synthetic(limit=0).load(64).identities if pairs < MIN_PAIRS else ()
+        people = Synthetic(limit=0).load(SIDE).identities if pairs < MIN_PAIRS else ()
         self._look_at(people)
         size = next(iter(self.references.values())).shape
         return np.concatenate([np.empty((0, *size)), *(e for p in people if len(e := self.photos(p).embeddings()))])

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.data.synthetic import Synthetic
+from bench.data.synthetic import SIDE, Synthetic
 from bench.errors import BenchError
 from bench.instruments import Quality
 from bench.models.judge import Judge
@@ -288,6 +288,9 @@ def test_few_people_are_calibrated_on_the_invented_ones_too(data: Dataset, store
     few = dataclasses.replace(data, identities=data.identities[:2])
     known = scorer(few, store).recognition
     own_pairs = sum(len(known.photos(p).embeddings()) for p in few.identities)
-    invented = sum(len(known.photos(p).embeddings()) for p in Synthetic(limit=0).load(64).identities)
+    pairs = known.threshold.pairs
+    looked_at = set(store.root.glob("faces/*/*"))
+    invented = sum(len(known.photos(p).embeddings()) for p in Synthetic(limit=0).load(SIDE).identities)
+    assert set(store.root.glob("faces/*/*")) == looked_at  # at the size at which they are shipped, and at no other
     assert own_pairs < 100
-    assert known.threshold.pairs == own_pairs + 2 * invented
+    assert pairs == own_pairs + 2 * invented

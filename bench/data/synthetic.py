@@ -16,6 +16,8 @@ from bench.models.files import ZOO
 from bench.types import Dataset
 
 ROOT = ZOO / "synthetic"
+SIDE = 128
+"""Pixels of the photos as they are shipped."""
 
 
 @dataclass(frozen=True)
