@@ -94,16 +94,22 @@ class Record(_Strict):
 
 def save(record: Record, folder: Path) -> Path:
     """Write `<folder>/<identity>-<defense>-<attack>-<cell>.json` atomically."""
-    name = f"{record.identity}-{record.defense.name}-{record.attack.name}-{record.cell[:12]}.json"
-    path = folder / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    path = folder / _name(record, record.cell)
     write_atomic(path, (json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n").encode())
     return path
 
 
-def discard(folder: Path, cell: str) -> None:
-    """Delete the record of a cell, if there is one: what was skipped for want of files has been done since."""
-    for path in folder.glob(f"*-{cell[:12]}.json"):
-        path.unlink()
+def discard(done: Record, folder: Path, cell: str) -> None:
+    """Delete the record of another cell of the same methods, if there is one.
+
+    What was skipped for want of files has been done since.
+    """
+    (folder / _name(done, cell)).unlink(missing_ok=True)
+
+
+def _name(record: Record, cell: str) -> str:
+    name = f"{record.identity}-{record.defense.name}-{record.attack.name}-{cell[:12]}.json"
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
 
 
 def load(path: Path) -> Record:

@@ -81,7 +81,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
             for cell, done in finished:
                 record.save(done, out / "cells")
                 if not cell.skip:
-                    record.discard(out / "cells", cell.combination)
+                    record.discard(done, out / "cells", cell.combination)
                 records.append(done)
                 display.finish(done, cell.label)
                 logger.log(done)
