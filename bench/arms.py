@@ -52,16 +52,20 @@ def arms(records: Sequence[Record]) -> list[Arm]:
     """
     own = [r for r in records if r.attack.name != "none"]
     several_attacks, several_chains = (len({of(r) for r in own}) > 1 for of in (attack_label, chain_key))
-    named = telling([{("label",): label(r)} | {key: value for key, _, value in _settings(r)} for r in records])
-    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in sorted(records, key=_order):
+
+    def title(record: Record) -> str:
         parts = [label(record)]
         if several_chains and chain_label(record):
             parts.append(chain_label(record))
         if several_attacks and record.attack.name != "none":
             parts.append(attack_label(record))
+        return " + ".join(parts)
+
+    named = telling([{("title",): title(r)} | {key: value for key, _, value in _settings(r)} for r in records])
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted(records, key=_order):
         settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if named.says(key, value)]
-        full = " + ".join(parts) + (f" ({', '.join(settings)})" if settings else "")
+        full = title(record) + (f" ({', '.join(settings)})" if settings else "")
         groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
     return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
 

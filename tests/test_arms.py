@@ -68,6 +68,15 @@ def test_a_setting_that_only_follows_another_is_not_named() -> None:
     assert labels(record(defense=empty), record(defense=full)) == ["mist 8/255 (target )", "mist 8/255 (target sun)"]
 
 
+def test_a_setting_that_only_follows_an_attacks_variant_is_not_named() -> None:
+    """Only the variants that look at faces have a recogniser; with two of them, it matters which."""
+    base, face = ({"variant": name, "recogniser": pack} for name, pack in (("base", None), ("faceid", "a")))
+    other = face | {"recogniser": "b"}
+    rows = [record(attack={"name": "ip_adapter", "config": config}) for config in (base, face, other)]
+    assert labels(*rows[:2]) == ["aspl 8/255 + ip_adapter (base)", "aspl 8/255 + ip_adapter (faceid)"]
+    assert labels(*rows[1:]) == ["aspl 8/255 (recogniser a)", "aspl 8/255 (recogniser b)"]
+
+
 def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
     """However many people or attacks have one of them."""
 
