@@ -70,7 +70,7 @@ def prepared(folder: Path) -> list[str]:
     """Where a run puts things; its store, if it is new, knows the faces of the invented people."""
     if not (folder / "store").exists():
         for stage in ("faces", "describe"):
-            shutil.copytree(acquainted() / stage, folder / "store" / stage, copy_function=os.link)
+            shutil.copytree(acquainted() / stage, folder / "store" / stage)
     return places(folder)
 
 
