@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from bench.compose import settings_of
 from bench.data import Source
 from bench.errors import BenchError
 from bench.images import read_png
@@ -31,13 +32,13 @@ from bench.loggers.rows import title
 from bench.loggers.wandb_content import run_outcome
 from bench.loggers.wandb_place import logged_in
 from bench.record import Record, load_all
-from bench.run import default_out
+from bench.run import default_out, run
 from bench.settings import Method
 from bench.types import Dataset
 from tests.conftest import ROOT
 from tests.test_arms import defense
 from tests.test_record import FULL, record
-from tests.test_run import SMALL, prepared, small_run
+from tests.test_run import SMALL, places, prepared, small_run
 from tests.test_settings import composed, parsed
 from tests.test_standings import LEAKS, PEOPLE
 from tests.test_standings import run as standing_records
@@ -296,7 +297,7 @@ def test_a_run_refuses_them_before_any_work(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "x.png")
     words = ["data=folder", f"data.root={tmp_path}", "data.limit=0", "logger=wandb", "logger.images=true"]
     with pytest.raises(BenchError, match=r"people of folder to W&B.*\n.*images_of_real_people"):
-        small_run(tmp_path, *words)
+        run(settings_of([*SMALL, *places(tmp_path), *words]), Console(file=StringIO()))
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "store").exists()
 
