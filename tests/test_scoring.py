@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from bench.data.synthetic import SIDE, Synthetic
+from bench.data.synthetic import ROOT, SIDE, Synthetic
 from bench.errors import BenchError
 from bench.instruments import Quality
 from bench.models.judge import Judge
@@ -291,6 +292,7 @@ def test_few_people_are_calibrated_on_the_invented_ones_too(data: Dataset, store
     pairs = known.threshold.pairs
     looked_at = set(store.root.glob("faces/*/*"))
     invented = sum(len(known.photos(p).embeddings()) for p in Synthetic(limit=0).load(SIDE).identities)
+    assert {Image.open(file).size for file in ROOT.glob("*/set_?/*.png")} == {(SIDE, SIDE)}
     assert set(store.root.glob("faces/*/*")) == looked_at  # at the size at which they are shipped, and at no other
     assert own_pairs < 100
     assert pairs == own_pairs + 2 * invented

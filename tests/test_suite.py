@@ -12,21 +12,19 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from bench.arms import arms
+from bench.compose import settings_of
 from bench.errors import BenchError
 from bench.models.pool import Pool
 from bench.plan import Cell, cells, load_data
 from bench.record import MethodFacts
 from bench.report import table
-from bench.settings import parse
 from tests.test_run import small_run
 
 TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
 
 
 def planned(*words: str) -> list[Cell]:
-    with initialize_config_module("conf", version_base="1.3"):
-        plain: Any = OmegaConf.to_container(compose("config", list(words)), resolve=True)
-    settings = parse(plain)
+    settings = settings_of(words)
     return cells(settings, load_data(settings), Pool("cpu"))
 
 
