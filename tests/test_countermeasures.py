@@ -56,6 +56,7 @@ def _upscaler(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 SMALL: dict[str, dict[str, Any]] = {
+    "grid_pure": {"rounds": 2, "steps": 2},
     "impress": {"steps": 5, "distance": "dssim"},
     "noisy_upscaling": {"steps": 2},
 }

@@ -12,6 +12,7 @@ from bench.compose import settings_of
 from bench.run import run
 from leaderboard.verify import verify
 from tests.conftest import ROOT
+from tests.test_run import prepared
 
 REFERENCE = ROOT / "results" / "reference-synthetic"
 CELLS = ["attack=instantid", "defense=noise", "controls=[]", "budget=16", "data.limit=1"]
@@ -21,8 +22,8 @@ CELLS = ["attack=instantid", "defense=noise", "controls=[]", "budget=16", "data.
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drift")
-    places = [f"out={root}/out", f"store={root}/store", "logger=none", "workers=1", "threads=1"]
-    assert run(settings_of([*CELLS, *places]), Console(file=StringIO())) == 0
+    words = [*CELLS, *prepared(root), "logger=none", "workers=1", "threads=1"]
+    assert run(settings_of(words), Console(file=StringIO())) == 0
     return root
 
 
