@@ -106,13 +106,26 @@ def protect(name: str, settings: dict[str, Any], base: Base, photos: Tensor) -> 
         base.restore()
 
 
+@pytest.fixture(scope="module")
+def by_noise() -> dict[Goal, float]:
+    """What noise reaches, the same for all cloaks with one goal; filled by the first of them."""
+    return {}
+
+
 @pytest.mark.parametrize(("name", "settings", "goal"), CASES)
 def test_it_does_more_than_noise(
-    name: str, settings: dict[str, Any], goal: Goal, base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    settings: dict[str, Any],
+    goal: Goal,
+    base: Base,
+    photos: Tensor,
+    by_noise: dict[Goal, float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("defenses.timesteps.ROUNDS", 3)
-    cloaked, noise = protect(name, settings, base, photos), protect("noise", {}, base, photos)
-    assert goal(base, cloaked, photos) > goal(base, noise, photos)
+    if goal not in by_noise:
+        by_noise[goal] = goal(base, protect("noise", {}, base, photos), photos)
+    assert goal(base, protect(name, settings, base, photos), photos) > by_noise[goal]
 
 
 def test_disdiff_takes_attention_from_the_persons_token(base: Base, photos: Tensor) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -56,18 +57,28 @@ def wandb_logger(**settings: Any) -> Logger:
     return LOGGERS.create("wandb", settings)
 
 
+PATIENCE = 30
+"""Seconds in which a log must get its end."""
+
+
 def read_back(folder: Path) -> dict[str, dict[str, Any]]:
     """W&B run id -> what wandb's own reader finds in its log."""
     return {log.stem.removeprefix("run-"): _records(log) for log in folder.glob("wandb/*run-*/run-*.wandb")}
 
 
 def _records(log: Path) -> dict[str, Any]:
+    """What is in a log; W&B's service may still be writing the end of it when the run has ended for us."""
     from wandb.util import get_core_path
 
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "-run-file", str(log), log.parent]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    until = time.monotonic() + PATIENCE
+    while True:
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        lines = [json.loads(line) for line in text.splitlines()]
+        if any(line["type"] == "exit" for line in lines) or time.monotonic() > until:
+            break
     found: dict[str, Any] = {"summary": {}, "history": [], "exit_code": None, "folder": log.parent}
-    for line in map(json.loads, text.splitlines()):
+    for line in lines:
         if line["type"] == "run":
             found |= line["run"]
         elif line["type"] == "summary":
@@ -245,7 +256,7 @@ def test_a_run_that_is_open_is_left_alone(tmp_path: Path) -> None:
         mine.log({"x": 1})
     found = read_back(tmp_path)
     assert len(found) == 3
-    assert [step["x"] for step in found["open"]["history"]] == [1]
+    assert [step["x"] for step in found["open"]["history"]] == [1], found["open"]
     assert "ilr" not in found["open"]["summary"]
 
 

@@ -200,6 +200,7 @@ def test_a_run_killed_in_any_stage_resumes_to_the_same_numbers(
     words = command(tmp_path, f"plugins=[{killer}]")
     dead = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
+    assert stage != "fit" or list((tmp_path / "store" / "protect").glob("*/*/meta.json"))  # else it died before
     status, records, _ = small_run(tmp_path)
     assert status == 0
     assert results(records) == results(finished[1])
