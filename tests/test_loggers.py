@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -57,34 +56,30 @@ def wandb_logger(**settings: Any) -> Logger:
     return LOGGERS.create("wandb", settings)
 
 
-PATIENCE = 30
-"""Seconds in which a log must get its end."""
-
-
 def read_back(folder: Path) -> dict[str, dict[str, Any]]:
     """W&B run id -> what wandb's own reader finds in its log."""
+    end_service()  # which may still be writing the end of a log when the run has ended for us
     return {log.stem.removeprefix("run-"): _records(log) for log in folder.glob("wandb/*run-*/run-*.wandb")}
 
 
+def end_service() -> None:
+    """Have wandb's service, if this process has started it, write what it has, and wait for its end."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
+
+
 def _records(log: Path) -> dict[str, Any]:
-    """What is in a log; W&B's service may still be writing the end of it when the run has ended for us."""
     from wandb.util import get_core_path
 
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "-run-file", str(log), log.parent]
-    until = time.monotonic() + PATIENCE
-    while True:
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        lines = [json.loads(line) for line in text.splitlines()]
-        if any(line["type"] == "exit" for line in lines) or time.monotonic() > until:
-            break
-    found: dict[str, Any] = {"summary": {}, "history": [], "exit_code": None, "folder": log.parent}
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    lines = [json.loads(line) for line in text.splitlines()]
+    found: dict[str, Any] = {"summary": {}, "exit_code": None, "folder": log.parent}
     for line in lines:
         if line["type"] == "run":
             found |= line["run"]
         elif line["type"] == "summary":
             found["summary"] |= line["summary"]["update"]
-        elif line["type"] == "history":
-            found["history"].append(line["history"]["item"])
         elif line["type"] == "exit":
             found["exit_code"] = line["exit"].get("exit_code", 0)
     return found
@@ -115,10 +110,9 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _service() -> Iterator[None]:
-    """wandb's service, if a test has started it, ends with the last of them."""
+    """wandb's service ends with the last test that may have started it."""
     yield
-    if "wandb" in sys.modules:
-        sys.modules["wandb"].teardown()
+    end_service()
 
 
 # --- W&B, as wandb reads it back ------------------------------------------------------------------------------------
@@ -256,7 +250,7 @@ def test_a_run_that_is_open_is_left_alone(tmp_path: Path) -> None:
         mine.log({"x": 1})
     found = read_back(tmp_path)
     assert len(found) == 3
-    assert [step["x"] for step in found["open"]["history"]] == [1], found["open"]
+    assert found["open"]["summary"]["x"] == 1
     assert "ilr" not in found["open"]["summary"]
 
 
