@@ -18,12 +18,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bench.errors import BenchError, unknown_name
 from bench.hashing import hash_of
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -158,19 +162,28 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
     Raises:
         BenchError: what is wrong with which setting.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     allowed = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
     for key in settings:
         if key not in allowed:
             raise unknown_name("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in allowed])
     try:
-        return TypeAdapter(cls).validate_python(dict(settings))
+        made: T = _adapter(cls).validate_python(dict(settings))  # type: ignore[arg-type]  # classes are hashable
+        return made
     except ValidationError as error:
         first = error.errors()[0]
         found = {".".join(map(str, first["loc"])): first["input"]} if first["loc"] else settings
         shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in found.items())
         raise BenchError(f"Bad setting {shown}.", first["msg"] + ".") from None
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    """What checks the settings of a class: to make one takes a hundred times as long as to use it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 def import_plugins(sources: Iterable[str]) -> None:

@@ -66,10 +66,15 @@ def _number(value: tuple[float | None, str]) -> str:
     return "-" if value[0] is None else format(*value)
 
 
-def table(records: Sequence[Record]) -> Table:
-    """The result table for a terminal of 80 columns: `report.md` has what is left out here."""
+def table(records: Sequence[Record], compared: Sequence[Standing]) -> Table:
+    """The result table for a terminal of 80 columns: `report.md` has what is left out here.
+
+    Args:
+        records: of a run.
+        compared: their `standings`, here and in all functions of this module.
+    """
     rows = arms(records)
-    header, across = tables.across(records, tables.entries(records)) if len(rows) > LINES else ([], [])
+    header, across = tables.across(records, tables.entries(records, compared)) if len(rows) > LINES else ([], [])
     if across:
         means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
         return _table(f"ILR of {_title(records)}", [name.replace("_", " ") for name in header], means)
@@ -97,7 +102,7 @@ def _title(records: Sequence[Record]) -> str:
     return f"{', '.join(attacks) or 'no attack'}{after} on {records[0].base}, people of {records[0].data}"
 
 
-def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
+def remarks(records: Sequence[Record], compared: Sequence[Standing]) -> list[str]:
     """What the numbers mean, what can be told apart, what may be wrong with the run, and licences that bind."""
     known = next((r for r in records if r.thresholds), None)
     lines = []
@@ -108,7 +113,7 @@ def remarks(records: Sequence[Record], found: Sequence[Standing]) -> list[str]:
             f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
         )
     told: dict[str, list[str]] = {}
-    for standing in found:
+    for standing in compared:
         apart = sum(pair.separable for pair in standing.pairs)
         told.setdefault(f"{apart} of {len(standing.pairs)}", []).append(standing.attack)
     lines += [
@@ -127,18 +132,18 @@ def _bound(records: Sequence[Record]) -> list[str]:
     return [f"{', '.join(bound)} of insightface: {RESEARCH}."] if (bound := sorted(used & PACKS.keys())) else []
 
 
-def markdown(records: Sequence[Record]) -> str:
+def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
     """The report file: the table, what can be told apart, the leak of every person, and what failed."""
-    rows, found = arms(records), standings(records)
+    rows = arms(records)
     every = [*markdown_table(COLUMNS, [cells(arm) for arm in rows]), ""]
-    header, across = tables.across(records, tables.entries(records))
+    header, across = tables.across(records, tables.entries(records, compared))
     lines = [
         f"# CloakBench: {_title(records)}",
         "",
         *([*markdown_table(header, across), "", ACROSS, ""] if across else every),
     ]
-    lines += [line for remark in remarks(records, found) for line in (remark, "")]
-    for standing in found:
+    lines += [line for remark in remarks(records, compared) for line in (remark, "")]
+    for standing in compared:
         lines += [f"## What can be told apart: {standing.attack}", ""]
         lines += [*markdown_table(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
         said = summary.sentences(standing.scores, standing.pairs, standing.order)
@@ -154,7 +159,7 @@ def markdown(records: Sequence[Record]) -> str:
         lines += [f"## After countermeasures: {grid.attack}", "", *_survival(grid), ""]
     lines += [line for sentence in survival.sentences(survived) for line in (sentence, "")]
     lines += ["## What may be concluded", ""]
-    lines += [line for sentence in conclusions(found) for line in (sentence, "")]
+    lines += [line for sentence in conclusions(compared) for line in (sentence, "")]
     lines += ["## Every arm", "", *every] if across else []
     lines += ["## All metrics", "", *_all_metrics(records), ""]
     people = list(dict.fromkeys(r.identity for r in records))
@@ -229,11 +234,11 @@ def _by_arm(first: str, rows: Sequence[Arm], body: Sequence[Sequence[str]]) -> l
     return markdown_table(("arm", *names), [[name, *column] for name, column in zip(labels, columns, strict=True)])
 
 
-def save(records: Sequence[Record], out: Path) -> list[Path]:
+def save(records: Sequence[Record], compared: Sequence[Standing], out: Path) -> list[Path]:
     """Write all forms of the report but the plots into a run's folder."""
-    found = tables.entries(records)
+    found = tables.entries(records, compared)
     files = {
-        "report.md": markdown(records).encode(),
+        "report.md": markdown(records, compared).encode(),
         "report.csv": tables.as_csv(found),
         "report.tex": tables.as_latex(found, _title(records), tables.across(records, found)).encode(),
     }
@@ -264,10 +269,11 @@ def main(arguments: Sequence[str]) -> int:
     records = load_all(out)
     if not records:
         raise BenchError(f"{out} holds no records.", "Give a run's folder, the one that holds cells/.")
-    console.print(table(records))
-    for line in remarks(records, standings(records)):
+    compared = standings(records)
+    console.print(table(records, compared))
+    for line in remarks(records, compared):
         console.print(line, markup=False, highlight=False)
-    saved = save(records, out)
+    saved = save(records, compared, out)
     try:
         saved += save_plots(records, out)
     except BenchError as error:  # the tables are worth having without plots

@@ -26,7 +26,7 @@ from bench.plan import Cell, cells, load_data
 from bench.record import Record
 from bench.settings import RunSettings
 from bench.stages import photos
-from bench.standings import long_form, standings
+from bench.standings import Standing, long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease
@@ -90,9 +90,13 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
                     break
         place = {cell.id: index for index, cell in enumerate(planned)}
         records.sort(key=lambda done: place[done.cell])
-        collect(out, store)
-        logger.finish(record.load_all(out))
-    return conclude(records, out, console)
+        every = record.load_all(out)
+        compared = standings(every)
+        collect(every, compared, out, store)
+        logger.finish(every)
+    if len(every) > len(records):  # others' commands had this folder, too
+        compared = standings(records)
+    return conclude(records, compared, out, console)
 
 
 def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
@@ -112,21 +116,20 @@ def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
     return Guard(made, settings.logger.name, run, console)
 
 
-def collect(out: Path, store: Store) -> None:
-    """Write what is derived from the records: `images.parquet`, `scores.csv`, `report.md` and `sheet.png`."""
-    records = record.load_all(out)
+def collect(records: Sequence[Record], compared: Sequence[Standing], out: Path, store: Store) -> None:
+    """Write what is derived from records and their standings: images.parquet, scores.csv, report.md, sheet.png."""
     sink = pa.BufferOutputStream()
     pq.write_table(image_table(records), sink)
     write_atomic(out / "images.parquet", sink.getvalue().to_pybytes())
     write_atomic(out / "scores.csv", as_csv(long_form(records)))
-    write_atomic(out / "report.md", report.markdown(records).encode())
+    write_atomic(out / "report.md", report.markdown(records, compared).encode())
     write_atomic(out / "sheet.png", sheet.draw(records, store))
 
 
-def conclude(records: list[Record], out: Path, console: Console) -> int:
+def conclude(records: Sequence[Record], compared: Sequence[Standing], out: Path, console: Console) -> int:
     """Print the table, where the files are, and what went wrong."""
-    console.print(report.table(records))
-    for line in report.remarks(records, standings(records)):
+    console.print(report.table(records, compared))
+    for line in report.remarks(records, compared):
         console.print(line)
     console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]
@@ -166,7 +169,7 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")
 
 
-def image_table(records: list[Record]) -> pa.Table:
+def image_table(records: Sequence[Record]) -> pa.Table:
     """One row per generated picture of all records."""
     rows = [
         {

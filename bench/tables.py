@@ -17,7 +17,7 @@ from bench import latex
 from bench.arms import chain_label, met
 from bench.derived import with_derived
 from bench.record import Record
-from bench.standings import METRIC, WORST, Standing, by_attack, metrics_of, standings
+from bench.standings import METRIC, WORST, Standing, by_attack, metrics_of
 from bench.stats import mean_interval
 from bench.stats.comparison import letters, tiers
 from metrics.catalogue import METRICS, find
@@ -49,10 +49,14 @@ class Entry:
     group: str = ""
 
 
-def entries(records: Sequence[Record]) -> list[Entry]:
-    """All arms of all attacks, in the order of the run's table; then those of the worst attack."""
-    complete, compared = with_derived(records), standings(records)
-    ranks = _ranks(compared)
+def entries(records: Sequence[Record], compared: Sequence[Standing]) -> list[Entry]:
+    """All arms of all attacks, in the order of the run's table; then those of the worst attack.
+
+    Args:
+        records: of a run.
+        compared: their `standings`.
+    """
+    complete, ranks = with_derived(records), _ranks(compared)
     found = [
         _entry(attack, arm.label, metric, list(arm.values(metric).values()), ranks)
         for attack, known in by_attack(complete).items()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from rich.table import Table
 
 from bench import latex, plots, report, tables
 from bench.arms import label
@@ -21,10 +22,10 @@ from bench.conclusions import conclusions
 from bench.errors import BenchError
 from bench.markdown import table as markdown_lines
 from bench.record import MethodFacts, Record, StageFacts, save
-from bench.report import main, markdown
+from bench.report import main
 from bench.standings import WORST, standings
 from tests.test_arms import defense, record
-from tests.test_standings import PEOPLE, THRESHOLDS, run
+from tests.test_standings import PEOPLE, THRESHOLDS, markdown, run
 
 
 def complete() -> list[Record]:
@@ -35,6 +36,14 @@ def complete() -> list[Record]:
         for i, p in enumerate(PEOPLE)
     ]
     return records + [r.model_copy(update={"metrics": {**r.metrics, "psnr": 26.0, "linf": 16.0}}) for r in wide]
+
+
+def entries(records: list[Record]) -> list[tables.Entry]:
+    return tables.entries(records, standings(records))
+
+
+def table_of(records: list[Record]) -> Table:
+    return report.table(records, standings(records))
 
 
 def parsed(text: str) -> list[list[str]]:
@@ -68,7 +77,7 @@ def test_latex_comes_back_whatever_the_names() -> None:
 
 def test_the_latex_table_has_the_numbers_intervals_and_letters() -> None:
     records = complete()
-    found = tables.entries(records)
+    found = entries(records)
     text = tables.as_latex(found, "A & B")
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3, "two attacks and the worst"
     header, *body = parsed(text)
@@ -89,7 +98,7 @@ def mean(attack: str, arm: str) -> float:
 
 def test_the_main_table_has_a_line_for_every_arm_and_a_column_for_every_attack() -> None:
     records = complete()
-    header, lines = tables.across(records, tables.entries(records))
+    header, lines = tables.across(records, entries(records))
     assert header == ["arm", "dreambooth", "lora", WORST, "LINF", "PSNR"]
     by_arm = {line[0]: dict(zip(header[1:], line[1:], strict=True)) for line in lines}
     assert list(by_arm) == ["clean", "noise 8/255", "aspl 8/255", "aspl 16/255"], "controls first"
@@ -99,11 +108,11 @@ def test_the_main_table_has_a_line_for_every_arm_and_a_column_for_every_attack()
     assert (by_arm["aspl 8/255"]["LINF"], by_arm["aspl 16/255"]["PSNR"]) == ("8.0", "26.0")
     text = markdown(records)
     assert text.index("| arm | dreambooth | lora |") < text.index("| arm | n | FDFR |")
-    printed = tables.as_latex(tables.entries(records), "", (header, lines))
+    printed = tables.as_latex(entries(records), "", (header, lines))
     assert parsed(printed)[: 1 + len(lines)] == [header, *lines]
     assert printed.count(r"\begin{table*}") == printed.count(r"\end{table*}") == 1
     alone = [r for r in records if r.attack.name == "lora"]
-    assert tables.across(alone, tables.entries(alone)) == ([], [])
+    assert tables.across(alone, entries(alone)) == ([], [])
     assert "| arm | lora |" not in markdown(alone)
 
 
@@ -113,10 +122,10 @@ def test_treated_photos_are_not_in_the_main_table_but_in_the_worst_attack() -> N
         r.model_copy(update={"countermeasure": [MethodFacts(name="blur", config={})], "metrics": {"ilr": 1.0}})
         for r in records
     ]
-    header, lines = tables.across(records + blurred, tables.entries(records + blurred))
+    header, lines = tables.across(records + blurred, entries(records + blurred))
     assert header == ["arm", "dreambooth", "lora", WORST, "LINF", "PSNR"]
     assert {line[3].split()[0] for line in lines} == {"1.00", "-"}
-    assert tables.across(blurred, tables.entries(blurred))[0][1:3] == ["dreambooth after blur", "lora after blur"]
+    assert tables.across(blurred, entries(blurred))[0][1:3] == ["dreambooth after blur", "lora after blur"]
 
 
 def test_many_arms_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,12 +135,12 @@ def test_many_arms_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
         for r in complete()
         if r.defense.name == "aspl" and r.defense.budget == 8
     ]
-    Console(width=80).print(report.table(complete() + many))
+    Console(width=80).print(table_of(complete() + many))
     text = capsys.readouterr().out
     assert "worst" in text
     assert f"{mean('lora', 'clean'):.2f}" in text
     assert "ISM0" not in text
-    Console(width=80).print(report.table(complete()))
+    Console(width=80).print(table_of(complete()))
     assert "ISM0" in capsys.readouterr().out
 
 
@@ -140,7 +149,7 @@ def test_many_arms_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_csv_holds_every_number_in_full() -> None:
     records = complete()
-    rows = list(csv.DictReader(io.StringIO(tables.as_csv(tables.entries(records)).decode())))
+    rows = list(csv.DictReader(io.StringIO(tables.as_csv(entries(records)).decode())))
     leaks = [r.metrics["ilr"] for r in records if r.attack.name == "lora" and r.defense.name == "none"]
     (row,) = [r for r in rows if (r["attack"], r["arm"], r["metric"]) == ("lora", "clean", "ilr")]
     assert float(row["mean"]) == pytest.approx(sum(x or 0 for x in leaks) / 12, abs=1e-15)

@@ -18,6 +18,7 @@ from bench.models.pool import Pool
 from bench.plan import Cell, cells, load_data
 from bench.record import MethodFacts
 from bench.report import table
+from bench.standings import standings
 from tests.test_run import small_run
 
 TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
@@ -84,7 +85,7 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     suite = [clean.model_copy(update={"attack": a} | who) for a in attacks for who in owners]
     for shown in (run, suite):
         text = StringIO()
-        Console(file=text, width=80).print(table(shown))
+        Console(file=text, width=80).print(table(shown, standings(shown)))
         assert "…" not in text.getvalue()
         assert all(len(line.rstrip()) <= 80 for line in text.getvalue().splitlines())
         assert "ILR" in text.getvalue()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bench.record import Record
-from bench.report import markdown
 from bench.standings import WORST
 from bench.stats import mean_interval
 from bench.survival import BEST, Grid, Verdict, grids, sentences
 from tests.test_arms import defense, record
+from tests.test_standings import markdown
 
 PEOPLE = ("ann", "bob", "cat", "dan", "eve")
 CLEAN = (1.0, 0.9, 1.0, 0.8, 1.0)
