@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from attacks import ATTACKS, Attack
@@ -52,7 +52,7 @@ class Cell:
     skip: str = dataclasses.field(default="", compare=False)
     wanted: tuple[Published, ...] = dataclasses.field(default=(), compare=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of everything that names the cell. The code is not part of it: a new version replaces the old result."""
         if self.skip:
