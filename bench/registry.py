@@ -180,7 +180,7 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
 
 @cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
-    """What checks the settings of a class: to make one takes a hundred times as long as to use it."""
+    """What checks the settings of a class: to make one takes hundreds of times as long as to use it."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)

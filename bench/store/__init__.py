@@ -93,7 +93,7 @@ class Store:
             files = {
                 f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
             }
-            (scratch / META).write_text(json.dumps({**asdict(meter.cost), "files": files}, indent=1))
+            (scratch / META).write_text(json.dumps({**asdict(meter.cost), "files": files}))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
             scratch.rename(folder)
         return Entry(folder, key, meter.cost, cached=False)
