@@ -49,17 +49,11 @@ class Pipeline:
         self.pool = pool
         self.scorer = Scorer(settings.metric, settings.protocol, data, store, lambda: pool.device)
         self.judge = self.scorer.judge
-        self._keys: dict[str, Keys] = {}
 
     # -- what is known without work ------------------------------------------------------------------------------
 
     def keys(self, cell: Cell) -> Keys:
         """The keys of all stages."""
-        if cell.id not in self._keys:
-            self._keys[cell.id] = self._derived(cell)
-        return self._keys[cell.id]
-
-    def _derived(self, cell: Cell) -> Keys:
         protocol = self.settings.protocol
         surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
         protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
@@ -71,7 +65,7 @@ class Pipeline:
 
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
-        return {} if cell.skip else dict(vars(self.keys(cell)))
+        return {} if cell.skip else vars(self.keys(cell))
 
     # -- one cell ------------------------------------------------------------------------------------------------
 

@@ -313,3 +313,4 @@ def test_the_reference_results_are_valid_and_make_the_board(tmp_path: Path) -> N
         labels = [row["label"] for row in group["rows"]]
         assert any(label.startswith("dladiff 16/255") for label in labels)
         assert {"base", "clean", "noise 16/255"} <= set(labels)
+        assert not any("(by " in label for label in labels), "a record without a newer setting is in a row of its own"

@@ -73,13 +73,14 @@ def _records(log: Path) -> dict[str, Any]:
 
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "-run-file", str(log), log.parent]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    lines = [json.loads(line) for line in text.splitlines()]
-    found: dict[str, Any] = {"summary": {}, "exit_code": None, "folder": log.parent}
-    for line in lines:
+    found: dict[str, Any] = {"summary": {}, "history": [], "exit_code": None, "folder": log.parent}
+    for line in map(json.loads, text.splitlines()):
         if line["type"] == "run":
             found |= line["run"]
         elif line["type"] == "summary":
             found["summary"] |= line["summary"]["update"]
+        elif line["type"] == "history":
+            found["history"].append(line["history"]["item"])
         elif line["type"] == "exit":
             found["exit_code"] = line["exit"].get("exit_code", 0)
     return found
@@ -250,7 +251,7 @@ def test_a_run_that_is_open_is_left_alone(tmp_path: Path) -> None:
         mine.log({"x": 1})
     found = read_back(tmp_path)
     assert len(found) == 3
-    assert found["open"]["summary"]["x"] == 1
+    assert [step["x"] for step in found["open"]["history"]] == [1]
     assert "ilr" not in found["open"]["summary"]
 
 

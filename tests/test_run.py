@@ -32,6 +32,7 @@ from bench.record import Record, load_all
 from bench.run import run
 from bench.settings import Protocol
 from bench.stages.generate import noise_seeds
+from bench.standings import Standing
 from tests.conftest import ROOT
 
 SMALL = [
@@ -169,25 +170,20 @@ owner = importlib.import_module(module)
 *path, last = name.split(".")
 for part in path:
     owner = getattr(owner, part)
-real = getattr(owner, last)
-left = [int(os.environ["KILL_AFTER"])]
 def dying(*args, **kwargs):
-    if left[0] == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left[0] -= 1
-    return real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
 setattr(owner, last, dying)
 """
 
 PLACES = {
-    "protect": ("defenses.pgd:project", 0),
-    "counter": ("countermeasures.none:NoCountermeasure.apply", 0),
-    "fit": ("bench.models.base:Base.denoising_errors", 0),
-    "generate": ("bench.models.base:Base.decode", 0),
-    "measure": ("bench.stages.measure:measure", 0),
-    "record": ("bench.record:save", 3),
+    "record": "bench.record:save",
+    "protect": "defenses.pgd:project",
+    "counter": "countermeasures.none:NoCountermeasure.apply",
+    "fit": "bench.models.base:Base.denoising_errors",
+    "generate": "bench.models.base:Base.decode",
+    "measure": "bench.stages.measure:measure",
 }
-"""What a run dies in, and how often that has been done before."""
+"""What a run dies in, as soon as it comes there."""
 
 
 def test_a_run_killed_in_one_stage_after_the_other_ends_with_the_same_numbers(
@@ -196,8 +192,8 @@ def test_a_run_killed_in_one_stage_after_the_other_ends_with_the_same_numbers(
     killer, store = tmp_path / "killer.py", tmp_path / "store"
     killer.write_text(KILLER)
     words = command(tmp_path, f"plugins=[{killer}]")
-    for stage, (place, after) in PLACES.items():
-        environment = {**os.environ, "KILL_AT": place, "KILL_AFTER": str(after)}
+    for stage, place in PLACES.items():
+        environment = {**os.environ, "KILL_AT": place}
         dead = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert dead.returncode == -signal.SIGKILL, (stage, dead.stderr)
         assert {path.relative_to(store).parts[0] for path in store.rglob("*.partial")} == {stage} - {"record"}
@@ -205,6 +201,23 @@ def test_a_run_killed_in_one_stage_after_the_other_ends_with_the_same_numbers(
     assert status == 0
     assert results(records) == results(finished[1])
     assert not list(store.rglob("*.partial"))
+
+
+def test_arms_are_compared_once_and_a_command_speaks_of_its_own_cells(
+    finished: tuple[Path, list[Record]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[int] = []
+
+    def standings(records: Sequence[Record]) -> list[Standing]:
+        compared.append(len(records))
+        return []
+
+    monkeypatch.setattr("bench.run.standings", standings)
+    shutil.copytree(finished[0] / "store", tmp_path / "store")
+    small_run(tmp_path)
+    assert compared == [4]
+    small_run(tmp_path, "suite.defenses=[none]")
+    assert compared == [4, 4, 2], "report.md is of everything in the folder"
 
 
 def test_two_processes_with_one_command_share_the_work(finished: tuple[Path, list[Record]], tmp_path: Path) -> None:
