@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 
-def sha256_file(path: Path) -> str:
+def sha256_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as stream:
+    with open(path, "rb", buffering=0) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_files(folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of each file of a folder without subfolders."""
+    return {name: sha256_file(f"{folder}/{name}") for name in sorted(os.listdir(folder))}
 
 
 def sha256_array(array: np.ndarray[Any, Any]) -> str:

@@ -66,7 +66,7 @@ def note_halving() -> None:
 
 def _reset_peak() -> None:
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM, see proc(5)
+        Path("/proc/self/clear_refs").write_bytes(b"5")  # 5 resets VmHWM, see proc(5)
     cuda = _cuda()
     if cuda is not None:
         cuda.reset_peak_memory_stats()
@@ -77,9 +77,9 @@ def _peak_mb() -> float:
     if cuda is not None and cuda.max_memory_allocated() > 0:
         return float(cuda.max_memory_allocated()) / 2**20
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    except (OSError, StopIteration):
+        _, _, peak = Path("/proc/self/status").read_bytes().partition(b"VmHWM:")
+        return int(peak.split(maxsplit=1)[0]) / 1024
+    except (OSError, IndexError):
         scale = 2**20 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 

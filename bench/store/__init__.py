@@ -14,12 +14,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.hashing import sha256_file
+from bench.hashing import sha256_file, sha256_files
 from bench.meter import Cost, Meter
 
 META = "meta.json"
@@ -59,7 +59,7 @@ class Store:
 
     def path(self, stage: str, key: str) -> Path:
         """Where an output is, or would be."""
-        return self.root / stage / key[:2] / key
+        return Path(f"{self.root}/{stage}/{key[:2]}/{key}")
 
     def find(self, stage: str, key: str) -> Entry | None:
         """The output if it is there and whole, else None."""
@@ -90,10 +90,7 @@ class Store:
             scratch.mkdir()
             with Meter() as meter:
                 work(scratch)
-            files = {
-                f.relative_to(scratch).as_posix(): sha256_file(f) for f in sorted(scratch.rglob("*")) if f.is_file()
-            }
-            (scratch / META).write_text(json.dumps({**asdict(meter.cost), "files": files}))
+            (scratch / META).write_text(json.dumps({**vars(meter.cost), "files": sha256_files(scratch)}))
             shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
             scratch.rename(folder)
         return Entry(folder, key, meter.cost, cached=False)
