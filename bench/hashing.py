@@ -18,8 +18,9 @@ def sha256_file(path: Path | str) -> str:
 
 
 def sha256_files(folder: Path) -> dict[str, str]:
-    """Name -> SHA-256 of each file of a folder without subfolders."""
-    return {name: sha256_file(f"{folder}/{name}") for name in sorted(os.listdir(folder))}
+    """Place in a folder (`000.png`, `sub/a.txt`) -> SHA-256, of all files in it. Without `Path`: it is called often."""
+    files = sorted(f"{place}/{name}" for place, _, names in os.walk(folder) for name in names)
+    return {file[len(str(folder)) + 1 :].replace(os.sep, "/"): sha256_file(file) for file in files}
 
 
 def sha256_array(array: np.ndarray[Any, Any]) -> str:
