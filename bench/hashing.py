@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 
-def sha256_file(path: Path | str) -> str:
+def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
-    with open(path, "rb", buffering=0) as stream:
+    with path.open("rb", buffering=0) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_files(folder: Path) -> dict[str, str]:
-    """Place in a folder (`000.png`, `sub/a.txt`) -> SHA-256, of all files in it. Without `Path`: it is called often."""
+    """Place in a folder (`000.png`, `sub/a.txt`) -> SHA-256, of all files in it."""
     files = sorted(f"{place}/{name}" for place, _, names in os.walk(folder) for name in names)
-    return {file[len(str(folder)) + 1 :].replace(os.sep, "/"): sha256_file(file) for file in files}
+    return {file[len(str(folder)) + 1 :].replace(os.sep, "/"): sha256_file(Path(file)) for file in files}
 
 
 def sha256_array(array: np.ndarray[Any, Any]) -> str:
