@@ -123,10 +123,8 @@ class Store:
         return not folder.exists()
 
     def lock(self, stage: str, key: str) -> FileLock:
-        """The lock of one output; the system frees it when its holder dies, however it dies."""
-        folder = self.path(stage, key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{folder}.lock")
+        """The lock of one output, whose taking makes the folder above; the system frees it however its holder dies."""
+        return FileLock(f"{self.path(stage, key)}.lock")
 
 
 def default_root(given: str | None = None) -> Path:
