@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.record import load_all
-from benchmarks.overhead import TINY
+from benchmarks.overhead import tiny
 
-WORDS = [*TINY, "data.limit=2", "suite.budgets=[8]", "workers=1", "threads=1"]
+WORDS = [*tiny("dreambooth"), "data.limit=2", "suite.budgets=[8]", "workers=1", "threads=1"]
 CLOAKS = "suite.defenses=[none,noise]"
 PLUGIN = """
 import os, signal, time

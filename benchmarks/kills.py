@@ -23,9 +23,10 @@ from rich.console import Console
 from bench.compose import settings_of
 from bench.record import load_all
 from bench.run import run
-from benchmarks.overhead import TINY
+from benchmarks.overhead import tiny
 
 GRID = [
+    *tiny("dreambooth"),
     "data.limit=6",
     "suite.defenses=[none,noise,{name: advdm, steps: 2}]",
     "suite.budgets=[8]",
@@ -69,7 +70,7 @@ def start(root: Path) -> int:
     if child:
         return child
     os.setsid()
-    words = [*TINY, *GRID, "workers=1", "threads=1", "logger=none", f"out={root}/out", f"store={root}/store"]
+    words = [*GRID, "workers=1", "threads=1", "logger=none", f"out={root}/out", f"store={root}/store"]
     try:
         os._exit(run(settings_of(words), Console(file=io.StringIO())))
     finally:

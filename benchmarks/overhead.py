@@ -38,7 +38,6 @@ from bench.scoring import Scorer
 from bench.stages import measure, photos
 from bench.store import Entry, Store
 
-TINY = ["attack.steps=1", "attack.batch=1", "model.steps=1", "protocol.images_per_prompt=1"]
 SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (photos, "load"), (measure, "load"))
 REPORT = ((run, "collect"), (run, "conclude"), (run, "standings"), (record, "load_all"))
 KINDS = ("computing", "executing", "scoring", "report")
@@ -53,7 +52,7 @@ def main() -> None:
     people = len(Synthetic(limit=0).load(128).identities)
     budgets = list(range(1, max(1, round(asked.cells / people) - 2) + 1))
     with tempfile.TemporaryDirectory() as folder:
-        both = [*TINY, f"attack={asked.attack}", "suite.defenses=[none,noise]", "workers=1", "threads=1", "logger=none"]
+        both = [*tiny(asked.attack), "suite.defenses=[none,noise]", "workers=1", "threads=1", "logger=none"]
         before, _ = timed([*both, "data.limit=1", f"out={folder}/one", f"store={folder}/small"])
         words = [*both, "data.limit=0", f"suite.budgets={budgets}", f"out={folder}/out", f"store={folder}/store"]
         first, memory = timed(words)
@@ -66,6 +65,11 @@ def main() -> None:
         print(f"{name:15}" + "".join(f"{seconds / cells * 1000:11.1f}" for seconds in columns))
     print(f"executing is {first['executing'] / first['computing']:.1%} of computing")
     print(f"memory {memory[cells // 10]:.0f} MB after a tenth, {memory[-1]:.0f} MB at the end")
+
+
+def tiny(attack: str) -> list[str]:
+    """What to set for the smallest cells of an attack that trains."""
+    return [f"attack={attack}", "attack.steps=1", "attack.batch=1", "model.steps=1", "protocol.images_per_prompt=1"]
 
 
 class Watch:
