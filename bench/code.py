@@ -1,15 +1,19 @@
 """The code version of a stage: a hash of the sources that can change its output.
 
 Caches keyed by hand-kept version numbers go stale when somebody forgets. Here the key follows the imports: the module
-itself and every module of this project it imports, directly or not. Comments, docstrings and formatting do not count.
+itself and every module of this project it imports, directly or not. What counts of a module are its statements, each
+with what the names in it stand for. Where a statement lives does not count, nor how it is imported: moving code costs
+nobody a store. Comments, docstrings and formatting do not count either.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.util
 import inspect
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +39,22 @@ def module_version(name: str) -> str:
     return _version(name, str(_source(name)))
 
 
+def forget() -> None:
+    """Read the sources anew: for tests that change them."""
+    for cached in (module_version, _version, _source, _module):
+        cached.cache_clear()
+
+
 @cache
 def _version(module: str, file: str) -> str:
-    seen: dict[str, str] = {}
-    queue = [(module, Path(file))]
+    reached: dict[str, Module] = {}
+    queue = [_module(module, Path(file))]
     while queue:
-        name, path = queue.pop()
-        if name in seen:
-            continue
-        tree = ast.parse(path.read_text())
-        seen[name] = ast.dump(_without_docstrings(tree))
-        queue += [(found, source) for found in _imports(tree) if (source := _source(found)) and found not in HARMLESS]
-    return hash_of(seen)
-
-
-def _imports(tree: ast.Module) -> list[str]:
-    """Names of project modules that a source imports anywhere, including inside functions."""
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.partition(".")[0] in PROJECT]
+        current = queue.pop()
+        if current.name not in reached:
+            reached[current.name] = current
+            queue += [each for name in current.imported() if name not in HARMLESS and (each := _named(name))]
+    return hash_of(sorted({part for current in reached.values() for part in current.parts()}))
 
 
 @cache
@@ -73,10 +70,132 @@ def _source(name: str) -> Path | None:
     return None
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                node.body = body[1:]
-    return tree
+@cache
+def _module(name: str, file: Path) -> Module:
+    return Module(name, ast.parse(file.read_text()))
+
+
+def _named(name: str) -> Module | None:
+    """A module of the project by its dotted name; None for anything else."""
+    file = _source(name) if name.partition(".")[0] in PROJECT else None
+    return _module(name, file) if file else None
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """A source file, read but not imported."""
+
+    name: str
+    tree: ast.Module
+
+    def imported(self) -> list[str]:
+        """Dotted names that it imports anywhere, including inside functions; some are no modules."""
+        return [name for target in self._imports.values() for name in (target, target.rpartition(".")[0]) if name]
+
+    def parts(self) -> list[str]:
+        """A hash of each statement, and of what the names in it stand for."""
+        return [
+            hash_of([self._text(statement), self._meanings(statement)])
+            for statement in self.tree.body
+            if not isinstance(statement, ast.Import | ast.ImportFrom) and self._text(statement)
+        ]
+
+    @cached_property
+    def _imports(self) -> dict[str, str]:
+        """Name in this file -> the dotted name of what was imported under it."""
+        names: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    names[alias.asname or alias.name] = alias.name
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        return names
+
+    @cached_property
+    def _definitions(self) -> dict[str, ast.stmt]:
+        """Name -> the statement of the module that defines it."""
+        names: dict[str, ast.stmt] = {}
+        for statement in self.tree.body:
+            if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                names[statement.name] = statement
+                continue
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names[node.id] = statement
+        return names
+
+    def _text(self, statement: ast.stmt) -> str:
+        """The statement without docstrings and imports; `module.name` is `name`, whatever the module is called."""
+        if statement not in self._texts:
+            plain = _Plain(self).visit(copy.deepcopy(statement))
+            self._texts[statement] = ast.dump(plain) if plain else ""
+        return self._texts[statement]
+
+    @cached_property
+    def _texts(self) -> dict[ast.stmt, str]:
+        return {}
+
+    def _meanings(self, statement: ast.stmt) -> dict[str, str]:
+        """What the global names in a statement stand for: the text of a definition, or a dotted name outside."""
+        meanings = {}
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+                name = node.id if isinstance(node, ast.Name) else node.attr
+                if (meaning := self._meaning(node)) is not None:
+                    meanings[name] = meaning
+        return meanings
+
+    def _meaning(self, node: ast.Name | ast.Attribute) -> str | None:
+        if isinstance(node, ast.Name):
+            return self._definition(node.id, frozenset())
+        module = self.module_of(node.value)
+        return module._definition(node.attr, frozenset()) if module else None
+
+    def _definition(self, name: str, asked: frozenset[str]) -> str | None:
+        """The text that defines a name here, or where it was imported from; None for a module, or for no such name."""
+        if self.name in HARMLESS:
+            return None
+        if name in self._definitions:
+            return hash_of(self._text(self._definitions[name]))
+        target = self._imports.get(name)
+        if target is None or self.name in asked or _named(target):
+            return None
+        place, _, original = target.rpartition(".")
+        module = _named(place)
+        return module._definition(original, asked | {self.name}) if module else target
+
+    def module_of(self, node: ast.expr) -> Module | None:
+        """The project module that an expression names, if it does."""
+        if isinstance(node, ast.Name):
+            return _named(self._imports.get(node.id, ""))
+        if isinstance(node, ast.Attribute):
+            whole = ast.unparse(node)
+            parent = self.module_of(node.value)
+            return _named(f"{parent.name}.{node.attr}" if parent else self._imports.get(whole, ""))
+        return None
+
+
+class _Plain(ast.NodeTransformer):
+    """Takes from a statement what does not count."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Imports count by what their names stand for."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Likewise."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if self._module.module_of(node.value):
+            return ast.Name(node.attr, node.ctx)
+        self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        if isinstance(node.value, ast.Constant):  # a docstring, or a constant's description below it
+            return None
+        self.generic_visit(node)
+        return node

@@ -53,12 +53,11 @@ class Project:
         for name, source in sources.items():
             (self.root / f"{name}.py").write_text(source)
 
-    def version(self) -> str:
-        """The version of `main` that a new process would see."""
-        for cached in (module_version, bench.code._version, bench.code._source):
-            cached.cache_clear()
+    def version(self, module: str = "main") -> str:
+        """The version of a module that a new process would see."""
+        bench.code.forget()
         importlib.invalidate_caches()
-        return module_version("project_of_a_test.main")
+        return module_version(f"project_of_a_test.{module}")
 
 
 def forget() -> None:
@@ -73,8 +72,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
     forget()
     yield Project(tmp_path)
     forget()
-    for cached in (module_version, bench.code._version, bench.code._source):
-        cached.cache_clear()
+    bench.code.forget()
 
 
 # --- code versions --------------------------------------------------------------------------------------------------
@@ -119,6 +117,68 @@ def test_code_changes_the_version(project: Project, old: str, new: str) -> None:
     assert project.version() != before
 
 
+@pytest.mark.parametrize(
+    "main",
+    [
+        MAIN.replace("from project_of_a_test.helper import double", "from project_of_a_test import helper").replace(
+            "double(x)", "helper.double(x)"
+        ),
+        MAIN.replace("from project_of_a_test.helper import double", "import project_of_a_test.helper").replace(
+            "double(x)", "project_of_a_test.helper.double(x)"
+        ),
+        MAIN.replace("from project_of_a_test.helper", "from project_of_a_test.room.moved"),
+        MAIN.replace("from project_of_a_test.helper", "from project_of_a_test.room"),
+        MAIN.replace("from project_of_a_test.helper import double\n", "") + HELPER,
+    ],
+    ids=["by its module", "by a dotted name", "moved", "by its package", "in the same file"],
+)
+def test_where_code_lives_and_how_it_is_imported_does_not_change_the_version(project: Project, main: str) -> None:
+    before = project.version()
+    room = project.root / "room"
+    room.mkdir()
+    (room / "__init__.py").write_text("from project_of_a_test.room.moved import double\n")
+    (room / "moved.py").write_text(HELPER)
+    project.write(main=main)
+    assert project.version() == before
+    project.write(deep=DEEP.replace("x * factor", "x + factor"))
+    assert project.version() != before
+
+
+def test_moving_the_stage_itself_changes_nothing_but_an_expression_in_it_does(project: Project) -> None:
+    before = project.version()
+    project.write(elsewhere=MAIN)
+    assert project.version("elsewhere") == before
+    project.write(elsewhere=MAIN.replace("double(x)", "double(2 * x)"))
+    assert project.version("elsewhere") != before
+
+
+def test_a_renamed_module_changes_nothing_in_the_code_that_uses_it(project: Project) -> None:
+    before = project.version()
+    project.write(helper=HELPER.replace("deep", "shallow"), shallow=DEEP)
+    assert project.version() == before
+
+
+def test_the_same_name_from_another_place_is_another_thing(project: Project) -> None:
+    """Both functions are reached before and after; only which of them `run` calls differs."""
+    project.write(twin="def double(x):\n    return x + x + 0\n")
+    both = "from project_of_a_test import helper, twin\n"
+    project.write(main=both + MAIN)
+    before = project.version()
+    project.write(main=both + MAIN.replace("_test.helper import", "_test.twin import"))
+    assert project.version() != before
+
+
+@pytest.mark.parametrize(("old", "new"), [("import floor", "import ceil as floor"), ("from math", "from numpy")])
+def test_what_comes_from_a_library_counts(project: Project, old: str, new: str) -> None:
+    source = "from math import floor\n\ndef double(x):\n    return floor(2 * x)\n"
+    project.write(helper=source)
+    before = project.version()
+    project.write(helper=source.replace(old, new))
+    assert project.version() != before
+    project.write(helper=source.replace("from math", "import os\nfrom math"))
+    assert project.version() == before
+
+
 def test_string_that_is_no_docstring_is_code(project: Project) -> None:
     project.write(main="x = 1\nprompt = 'a photo'\n")
     before = project.version()
@@ -149,7 +209,7 @@ def test_module_that_is_not_imported_does_not_count(project: Project) -> None:
 def test_plumbing_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench.code, "HARMLESS", frozenset({"project_of_a_test.helper"}))
     before = project.version()
-    project.write(helper=HELPER + "\nextra = 1\n", deep="y = 3\n")
+    project.write(helper=HELPER.replace("2)", "3)") + "\nextra = 1\n", deep="y = 3\n")
     assert project.version() == before
 
 
