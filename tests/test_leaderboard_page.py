@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,6 +212,49 @@ def test_sort_by_mouse_and_by_keyboard(reader: Reader) -> None:
     assert reader.rows() == sorted(before, reverse=True)
 
 
+MISSING = {"–", "incomplete", "ref."}  # noqa: RUF001
+
+
+def test_what_is_missing_is_last_whichever_way_a_column_is_sorted(reader: Reader) -> None:
+    page = reader.open()
+    names = page.evaluate("Board.columns().filter((c) => c.orderable !== false).map((c) => c.name)")
+    seen = set()
+    for name in names:
+        place = page.evaluate("name => Board.columns().findIndex((c) => c.name === name)", name)
+        for direction in ("asc", "desc"):
+            reader.open(f"index.html#sort={name}.{direction}")
+            cells = page.eval_on_selector_all(f"#table tbody tr td:nth-child({place + 1})", "all => all.map(c => c.innerText)")
+            lacking = [cell.strip() in MISSING for cell in cells]
+            assert lacking == sorted(lacking), (name, direction, cells)
+            seen |= {name} if any(lacking) and not all(lacking) else set()
+    attack = page.evaluate("`attack-${View.group().attacks.indexOf('lora')}`")
+    assert seen >= {"tier", "score", "broken", "budget", attack}
+
+
+def test_names_are_sorted_by_their_numbers(reader: Reader) -> None:
+    page = reader.open()
+    sort = "direction => ['b 16/255', 'b 8/255', null, 'a', ''].sort(DataTable.type('words').order[direction])"
+    assert page.evaluate(sort, "asc") == ["a", "b 8/255", "b 16/255", None, ""]
+    assert page.evaluate(sort, "desc") == ["b 16/255", "b 8/255", "a", None, ""]
+
+
+def test_rows_expand_on_a_narrow_screen_and_are_whole_again_on_a_wide_one(browser: Any, site: Path) -> None:
+    reader = Reader(browser, site, viewport={"width": 390, "height": 800})
+    page = reader.open("index.html#hidden=psnr,passes")
+    page.locator("#table tbody td.dtr-control").nth(1).click()
+    hidden = page.locator("#table tr.child .dtr-data")
+    hidden.first.wait_for()
+    texts = hidden.all_inner_texts()
+    assert len(texts) == page.evaluate("Board.columns().length") - 4
+    assert all(text.strip() and "[object" not in text for text in texts)
+    assert "100 %" in texts
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("() => !document.querySelector('#table tr.child')")
+    row = page.eval_on_selector("#table tbody tr:nth-child(2)", "row => [...row.cells].map((c) => c.innerText.trim())")
+    assert row[-len(texts) + 1 :] == [text.strip() for text in texts[1:]]
+    assert reader.wrong == []
+
+
 def test_search_narrows_the_rows(reader: Reader) -> None:
     page = reader.open()
     page.fill("#search", "goo")
@@ -350,6 +395,48 @@ def test_every_kind_of_file_can_be_saved(reader: Reader) -> None:
             assert text.splitlines()[0].startswith("defense,budget,tier,people,score,low,high")
         if kind == "tex":
             assert text.count("\\\\\n") == 1 + len(reader.rows())
+
+
+def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Reader) -> None:
+    page = reader.open()
+    evil = """(kind) => {
+        const { lines } = Score.board(), label = '[x] =1+1 & 50% _|"';
+        lines[0] = { ...lines[0], row: { ...lines[0].row, label: kind === 'csv' ? '=1+1' : label } };
+        return Export[{ csv: 'csv', tex: 'latex', json: 'json' }[kind]](lines);
+    }"""
+    head, *rows = csv.reader(page.evaluate(evil, "csv").splitlines())
+    weak = dict(zip(head, next(row for row in rows if row[0] == "weak 8/255"), strict=True))
+    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["lora"], weak["people"]) == ("", "", "", "", "", "0")
+    assert float(weak["dreambooth"]) > 0
+    assert rows[0][0] == "'=1+1"
+    assert "–" not in page.evaluate(evil, "csv")  # noqa: RUF001
+    assert r"{[}x{]} =1+1 \& 50\% \_\textbar{}\textquotedbl{} &" in page.evaluate(evil, "tex")
+    (weak,) = [row for row in json.loads(page.evaluate(evil, "json"))["rows"] if row["defense"] == "weak 8/255"]
+    assert (weak["score"], weak["lora"]) == (None, None)
+    assert page.evaluate("Export.csv([])").startswith("defense,budget,tier")
+
+
+@pytest.mark.parametrize(
+    ("leaks", "rows"),
+    [({}, []), ({"lora": [0.5]}, ["mine 8/255"]), ({"lora": [None, None]}, ["mine 8/255"]), ({"lora": [0.5, None]}, ["mine 8/255"])],
+    ids=["no entry", "one person", "all failed", "one of two"],
+)
+def test_boards_of_next_to_nothing_are_drawn(
+    tmp_path: Path, browser: Any, leaks: dict[str, Any], rows: list[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    if leaks:
+        pack(tmp_path / "results", "mine", table("mine", leaks))
+    assert build(tmp_path / "results", tmp_path / "site") == []
+    reader = Reader(browser, tmp_path / "site")
+    for tab in ("board", "compare", "gallery"):
+        page = reader.open(f"index.html#tab={tab}")
+    assert ("no results yet" in page.inner_text("main")) == (not leaks)
+    page = reader.open()
+    shown = reader.rows() if leaks else []
+    assert shown == ([] if leaks.get("lora") == [None, None] else rows)
+    assert not {"NaN", "undefined", "null"} & set(page.inner_text("main").split())
+    assert reader.wrong == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -7,12 +7,12 @@ window.Dom = (() => {
       if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
       else if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
     }
-    element.append(...children.flat().filter((child) => child !== null));
+    element.append(...children.flat().filter((child) => child !== null && child !== undefined));
     return element;
   }
   const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
   const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-  const number = (value, digits = 2) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits));
+  const number = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : "–");
   const percent = (value) => `${Math.round(100 * value)} %`;
   const by = (id) => document.getElementById(id);
 

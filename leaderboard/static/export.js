@@ -4,13 +4,15 @@ window.Export = (() => {
   const { state, group, measure, data } = window.View;
   const { make, number } = window.Dom;
 
-  function rows(lines) {
-    return lines.map((l) => ({
-      defense: l.row.label, budget: l.row.budget, tier: l.tier ?? null, people: l.people, score: finite(l.score),
-      low: l.interval?.[0] ?? null, high: l.interval?.[1] ?? null, broken_by: l.broken,
-      ...Object.fromEntries(state.attacks.map((a, i) => [group().attacks[a], finite(l.attacks[i])])),
-      psnr: Score.sight(l.row, "psnr"), seconds: l.row.seconds, passes: l.row.passes, coverage: l.coverage, entry: l.row.entry,
-    }));
+  // What is saved of a row: names of columns, and values. What does not exist is null.
+  function columns() {
+    const attacks = state.attacks.map((a, i) => [group().attacks[a], (l) => finite(l.attacks[i])]);
+    return [
+      ["defense", (l) => l.row.label], ["budget", (l) => l.row.budget], ["tier", (l) => l.tier ?? null], ["people", (l) => l.people],
+      ["score", (l) => finite(l.score)], ["low", (l) => l.interval?.[0] ?? null], ["high", (l) => l.interval?.[1] ?? null],
+      ["broken_by", (l) => l.broken], ...attacks, ["psnr", (l) => Score.sight(l.row, "psnr")], ["seconds", (l) => l.row.seconds],
+      ["passes", (l) => l.row.passes], ["coverage", (l) => l.coverage], ["entry", (l) => l.row.entry],
+    ];
   }
   const finite = (value) => (Number.isFinite(value) ? value : null);
   const choice = () => ({
@@ -19,18 +21,24 @@ window.Export = (() => {
   });
 
   function csv(lines) {
-    const found = rows(lines), names = Object.keys(found[0] ?? {});
+    const found = columns(), rows = lines.map((line) => found.map(([, value]) => value(line)));
     // A leading = + - @ would be a formula to a spreadsheet.
     const cell = (v) => {
       const text = v === null ? "" : String(v), safe = typeof v === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
       return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
     };
-    return [names, ...found.map((row) => names.map((n) => row[n]))].map((line) => line.map(cell).join(",")).join("\n") + "\n";
+    return [found.map(([name]) => name), ...rows].map((line) => line.map(cell).join(",")).join("\n") + "\n";
   }
-  const json = (lines) => JSON.stringify({ ...choice(), rows: rows(lines) }, null, 1) + "\n";
+  function json(lines) {
+    const rows = lines.map((line) => Object.fromEntries(columns().map(([name, value]) => [name, value(line)])));
+    return JSON.stringify({ ...choice(), rows }, null, 1) + "\n";
+  }
 
-  const ESCAPED = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "·": "$\\cdot$" };
-  const tex = (text) => String(text).replace(/[\\~^·&%$#_{}]/g, (c) => ESCAPED[c] ?? `\\${c}`);
+  const ESCAPED = {
+    "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "<": "\\textless{}", ">": "\\textgreater{}",
+    "|": "\\textbar{}", '"': "\\textquotedbl{}", "·": "$\\cdot$", "[": "{[}", "]": "{]}", // \\ [x] would be a length
+  };
+  const tex = (text) => String(text).replace(/[\\~^<>|"·[\]&%$#_{}]/g, (c) => ESCAPED[c] ?? `\\${c}`).replace(/\s+/g, " ");
   function latex(lines) {
     const head = ["Defense", "Tier", tex(measure().name), "95\\,\\%", ...state.attacks.map((a) => tex(group().attacks[a])), "PSNR"];
     const body = lines.map((l) => [tex(l.row.label), l.tier ?? "--", number(l.score), l.interval ? `${number(l.interval[0])}--${number(l.interval[1])}` : "--",
@@ -39,8 +47,15 @@ window.Export = (() => {
   }
   function bibtex(lines) {
     const used = [...new Set(lines.map((l) => l.row.entry).filter(Boolean))].map((id) => data.entries[id]).filter(Boolean);
-    const plain = (text) => String(text).replace(/[{}\\%#]/g, " ");
-    return used.map((e) => `@misc{${e.id},\n  title = {${plain(e.title)}},\n  author = {${e.authors.map(plain).join(" and ")}},\n  year = {${e.submitted.slice(0, 4)}},\n  howpublished = {${plain(e.paper || e.code)}}\n}\n`).join("\n");
+    const plain = (text) => tex(String(text).replace(/[{}\\]/g, " ")); // BibTeX counts braces, escaped or not
+    const address = (text) => text.replace(/[{}\\]/g, encodeURIComponent);
+    return used.map((e) => {
+      const place = e.paper || e.code, fields = [
+        `title = {${plain(e.title)}}`, `author = {${e.authors.map(plain).join(" and ")}}`, `year = {${e.submitted.slice(0, 4)}}`,
+        ...(place ? [`howpublished = {\\url{${address(place)}}}`] : []),
+      ];
+      return `@misc{${e.id},\n${fields.map((field) => `  ${field}`).join(",\n")}\n}\n`;
+    }).join("\n");
   }
 
   const KINDS = { csv: [csv, "text/csv"], json: [json, "application/json"], tex: [latex, "text/x-tex"], bib: [bibtex, "text/x-bibtex"] };

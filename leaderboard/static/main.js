@@ -94,7 +94,9 @@
   }
 
   if (!data.groups.length) {
+    for (const part of [by("choices"), by("picture-choices"), document.querySelector("[role=tablist]")]) part.hidden = true;
     by("board").replaceChildren(make("p", {}, "There are no results yet."));
+    document.body.dataset.drawn = "board";
     return;
   }
   if (matchMedia("(max-width: 40rem)").matches) by("choices").open = false;

@@ -5,29 +5,39 @@ window.Board = (() => {
   const { make, number, percent, by, escape, whisker } = window.Dom;
   let table = null;
 
-  // A cell of the table: shown as an element, sorted by a value; what is missing goes last in either direction.
-  const numeric = (value) => (type, element) => (type === "display" ? element() : value);
+  // What is missing goes last, whichever way a column is sorted; texts as people count: 8/255 before 16/255.
+  const collator = new Intl.Collator("en", { numeric: true });
+  const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b));
+  const missing = (value) => value === null || value === undefined || value === "" || Number.isNaN(value);
+  const lastly = (sign) => (a, b) => (missing(a) || missing(b) ? missing(a) - missing(b) : sign * order(a, b));
+  const sorting = { pre: (value) => value, asc: lastly(1), desc: lastly(-1) };
+  DataTable.type("words", { order: sorting });
+  DataTable.type("number", { order: sorting, className: "dt-type-numeric" });
+
+  // A column: its cells are shown as elements, and sorted and searched by their values.
+  const at = (title, name, value, element, more = {}) => ({
+    title, name, data: null, type: "number", ...more,
+    render: (_, type, line) => {
+      if (type === "display") return element(line);
+      const found = value(line);
+      return missing(found) ? null : found;
+    },
+  });
 
   function columns() {
-    const lower = measure().lower;
-    const at = (title, name, value, element, more = {}) => ({
-      title, name, data: null, render: (_, type, line) => numeric(missing(value(line)))(type, () => element(line)),
-      ...more,
-    });
-    const missing = (v) => (v === null || v === undefined || Number.isNaN(v) ? (lower ? 1e9 : -1e9) : v);
     return [
-      at("compare", "compare", (l) => (state.compare.includes(l.row.id) ? 0 : 1), picker, { orderable: false, responsivePriority: 3 }),
-      at("tier", "tier", (l) => l.tier ?? 1e6, tier, { type: "num", responsivePriority: 1 }),
-      at("defense", "defense", (l) => l.row.label, title, { type: "string", responsivePriority: 1 }),
-      at(COLUMNS.budget, "budget", (l) => l.row.budget ?? -1, (l) => text(number(l.row.budget, 0)), { type: "num" }),
-      at(escape(measure().name), "score", (l) => l.score, score, { type: "num", responsivePriority: 1 }),
-      at(COLUMNS.broken, "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "string" }),
+      at("compare", "compare", () => null, picker, { type: "words", orderable: false, responsivePriority: 3 }),
+      at("tier", "tier", (l) => l.tier, tier, { responsivePriority: 1 }),
+      at("defense", "defense", (l) => l.row.label, title, { type: "words", responsivePriority: 1 }),
+      at(COLUMNS.budget, "budget", (l) => l.row.budget, (l) => text(number(l.row.budget, 0))),
+      at(escape(measure().name), "score", (l) => l.score, score, { responsivePriority: 1 }),
+      at(COLUMNS.broken, "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "words" }),
       ...state.attacks.map((a, i) =>
-        at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]), { type: "num" })),
+        at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]))),
       at(COLUMNS.psnr, "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
       at(COLUMNS.seconds, "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
       at(COLUMNS.passes, "passes", (l) => l.row.passes, (l) => text(number(l.row.passes, 0))),
-      at(COLUMNS.coverage, "coverage", (l) => l.coverage, (l) => text(percent(l.coverage)), { type: "num" }),
+      at(COLUMNS.coverage, "coverage", (l) => l.coverage, (l) => text(percent(l.coverage))),
     ].filter((column) => !state.hidden.includes(column.name));
   }
   // Headers may break where names have underscores.
@@ -69,7 +79,9 @@ window.Board = (() => {
     const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), all = columns();
     const place = (name) => all.findIndex((c) => c.name === name), column = place(wanted?.[1]);
     table = new DataTable("#table", {
-      data: lines, columns: all, paging: lines.length > 200, pageLength: 100, lengthChange: false, responsive: true,
+      data: lines, columns: all, paging: lines.length > 200, pageLength: 100, lengthChange: false,
+      // Columns for which a narrow screen has no room: their elements move under the row, as they are.
+      responsive: { details: { renderer: DataTable.Responsive.renderer.listHiddenNodes() } },
       order: column >= 0 ? [[column, wanted[2]]] : [[place("score"), measure().lower ? "asc" : "desc"]],
       search: { search: state.search }, autoWidth: false,
       layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
@@ -100,5 +112,6 @@ window.Board = (() => {
     return said;
   }
   const search = (words) => table?.search(words).draw();
+  addEventListener("resize", () => table?.responsive.recalc()); // of itself it follows a phone that is turned alone
   return { show, search, columns };
 })();
