@@ -72,7 +72,7 @@ def _parser() -> ArgumentParser:
 
     compare = command("compare", _compare, "Hold an entry against the controls and the trusted rows.", "results mine")
     compare.add_argument("results", type=Path, help="folder of entries")
-    compare.add_argument("id", help="the entry")
+    compare.add_argument("id", help="the entry: its name, folder or zip")
 
     verify = command(
         "verify",
@@ -101,6 +101,7 @@ def _build(options: Namespace) -> int:
     problems = build(options.results, options.out)
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
+    print(f"{options.out / 'index.html'}{', without what has a problem' if problems else ''}")
     return 1 if problems else 0
 
 
@@ -125,7 +126,7 @@ def _validate(options: Namespace) -> int:
 def _compare(options: Namespace) -> int:
     from leaderboard.against import against
 
-    print(against(options.results, options.id))
+    print(against(options.results, Path(options.id).name.removesuffix(".zip")))
     return 0
 
 

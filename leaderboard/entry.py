@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from leaderboard.strict import Strict
+from leaderboard.strict import SHA256, SLUG, URL, VERSION, Strict
 
 SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_FILE = Path(__file__).parent / "entry.schema.json"
@@ -26,10 +26,10 @@ PICTURE = r"images/[0-9a-f]{64}\.webp"
 
 Kind = Literal["reference", "defense", "break", "correction"]
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,59}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 FileName = Annotated[str, StringConstraints(pattern=rf"^(records\.jsonl\.gz|images\.json|{PICTURE})$")]
-Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s<>\x22'`\\]+)?$", max_length=500)]
+Url = Annotated[str, StringConstraints(pattern=URL, max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Line = Annotated[str, StringConstraints(max_length=500)]
 
@@ -57,7 +57,7 @@ class Entry(Strict):
     code: Url = ""
     licence: Name = Field(description="under which the entry is published")
     submitted: datetime.date
-    protocol: str = Field(PROTOCOL, pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,2}$")
+    protocol: str = Field(PROTOCOL, pattern=VERSION)
     amends: Slug | None = Field(
         None, validate_default=True, description="id of the entry that a break or a correction is about"
     )

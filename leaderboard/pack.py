@@ -1,7 +1,8 @@
 """The files of one entry, in a folder or a zip: read by allow-listed names and within limits, never extracted.
 
 Everything about an entry may be hostile. So names are compared with a list before anything is opened, declared sizes
-are checked before reading and actual ones while reading, links are never followed, and nothing is written.
+are checked before reading and actual ones while reading, links are never followed, and nothing is written. What
+operating systems put beside the files is passed over, unread.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from bench.litter import is_litter
 from leaderboard.entry import IMAGES, PICTURE, RECORDS
 from leaderboard.strict import WHOLE, BadEntry
 
@@ -42,6 +44,7 @@ class Pack(ABC):
 
     Attributes:
         file: what messages call it.
+        name: that without `.zip`.
         sizes: name -> size in bytes as declared; every name is an allowed one.
     """
 
@@ -52,6 +55,7 @@ class Pack(ABC):
             BadEntry: it holds what it must not hold, or too much.
         """
         self.file = path.name
+        self.name = path.name if path.is_dir() else path.stem
         self._path = path
         self.sizes = self._admit(self._list())
 
@@ -120,6 +124,8 @@ class _Folder(Pack):
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for path in sorted(folder.iterdir()):
+            if is_litter(path.name):
+                continue
             name = path.relative_to(self._path).as_posix()
             if path.is_symlink():
                 raise self.bad(name, "is a link. Put the file itself here.")
@@ -135,15 +141,22 @@ class _Folder(Pack):
 
 
 class _Zip(Pack):
+    """Of the files, or of the folder with the files: what a right click on the folder makes."""
+
     def _list(self) -> Iterator[tuple[str, int]]:
         self._check_directory()
         self._zip = zipfile.ZipFile(self._path)
-        for member in self._zip.infolist():
-            if member.filename == "images/":
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        members = [one for one in self._zip.infolist() if not any(map(is_litter, one.filename.split("/")))]
+        top = _common_folder([one.filename for one in members])
+        for member in members:
+            name = member.filename.removeprefix(top)
+            if name in ("", "images/"):
                 continue
             if member.file_size > MAX_RATIO * max(member.compress_size, 1):
-                raise self.bad(member.filename, f"is packed smaller than 1 : {MAX_RATIO}. Pack real files.")
-            yield member.filename, member.file_size
+                raise self.bad(name, f"is packed smaller than 1 : {MAX_RATIO}. Pack real files.")
+            self._members[name] = member
+            yield name, member.file_size
 
     def _check_directory(self) -> None:
         """Raises BadEntry if the list of members, which zipfile reads as a whole, is too long or hard to find."""
@@ -161,7 +174,16 @@ class _Zip(Pack):
             raise BadEntry(self.file, WHOLE, f"has more than the {MAX_FILES} files that are allowed. Remove some.")
 
     def _open(self, name: str) -> IO[bytes]:
-        return self._zip.open(name)
+        return self._zip.open(self._members[name])
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """The one folder that holds all members of a zip, with its slash, or nothing."""
+    tops = {name.partition("/")[0] for name in names}
+    if len(tops) != 1 or tops & {"", ".", "..", "images"}:
+        return ""
+    top = f"{tops.pop()}/"
+    return top if all(name.startswith(top) for name in names) else ""
 
 
 def limit(name: str) -> int:
@@ -175,12 +197,13 @@ def open_pack(path: Path) -> Pack:
     Raises:
         BadEntry: it is neither, cannot be read, or holds what it must not hold, or too much.
     """
+    path = path if path.name not in ("", "..") else path.resolve()
     try:
         if path.is_symlink():
             raise BadEntry(path.name, WHOLE, "is a link. Put the entry itself here.")
         if path.is_dir():
             return _Folder(path)
-        if path.is_file() and path.suffix == ".zip":
+        if path.is_file() and path.suffix.lower() == ".zip":
             return _Zip(path)
     except UNREADABLE as error:
         raise BadEntry(path.name, WHOLE, f"cannot be read ({type(error).__name__}). Pack the entry again.") from None

@@ -3,7 +3,8 @@
     results/<id>/ or results/<id>.zip    entry.json, records.jsonl.gz, and perhaps images.json and images/<cell>.webp
     results/verified.json                which entries a maintainer has run again
 
-One bad entry is a `Problem`, and never hides the others. What may be in a file is checked when it is read: opening an
+Beside them may stand a README, what operating systems leave behind, and a site that was built there. One bad entry is a
+`Problem`, and never hides the others. What may be in a file is checked when it is read: opening an
 entry checks everything but the records, and `Result.records` checks those line by line.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.litter import is_litter
 from bench.record import Record
 from leaderboard.entry import IMAGES, RECORDS, Entry
 from leaderboard.pack import ENTRY, MB, Pack, open_pack
@@ -28,8 +30,10 @@ __all__ = ["BadEntry", "Problem", "Result", "open_all", "open_result"]
 RECORDS_LIMIT = 512 * MB
 """Bytes of an entry's records when decompressed."""
 LINE_LIMIT = 2 * MB
-BESIDE = {VERIFIED, "README.md"}
-"""What else the folder may hold."""
+TEXTS = {"readme", "license", "licence"}
+"""Files that are no entries, in lower case and without suffix."""
+MARK = "made-by-cloakbench"
+"""A file in every site: only a folder that has it, or an empty one, is ever replaced."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
         problems.append(error.problem)
     found: dict[str, Result] = {}
     for path in sorted(root.iterdir()):
-        if path.name in BESIDE or path.name.startswith("."):
+        if _beside(path):
             continue
         try:
             result = open_result(path, verified)
@@ -132,6 +136,13 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
     return list(found.values()), problems
 
 
+def _beside(path: Path) -> bool:
+    """Whether something in the folder is no entry and means to be none."""
+    if path.name == VERIFIED or path.name.startswith(".") or is_litter(path.name):
+        return True
+    return (path.stem.lower() in TEXTS and path.is_file()) or (path / MARK).is_file()
+
+
 def open_result(path: Path, verified: Mapping[str, Verification] | None = None) -> Result:
     """One entry, with everything checked but its records.
 
@@ -140,9 +151,9 @@ def open_result(path: Path, verified: Mapping[str, Verification] | None = None) 
     """
     pack = open_pack(path)
     entry = parse(Entry, pack.read(ENTRY), f"{pack.file}/{ENTRY}")
-    if path.name not in (entry.id, f"{entry.id}.zip"):
+    if pack.name != entry.id:
         raise BadEntry(
-            f"{pack.file}/{ENTRY}", "id", f"is {entry.id!r}, but the file is {path.name!r}. Make them equal."
+            f"{pack.file}/{ENTRY}", "id", f"is {entry.id!r}, but the file is {pack.file!r}. Make them equal."
         )
     _check_manifest(pack, entry)
     pictures = parse(Sprites, pack.read(IMAGES), f"{pack.file}/{IMAGES}").root if IMAGES in pack.sizes else {}

@@ -23,10 +23,8 @@ from leaderboard import row_page
 from leaderboard.board import groups
 from leaderboard.data import Layout, page_data, picture_data, picture_file
 from leaderboard.measures import MEASURES
-from leaderboard.results import Problem, Result, open_all
+from leaderboard.results import MARK, Problem, Result, open_all
 
-MARK = "made-by-cloakbench"
-"""A file in every site: only a folder that has it, or an empty one, is ever replaced."""
 TEXTS = ("metrics", "protocol", "statistics", "ethics")
 """Pages that need nothing but words."""
 
@@ -46,6 +44,7 @@ def build(results: Path, out: Path) -> list[Problem]:
     """
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise BenchError(f"{out} is no site of ours, so it is not replaced.", "Choose another folder: -o site.")
+    out = out.resolve()  # through a link, the folder itself is replaced
     opened, problems = open_all(results)
     found, kept, unreadable = groups(opened)
     layouts = [Layout(group) for group in found]

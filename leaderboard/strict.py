@@ -21,6 +21,19 @@ LONGEST = 300
 """Characters of a part of a problem: whoever reads it must not have to read ten megabytes."""
 
 
+SLUG = r"^[a-z0-9][a-z0-9-]{0,59}$"
+SHA256 = r"^[0-9a-f]{64}$"
+URL = r"^(https?://[^\s<>\x22'`\\]+)?$"
+VERSION = r"^[0-9]{1,4}(\.[0-9]{1,4}){0,2}$"
+IN_WORDS = {
+    SLUG: "1 to 60 lower-case letters (a to z), digits and hyphens, of which the first is no hyphen",
+    SHA256: "64 hexadecimal digits",
+    URL: "an address that begins with http:// or https:// and has no spaces, quotes or backslashes",
+    VERSION: "a version, such as 1 or 1.2",
+}
+"""Pattern -> what it allows."""
+
+
 class Strict(BaseModel):
     """Base of all models here: no unknown field, no change, no number that JSON lacks."""
 
@@ -100,6 +113,8 @@ def _message(error: ErrorDetails) -> str:
             return error["msg"].removeprefix("Value error, ")
         case "finite_number":
             return "NaN and Infinity are not numbers of JSON. Write null, and say why in `unavailable`."
+        case "string_pattern_mismatch" if words := IN_WORDS.get(error["ctx"]["pattern"]):
+            return f"must be {words}, not {reprlib.repr(error['input'])}."
     return f"{error['msg']}, not {reprlib.repr(error['input'])}."
 
 

@@ -1,6 +1,7 @@
 """Packing a finished run as an entry: its records, what it is, and pictures of people who do not exist.
 
-The entry is written beside its place and validated there like anybody's, and only then moved into it.
+The entry is written elsewhere and validated there like anybody's, and only then put into its place: one that is refused
+leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import datetime
 import gzip
 import json
 import re
+import shutil
 import tempfile
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +69,14 @@ def submit(wishes: Wishes, console: Console) -> int:
     """
     records = load_run(wishes.run)
     card, unknown = cards(records, wishes.plugins)
-    wishes.results.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".submit-", dir=wishes.results) as scratch:
-        folder = Path(scratch) / "entry"
+    stated = _stated({**_defaults(wishes, records, card), **wishes.facts, "card": card})
+    _check_place(wishes.results, stated)
+    with tempfile.TemporaryDirectory(prefix="cloakbench-submit-") as scratch:
+        folder = Path(scratch) / stated.id
         folder.mkdir()
         files, without = _write(folder, records, wishes.store)
-        entry = _entry({**_defaults(wishes, records, card), **wishes.facts, "card": card, "files": files})
-        _check_amends(entry, wishes.results)
+        entry = stated.model_copy(update={"files": files})
         (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
-        folder = folder.rename(folder.with_name(entry.id))
         found = validate(folder)
         found.warnings += [f"{name} has no card: give --plugins with the file that defines it." for name in unknown]
         if without:
@@ -83,7 +85,7 @@ def submit(wishes: Wishes, console: Console) -> int:
         if found.problems:
             console.print("Nothing was written. Mend the problems and submit again.")
             return 1
-        moved = _move(folder, wishes.results / entry.id, entry, wishes.replace)
+        moved = _place(folder, wishes.results / entry.id, entry, wishes.replace)
     _conclude(entry, wishes.results, f"{'Packed' if moved else 'Packed already:'} {counted(found)}", console)
     return 0
 
@@ -104,11 +106,21 @@ def _without_home(line: str) -> str:
     return line.replace(home, "~/") if Path.home().name else line
 
 
-def _entry(facts: Mapping[str, Any]) -> Entry:
+def _stated(facts: Mapping[str, Any]) -> Entry:
+    """The entry but for its files, so that what is wrong with it is told before anything is packed."""
     try:
-        return Entry.model_validate(facts)
+        return Entry.model_validate({**facts, "files": {RECORDS: "0" * 64}})
     except ValidationError as error:
-        raise explain(error, ENTRY) from None
+        bad = explain(error, ENTRY)
+        if bad.problem.field == "id":
+            raise BenchError(str(bad), f"For instance: --id {_slug(str(facts['id']))}") from None
+        raise bad from None
+
+
+def _slug(name: str) -> str:
+    """An id made of a name: its letters in lower case and without accents, its digits, and hyphens."""
+    plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
+    return re.sub("[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "run"
 
 
 def _defaults(wishes: Wishes, records: Sequence[Record], card: Mapping[str, MethodCard]) -> dict[str, Any]:
@@ -120,7 +132,7 @@ def _defaults(wishes: Wishes, records: Sequence[Record], card: Mapping[str, Meth
     papers = {card[name].paper for name in own if name in card}
     arxiv = re.search(r"arXiv (\d{4}\.\d{4,5})$", papers.pop()) if len(papers) == 1 else None
     return {
-        "id": re.sub("[^a-z0-9]+", "-", wishes.run.resolve().name.lower()).strip("-")[:60] or "run",
+        "id": _slug(wishes.run.resolve().name),
         "kind": "break" if wishes.facts.get("amends") else "defense",
         "title": title[:150],
         "paper": f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else "",
@@ -129,20 +141,25 @@ def _defaults(wishes: Wishes, records: Sequence[Record], card: Mapping[str, Meth
     }
 
 
-def _check_amends(entry: Entry, results: Path) -> None:
-    known = {path.name.removesuffix(".zip") for path in results.iterdir() if not path.name.startswith(".")}
+def _check_place(results: Path, entry: Entry) -> None:
+    """Raises BenchError if no entry can be put there, or this one is about another that is not there."""
+    if results.exists() and not results.is_dir():
+        raise BenchError(f"{results} is a file.", "Give a folder of entries with --out.")
+    entries = list(results.iterdir()) if results.is_dir() else []
+    zips = {path.stem: path for path in entries if path.suffix.lower() == ".zip"}
+    if entry.id in zips:
+        raise BenchError(f"{zips[entry.id]} is there already.", "Remove it, or choose another --id.")
+    known = zips.keys() | {path.name for path in entries if (path / ENTRY).is_file()}
     if entry.amends is not None and entry.amends not in known:
         raise unknown_name("entry", entry.amends, known)
 
 
-def _move(folder: Path, target: Path, entry: Entry, replace: bool) -> bool:
-    """Move an entry to its place; False if it is there already.
+def _place(folder: Path, target: Path, entry: Entry, replace: bool) -> bool:
+    """Copy an entry to its place, all of it or nothing; False if it is there already.
 
     Raises:
         BenchError: another one is there, and may not be replaced.
     """
-    if target.with_name(f"{target.name}.zip").exists():
-        raise BenchError(f"{target}.zip is there already.", "Remove it, or choose another --id.")
     if target.exists():
         if _same(target, entry):
             return False
@@ -150,8 +167,12 @@ def _move(folder: Path, target: Path, entry: Entry, replace: bool) -> bool:
             raise BenchError(
                 f"{target} is another entry already.", "Replace it with --replace, or choose another --id."
             )
-        target.rename(folder.with_name(".replaced"))
-    folder.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".submit-", dir=target.parent) as beside:
+        shutil.copytree(folder, Path(beside) / "new")
+        if target.exists():
+            target.rename(Path(beside) / "old")
+        (Path(beside) / "new").rename(target)
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import struct
 import zipfile
 from io import StringIO
@@ -22,7 +23,7 @@ from bench.record import Record
 from leaderboard import pack, results
 from leaderboard.checks import Findings
 from leaderboard.entry import SCHEMA_FILE, schema
-from leaderboard.results import BadEntry, Problem, Result, open_all, open_result
+from leaderboard.results import MARK, BadEntry, Problem, Result, open_all, open_result
 from leaderboard.sprites import Sprite, Sprites, draw
 from leaderboard.validate import tell, validate
 from tests.entries import grid, lines, made, manifest, tree, write_entry, zipped
@@ -81,6 +82,44 @@ def test_what_stands_beside_entries_is_left_alone(tmp_path: Path) -> None:
     assert [p.file for p in problems] == ["notes.txt"]
 
 
+LITTER = (
+    ".DS_Store",
+    "._entry.json",
+    "Thumbs.db",
+    "desktop.ini",
+    "__MACOSX/._entry.json",
+    "@eaDir/x",
+    "images/.DS_Store",
+)
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, others=pictures())
+    for place in (tmp_path, folder):
+        for name in LITTER[: -1 if place == tmp_path else None]:
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_bytes(b"\0\1")
+    (tmp_path / "README").write_text("How to submit")
+    (tmp_path / "LICENSE.txt").touch()
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / MARK).touch()
+    assert validate(folder).problems == []
+    assert len(opened(tmp_path)) == 1
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "readme-first").mkdir()
+    found, problems = open_all(tmp_path)
+    assert len(found) == 1
+    assert [p.file for p in problems] == ["empty/entry.json", "readme-first/entry.json"]
+
+
+@pytest.mark.parametrize("name", [".", "../mine"])
+def test_an_entry_is_named_by_its_folder_however_it_is_reached(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write_entry(tmp_path))
+    assert validate(Path(name)).problems == []
+
+
 def test_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no folder"):
         open_all(tmp_path / "nowhere")
@@ -106,25 +145,25 @@ def test_committed_schema_is_the_current_one() -> None:
         ({"title": ""}, "title", "at least 1"),
         ({"title": "x" * 151}, "title", "at most 150"),
         ({"kind": "best"}, "kind", "'reference', 'defense', 'break' or 'correction'"),
-        ({"id": "../mine"}, "id", "pattern"),
-        ({"id": "mine\n"}, "id", "pattern"),
-        ({"id": "Mine"}, "id", "pattern"),
+        ({"id": "../mine"}, "id", "lower-case letters"),
+        ({"id": "mine\n"}, "id", "lower-case letters"),
+        ({"id": "Mine"}, "id", "lower-case letters"),
         ({"id": "other"}, "id", "'other', but the file is 'mine'"),
-        ({"paper": "javascript:alert(1)"}, "paper", "pattern"),
-        ({"code": 'https://x.org/"onclick="'}, "code", "pattern"),
-        ({"code": "https://x.org/a b"}, "code", "pattern"),
+        ({"paper": "javascript:alert(1)"}, "paper", "http://"),
+        ({"code": 'https://x.org/"onclick="'}, "code", "http://"),
+        ({"code": "https://x.org/a b"}, "code", "no spaces"),
         ({"submitted": 0}, "submitted", "date"),
         ({"submitted": "yesterday"}, "submitted", "date"),
         ({"authors": "Ada"}, "authors", "not 'Ada'"),
         ({"authors": ["Ada", ""]}, "authors.1", "at least 1"),
-        ({"protocol": "one"}, "protocol", "pattern"),
+        ({"protocol": "one"}, "protocol", "a version"),
         ({"protocol": 1}, "protocol", "string"),
         ({"kind": "break"}, "amends", "give that entry's id"),
         ({"kind": "correction", "amends": None}, "amends", "give that entry's id"),
         ({"kind": "defense", "amends": "theirs"}, "amends", "about no other"),
         ({"kind": "break", "amends": "mine"}, "amends", "about itself"),
         ({"files": {}}, "files", "records.jsonl.gz is missing"),
-        ({"files": {"records.jsonl.gz": "z" * 64}}, "files.records.jsonl.gz", "pattern"),
+        ({"files": {"records.jsonl.gz": "z" * 64}}, "files.records.jsonl.gz", "hexadecimal"),
         ({"files": {"../../etc/passwd": "a" * 64}}, "files.../../etc/passwd.[key]", "pattern"),
         ({"card": {"x": {"description": "y", "html": "z"}}}, "card.x.html", "no such field"),
         ({"card": {"x": "<script>"}}, "card.x", "object"),
@@ -332,6 +371,33 @@ def test_names_in_a_zip_lead_nowhere(tmp_path: Path, name: str) -> None:
     before = tree(tmp_path)
     assert "unknown file" in problem(path).message
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".ZIP"])
+def test_zip_of_the_folder_is_as_good_as_one_of_its_files(tmp_path: Path, suffix: str) -> None:
+    """A right click makes it: the folder at the top, members for folders, and on a Mac its double."""
+    records = write_entry(tmp_path / "there", others=pictures())
+    path = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", root_dir=records.parent, base_dir="mine"))
+    with zipfile.ZipFile(path, "a") as packed:
+        for name in ("mine/.DS_Store", "__MACOSX/mine/._entry.json", "__MACOSX/._mine", "mine/images/Thumbs.db"):
+            packed.writestr(name, bytes(100_000), compress_type=zipfile.ZIP_DEFLATED)
+    path = path.rename(path.with_suffix(suffix))
+    assert validate(path) == validate(records)
+    (result,) = opened(tmp_path / "there")
+    shutil.rmtree(tmp_path / "there")
+    (again,) = opened(tmp_path)
+    assert (again.entry, again.pictures) == (result.entry, result.pictures)
+    assert again.pack.read(again.pictures[CELL].file) == pictures()[again.pictures[CELL].file]
+
+
+@pytest.mark.parametrize("top", ["..", ".", "images", "a/b", ""])
+def test_files_of_a_zip_are_in_no_other_folder(tmp_path: Path, top: str) -> None:
+    folder = write_entry(tmp_path)
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as packed:
+        for file in folder.iterdir():
+            packed.write(file, f"{top}/{file.name}")
+            packed.filelist[-1].filename = f"{top}/{file.name}"  # which is cleaned of a leading slash before
+    assert "unknown file" in problem(tmp_path / "mine.zip").message
 
 
 def test_file_twice_in_a_zip_is_a_problem(tmp_path: Path) -> None:

@@ -223,7 +223,9 @@ def test_what_is_missing_is_last_whichever_way_a_column_is_sorted(reader: Reader
         place = page.evaluate("name => Board.columns().findIndex((c) => c.name === name)", name)
         for direction in ("asc", "desc"):
             reader.open(f"index.html#sort={name}.{direction}")
-            cells = page.eval_on_selector_all(f"#table tbody tr td:nth-child({place + 1})", "all => all.map(c => c.innerText)")
+            cells = page.eval_on_selector_all(
+                f"#table tbody tr td:nth-child({place + 1})", "all => all.map(c => c.innerText)"
+            )
             lacking = [cell.strip() in MISSING for cell in cells]
             assert lacking == sorted(lacking), (name, direction, cells)
             seen |= {name} if any(lacking) and not all(lacking) else set()
@@ -406,7 +408,14 @@ def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Rea
     }"""
     head, *rows = csv.reader(page.evaluate(evil, "csv").splitlines())
     weak = dict(zip(head, next(row for row in rows if row[0] == "weak 8/255"), strict=True))
-    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["lora"], weak["people"]) == ("", "", "", "", "", "0")
+    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["lora"], weak["people"]) == (
+        "",
+        "",
+        "",
+        "",
+        "",
+        "0",
+    )
     assert float(weak["dreambooth"]) > 0
     assert rows[0][0] == "'=1+1"
     assert "–" not in page.evaluate(evil, "csv")  # noqa: RUF001
@@ -418,7 +427,12 @@ def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Rea
 
 @pytest.mark.parametrize(
     ("leaks", "rows"),
-    [({}, []), ({"lora": [0.5]}, ["mine 8/255"]), ({"lora": [None, None]}, ["mine 8/255"]), ({"lora": [0.5, None]}, ["mine 8/255"])],
+    [
+        ({}, []),
+        ({"lora": [0.5]}, ["mine 8/255"]),
+        ({"lora": [None, None]}, ["mine 8/255"]),
+        ({"lora": [0.5, None]}, ["mine 8/255"]),
+    ],
     ids=["no entry", "one person", "all failed", "one of two"],
 )
 def test_boards_of_next_to_nothing_are_drawn(

@@ -25,6 +25,7 @@ from defenses import DEFENSES
 from leaderboard.__main__ import main
 from leaderboard.checks import Findings
 from leaderboard.results import open_all
+from leaderboard.site import build
 from leaderboard.sprites import GROUPS, Sprite, difference, draw
 from leaderboard.submit import Wishes, submit
 from leaderboard.validate import validate, validate_all
@@ -124,6 +125,61 @@ def test_facts_are_taken_and_checked(tmp_path: Path) -> None:
             submitted(run, results, facts=bad)
         assert tree(results) == before
         assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("r1", "r1"),
+        ("7", "7"),
+        ("My Run (2)", "my-run-2"),
+        ("2026-01-31.v1.0", "2026-01-31-v1-0"),
+        ("Zoë_Straße", "zoe-strasse"),
+        ("試験", "run"),
+        ("--", "run"),
+        ("x" * 59 + " y" * 70, "x" * 59),
+    ],
+)
+def test_id_is_made_of_the_runs_name(tmp_path: Path, folder: str, name: str) -> None:
+    run = run_of(tmp_path, grid()).rename(tmp_path / folder)
+    assert submitted(run, tmp_path / "results")[0] == 0
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [name]
+    assert build(tmp_path / "results", tmp_path / "site") == []
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    run, out = run_of(tmp_path, grid()), tmp_path / "not" / "there"
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    for results, facts, said in (
+        (out, {"id": "My Run"}, "lower-case letters .*'My Run'.\nFor instance: --id my-run"),
+        (out, {"id": ""}, "For instance: --id run"),
+        (out, {"kind": "correction"}, "give that entry's id"),
+        (out, {"kind": "break", "amends": "theirs"}, "Unknown entry 'theirs'"),
+        (out, {"title": "x" * 151}, "title"),
+        (tmp_path / "file", {}, "is a file"),
+    ):
+        with pytest.raises(BenchError, match=said):
+            submitted(run, results, facts=facts)
+        assert sorted(tmp_path.iterdir()) == before
+    status, text = submitted(run_of(tmp_path / "bad", but(grid(), CLOAK, metrics={"ilr": 0.0})), out)
+    assert (status, "Nothing was written" in text) == (1, True)
+    assert not out.parent.exists()
+
+
+def test_places_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tmp_path, grid())
+    monkeypatch.chdir(run)
+    assert main(["submit", ".", "--out", "../results/"]) == 0
+    monkeypatch.chdir(tmp_path / "results")
+    assert main(["validate", "my-run/"]) == 0
+    for _ in range(2):  # the site that is there is no entry
+        assert main(["build", "."]) == 0
+    assert main(["compare", ".", "my-run/"]) == 0
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["my-run", "site"]
+    (tmp_path / "link").symlink_to("results/site")
+    assert main(["build", ".", "-o", "../link"]) == 0
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_home_folder_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,8 +487,7 @@ def test_no_real_persons_picture_leaves_whatever_the_name(tmp_path: Path, one: b
     run, store = stored_run(tmp_path, grid(["p01"]), real(one))
     with pytest.raises(BenchError, match="never leave this computer"):
         submitted(run, tmp_path / "results", store=store)
-    assert tree(tmp_path / "results") == {}
-    assert list((tmp_path / "results").iterdir()) == []
+    assert not (tmp_path / "results").exists()
     assert submitted(run, tmp_path / "results")[0] == 0, "numbers may go"
     assert not any(name.endswith(".webp") for name in tree(tmp_path / "results"))
 
