@@ -97,7 +97,7 @@ def _outputs(planned: Sequence[Cell], pipeline: Pipeline) -> dict[tuple[str, str
 def remembered(runs: Path) -> dict[Kind, float]:
     """Median seconds of outputs of every kind, in the records of all runs of a folder."""
     seconds: dict[Kind, dict[str, float]] = defaultdict(dict)
-    files = sorted(runs.glob("*/cells/*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(runs.glob("*/cells/[!.]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for record in _readable(files[:LATEST]):
         for stage, facts in record["stages"].items():
             chosen = {"protect": [record["defense"]], "counter": record["countermeasure"]}.get(

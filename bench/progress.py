@@ -60,7 +60,7 @@ def progress(out: Path, now: float) -> Progress:
         BenchError: the folder holds no run.
     """
     plan = ledger.load(out)
-    found = [(load(path), path.stat().st_mtime) for path in sorted((out / "cells").glob("*.json"))]
+    found = [(load(path), path.stat().st_mtime) for path in sorted((out / "cells").glob("[!.]*.json"))]
     records = {record.cell: record for record, _ in found}
     if plan is None and not records:
         raise BenchError(f"{out} holds no run.", "Give a run's folder, the one that holds cells/ and plan.json.")

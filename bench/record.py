@@ -123,7 +123,7 @@ def load(path: Path) -> Record:
 
 def load_all(out: Path) -> list[Record]:
     """All records of a run, by file name."""
-    return [load(path) for path in sorted((out / "cells").glob("*.json"))]
+    return [load(path) for path in sorted((out / "cells").glob("[!.]*.json"))]
 
 
 def schema() -> str:

@@ -17,7 +17,6 @@ import bench
 from bench.errors import BenchError
 from bench.hashing import sha256_array, sha256_file
 from bench.images import crop_centre, read_image, read_png, resize
-from bench.litter import is_litter
 from bench.record import Record
 from bench.store import Store
 from bench.types import Pixels
@@ -33,7 +32,7 @@ def load_run(run: Path) -> list[Record]:
         BadEntry: a record does not follow the schema.
         BenchError: there are no records.
     """
-    files = sorted(file for file in (run / "cells").glob("*.json") if not is_litter(file.name))
+    files = sorted((run / "cells").glob("[!.]*.json"))
     if not files:
         raise BenchError(f"{run} holds no records.", "Give the folder of a finished run, the one that holds cells/.")
     return [parse(Record, file.read_bytes(), f"{run.name}/cells/{file.name}") for file in files]

@@ -18,7 +18,7 @@ def references(runs: Path) -> set[str]:
     Raises:
         BenchError: there is none, so that everything would seem superfluous; or one cannot be read.
     """
-    files = [*runs.rglob("cells/*.json"), *runs.rglob("plan.json")]
+    files = [*runs.rglob("cells/[!.]*.json"), *runs.rglob("plan.json")]
     if not files:
         raise BenchError(f"There are no runs in {runs}: all outputs would be superfluous.", "Name the folder of runs.")
     found: set[str] = set()
