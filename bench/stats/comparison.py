@@ -183,31 +183,18 @@ def letters(scores: Scores, pairs: Sequence[Pair]) -> list[str]:
     The groups are the maximal cliques of the graph of inseparable pairs, named from the best on (the compact letter
     display of Piepho 2004). Pairs that were never compared count as inseparable.
     """
+    import networkx  # not at the top: most runs compare nothing
+
     apart = {frozenset((p.first, p.second)) for p in pairs if p.separable}
     order = scores.order()
-    near = {a: {b for b in order if b != a and frozenset((a, b)) not in apart} for a in order}
+    alike = networkx.Graph((a, b) for a, b in combinations(order, 2) if frozenset((a, b)) not in apart)
+    alike.add_nodes_from(order)
     place = {method: i for i, method in enumerate(order)}
-    groups = sorted(_cliques(set(), set(order), set(), near), key=lambda g: sorted(place[m] for m in g))
+    groups = sorted(networkx.find_cliques(alike), key=lambda group: sorted(place[method] for method in group))
     found = [""] * len(order)
     for number, group in enumerate(groups):
         for method in group:
             found[method] += _letter(number)
-    return found
-
-
-def _cliques(chosen: set[int], left: set[int], done: set[int], near: dict[int, set[int]]) -> list[set[int]]:
-    """All maximal cliques (Bron and Kerbosch 1973), with the pivot of Tomita et al. 2006.
-
-    Every clique that is still to be found has the pivot in it or a method that is not near to it. Without a pivot every
-    subset of methods that nothing separates would be visited.
-    """
-    if not left and not done:
-        return [chosen]
-    pivot = max(sorted(left | done), key=lambda method: len(left & near[method]))
-    found = []
-    for method in sorted(left - near[pivot]):
-        found += _cliques(chosen | {method}, left & near[method], done & near[method], near)
-        left, done = left - {method}, done | {method}
     return found
 
 
