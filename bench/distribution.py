@@ -18,11 +18,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench import numbered
 from bench.arms import Arm
 from bench.cli import guarded
 from bench.errors import BenchError
 from bench.record import load_all
-from bench.stages import photos
 from bench.stages.describe import described
 from bench.standings import by_attack
 from bench.store import Store
@@ -63,9 +63,9 @@ def _features(arm: Arm, store: Store, network: Features) -> tuple[Array, People]
     found, people = [], []
     for record in arm.records:
         key = record.stages["generate"].key
-        pictures = photos.load(store.path("generate", key))
-        if not pictures:
+        if store.cost("generate", key) is None:
             raise BenchError(f"The store has no pictures of {record.identity}.", "Give the store of the run: --store.")
+        pictures = numbered.load(store.path("generate", key), len(record.images))
         found.append(described(store, key, pictures, network)["features"])
         people += [record.identity] * len(pictures)
     return np.concatenate(found), np.array(people)

@@ -1,4 +1,7 @@
-"""Pictures in and out: read, make square, save, and convert between uint8 arrays and tensors."""
+"""Pictures in and out: make square, save, read back, and convert between uint8 arrays and tensors.
+
+People's photos are read by `bench.data.photo_reader`.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from bench.errors import BenchError
 from bench.types import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
-
-def read_image(path: Path | io.BytesIO) -> Image.Image:
-    """Open a photo upright (EXIF orientation applied) and as RGB.
-
-    Raises:
-        BenchError: the file is not a picture, or is cut off.
-    """
-    try:
-        with Image.open(path) as image:
-            return _eight_bit(ImageOps.exif_transpose(image)).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise BenchError(
-            f"{path} cannot be read as a picture ({type(error).__name__}).",
-            "Remove it from the folder, or replace it with a real PNG or JPEG.",
-        ) from error
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey (0 to 65535) scaled to 8 bits; Pillow's own conversion would clip it to white."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
 
 
 def crop_square(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
@@ -79,8 +57,18 @@ def jpeg(pixels: Pixels, quality: int) -> Pixels:
 
 
 def read_png(path: Path) -> Pixels:
-    """(h, w, 3) uint8 of a PNG that the harness wrote itself."""
-    return np.asarray(read_image(path))
+    """(h, w, 3) uint8 of a PNG that the harness wrote itself.
+
+    Raises:
+        BenchError: it is damaged.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BenchError(
+            f"{path} cannot be read ({type(error).__name__}).", "Delete it: what is missing in the store is made again."
+        ) from error
 
 
 def to_tensor(pictures: Sequence[Pixels]) -> Tensor:

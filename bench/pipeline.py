@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import numbered
 from bench.deadline import deadline
 from bench.errors import BenchError, FitFailed, Unwritable, writing
 from bench.hashing import sha256_array
@@ -20,7 +21,7 @@ from bench.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFac
 from bench.scoring import Scorer, Scores, Shown
 from bench.seeds import derive
 from bench.settings import RunSettings
-from bench.stages import counter, fit, generate, measure, photos, protect
+from bench.stages import counter, fit, generate, measure, protect
 from bench.store import Entry, Store
 from bench.types import Dataset, Identity, Pixels
 
@@ -106,14 +107,14 @@ class Pipeline:
             "counter": self._counter(cell, keys),
         }
         entries |= self._fit_and_generate(cell, keys, entries["counter"], progress)
-        pictures = photos.load(entries["generate"].path)
+        pictures = numbered.load(entries["generate"].path, len(generate.noise_seeds(self.settings.protocol, cell.seed)))
         entries["measure"] = self.store.compute(
             "measure",
             keys.measure,
             lambda f: measure.measure(f, pictures, self.judge, lambda x: progress("measure", x)),
         )
         seen = measure.load(entries["measure"].path, len(pictures))
-        cloaked = Shown(keys.protect, photos.load(entries["protect"].path))
+        cloaked = Shown(keys.protect, numbered.load(entries["protect"].path, len(cell.donor.protect)))
         scores = self.scorer.score(cell.identity, cell.donor, cloaked, Shown(keys.generate, pictures), seen)
         return self._record(
             cell,
@@ -214,8 +215,9 @@ class Pipeline:
         with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
             checkpoint = self.pool.checkpoint(cell.model)
             base = {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint}
+        skipped = {"skipped": list(cell.donor.skipped)} if cell.donor.skipped else {}
         run_facts = {
-            "data": {"fingerprint": self.data.fingerprint, "licence": self.data.licence},
+            "data": {"fingerprint": self.data.fingerprint, "licence": self.data.licence, **skipped},
             "base": base,
             "judge": {"name": self.judge.name, "fingerprint": self.judge.fingerprint},
             "protocol": cell.protocol,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.filesize import decimal
 
-from bench import estimate, fetch, ledger, record, report, sheet, work
+from bench import estimate, fetch, ledger, numbered, record, report, sheet, work
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
@@ -25,7 +25,6 @@ from bench.pipeline import Pipeline
 from bench.plan import Cell, cells, load_data
 from bench.record import Record
 from bench.settings import RunSettings
-from bench.stages import photos
 from bench.standings import Standing, long_form, standings
 from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
@@ -38,7 +37,7 @@ BESIDE = {
 }
 """Settings that change no result."""
 SHOWN = 20
-"""Cells that a dry run names."""
+"""Cells that a dry run names, and skipped files that a run does."""
 
 
 def run(settings: RunSettings, console: Console, words: Sequence[str] | None = None) -> int:
@@ -63,6 +62,10 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
         for model in (settings.model, *settings.surrogates):
             pool.checkpoint(model)  # damaged weights are an error now, not after the first stage
     data = load_data(settings)
+    for line in data.skipped[:SHOWN]:
+        console.print(f"Skipped: {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(data.skipped) > SHOWN:
+        console.print(f"... and {len(data.skipped) - SHOWN} more files that are no photos")
     planned = cells(settings, data, pool)
     store = Store(default_root(settings.store))
     pipeline = Pipeline(settings, data, store, pool)
@@ -111,7 +114,9 @@ def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
         data=settings.data.name,
         invented=SOURCES.get(settings.data.name).invented,
         defense=settings.defense.name,
-        pictures=lambda r: photos.load(Store(default_root(settings.store)).path("generate", r.stages["generate"].key)),
+        pictures=lambda r: numbered.load(
+            Store(default_root(settings.store)).path("generate", r.stages["generate"].key), len(r.images)
+        ),
     )
     return Guard(made, settings.logger.name, run, console)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench import numbered
 from bench.arms import arms
 from bench.images import png_bytes
 from bench.record import Record
-from bench.stages import photos
 from bench.store import Store
 
 TILE = 128
@@ -43,8 +43,8 @@ def draw(records: Sequence[Record], store: Store) -> bytes:
 
 def _strip(record: Record, store: Store) -> list[Image.Image]:
     """The first photo after defense and countermeasure, and the first generated pictures of every prompt in turn."""
-    found = photos.load(store.path("counter", record.stages["counter"].key))
-    made = photos.load(store.path("generate", record.stages["generate"].key))
+    found = numbered.load(store.path("counter", record.stages["counter"].key))
+    made = numbered.load(store.path("generate", record.stages["generate"].key), len(record.images))
     prompts = max(image.prompt for image in record.images) + 1
     each = len(made) // prompts
     turn = [prompt * each + image for image in range(each) for prompt in range(prompts)]

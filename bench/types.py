@@ -22,7 +22,7 @@ class Photo:
     """One photo, already upright, RGB, cropped and resized.
 
     Attributes:
-        name: file name, unique within its set.
+        name: file name in Unicode's composed form (NFC), unique within its set.
         pixels: (h, w, 3) uint8.
         sha256: hash of the pixels (not of the file: a re-encoded but equal photo is the same photo).
     """
@@ -37,11 +37,12 @@ class Identity:
     """One person.
 
     Attributes:
-        name: folder name, unique within the data set.
+        name: folder name in Unicode's composed form (NFC), unique within the data set.
         reference: set A, the defender's clean photos.
         protect: set B, the photos to cloak; the attacker trains on them.
         extra: set C, clean photos that nobody trains on.
         problem: why this person cannot be measured ("no face in b.png"), or empty.
+        skipped: what is in the folder and no photo, each with its reason.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Identity:
     protect: tuple[Photo, ...]
     extra: tuple[Photo, ...] = ()
     problem: str = ""
+    skipped: tuple[str, ...] = ()
 
     @property
     def clean(self) -> tuple[Photo, ...]:
@@ -66,6 +68,7 @@ class Dataset:
         identities: everybody; the leak threshold is calibrated on all of them.
         selected: names of those that the run is about.
         fingerprint: hash of all names and pixels.
+        skipped: what is no photo among those of all people, or belongs to nobody, each with its reason.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Dataset:
     identities: tuple[Identity, ...]
     selected: tuple[str, ...]
     fingerprint: str
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,16 +29,16 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-from bench import record, run
+from bench import numbered, record, run
 from bench.compose import settings_of
 from bench.data.synthetic import Synthetic
 from bench.pipeline import Pipeline
 from bench.record import Record
 from bench.scoring import Scorer
-from bench.stages import measure, photos
+from bench.stages import measure
 from bench.store import Entry, Store
 
-SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (photos, "load"), (measure, "load"))
+SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (numbered, "load"), (measure, "load"))
 REPORT = ((run, "collect"), (run, "conclude"), (run, "standings"), (record, "load_all"))
 KINDS = ("computing", "executing", "scoring", "report")
 

@@ -6,18 +6,24 @@ at the base's resolution), as `python -m bench` saves its own cloaks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
+from bench.data.photo_files import place, scan, scan_all, subfolders
+from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
 from bench.hashing import hash_of
-from bench.images import SUFFIXES, read_image, to_tensor
+from bench.images import to_tensor
 from bench.models.files import hashes
+from bench.names import composed
 from defenses import Context, Defense
+
+LAYOUT = "Give defense.root=<folder>/<person>/<photo>.png."
 
 
 @dataclass(frozen=True)
@@ -38,28 +44,49 @@ class Precomputed(Defense):
         """Hash of all pictures below the root.
 
         Raises:
-            BenchError: there are none.
+            BenchError: there are none, or one of a kind that is not read.
         """
-        folder = Path(self.root).expanduser()
-        pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        folder = self._folder()
+        pictures = scan_all(folder).complete(folder)
         if not pictures:
-            raise BenchError(f"There are no pictures in {folder}.", "Give defense.root=<folder>/<person>/<photo>.png.")
-        named = {str(path.relative_to(folder)): path for path in pictures}
+            raise BenchError(f"There are no pictures in {folder}.", LAYOUT)
+        named = {place(path, folder): path for path in pictures}
         return {"root": hash_of(hashes(named, f"Put the picture into {folder} again."))}
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        folder = Path(self.root).expanduser() / context.identity
-        here = {path.stem: path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES}
+        cloaked = self._pictures(context.identity)
         pictures = []
         for name in context.names:
-            stem = Path(name).stem
-            if stem not in here:
-                raise unknown_name("cloaked photo", f"{context.identity}/{stem}", here)
-            pictures.append(np.asarray(read_image(here[stem])))
+            stem = PurePath(name).stem
+            if stem not in cloaked:
+                raise unknown_name("cloaked photo", f"{context.identity}/{stem}", cloaked)
+            pictures.append(np.asarray(read_image(cloaked[stem])))
             height, width = pictures[-1].shape[:2]
             if (height, width) != tuple(photos.shape[-2:]):
                 raise BenchError(
-                    f"{here[stem]} is {width} x {height} pixels; the benchmark shows {photos.shape[-1]}.",
+                    f"{cloaked[stem]} is {width} x {height} pixels; the benchmark shows {photos.shape[-1]}.",
                     "Cloak the square crops of the benchmark, at its size.",
                 )
+        _refuse_twice([PurePath(name).name for name in context.names], context.identity)
         return to_tensor(pictures).to(photos)
+
+    def _folder(self) -> Path:
+        folder = Path(self.root).expanduser()
+        if not folder.is_dir():
+            raise BenchError(f"defense.root={self.root}: there is no such folder, so there are no pictures.", LAYOUT)
+        return folder
+
+    def _pictures(self, person: str) -> dict[str, Path]:
+        """Name without suffix -> the cloaked photos of a person; nothing if there is no folder of theirs."""
+        folder = subfolders(self._folder()).get(composed(person))
+        pictures = scan(folder).photos if folder else ()
+        _refuse_twice([picture.name for picture in pictures], person)
+        return {composed(picture.stem): picture for picture in pictures}
+
+
+def _refuse_twice(names: Sequence[str], person: str) -> None:
+    """Raises BenchError if photos differ in their suffix alone: a cloak is matched without it."""
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(composed(PurePath(name).stem), name)) != name:
+            raise BenchError(f"{person} has both {other} and {name}: which cloak is whose?", "Rename or remove one.")

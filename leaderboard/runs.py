@@ -13,10 +13,13 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+from PIL import Image
+
 import bench
+from bench import numbered
 from bench.errors import BenchError
 from bench.hashing import sha256_array, sha256_file
-from bench.images import crop_centre, read_image, read_png, resize
+from bench.images import crop_centre, read_png, resize
 from bench.record import Record
 from bench.store import Store
 from bench.types import Pixels
@@ -67,7 +70,7 @@ class Album:
         if not re.fullmatch("[0-9a-f]{64}", key):  # a key becomes a path
             return None
         entry = self._store.find(stage, key)
-        return None if entry is None else [read_png(file) for file in sorted(entry.path.glob("*.png"))]
+        return None if entry is None else numbered.load(entry.path)
 
 
 def open_store(root: Path) -> Store:
@@ -96,7 +99,7 @@ def _invented(side: int) -> frozenset[str]:
     for name, facts in manifest["files"].items():
         if sha256_file(INVENTED / name) != facts["sha256"]:
             raise BenchError(f"The synthetic photo {INVENTED / name} is damaged.", "Reinstall cloakbench.")
-        hashes.add(sha256_array(resize(crop_centre(read_image(INVENTED / name)), side)))
+        hashes.add(sha256_array(resize(crop_centre(Image.fromarray(read_png(INVENTED / name))), side)))
     return frozenset(hashes)
 
 

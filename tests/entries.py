@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from bench import numbered
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.hashing import hash_of, sha256_array, sha256_file
 from bench.images import read_png
 from bench.record import Record, StageFacts, save
-from bench.stages import photos
 from bench.store import Store
 from bench.types import Pixels
 from metrics.visibility import linf, psnr, ssim
@@ -172,7 +172,7 @@ def stored_run(folder: Path, records: Iterable[Record], clean: Sequence[Pixels],
         stages = {}
         for stage, made_there in pictures.items():
             key = hash_of([record.cell, stage])
-            entry = store.compute(stage, key, partial(photos.save, pictures=made_there))
+            entry = store.compute(stage, key, partial(numbered.save, pictures=made_there))
             stages[stage] = StageFacts(**vars(entry.cost), key=key, cached=False)
         images = [
             image.model_copy(update={"sha256": sha256_array(picture)})

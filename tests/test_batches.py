@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from attacks import ATTACKS
+from bench import numbered
 from bench.batches import in_batches
 from bench.meter import Meter
 from bench.models.base import Base
 from bench.settings import ModelSettings, Protocol
-from bench.stages import class_photos, generate, photos
+from bench.stages import class_photos, generate
 from bench.stages.fit import ARTIFACT
 from bench.store import Store
 from tests import tiny
@@ -111,7 +112,7 @@ def test_generated_pictures_are_the_same_on_a_small_card(
         save_file({"nothing": torch.zeros(1)}, tmp_path / ARTIFACT)
         with Meter() as meter:
             generate.generate(tmp_path / name, tmp_path, attack, base, model, protocol, 0)
-        return photos.load(tmp_path / name), meter.cost.halvings
+        return numbered.load(tmp_path / name), meter.cost.halvings
 
     large, none = made("large")
     small(monkeypatch, base, room=4)  # two samples a picture, with guidance

@@ -390,15 +390,15 @@ def test_a_suite_crosses_countermeasures_with_attacks() -> None:
 
 
 def test_a_chain_is_each_after_the_other_with_its_own_randomness(tmp_path: Any) -> None:
-    from bench.stages import photos
+    from bench import numbered
 
     protected, folder = tmp_path / "protected", tmp_path / "treated"
     protected.mkdir()
     folder.mkdir()
-    photos.save(protected, [photo()])
+    numbered.save(protected, [photo()])
     chain = [made("noise"), made("noise")]
     counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada")
-    (found,) = photos.load(folder)
+    (found,) = numbered.load(folder)
     change = found.astype(float) - photo()
     inner = (photo() > 60) & (photo() < 195)
     assert change[inner].std() == pytest.approx(2**0.5 * 0.05 * 255, rel=0.04)  # not one of them twice, or one lost
@@ -419,7 +419,7 @@ def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
 
 
 def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_path: Any) -> None:
-    from bench.stages import photos
+    from bench import numbered
 
     (cell,) = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=2", ONE) if c.attack.name != "none"]
     originals = [p.pixels for p in cell.donor.protect]
@@ -427,12 +427,12 @@ def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_pat
     protected, folder = tmp_path / "protected", tmp_path / "treated"
     protected.mkdir()
     folder.mkdir()
-    photos.save(protected, [255 - pixels for pixels in originals])
+    numbered.save(protected, [255 - pixels for pixels in originals])
     chain = [made("jpeg", quality=50)]
     counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada", cell.leaked)
     random = torch.Generator()
     expected = chain[0].apply([*originals[:2], *(255 - pixels for pixels in originals[2:])], random)
-    for found, wanted in zip(photos.load(folder), expected, strict=True):
+    for found, wanted in zip(numbered.load(folder), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 

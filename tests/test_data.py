@@ -13,7 +13,7 @@ from PIL import Image
 from bench.data import SOURCES
 from bench.data.folder import Folder
 from bench.errors import BenchError
-from bench.images import crop_centre, crop_square, png_bytes, read_image, read_png, resize, to_pixels, to_tensor
+from bench.images import crop_centre, crop_square, png_bytes, read_png, resize, to_pixels, to_tensor
 from bench.types import Dataset, Identity, Pixels
 
 SIDE = 16
@@ -193,51 +193,6 @@ def test_settings_of_the_folder_are_checked() -> None:
         SOURCES.create("folder", {"rot": "photos"})
     with pytest.raises(BenchError, match=r"data\.crop='middle'"):
         SOURCES.create("folder", {"root": "photos", "crop": "middle"})
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
-    """A phone's portrait is stored lying; whoever ignores that trains on lying faces."""
-    upright = picture(0, height=20, width=12)
-    # How a camera stores an upright scene under each of the EXIF standard's eight orientations.
-    stored = {
-        1: upright,
-        2: upright[:, ::-1],
-        3: upright[::-1, ::-1],
-        4: upright[::-1],
-        5: upright.swapaxes(0, 1),
-        6: np.rot90(upright, 1),
-        7: upright[::-1, ::-1].swapaxes(0, 1),
-        8: np.rot90(upright, -1),
-    }
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    file = write(tmp_path / "phone.png", np.ascontiguousarray(stored[orientation]), exif=exif.tobytes())
-    np.testing.assert_array_equal(np.asarray(read_image(file)), upright)
-
-
-def test_grayscale_has_three_equal_channels(tmp_path: Path) -> None:
-    gray = picture(0)[..., 0]
-    file = write(tmp_path / "gray.png", gray)
-    np.testing.assert_array_equal(read_png(file), np.stack([gray] * 3, axis=-1))
-
-
-def test_alpha_is_dropped(tmp_path: Path) -> None:
-    pixels = picture(0)
-    file = tmp_path / "alpha.png"
-    Image.fromarray(np.dstack([pixels, np.full((SIDE, SIDE), 128, np.uint8)])).save(file)
-    np.testing.assert_array_equal(read_png(file), pixels)
-
-
-def test_palette_becomes_its_colours(tmp_path: Path) -> None:
-    image = Image.fromarray(picture(0)).quantize(16)
-    image.save(tmp_path / "palette.png")
-    with Image.open(tmp_path / "palette.png") as stored:
-        assert stored.mode == "P"
-    np.testing.assert_array_equal(read_png(tmp_path / "palette.png"), np.asarray(image.convert("RGB")))
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from bench.compose import prepare
 from bench.data.folder import Folder
 from bench.errors import BenchError
 from bench.hashing import hash_of
-from bench.images import crop_centre, read_png
+from bench.images import crop_centre
 from bench.registry import Registry, import_plugins, loaded_class
 from bench.store import Store, write_atomic
 from tests.conftest import ROOT
@@ -45,12 +45,6 @@ def test_hydra_flags_that_take_a_value_are_not_settings() -> None:
 def test_integer_keys_are_not_strings() -> None:
     with pytest.raises(TypeError):
         hash_of({"a": [{1: 2}]})
-
-
-def test_a_16_bit_grey_photo_is_scaled_and_not_clipped(tmp_path: Path) -> None:
-    ramp = np.linspace(0, 65535, 256).reshape(16, 16).astype(np.uint16)
-    Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    assert abs(float(np.median(read_png(tmp_path / "ramp.png"))) - 127.5) < 2
 
 
 def test_finding_a_code_version_imports_nothing() -> None:

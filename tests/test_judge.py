@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.errors import BenchError
-from bench.images import read_image, resize
+from bench.images import resize
 from bench.models.dlib_network import DlibNetwork
 from bench.models.judge import Judge, find_boxes, weights
 from bench.types import Array, Pixels

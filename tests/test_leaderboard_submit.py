@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.errors import BenchError
-from bench.images import read_image, resize
+from bench.images import resize
 from bench.record import MethodFacts, Record, load_all, save
 from bench.types import Pixels
 from defenses import DEFENSES

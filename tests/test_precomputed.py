@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bench import numbered
 from bench.budget import audit
 from bench.errors import BenchError
 from bench.images import to_pixels
 from bench.seeds import generator
 from bench.settings import Method
-from bench.stages import photos
 from bench.stages import protect as protect_stage
 from bench.store import Store
 from bench.types import Budget, Identity, Photo
@@ -77,7 +77,7 @@ def test_the_stage_says_whose_photos_these_are_and_its_key_follows_the_pictures(
     defense, method = Precomputed("theirs", str(root)), Method(name="precomputed", settings=settings)
     folder, store = tmp_path_factory.mktemp("cloaked"), Store(tmp_path_factory.mktemp("store"))
     protect_stage.protect(folder, "precomputed", defense, person, Budget(8), list, 0, store, lambda share: None)
-    assert np.array_equal(photos.load(folder)[0], to_pixels(PHOTOS[1:] + 3 / 255)[0])
+    assert np.array_equal(numbered.load(folder)[0], to_pixels(PHOTOS[1:] + 3 / 255)[0])
 
     def key() -> str:
         return protect_stage.key(method, defense, person, Budget(8), [], 0)

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from bench.errors import unknown_name
 from bench.hashing import hash_of
+from bench.names import composed
 from bench.registry import Registry
 from bench.types import Dataset, Identity
 
@@ -31,7 +32,14 @@ class Source(ABC):
         """
 
 
-def dataset(name: str, licence: str, identities: list[Identity], wanted: tuple[str, ...], limit: int) -> Dataset:
+def dataset(
+    name: str,
+    licence: str,
+    identities: list[Identity],
+    wanted: tuple[str, ...],
+    limit: int,
+    strays: tuple[str, ...] = (),
+) -> Dataset:
     """A `Dataset` with its fingerprint, and the identities that the run is about.
 
     Args:
@@ -40,11 +48,12 @@ def dataset(name: str, licence: str, identities: list[Identity], wanted: tuple[s
         identities: everybody.
         wanted: names to select, in order; empty means all.
         limit: select at most this many; 0 means all.
+        strays: what was skipped and belongs to nobody.
 
     Raises:
         BenchError: a wanted identity is not there.
     """
-    present = [person.name for person in identities]
+    present, wanted = [person.name for person in identities], tuple(map(composed, wanted))
     for missing in (person for person in wanted if person not in present):
         raise unknown_name("identity", missing, present)
     selected = (wanted or tuple(present))[: limit or None]
@@ -54,7 +63,8 @@ def dataset(name: str, licence: str, identities: list[Identity], wanted: tuple[s
         for part, photos in (("A", person.reference), ("B", person.protect), ("C", person.extra))
         for photo in photos
     ]
-    return Dataset(name, licence, tuple(identities), selected, hash_of(facts))
+    skipped = (*strays, *(line for person in identities for line in person.skipped))
+    return Dataset(name, licence, tuple(identities), selected, hash_of(facts), skipped)
 
 
 SOURCES: Registry[Source] = Registry(

@@ -6,11 +6,14 @@
 
     root/<identity>/*.jpg         flat: sorted by name, the first third is A, the second B, the rest C
 
-Order is by name, never the file system's.
+Order is by name, never the file system's. Where it decides which photos are in which set, and among people, numbers
+count: 9.jpg comes before 10.jpg. Within a chosen set names are compared as text: the order means nothing there, but
+published results rest on it. `photo_files` says what a photo is, and what is done with everything else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,9 +22,12 @@ from PIL import Image
 from pydantic import NonNegativeInt
 
 from bench.data import Source, dataset
+from bench.data.photo_files import place, scan, subfolders
+from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
 from bench.hashing import sha256_array
-from bench.images import SUFFIXES, crop_centre, crop_square, read_image, resize
+from bench.images import crop_centre, crop_square, resize
+from bench.names import composed
 from bench.types import Dataset, Identity, Photo
 
 MIN_CLEAN = 3
@@ -70,32 +76,35 @@ class Folder(Source):
                 f"data.root={self.root}: there is no such folder.",
                 "Give the folder that holds one folder per person, each with set_A, set_B (and set_C), or just photos.",
             )
-        folders = [f for f in sorted(root.iterdir()) if f.is_dir() and not f.name.startswith(".")]
+        folders = subfolders(root)
         if not folders:
             raise BenchError(
                 f"data.root={self.root} holds no folders.",
                 "It must hold one folder per person. To use one person's photos, give the folder above.",
             )
-        for unknown in set(self.exclude) - {folder.name for folder in folders}:
-            raise unknown_name("identity in data.exclude", unknown, [folder.name for folder in folders])
-        people = [self._identity(folder, resolution) for folder in folders if folder.name not in self.exclude]
-        return dataset(root.resolve().name, self.licence, people, self.identities, self.limit)
+        excluded = set(map(composed, self.exclude))
+        for unknown in excluded - folders.keys():
+            raise unknown_name("identity in data.exclude", unknown, folders)
+        people = [self._identity(name, folder, resolution) for name, folder in folders.items() if name not in excluded]
+        strays = tuple(f"{photo.name} belongs to nobody" for photo in scan(root).photos)
+        return dataset(root.resolve().name, self.licence, people, self.identities, self.limit, strays)
 
-    def _identity(self, folder: Path, resolution: int) -> Identity:
+    def _identity(self, name: str, folder: Path, resolution: int) -> Identity:
         sets, problem = {}, ""
-        for part, files in _split(folder).items():
+        files, skipped = _split(folder)
+        for part in files:
             try:
-                sets[part] = tuple(self._photo(file, resolution) for file in files)
+                sets[part] = tuple(self._photo(file, resolution) for file in files[part])
             except NoFace as error:
                 sets[part], problem = (), str(error)
-        return Identity(folder.name, sets["A"], sets["B"], sets["C"], problem)
+        return Identity(name, sets["A"], sets["B"], sets["C"], problem, skipped)
 
     def _photo(self, file: Path, resolution: int) -> Photo:
         image = read_image(file)
         around_face = self.crop == "face" or (self.crop == "auto" and resolution < SMALL)
         square = self._crop_face(image, file) if around_face else crop_centre(image)
         pixels = resize(square, resolution)
-        return Photo(file.name, pixels, sha256_array(pixels))
+        return Photo(composed(file.name), pixels, sha256_array(pixels))
 
     def _crop_face(self, image: Image.Image, file: Path) -> Image.Image:
         """A square around the largest face, moved up by a tenth of its height so that the forehead is in."""
@@ -112,29 +121,37 @@ class Folder(Source):
         return crop_square(image, (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
 
 
-def _split(folder: Path) -> dict[str, list[Path]]:
-    """The files of sets A, B and C.
+def _split(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+    """The files of sets A, B and C, and what was skipped, with the reasons.
 
     Raises:
-        BenchError: too few photos for the split.
+        BenchError: a picture cannot be read, or there are too few for the split.
     """
-    if (folder / "set_B").is_dir():
-        sets = {part: _photos(folder / f"set_{part}") for part in "ABC"}
+    parts = {name.lower(): path for name, path in subfolders(folder).items()}
+    places = {part: path for part in "ABC" if (path := parts.get(f"set_{part.lower()}"))}
+    here = scan(folder)
+    if "B" in places:
+        scans = {part: scan(path) for part, path in places.items()}
+        sets = {part: _as_text(scans[part].complete(folder)) if part in scans else () for part in "ABC"}
+        ignored = [f"{place(photo, folder.parent)} is in no set" for photo in here.photos]
+        skipped = [item for item in here.skipped if item.path not in places.values()]
+        skipped += [item for each in scans.values() for item in each.skipped]
     else:
-        files = _photos(folder)
+        files = here.complete(folder)
         third = len(files) // 3 if len(files) >= MIN_FLAT else 0
         sets = {"A": files[:third], "B": files[third : 2 * third], "C": files[2 * third :]}
+        skipped, ignored = list(here.skipped), []
+    remarks = (*ignored, *(f"{place(item.path, folder.parent)} {item.reason}" for item in skipped))
     if not sets["B"] or len(sets["A"]) + len(sets["C"]) < MIN_CLEAN or not sets["A"]:
         counts = ", ".join(f"{len(files)} in {part}" for part, files in sets.items())
+        others = f" Not counted: {', '.join(remarks)}." if remarks else ""
         raise BenchError(
-            f"{folder} has too few photos ({counts}).",
+            f"{folder} has too few photos ({counts}).{others}",
             f"It needs photos in set_A and set_B and at least {MIN_CLEAN} in A and C together, "
             f"or at least {MIN_FLAT} photos directly in it.",
         )
-    return sets
+    return sets, remarks
 
 
-def _photos(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+def _as_text(files: Sequence[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(files, key=lambda file: composed(file.name)))

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from PIL import Image
 
+from bench.data.photo_files import files_below, place, scan_all
+from bench.data.photo_reader import read_image
 from bench.errors import BenchError
-from bench.images import SUFFIXES, read_image
+from bench.names import composed
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Origin:
     smallest: int = 500
 
 
+PARQUET = ".parquet"
 PARTS = {f"set_{part}": part for part in "ABC"}
 """Names of folders that are a person's sets."""
 METACLOAK = "yixin/metacloak_celeba_vggface2"
@@ -92,11 +95,18 @@ class Found:
         Raises:
             BenchError: it is not a picture.
         """
-        return read_image(self.source if isinstance(self.source, Path) else io.BytesIO(self.source))
+        source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
+        return read_image(source, self.place)
 
 
 People = dict[str, list[Found]]
 """Photos by person, both in an order that depends on names alone."""
+Tell = Callable[[str], None]
+"""Called with what is skipped, and why."""
+
+
+def unheard(line: str) -> None:
+    """Tell nobody."""
 
 
 def from_hub(origin: Origin, revision: str | None) -> People:
@@ -113,7 +123,7 @@ def from_parquet(folder: Path, origin: Origin) -> People:
 
     Files named as the hub's splits are their sets, and then the others are another data set's.
     """
-    files = {file: _part(file.name, origin) for file in sorted(folder.rglob("*.parquet"))}
+    files = {file: _part(file.name, origin) for file in files_below(folder) if file.suffix.lower() == PARQUET}
     chosen = {file: part for file, part in files.items() if part} or files
     return grouped(row for file, part in chosen.items() for row in _parquet(file, origin, part))
 
@@ -122,21 +132,29 @@ def _part(file: str, origin: Origin) -> str:
     return next((part for part, split in origin.splits.items() if file.startswith(split)), "")
 
 
-def from_folder(folder: Path, names: dict[str, str]) -> People:
+def from_folder(folder: Path, names: dict[str, str], tell: Tell = unheard) -> People:
     """All photos of a folder: a folder a person, perhaps with set_A, set_B and set_C, or all in one and a table.
 
     Args:
         folder: holds the photos.
-        names: file name -> person, the table; empty if the folders say so.
+        names: file, with or without its suffix -> person, the table; empty if the folders say so.
+        tell: called with what is no photo, or nobody's.
     """
-    rows = []
-    for file in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES):
+    rows, files = [], scan_all(folder)
+    for skipped in files.skipped:
+        tell(f"{place(skipped.path, folder)} {skipped.reason}")
+    for file in files.photos:
         above, part = file.parent, ""
         if above.name in PARTS:
             above, part = above.parent, PARTS[above.name]
-        person = names.get(file.name, "") if names else above.name
+        if names:
+            person = names.get(composed(file.name)) or names.get(composed(file.stem), "")
+        else:
+            person = composed(above.name) if above != folder else ""
         if person:
-            rows.append(Found(person, file.relative_to(folder).as_posix(), part, file))
+            rows.append(Found(person, place(file, folder), part, file))
+        else:
+            tell(f"{place(file, folder)} belongs to nobody")
     return grouped(rows)
 
 
@@ -148,13 +166,12 @@ def names_of(identities: Path, mapping: Path | None) -> dict[str, str]:
         mapping: CelebA-HQ's `CelebA-HQ-to-CelebA-mapping.txt` ("idx orig_idx orig_file"): CelebA-HQ numbers its photos
             anew.
     """
-    table = [line.split() for line in identities.read_text().splitlines() if line.strip()]
-    people = {row[0]: row[-1] for row in table if len(row) >= 2}
+    table = [line.split() for line in identities.read_text(encoding="utf-8").splitlines() if line.strip()]
+    people = {composed(row[0]): composed(row[-1]) for row in table if len(row) >= 2}
     if mapping is None:
         return people
-    moved = [line.split() for line in mapping.read_text().splitlines()[1:] if line.strip()]
-    stems = {row[0]: people[row[-1]] for row in moved if row[-1] in people}
-    return {f"{stem}{suffix}": person for stem, person in stems.items() for suffix in SUFFIXES}
+    moved = [line.split() for line in mapping.read_text(encoding="utf-8").splitlines()[1:] if line.strip()]
+    return {row[0]: people[row[-1]] for row in moved if row[-1] in people}
 
 
 def grouped(rows: Iterable[Found]) -> People:
@@ -180,12 +197,12 @@ def _hub(origin: Origin, split: str, revision: str | None, part: str) -> Iterato
             f"{origin.hub} (split {split}) could not be loaded: {type(error).__name__}.",
             "Check the connection, or give a copy on this machine: --source <folder>.",
         ) from error
-    place = f"{origin.hub}/{split}"
-    _check(table.column_names, origin, place)
+    where = f"{origin.hub}/{split}"
+    _check(table.column_names, origin, where)
     label, raw = table.features[origin.identity], table.cast_column(origin.image, datasets.Image(decode=False))
     for number, row in enumerate(raw):
         person = label.int2str(row[origin.identity]) if hasattr(label, "int2str") else str(row[origin.identity])
-        yield Found(person, f"{place}/{number:06}", part, row[origin.image]["bytes"])
+        yield Found(composed(person), f"{where}/{number:06}", part, row[origin.image]["bytes"])
 
 
 def _parquet(file: Path, origin: Origin, part: str) -> Iterator[Found]:
@@ -197,14 +214,14 @@ def _parquet(file: Path, origin: Origin, part: str) -> Iterator[Found]:
             for row in batch.to_pylist():
                 image = row[origin.image]
                 content = image["bytes"] if isinstance(image, dict) else image
-                yield Found(str(row[origin.identity]), f"{file.name}/{number:06}", part, content)
+                yield Found(composed(str(row[origin.identity])), f"{file.name}/{number:06}", part, content)
                 number += 1
 
 
-def _check(columns: Sequence[str], origin: Origin, place: str) -> None:
+def _check(columns: Sequence[str], origin: Origin, where: str) -> None:
     for column in (origin.image, origin.identity):
         if column not in columns:
             raise BenchError(
-                f"{place} has no column {column!r}, but {', '.join(columns)}.",
+                f"{where} has no column {column!r}, but {', '.join(columns)}.",
                 "Name the right ones: --image-column and --identity-column.",
             )

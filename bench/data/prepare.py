@@ -12,7 +12,6 @@ sets are chosen already, as on the hub, they are kept. The same source and setti
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
@@ -24,15 +23,30 @@ from pathlib import Path
 import numpy as np
 
 from bench.cli import guarded
-from bench.data.origins import ORIGINS, Found, Origin, People, from_folder, from_hub, from_parquet, names_of
+from bench.data.origins import (
+    ORIGINS,
+    PARQUET,
+    Found,
+    Origin,
+    People,
+    Tell,
+    from_folder,
+    from_hub,
+    from_parquet,
+    names_of,
+    unheard,
+)
+from bench.data.photo_files import files_below
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.images import crop_centre, png_bytes, resize
 from bench.types import Pixels
 
 HEADER = "dataset.json"
-"""In the prepared folder: name, licence, origin, settings, and the hash of every photo."""
+"""In the prepared folder: name, licence, origin, settings, the hash of every photo, and what could not be read."""
 SETS = ("A", "B", "C")
+NAMED = 20
+"""Skipped files that the console names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +68,9 @@ class Choice:
     seed: int = 0
 
 
-def choose(found: People, choice: Choice) -> Iterator[tuple[str, dict[str, list[tuple[Found, Pixels]]]]]:
+def choose(
+    found: People, choice: Choice, tell: Tell = unheard
+) -> Iterator[tuple[str, dict[str, list[tuple[Found, Pixels]]]]]:
     """The people who qualify, one after another, with the photos of their sets."""
     random = np.random.default_rng(choice.seed)
     taken = 0
@@ -62,10 +78,10 @@ def choose(found: People, choice: Choice) -> Iterator[tuple[str, dict[str, list[
         name = list(found)[index]
         photos = [found[name][i] for i in random.permutation(len(found[name]))]
         if any(photo.part for photo in photos):
-            sets = {part: _usable([p for p in photos if p.part == part], choice.photos, choice) for part in SETS}
+            sets = {part: _usable([p for p in photos if p.part == part], choice.photos, choice, tell) for part in SETS}
             complete = all(len(sets[part]) == choice.photos for part in SETS if any(p.part == part for p in photos))
         else:
-            usable = _usable(photos, 3 * choice.photos, choice)
+            usable = _usable(photos, 3 * choice.photos, choice, tell)
             sets = {part: usable[i * choice.photos : (i + 1) * choice.photos] for i, part in enumerate(SETS)}
             complete = len(usable) == 3 * choice.photos
         if complete:
@@ -75,24 +91,31 @@ def choose(found: People, choice: Choice) -> Iterator[tuple[str, dict[str, list[
                 return
 
 
-def _usable(photos: Sequence[Found], wanted: int, choice: Choice) -> list[tuple[Found, Pixels]]:
+def _usable(photos: Sequence[Found], wanted: int, choice: Choice, tell: Tell) -> list[tuple[Found, Pixels]]:
     """The first so many that are large enough and show exactly one face."""
     from bench.models.judge import find_boxes
 
     kept: list[tuple[Found, Pixels]] = []
     for photo in photos if len(photos) >= wanted else ():
-        with contextlib.suppress(BenchError):  # what is no picture is no photo
+        try:
             image = photo.open()
-            square = crop_centre(image)
-            if min(image.size) >= (choice.smallest or 0) and len(find_boxes(square)) == 1:
-                kept.append((photo, resize(square, choice.side)))
+        except BenchError as error:  # what is no picture is no photo; there are others
+            tell(error.message)
+            continue
+        square = crop_centre(image)
+        if min(image.size) >= (choice.smallest or 0) and len(find_boxes(square)) == 1:
+            kept.append((photo, resize(square, choice.side)))
         if len(kept) == wanted:
             break
     return kept
 
 
-def write(out: Path, name: str, licence: str, origin: str, found: People, choice: Choice) -> int:
+def write(
+    out: Path, name: str, licence: str, origin: str, found: People, choice: Choice, skipped: Sequence[str] = ()
+) -> int:
     """Write the chosen photos and the header; nothing is left of a preparation that was broken off.
+
+    `skipped` is what was no photo from the beginning; the header names it, with what turns out to be none.
 
     Returns:
         How many people there are.
@@ -106,8 +129,13 @@ def write(out: Path, name: str, licence: str, origin: str, found: People, choice
         raise BenchError("A data set needs a licence.", "State what allows you to use the photos: --licence.")
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    files, people = [], 0
-    for person, sets in choose(found, choice):
+    files, people, unread = [], 0, [*skipped]
+
+    def tell(line: str) -> None:
+        print(f"Skipped: {line}")
+        unread.append(line)
+
+    for person, sets in choose(found, choice, tell):
         people += 1
         for part, photos in sets.items():
             for number, (photo, pixels) in enumerate(photos):
@@ -122,23 +150,24 @@ def write(out: Path, name: str, licence: str, origin: str, found: People, choice
             "Lower --smallest or --photos.",
         )
     header = {"name": name, "licence": licence, "origin": origin, "choice": dataclasses.asdict(choice), "files": files}
+    header |= {"skipped": unread} if unread else {}
     (partial / HEADER).write_text(json.dumps(header, indent=1) + "\n")
     partial.rename(out)
     return people
 
 
-def read(name: str, origin: Origin, options: Namespace) -> tuple[People, str]:
-    """All photos of a source, and what to call it."""
+def read(name: str, origin: Origin, options: Namespace, tell: Tell) -> tuple[People, str]:
+    """All photos of a source, and what to call it; `tell` hears of what is no photo."""
     columns = {"image": options.image_column, "identity": options.identity_column}
     origin = dataclasses.replace(origin, **{key: value for key, value in columns.items() if value})
     if options.source is None:
         return from_hub(origin, options.revision), f"{origin.hub} at {options.revision or 'main'}"
     if not options.source.is_dir():
         raise BenchError(f"There is no folder {options.source}.", "Give the folder of your copy: --source.")
-    if any(options.source.rglob("*.parquet")):
+    if any(file.suffix.lower() == PARQUET for file in files_below(options.source)):
         return from_parquet(options.source, origin), f"Parquet files of {name}"
     names = names_of(options.identities, options.mapping) if options.identities else {}
-    return from_folder(options.source, names), f"a copy of {name}"
+    return from_folder(options.source, names, tell), f"a copy of {name}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -164,8 +193,13 @@ def main(arguments: Sequence[str]) -> int:
         choice = dataclasses.replace(choice, smallest=origin.smallest)
     licence = origin.licence if options.licence is None else options.licence
     print(f"{options.name}: {licence}.")
-    found, place = read(options.name, origin, options)
-    people = write(out, options.name, licence, place, found, choice)
+    skipped: list[str] = []
+    found, place = read(options.name, origin, options, skipped.append)
+    for line in skipped[:NAMED]:
+        print(f"Skipped: {line}")
+    if len(skipped) > NAMED:
+        print(f"... and {len(skipped) - NAMED} more; {out / HEADER} names all.")
+    people = write(out, options.name, licence, place, found, choice, skipped)
     where = f" data.root={out}" if options.out else ""
     print(f"{people} of {len(found)} people in {out}. Run: python -m bench data={options.name}{where}")
     return 0

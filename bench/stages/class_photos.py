@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bench import numbered
 from bench.batches import in_batches
 from bench.code import module_version
 from bench.hashing import hash_of
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
 from bench.seeds import generator
-from bench.stages import photos
 from bench.store import Store
 from bench.types import Pixels
 
@@ -29,7 +29,7 @@ def class_photos(store: Store, base: Base, count: int) -> Tensor:
     key = hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
 
     def work(folder: Path) -> None:
-        photos.save(folder, in_batches(count, BATCH, some))
+        numbered.save(folder, in_batches(count, BATCH, some))
 
     def some(part: slice) -> list[Pixels]:
         drawn = [randn(base.latent_shape, generator("class", i), base.device) for i in range(part.start, part.stop)]
@@ -37,4 +37,4 @@ def class_photos(store: Store, base: Base, count: int) -> Tensor:
             condition = base.condition([PROMPT]).expand(len(drawn))
             return to_pixels(base.sample(condition, torch.stack(drawn), STEPS, GUIDANCE))
 
-    return to_tensor(photos.load(store.compute("class", key, work).path)).to(base.device)
+    return to_tensor(numbered.load(store.compute("class", key, work).path, count)).to(base.device)

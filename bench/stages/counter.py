@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import numbered
 from bench.code import code_version, module_version
 from bench.hashing import hash_of
 from bench.seeds import generator
 from bench.settings import Method
-from bench.stages import photos
 from bench.types import Photo, Pixels
 from countermeasures import Countermeasure, Purifier
 
@@ -54,11 +54,11 @@ def counter(
 
     `clean` photos take the place of the first cloaked ones, and are treated as the others are.
     """
-    treated = photos.load(protected)
+    treated = numbered.load(protected)
     treated[: len(clean)] = [photo.pixels for photo in clean]
     for place, each in enumerate(counters):
         random = generator(seed, "counter", identity, place)
         treat: Callable[..., list[Pixels]]
         treat = partial(each.purify, base=base()) if isinstance(each, Purifier) else each.apply
         treated = treat(treated, random)
-    photos.save(folder, treated)
+    numbered.save(folder, treated)

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from attacks import Attack, FitContext
+from bench import numbered
 from bench.code import code_version, module_version
 from bench.errors import BenchError
 from bench.hashing import hash_of
@@ -15,7 +16,6 @@ from bench.images import to_tensor
 from bench.models.base import Base
 from bench.seeds import generator
 from bench.settings import Method
-from bench.stages import photos
 from bench.stages.class_photos import class_photos
 from bench.store import Store
 
@@ -61,7 +61,7 @@ def fit(
     context = FitContext(generator(seed, "fit", identity), lambda b, count: class_photos(store, b, count), progress)
     attack.prepare(base)
     try:
-        artifact = attack.fit(to_tensor(photos.load(found)).to(base.device), context)
+        artifact = attack.fit(to_tensor(numbered.load(found)).to(base.device), context)
     finally:
         attack.reset()
     for name, tensor in artifact.items():

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from attacks import Attack
+from bench import numbered
 from bench.batches import in_batches
 from bench.code import module_version
 from bench.errors import BenchError
@@ -18,7 +19,6 @@ from bench.images import to_pixels
 from bench.models.base import Base, randn
 from bench.seeds import derive
 from bench.settings import ModelSettings, Protocol
-from bench.stages import photos
 from bench.stages.fit import ARTIFACT
 from bench.types import Pixels
 
@@ -61,7 +61,7 @@ def generate(
     black = [index for index, picture in enumerate(pictures) if not np.any(picture)]
     if black:
         raise BenchError(f"Generated picture {black[0]} is entirely black.", "Use model.precision=fp32.")
-    photos.save(folder, pictures)
+    numbered.save(folder, pictures)
 
 
 def _noise(seed: int, base: Base) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench import numbered
 from bench.budget import audit
 from bench.code import code_version, module_version
 from bench.hashing import hash_of
@@ -12,7 +13,6 @@ from bench.images import to_pixels, to_tensor
 from bench.models.base import Base
 from bench.seeds import generator
 from bench.settings import Method
-from bench.stages import photos
 from bench.stages.class_photos import class_photos
 from bench.store import Store
 from bench.types import Budget, Identity
@@ -77,5 +77,5 @@ def protect(
     finally:
         for base in bases:
             base.restore()
-    photos.save(folder, to_pixels(cloaked))
-    audit(originals, photos.load(folder), budget, name)
+    numbered.save(folder, to_pixels(cloaked))
+    audit(originals, numbered.load(folder, len(originals)), budget, name)
