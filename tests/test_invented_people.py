@@ -144,7 +144,7 @@ def test_how_near_real_people_come_to_others() -> None:
     """Ann's photos are 10 degrees apart, Ben's 20; the nearest photos of others are 35 and 60 away from their means."""
     at = [-5, 5, 85, 105, 35, 155, 180, 181, 1]
     person = ["ann", "ann", "ben", "ben", "cy", "di", "eve", "eve", "photo 1"]  # the last might be Ann
-    source = ["lfw"] * 6 + ["celeba_299"] * 2 + ["utkface_adults"]
+    source = ["lfw"] * 6 + ["celeba"] * 2 + ["utkface_adults"]
     split = ["held"] * 4 + ["train", "train", "held", "held", "train"]
     known = people(source, person, split, np.array([angle(a) for a in at]))
     assert known.usual(0.0, photos=2) == pytest.approx(np.cos(np.radians(60)))

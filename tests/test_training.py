@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.zoo.train.loop import Part, Schedule, train
+from bench.zoo.train.loop import STOPPED, Part, Schedule, train
 
 
 class Line(Part):
@@ -49,6 +51,44 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path: 
     assert rest.exported.keys() == whole.exported.keys()
     for key, value in whole.exported.items():
         assert torch.equal(rest.exported[key], value)
+
+
+class Told(Line):
+    """Is told to end while it computes its 23rd batch."""
+
+    def loss(self, count: int, random: torch.Generator) -> Tensor:
+        if self.left == 10**9 - 22:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().loss(count, random)
+
+
+def test_a_training_that_is_told_to_end_saves_its_last_step_and_goes_on_from_there(tmp_path: Path) -> None:
+    seldom = replace(schedule(), save_minutes=1000)
+    with pytest.raises(SystemExit) as ended:
+        train(Told(), seldom, tmp_path / "told")
+    assert ended.value.code == STOPPED
+    assert torch.load(tmp_path / "told" / "state.pt", weights_only=True)["step"] == 23
+    assert not (tmp_path / "told" / "final").exists()
+    whole, rest = Line(), Line()
+    train(whole, schedule(), tmp_path / "whole")
+    train(rest, schedule(), tmp_path / "told")
+    assert (tmp_path / "told" / "final").is_dir()
+    for key, value in whole.exported.items():
+        assert torch.equal(rest.exported[key], value)
+
+
+class Broken(Line):
+    def export(self, folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("no space left")
+
+
+def test_what_is_half_exported_does_not_look_finished(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no space"):
+        train(Broken(), schedule(), tmp_path)
+    assert not (tmp_path / "final").exists()
+    train(Line(), schedule(), tmp_path)
+    assert list((tmp_path / "final").iterdir()) == []
 
 
 class Slow(Line):

@@ -17,41 +17,80 @@ from bench.zoo.make_background import main as make_background
 from bench.zoo.train.adapter import Partners
 from bench.zoo.train.captions import ANY, BARE, caption, genders
 from bench.zoo.train.image_encoder import ImageEncoder
-from bench.zoo.train.photos import Faces, _splits
+from bench.zoo.train.photos import Faces
+from bench.zoo.train.splits import Described, split_people
 from bench.zoo.train.views import Views, show
 
 
-def descriptor(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
+def embedding(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
     """(128,) near one axis: two of one axis are one person, those of two axes are strangers."""
     made = np.zeros(128)
     made[direction] = 1
     return np.asarray(made + noise * np.random.default_rng(seed + 1000 * direction).normal(size=128) / 128**0.5)
 
 
-def test_splits_keep_known_people_out_of_training() -> None:
-    """LFW holds a CelebA celebrity and a person of the evaluation; UTKFace holds another of the evaluation."""
-    crowd = [(f"lfw{i}", 10 + i) for i in range(60)]
-    rows = [("utkface_adults", f"utk{i}", 80 + i % 40) for i in range(400)]
-    rows[5] = ("utkface_adults", "utk5", 2)
-    rows += [("celeba_299", "celebrity", 1)] * 4 + [("celeba_299", "other", 5)] * 4
-    rows += [("lfw", "famous", 1)] * 3 + [("lfw", "tested", 3)] * 3
-    rows += [("lfw", name, axis) for name, axis in crowd for _ in range(2)]
-    source, person = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
-    descriptors = np.stack([descriptor(axis, seed=i) for i, (_, _, axis) in enumerate(rows)])
-    tests = {"person": np.array(["a", "a", "b"]), "descriptors": np.stack([descriptor(a) for a in (2, 2, 3)])}
+Seen = tuple[str, str, int, int]
+"""Source, person, and the axes on which the two recognisers see the photo."""
 
-    split = _splits(source, person, descriptors, [tests])
-    assert {name: set(split[person == name]) for name in ("famous", "tested", "utk5", "celebrity", "other")} == {
-        "famous": {"dropped"},
-        "tested": {"dropped"},
-        "utk5": {"dropped"},
-        "celebrity": {"train"},
-        "other": {"train"},
-    }
-    held = {name for name, _ in crowd if set(split[person == name]) == {"held"}}
+
+def described(rows: list[Seen]) -> Described:
+    return Described(
+        np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]),
+        {
+            name: np.stack([embedding(row[i], seed=j) for j, row in enumerate(rows)])
+            for i, name in ((2, "dlib"), (3, "facelet-id-b"))
+        },
+    )
+
+
+def crowd() -> list[Seen]:
+    """People whom nobody takes for another: 400 photos of UTKFace, 60 people of LFW, 30 of CelebA."""
+    rows = [("utkface_adults", f"utk{i:03}", 10 + i % 100, 10 + i % 100) for i in range(400)]
+    rows += [("lfw", f"lfw{i}", 10 + i, 10 + i) for i in range(60) for _ in range(2)]
+    return rows + [("celeba", f"c{i}", 90 + i, 90 + i) for i in range(30) for _ in range(12)]
+
+
+def splits(rows: list[Seen]) -> dict[str, set[str]]:
+    people = described([*rows, ("lfw_eval", "tested", 0, 1), ("celeba_eval", "celeba_eval/1", 2, 3)])
+    split = split_people(people, ("lfw_eval", "celeba_eval"))
+    return {name: set(split[people.person == name]) for name in people.person}
+
+
+@pytest.mark.parametrize("axes", [(0, 8), (8, 1), (0, 1)], ids=["dlib", "the other", "both"])
+@pytest.mark.parametrize("source", ["lfw", "celeba", "utkface_adults"])
+def test_whoever_one_recogniser_finds_in_the_evaluation_is_dropped(source: str, axes: tuple[int, int]) -> None:
+    mine = [(source, "known", *axes)] * (1 if source == "utkface_adults" else 12)
+    split = splits([*crowd(), *mine, *[("celeba", "other", 5, 5)] * 3])
+    assert split["known"] == {"dropped"}
+    assert split["other"] == {"train"}
+
+
+def test_people_of_lfw_who_are_in_celeba_are_dropped_from_lfw() -> None:
+    """Both recognisers must say so, since the cost of an error is small."""
+    celebrity = [("celeba", "celebrity", 5, 6)] * 4
+    split = splits([*crowd(), *celebrity, *[("lfw", "famous", 5, 6)] * 3, *[("lfw", "alike0", 5, 7)] * 3])
+    assert split["famous"] == {"dropped"}
+    assert split["celebrity"] == split["alike0"] == {"train"}
+
+
+def test_people_for_tuning_have_many_photos_and_nobody_who_trains_is_like_them() -> None:
+    rows = [("celeba", f"c{i}", 10 + i, 10 + i) for i in range(30) for _ in range(12)]
+    rows += [("celeba", f"few{i}", 50 + i, 50 + i) for i in range(10) for _ in range(11)]
+    split = splits([*rows, *[("utkface_adults", f"utk{i}", 10 + i, 10 + i) for i in range(30)]])
+    tuned = {i for i in range(30) if split[f"c{i}"] == {"tune"}}
+    assert len(tuned) == 24
+    assert {i for i in range(30) if split[f"utk{i}"] == {"dropped"}} == tuned
+    assert all(split[f"few{i}"] == {"train"} for i in range(10))
+
+
+def test_held_out_are_a_quarter_of_lfw_and_every_64th_photo_of_utkface() -> None:
+    split = splits(crowd())
+    held = {name for name in split if name.startswith("lfw") and split[name] == {"held"}}
     assert 5 < len(held) < 30
-    assert {name for name, _ in crowd if set(split[person == name]) == {"train"}} == {n for n, _ in crowd} - held
-    assert set(np.flatnonzero(split[:400] == "held")) == set(range(0, 400, 64))
+    assert all(split[f"lfw{i}"] == {"train"} for i in range(60) if f"lfw{i}" not in held)
+    clear = {i for i in range(400) if split[f"utk{i:03}"] != {"dropped"}}
+    assert {i for i in clear if split[f"utk{i:03}"] == {"held"}} == set(range(0, 400, 64)) & clear
 
 
 def faces(count: int = 4) -> Faces:

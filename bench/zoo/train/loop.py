@@ -7,11 +7,16 @@ if nothing had happened, up to the order of floating-point sums.
 from __future__ import annotations
 
 import math
+import shutil
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -24,6 +29,10 @@ from bench.zoo.train.precision import device
 
 STATE = "state.pt"
 """The checkpoint in a training's folder."""
+FINAL = "final"
+"""The finished weights' folder in a training's folder: complete, if it is there."""
+STOPPED = 128 + signal.SIGTERM
+"""Exit status of a training that was told to end before it was done, and saved its checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,16 @@ class Part(ABC):
 
 
 def train(part: Part, schedule: Schedule, out: Path) -> None:
-    """Train to the end of the schedule, resuming from its checkpoint there, then export to `out/final`."""
+    """Train to the end of the schedule, resuming from its checkpoint there, then export to `out/final`.
+
+    Raises:
+        SystemExit: with `STOPPED`, after saving a checkpoint, when the process was asked to end (SIGTERM).
+    """
+    with _asked_to_end() as asked:
+        _train(part, schedule, out, asked)
+
+
+def _train(part: Part, schedule: Schedule, out: Path, asked: Event) -> None:
     out.mkdir(parents=True, exist_ok=True)
     part.module.to(device())
     weights = [p for p in part.module.parameters() if p.requires_grad]
@@ -137,10 +155,35 @@ def train(part: Part, schedule: Schedule, out: Path) -> None:
         if now - saved > 60 * schedule.save_minutes:
             _save(out / STATE, weights, average, optimiser, step, now - began)
             saved = now
+        if asked.is_set():
+            _save(out / STATE, weights, average, optimiser, step, now - began)
+            print(f"asked to end: saved at step {step}", flush=True)
+            raise SystemExit(STOPPED)
     _save(out / STATE, weights, average, optimiser, step, time.monotonic() - began)
     _look(part, weights, average, out, step)
     _swap(weights, average)
-    part.export(out / "final")
+    _export(part, out)
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[Event]:
+    """An event that is set once the process is sent SIGTERM, which is how machines that are taken back say so."""
+    asked = Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _export(part: Part, out: Path) -> None:
+    """Write the finished weights; cut off, it leaves no folder that looks complete."""
+    partial = out / f"{FINAL}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    part.export(partial)
+    shutil.rmtree(out / FINAL, ignore_errors=True)
+    partial.rename(out / FINAL)
 
 
 def untrained(out: Path) -> bool:

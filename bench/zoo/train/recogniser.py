@@ -43,9 +43,12 @@ class Recogniser(Part):
         photos: folder of the prepared photos.
         teacher: whether to learn from dlib's descriptors, and so from photos without names too.
         weights: file of a trained network to go on from, or None.
+        compiled: compile the training steps: a third faster on a CPU, after two minutes; it needs a C++ compiler.
     """
 
-    def __init__(self, network: str, photos: Path, teacher: bool, weights: Path | None = None) -> None:
+    def __init__(
+        self, network: str, photos: Path, teacher: bool, weights: Path | None = None, compiled: bool = False
+    ) -> None:
         faces = Faces.load(photos)
         self._pixels = faces.pixels
         self._to_crop = similarity(torch.from_numpy(np.array(faces.points)).float() * SIDE, TEMPLATE)
@@ -64,6 +67,7 @@ class Recogniser(Part):
 
         made = load(network, weights) if weights else NETWORKS[network]()
         self.module = nn.ModuleDict({"network": made.train(), "names": ArcFace(EMBEDDING, len(people))})
+        self._compiled = torch.compile(made) if compiled else made
         if teacher:
             known = self._descriptors[self._train]
             self.module["teacher"] = Teacher(EMBEDDING, known.nanmean(dim=0), RELATION)
@@ -101,8 +105,9 @@ class Recogniser(Part):
 
     def _embed(self, crops: Tensor) -> Tensor:
         crops = (crops * 2 - 1).to(memory_format=torch.channels_last)
+        network = self._compiled if self.module.training else self.module["network"]
         with autocast():
-            return self.module["network"](crops).float()  # type: ignore[no-any-return]
+            return network(crops).float()  # type: ignore[no-any-return]
 
     def _settle(self) -> None:
         """Measure the batch norms' statistics anew: training's are not those of the averaged weights."""
@@ -133,7 +138,7 @@ def main(config: DictConfig) -> None:
     """Train the recogniser of the configuration."""
     torch.manual_seed(config.schedule.seed)
     weights = Path(config.weights) if config.weights else None
-    part = Recogniser(config.network, Path(config.photos), config.teacher, weights)
+    part = Recogniser(config.network, Path(config.photos), config.teacher, weights, config.compiled)
     train(part, Schedule(**config.schedule), Path(config.out))
 
 
