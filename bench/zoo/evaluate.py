@@ -1,9 +1,10 @@
 """What the embedded family can do, on real photos that no training saw.
 
-python -m bench.zoo.evaluate [folder with lfw.parquet and utkface_adults.parquet; default ../shared/data]
+python -m bench.zoo.evaluate [folder with lfw_train.parquet; default ../shared/data] [folder of a family in training]
 
-The held-out people are those of `held_out.json`; who they are was decided before any training
-(`bench.zoo.train.photos`).
+The held-out people are those whom the trainings of both editions left out (`held_out.json` and `split.json`), so that
+their figures can be compared; who they are was decided before any training (`bench.zoo.train.splits`). A second folder,
+`out` of `bench.zoo.train.family`, is measured after the family that is shipped, part by part as far as it is finished.
 """
 
 from __future__ import annotations
@@ -37,8 +38,6 @@ from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
 HALF = Computing("bf16")
-BASES = ("facelet-1", "facelet-2")
-RECOGNISERS = ("facelet-id-a", "facelet-id-b")
 ENCODER = ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
 SIDE = 128
 GENERATED = 1000
@@ -48,6 +47,29 @@ BATCH = 100
 PER_PERSON = 10
 FOUND = 0.4
 """Overlap (intersection over union) with the true box from which a face counts as found."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Folders of a family's parts, by their names; those that are not there yet are left out."""
+
+    recognisers: dict[str, Path]
+    bases: dict[str, Path]
+
+    @classmethod
+    def shipped(cls) -> Family:
+        return cls._there(ZOO / "recognisers", {name: ZOO / name for name in ("facelet-1", "facelet-2")})
+
+    @classmethod
+    def trained(cls, out: Path) -> Family:
+        """What `bench.zoo.train.family` has finished in a folder."""
+        bases = {"facelet-1": out / "names" / "final" / "base", "facelet-2": out / "facelet-2" / "final"}
+        return cls._there(out / "recognisers", bases)
+
+    @classmethod
+    def _there(cls, recognisers: Path, bases: dict[str, Path]) -> Family:
+        packs = {name: recognisers / name for name in ("facelet-id-a", "facelet-id-b")}
+        return cls(*({name: path for name, path in parts.items() if path.is_dir()} for parts in (packs, bases)))
 
 
 @dataclass(frozen=True)
@@ -65,11 +87,13 @@ class Held:
         Raises:
             BenchError: the file is not there.
         """
-        file = data / "lfw.parquet"
+        file = data / "lfw_train.parquet"
         if not file.is_file():
             raise BenchError(f"There is no {file}.", "Give the folder that holds it: bench.zoo.evaluate <folder>")
-        wanted = set(json.loads((ZOO / "held_out.json").read_text())["lfw"])
-        known = [row for row in pq.read_table(file).to_pylist() if row["identity"] in wanted]
+        first = json.loads((ZOO / "held_out.json").read_text())["lfw"]
+        second = json.loads((ZOO / "split.json").read_text())["held"]["lfw"]
+        held = {*first} & {*second}
+        known = [row for row in pq.read_table(file).to_pylist() if row["identity"] in held]
         rows = [known[i] for i in at_most(np.array([row["identity"] for row in known]), PER_PERSON)]
         images = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in rows]
         pixels = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images]
@@ -79,42 +103,50 @@ class Held:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every figure."""
-    if len(arguments) > 1 or any(word.startswith("-") for word in arguments):
-        print("usage: python -m bench.zoo.evaluate [folder with lfw.parquet]")
+    if len(arguments) > 2 or any(word.startswith("-") for word in arguments):
+        print("usage: python -m bench.zoo.evaluate [folder with lfw_train.parquet] [folder of a family in training]")
         return 2
     held = Held.load(Path(arguments[0] if arguments else "../shared/data"))
     print(f"{len(held.pixels)} held-out photos of {len(set(held.people))} people of LFW")
-    for name in (*RECOGNISERS, *BASES):
-        if not (ZOO / name).is_dir() and not (ZOO / "recognisers" / name).is_dir():
-            print(f"{name}: not shipped yet")
-    for name in (name for name in RECOGNISERS if (ZOO / "recognisers" / name).is_dir()):
-        print(f"{name}: true accepts at 1 % false accepts {accepts(held, name):.1%}")
-    recall, alarms, miss = detection(held, RECOGNISERS[0])
-    print(f"detector: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, false alarms {alarms:.1%}")
-    bases = {name: load_base(locate(name, "zoo"), computing=HALF) for name in BASES if (ZOO / name).is_dir()}
+    families = {"shipped": Family.shipped()}
+    if len(arguments) > 1:
+        families[arguments[1]] = Family.trained(Path(arguments[1]))
+    for name, family in families.items():
+        print(f"\n{name}:")
+        measure(family, held)
+    return 0
+
+
+def measure(family: Family, held: Held) -> None:
+    """Print the figures of one family."""
+    for name, pack in family.recognisers.items():
+        print(f"{name}: true accepts at 1 % false accepts {accepts(held, pack):.1%}")
+    for name, pack in list(family.recognisers.items())[:1]:  # the detector is the same in all
+        recall, alarms, miss = detection(held, pack)
+        print(
+            f"detector of {name}: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, "
+            f"false alarms {alarms:.1%}"
+        )
+    bases = {name: load_base(locate(name, str(path)), computing=HALF) for name, path in family.bases.items()}
     for name, base in bases.items():
         print(f"{name}: VAE PSNR {psnr(base, held):.2f} dB")
-    if not ENCODER.is_dir():
-        print("no KID: the image encoder is not shipped yet")
-        return 0
     features = embedded(held.pixels)
     for name, base in bases.items():
         print(f"{name}: KID {kid(embedded(generated(base)), features):.4f}")
     print(f"KID between the two halves of the photos themselves {kid(features[::2], features[1::2]):.4f}")
-    return 0
 
 
-def accepts(held: Held, name: str) -> float:
+def accepts(held: Held, pack: Path) -> float:
     """True-accept rate of a recogniser on faces aligned by their true key points."""
-    recogniser, rows = Recogniser(locate_pack(name)), range(0, len(held.pixels), BATCH)
+    recogniser, rows = Recogniser(locate_pack(str(pack))), range(0, len(held.pixels), BATCH)
     points = torch.from_numpy(held.points).float()
     embedded = [recogniser.embed(to_tensor(held.pixels[i : i + BATCH]), points[i : i + BATCH]) for i in rows]
     return true_accept_rate(torch.cat(embedded).double().numpy(), held.people)
 
 
-def detection(held: Held, name: str) -> tuple[float, float, float]:
+def detection(held: Held, pack: Path) -> tuple[float, float, float]:
     """Recall on the photos, false alarms on pictures without a face, and the median error of the key points."""
-    analyser, hits, errors = FaceAnalyser(locate_pack(name)), [], []
+    analyser, hits, errors = FaceAnalyser(locate_pack(str(pack))), [], []
     truth = face_box(torch.from_numpy(held.points)).numpy()
     for picture, box, points in zip(held.pixels, truth, held.points, strict=True):
         face = largest(analyser.faces(picture))
@@ -157,7 +189,7 @@ def generated(base: Base) -> list[Pixels]:
 
 
 def embedded(pictures: Sequence[Pixels]) -> Array:
-    """(n, d) unit embeddings by the family's image encoder, times the root of their width."""
+    """(n, d) unit embeddings by the shipped image encoder, whoever made the pictures, times the root of their width."""
     encoder = load_image_encoder(ENCODER)
     features = [see(encoder, to_tensor(pictures[i : i + BATCH])) for i in range(0, len(pictures), BATCH)]
     unit = torch.nn.functional.normalize(torch.cat(features), dim=1).double().numpy()

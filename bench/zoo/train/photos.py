@@ -35,6 +35,8 @@ SIDE = 128
 """Pixels of a prepared photo."""
 SOURCES = {"utkface_adults": "utkface_adults", "celeba": "celeba_train", "lfw": "lfw_train"}
 """Source of photos -> its file, without the ending."""
+NAMED = ("celeba", "lfw")
+"""Sources that say who is on a photo."""
 KINDS = ("train", "held", "tune", "dropped")
 """The splits."""
 EVALUATION = ("celeba_eval", "lfw_eval", "celebahq_mini", "vggface2_mini")
@@ -112,11 +114,9 @@ def _joined(parts: list[dict[str, Array]]) -> dict[str, Array]:
 
 
 def _kept_from_training(faces: dict[str, Array], split: Array) -> dict[str, dict[str, list[str]]]:
-    """Split -> source -> names, of everybody whom no training sees."""
+    """Split -> source -> names, of everybody with a name whom no training sees."""
     return {
-        kind: {
-            source: sorted(set(faces["person"][(split == kind) & (faces["source"] == source)])) for source in SOURCES
-        }
+        kind: {name: sorted(set(faces["person"][(split == kind) & (faces["source"] == name)])) for name in NAMED}
         for kind in KINDS[1:]
     }
 
@@ -152,8 +152,8 @@ def _describe(file: str, start: int, rows: list[dict[str, Any]]) -> dict[str, Ar
     return {
         "pixels": pixels,
         "points": points.astype(np.float32),
-        "descriptors": descriptors,
-        "embeddings": _embeddings(pixels, points),
+        "descriptors": descriptors.astype(np.float32),
+        "embeddings": _embeddings(pixels, points).astype(np.float32),
         "person": np.asarray([str(row.get("identity", f"{file}-{start + i}")) for i, row in enumerate(rows)]),
         "age": np.asarray([row.get("age", -1) for row in rows]),
         "gender": np.asarray([row.get("gender", "") for row in rows]),
@@ -177,20 +177,20 @@ def _dlib(images: list[Image.Image]) -> tuple[Array, Array]:
             xy = np.asarray([(p.x, p.y) for p in shape.parts()]) / 256
             points[i] = [xy[list(group)].mean(axis=0) for group in FIVE_OF_68]
             chips[i] = dlib.get_face_chip(large, five(large, boxes[0]), CHIP, PADDING)
-    descriptors = np.full((len(images), 128), np.nan, np.float32)
+    descriptors = np.full((len(images), 128), np.nan)
     if chips:
         faces = torch.from_numpy(np.stack(list(chips.values()))).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
-            descriptors[list(chips)] = np.concatenate([network(part).numpy() for part in faces.split(BATCH)])
+            descriptors[list(chips)] = np.concatenate([network(part).numpy() for part in torch.split(faces, BATCH)])
     return points, descriptors
 
 
 def _embeddings(pixels: Pixels, points: Array) -> Array:
     """The second recogniser's embeddings (n, 512); NaN where the key points are unknown."""
     seen = ~np.isnan(points[:, 0, 0])
-    embeddings = np.full((len(points), EMBEDDING), np.nan, np.float32)
+    embeddings = np.full((len(points), EMBEDDING), np.nan)
     if seen.any():
-        photos, places = to_tensor(pixels[seen]), torch.from_numpy(points[seen]).float() * SIDE
+        photos, places = to_tensor(list(pixels[seen])), torch.from_numpy(points[seen]).float() * SIDE
         embeddings[seen] = _second().embed(photos, places)
     return embeddings
 
@@ -224,8 +224,9 @@ def _chunks(out: Path, source: str, file: str) -> dict[str, Array]:
     """All photos of a file; people of the evaluation are called after it too, since numbers come twice."""
     parts = [np.load(f, allow_pickle=False) for f in sorted((out / "chunks").glob(f"{file}-*.npz"))]
     faces = _joined([dict(part) for part in parts])
-    named = faces["person"] if source in SOURCES else np.char.add(f"{source}/", faces["person"])
-    return faces | {"person": named, "source": np.full(len(named), source)}
+    before = "" if source in SOURCES else f"{source}/"
+    named = [f"{before}{name}" for name in faces["person"]]
+    return faces | {"person": np.asarray(named), "source": np.full(len(named), source)}
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def split_people(faces: Described, evaluation: Sequence[str]) -> Array:
         votes = np.sum(list(seen.values()), axis=0)
         each = ", ".join(f"{name} {found.sum()}" for name, found in seen.items())
         print(f"{what}: {(votes >= enough).sum()} of {len(people)} ({each}, both {(votes > 1).sum()})", flush=True)
-        return people[votes >= enough]
+        return np.asarray(people[votes >= enough])
 
     tested = faces.people(*evaluation)
     celeba, lfw, singles = (faces.people(source) for source in ("celeba", "lfw", "utkface_adults"))
