@@ -21,7 +21,7 @@ def task(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from bench.registry import import_plugins
+    from bench.plugins import import_plugins
     from bench.run import run
     from bench.settings import parse
 

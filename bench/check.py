@@ -30,7 +30,8 @@ from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
 from bench.models.loading import load_base
-from bench.registry import build, import_plugins, loaded_class
+from bench.plugins import import_plugins, loaded_class
+from bench.registry import build
 from bench.seeds import generator
 from bench.stages.class_photos import class_photos
 from bench.store import Store

@@ -4,6 +4,8 @@ Caches keyed by hand-kept version numbers go stale when somebody forgets. Here t
 itself and every module of this project it imports, directly or not. What counts of a module are its statements, each
 with what the names in it stand for. Where a statement lives does not count, nor how it is imported: moving code costs
 nobody a store. Comments, docstrings and formatting do not count either.
+
+Of a plug-in, its own package counts too, or the files beside it that it imports; other installed packages do not.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BenchError
 from bench.hashing import hash_of
+from bench.plugins import PREFIX
 
 PROJECT = ("bench", "defenses", "attacks", "countermeasures", "metrics")
 
@@ -29,8 +33,20 @@ HARMLESS = frozenset(
 
 
 def code_version(cls: type[Any]) -> str:
-    """Hash of a plug-in's source and of all project code it imports; nothing is imported to find out."""
-    return _version(cls.__module__, inspect.getsourcefile(cls) or "")
+    """Hash of a plug-in's source and of all code of its own and of the project that it imports.
+
+    Nothing is imported to find out.
+
+    Raises:
+        BenchError: its source is in no file.
+    """
+    try:
+        return _version(cls.__module__, inspect.getsourcefile(cls) or "")
+    except (OSError, TypeError):
+        raise BenchError(
+            f"{cls.__name__} is in no file, so nobody could tell when its code changes.",
+            "Put it into a file of its own: plugins=[my_cloak.py]",
+        ) from None
 
 
 @cache
@@ -41,19 +57,19 @@ def module_version(name: str) -> str:
 
 def forget() -> None:
     """Read the sources anew: for tests that change them."""
-    for cached in (module_version, _version, _source, _module):
+    for cached in (module_version, _version, _source, _module, _beside):
         cached.cache_clear()
 
 
 @cache
 def _version(module: str, file: str) -> str:
     reached: dict[str, Module] = {}
-    queue = [_module(module, Path(file))]
+    queue = [_module(module, Path(file), _home(module, Path(file)))]
     while queue:
         current = queue.pop()
         if current.name not in reached:
             reached[current.name] = current
-            queue += [each for name in current.imported() if name not in HARMLESS and (each := _named(name))]
+            queue += [each for name in current.imported() if name not in HARMLESS and (each := current.named(name))]
     return hash_of(sorted({part for current in reached.values() for part in current.parts()}))
 
 
@@ -70,9 +86,29 @@ def _source(name: str) -> Path | None:
     return None
 
 
+def _home(module: str, file: Path) -> Path | None:
+    """The folder that a plug-in's own modules are in; None for a module of the project."""
+    if module.partition(".")[0] in PROJECT:
+        return None
+    if module.startswith(PREFIX):
+        return file.parent
+    return file.parents[module.count(".") + (file.stem == "__init__")]
+
+
 @cache
-def _module(name: str, file: Path) -> Module:
-    return Module(name, ast.parse(file.read_text()))
+def _beside(home: Path, name: str) -> Module | None:
+    """A plug-in's own module by its dotted name, if that is one."""
+    path = home.joinpath(*name.split("."))
+    file = next((file for file in (path / "__init__.py", path.with_suffix(".py")) if name and file.is_file()), None)
+    return _module(name, file, home) if file else None
+
+
+@cache
+def _module(name: str, file: Path, home: Path | None = None) -> Module:
+    package = name if file.stem == "__init__" else name.rpartition(".")[0]
+    if name.startswith(PREFIX):
+        package = ""
+    return Module(name, ast.parse(file.read_bytes()), home, package)
 
 
 def _named(name: str) -> Module | None:
@@ -87,6 +123,18 @@ class Module:
 
     name: str
     tree: ast.Module
+    home: Path | None
+    """Where the plug-in's own modules are that it belongs to; None for one of the project."""
+    package: str
+    """That relative imports start from."""
+
+    def named(self, name: str) -> Module | None:
+        """A module of the project or of the same plug-in by its dotted name; None for anything else."""
+        first = name.partition(".")[0]
+        installed = self.home is not None and self.home.name in ("site-packages", "dist-packages")
+        if self.home is None or first in PROJECT or (installed and first != self.name.partition(".")[0]):
+            return _named(name)
+        return _beside(self.home, name)
 
     def imported(self) -> list[str]:
         """Dotted names that it imports anywhere, including inside functions; some are no modules."""
@@ -108,9 +156,15 @@ class Module:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     names[alias.asname or alias.name] = alias.name
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                place = ".".join(filter(None, (self._above(node.level), node.module)))
+                names |= {alias.asname or alias.name: f"{place}.{alias.name}".strip(".") for alias in node.names}
         return names
+
+    def _above(self, level: int) -> str:
+        """The package that a relative import of so many dots starts from."""
+        parts = self.package.split(".")
+        return ".".join(parts[: len(parts) + 1 - level]) if level else ""
 
     @cached_property
     def _definitions(self) -> dict[str, ast.stmt]:
@@ -159,20 +213,20 @@ class Module:
         if name in self._definitions:
             return hash_of(self._text(self._definitions[name]))
         target = self._imports.get(name)
-        if target is None or self.name in asked or _named(target):
+        if target is None or self.name in asked or self.named(target):
             return None
         place, _, original = target.rpartition(".")
-        module = _named(place)
+        module = self.named(place)
         return module._definition(original, asked | {self.name}) if module else target
 
     def module_of(self, node: ast.expr) -> Module | None:
         """The project module that an expression names, if it does."""
         if isinstance(node, ast.Name):
-            return _named(self._imports.get(node.id, ""))
+            return self.named(self._imports.get(node.id, ""))
         if isinstance(node, ast.Attribute):
             whole = ast.unparse(node)
             parent = self.module_of(node.value)
-            return _named(f"{parent.name}.{node.attr}" if parent else self._imports.get(whole, ""))
+            return self.named(f"{parent.name}.{node.attr}" if parent else self._imports.get(whole, ""))
         return None
 
 

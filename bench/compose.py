@@ -129,7 +129,7 @@ def _register_plugins(overrides: list[Override]) -> None:
     for override in overrides:
         if override.key_or_group == "plugins":
             value = override.value()
-            from bench.registry import import_plugins
+            from bench.plugins import import_plugins
 
             import_plugins(map(str, value if isinstance(value, list) else [value]))
         elif override.key_or_group in REGISTRIES:

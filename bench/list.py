@@ -18,7 +18,8 @@ from attacks import ATTACKS
 from bench.cli import guarded
 from bench.data import SOURCES
 from bench.loggers import LOGGERS
-from bench.registry import Registry, import_plugins
+from bench.plugins import import_plugins
+from bench.registry import Registry
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 

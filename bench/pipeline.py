@@ -93,7 +93,7 @@ class Pipeline:
             return self._record(cell, "fit_failed", str(error))
         except BenchError as error:
             return self.failed(cell, str(error))
-        except Exception as error:  # a bug in a plug-in must not take the other cells with it; exit status stays 1
+        except (Exception, SystemExit) as error:  # a plug-in must not take the other cells with it; exit status stays 1
             return self.failed(cell, _explained(error))
 
     def failed(self, cell: Cell, reason: str) -> Record:

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bench.errors import BenchError, unknown_name
-from bench.hashing import hash_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -71,7 +67,11 @@ class Registry(Generic[T]):
             other = self._registered.get(name, cls)
             same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
             if name in self._builtins or not same:
-                raise BenchError(f"The {self.kind} {name!r} exists already.", "Choose another name for yours.")
+                whose = "comes with CloakBench" if name in self._builtins else f"is {source_of(other)}'s"
+                raise BenchError(
+                    f"The {self.kind} {name!r} of {source_of(cls)} exists already: it {whose}.",
+                    "Choose another name for yours.",
+                )
             if not dataclasses.is_dataclass(cls):
                 raise BenchError(
                     f"The {self.kind} {name!r} ({cls.__name__}) is not a dataclass.",
@@ -102,7 +102,7 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, name, self.names())
         try:
             return self._checked(found.load(), name)
-        except Exception as error:  # a stranger's package may fail in any way; name it and go on teaching
+        except (Exception, SystemExit) as error:  # a stranger's package may fail in any way; name it and go on teaching
             package = found.dist.name if found.dist else "an installed package"
             raise BenchError(
                 f"The {self.kind} {name!r} of {package} does not import: {type(error).__name__}: {error}",
@@ -134,7 +134,7 @@ class Registry(Generic[T]):
             cls = self.get(name)
         except BenchError as error:
             return Entry(name, error.message, "broken")
-        except Exception as error:  # one broken file must not hide all the others
+        except (Exception, SystemExit) as error:  # one broken file must not hide all the others
             return Entry(name, f"does not import: {type(error).__name__}: {error}", "broken")
         description = (inspect.getdoc(cls) or "").partition("\n")[0]
         return Entry(name, description, self._origin(name, cls), getattr(cls, "paper", ""))
@@ -143,7 +143,7 @@ class Registry(Generic[T]):
         if name in self._builtins:
             return "cloakbench"
         if name in self._registered:
-            return inspect.getfile(cls)
+            return source_of(cls)
         distribution = self._entry_points()[name].dist
         return f"{distribution.name} {distribution.version}" if distribution else self.group
 
@@ -154,6 +154,14 @@ class Registry(Generic[T]):
 
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def source_of(cls: type[Any]) -> str:
+    """The file that a class is in; its module, if that has none."""
+    try:
+        return inspect.getfile(cls)
+    except (OSError, TypeError):  # at a prompt, or in a notebook
+        return cls.__module__
 
 
 def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
@@ -176,6 +184,12 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
         found = {".".join(map(str, first["loc"])): first["input"]} if first["loc"] else settings
         shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in found.items())
         raise BenchError(f"Bad setting {shown}.", first["msg"] + ".") from None
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:  # of a class that may be anybody's
+        raise BenchError(
+            f"{cls.__name__} cannot be made: {type(error).__name__}: {error}", f"It is in {source_of(cls)}."
+        ) from error
 
 
 @cache
@@ -184,63 +198,3 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)
-
-
-def import_plugins(sources: Iterable[str]) -> None:
-    """Import plug-in files (`my_cloak.py`) or modules (`my_package.cloaks`), once each.
-
-    Raises:
-        BenchError: a file or module that is not there or does not import.
-    """
-    for source in sources:
-        try:
-            _import(source)
-        except BenchError:
-            raise
-        except Exception as error:  # the user's own code: any error in it is the message they need
-            raise BenchError(
-                f"The plug-in {source} does not import: {type(error).__name__}: {error}",
-                f"Try it alone: python {source}" if source.endswith(".py") else f"Try: python -c 'import {source}'",
-            ) from error
-
-
-def loaded_class(source: str, name: str) -> Any:
-    """An attribute of a plug-in file or module that `import_plugins` has imported.
-
-    Raises:
-        BenchError: it has no such attribute.
-    """
-    module = sys.modules[_module_name(source)]
-    if not hasattr(module, name):
-        raise unknown_name("class", name, [key for key, value in vars(module).items() if isinstance(value, type)])
-    return getattr(module, name)
-
-
-def _module_name(source: str) -> str:
-    """Module name of a source; files of the same name in different folders are different modules."""
-    if not source.endswith(".py"):
-        return source
-    path = Path(source).expanduser().resolve()
-    return f"cloakbench_plugin_{path.stem}_{hash_of(str(path))[:8]}"
-
-
-def _import(source: str) -> None:
-    if not source.endswith(".py"):
-        importlib.import_module(source)
-        return
-    path = Path(source).expanduser().resolve()
-    if not path.is_file():
-        raise BenchError(f"The plug-in file {source} does not exist.", f"Looked for {path}.")
-    name = _module_name(source)
-    if name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None  # a .py file always has one
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise

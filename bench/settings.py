@@ -185,8 +185,7 @@ class RunSettings(_Strict):
     device: str | tuple[str, ...] = "auto"
     """Where models compute; several: a worker on each."""
     workers: int | str = "auto"
-    """Processes that do cells at once; auto: one a device, on a CPU one a core for embedded models. More than one start
-    Python anew, so a script that calls `run` needs its guard, `if __name__ == "__main__"`."""
+    """Processes that do cells at once; auto: one a device, on a CPU one a core for embedded models."""
     threads: int | None = Field(None, ge=1)
     """Threads of a worker on a CPU. Results differ in the last digits from number to number."""
     mode: Literal["cached", "retry", "force", "read_only"] = "cached"

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,13 +19,17 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
+from types import ModuleType
 
+import cloudpickle
+
+from bench.errors import BenchError
 from bench.memory import keep_freed
 from bench.models.pool import Pool
 from bench.pipeline import Pipeline
 from bench.plan import Cell
+from bench.plugins import import_plugins
 from bench.record import Record
-from bench.registry import import_plugins
 from bench.settings import RunSettings
 from bench.store import Store, default_root
 
@@ -36,6 +41,8 @@ MEMORY = 2 * 2**30
 """Bytes that a worker with an embedded model needs at most (measured: 1.6 GB)."""
 TICK = 0.2
 """Seconds between two looks at the workers."""
+LEAVE = os._exit
+"""Also while a plug-in is being imported, which must not end the process (see `bench.plugins`)."""
 
 
 def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
@@ -130,6 +137,7 @@ def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show:
             for index, done in finished:
                 yield planned[index], done
             if died:
+                crew.check()
                 crew.stop()
                 crew = Crew(planned, pipeline.settings, count)
                 suspects += died if len(died) > 1 else []
@@ -178,18 +186,24 @@ class Crew:
         context = multiprocessing.get_context("spawn")  # a fork would inherit threads, and a GPU's state
         self._news, told = context.Pipe(duplex=False)
         ended, self._lifeline = context.Pipe(duplex=False)
-        devices = context.SimpleQueue()
+        with _by_themselves():
+            devices = context.SimpleQueue()
         for index in range(count):
             devices.put(settings.devices[index % len(settings.devices)])
-        work = pickle.dumps(list(planned))  # unpickled only after the plug-ins have been imported
-        self._pool = ProcessPoolExecutor(count, context, _begin, (settings, work, devices, told, ended))
+        # Unpickled only after the plug-ins have been imported; what the main script defines goes with it.
+        work = cloudpickle.dumps(list(planned))
+        main = getattr(sys.modules["__main__"], "__file__", None)
+        self._pool = ProcessPoolExecutor(count, context, _begin, (settings, work, main, devices, told, ended))
         self.running: dict[Future[Record], int] = {}
         self._broken = False
+        self._begun = 0
+        self._refused = ""
 
     def start(self, index: int) -> None:
         """Have a cell done; if a worker has just died, it counts as one of those that may have been its end."""
         try:
-            future = self._pool.submit(_work, index)
+            with _by_themselves():
+                future = self._pool.submit(_work, index)
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
@@ -213,7 +227,26 @@ class Crew:
     def news(self) -> Iterator[tuple[int, str, float]]:
         """How far cells have come."""
         while self._news.poll():
-            yield self._news.recv()
+            told = self._news.recv()
+            if isinstance(told, tuple):
+                yield told
+            elif told == BEGUN:
+                self._begun += 1
+            else:
+                self._refused = told
+
+    def check(self) -> None:
+        """To be asked when workers have died.
+
+        Raises:
+            BenchError: they do so before they can begin, so that others would, too.
+        """
+        if self._refused or not self._begun:
+            why = self._refused or "They may have been killed for want of memory; what they said is above."
+            raise BenchError(
+                f"The run's processes end before they can begin. {why}",
+                "With workers=1 everything is done in this process.",
+            )
 
     def stop(self) -> None:
         """End the workers, also those at work; what they had not finished is not in the store.
@@ -228,24 +261,63 @@ class Crew:
 
 # -- a worker ----------------------------------------------------------------------------------------------------------
 
+BEGUN = "begun"
+"""What a worker says first, unless it says why it cannot begin."""
 _here: tuple[Pipeline, Sequence[Cell], Connection]
 
 
-def _begin(settings: RunSettings, work: bytes, devices: SimpleQueue[str], told: Connection, ended: Connection) -> None:
+@contextlib.contextmanager
+def _by_themselves() -> Iterator[None]:
+    """Processes started inside do not know the main script, and import nothing from its folder before they are ready.
+
+    Else each would import the script, which without a guard (`if __name__ == "__main__"`) would begin the run again.
+    """
+    main, safe = sys.modules["__main__"], os.environ.get("PYTHONSAFEPATH")
+    sys.modules["__main__"], os.environ["PYTHONSAFEPATH"] = ModuleType("__main__"), "1"
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
+
+
+def _begin(
+    settings: RunSettings,
+    work: bytes,
+    main: str | None,
+    devices: SimpleQueue[str],
+    told: Connection,
+    ended: Connection,
+) -> None:
     global _here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that deals out cells hears it, and ends the workers
     threading.Thread(target=_live_as_long_as, args=(ended,), daemon=True).start()
+    try:
+        _here = (*_ready(settings, work, main, devices.get()), told)
+        told.send(BEGUN)
+    except BaseException as error:
+        told.send(f"{type(error).__name__}: {error}"[:900])  # short, as below
+        LEAVE(1)
+
+
+def _ready(settings: RunSettings, work: bytes, main: str | None, device: str) -> tuple[Pipeline, Sequence[Cell]]:
     import torch
     from tqdm import tqdm
 
+    os.environ.pop("PYTHONSAFEPATH", None)
     tqdm.set_lock(threading.RLock())  # its own is the system's, and would be left behind by a worker that is ended
     keep_freed()
     import_plugins(settings.plugins)
+    if main:
+        sys.modules["__main__"].__file__ = main  # where the sources are of what the main script defines
     planned = pickle.loads(work)
-    pool = Pool(devices.get())
+    pool = Pool(device)
     if count := threads_of(settings, pool.device):
         torch.set_num_threads(count)
-    _here = Pipeline(settings, planned[0].data, Store(default_root(settings.store)), pool), planned, told
+    return Pipeline(settings, planned[0].data, Store(default_root(settings.store)), pool), planned
 
 
 def _work(index: int) -> Record:
@@ -258,4 +330,4 @@ def _live_as_long_as(ended: Connection) -> None:
     """End this process when the other one closes its end, or dies."""
     with contextlib.suppress(EOFError):
         ended.recv()
-    os._exit(1)
+    LEAVE(1)

@@ -2,3 +2,5 @@
 
 Of the harness it reads records and statistics, and where pictures are packed or checked, the store's files.
 """
+
+import bench.imports  # noqa: F401  # before anything is imported from where the user stands

@@ -8,8 +8,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from bench.errors import BenchError
+from bench.plugins import import_plugins
 from bench.record import Record
-from bench.registry import Registry, import_plugins
+from bench.registry import Registry
 from leaderboard.entry import MethodCard
 
 # By name, as plug-ins are: the leaderboard builds its pages without any method or torch, and only this asks them.

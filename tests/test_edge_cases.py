@@ -18,7 +18,8 @@ from bench.data.folder import Folder
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.images import crop_centre
-from bench.registry import Registry, import_plugins, loaded_class
+from bench.plugins import import_plugins, loaded_class
+from bench.registry import Registry
 from bench.store import Store, write_atomic
 from tests.conftest import ROOT
 

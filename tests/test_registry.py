@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 import bench.registry
 from bench.errors import BenchError, unknown_name
-from bench.registry import Registry, build, import_plugins, loaded_class
+from bench.registry import Registry, build
 
 
 class Cloak:
@@ -60,16 +59,6 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
 
     monkeypatch.setattr(bench.registry, "entry_points", entry_points)
     return found
-
-
-@pytest.fixture
-def forget_plugins() -> Iterator[None]:
-    """Plug-in files must not stay imported for the next test."""
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.startswith("cloakbench_plugin_"):
-            del sys.modules[name]
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
@@ -189,87 +178,6 @@ def test_setting_without_default_must_be_given() -> None:
         build(Picky, {}, "defense.")
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("forget_plugins")
-def test_plugin_file_is_imported_once(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    file = tmp_path / "imported_once.py"
-    file.write_text(f"class Mine: pass\nwith open({str(log)!r}, 'a') as stream: stream.write('x')\n")
-    import_plugins([str(file)])
-    import_plugins([str(file), str(file)])
-    assert log.read_text() == "x"
-    assert loaded_class(str(file), "Mine").__name__ == "Mine"
-    with pytest.raises(BenchError, match="Unknown class 'Mime'") as caught:
-        loaded_class(str(file), "Mime")
-    assert "Did you mean 'Mine'?" in caught.value.fix
-
-
-@pytest.mark.usefixtures("forget_plugins")
-def test_file_of_the_same_name_in_another_folder_is_another_plugin(tmp_path: Path) -> None:
-    for folder, value in (("one", 1), ("two", 2)):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "cloak.py").write_text(f"class Mine: value = {value}\n")
-        import_plugins([str(tmp_path / folder / "cloak.py")])
-        assert loaded_class(str(tmp_path / folder / "cloak.py"), "Mine").value == value
-
-
-@pytest.mark.usefixtures("forget_plugins")
-def test_plugin_file_registers_itself_with_its_file_as_origin(tmp_path: Path) -> None:
-    from countermeasures import COUNTERMEASURES
-
-    file = tmp_path / "mirror_of_a_test.py"
-    file.write_text(
-        "from dataclasses import dataclass\n"
-        "from countermeasures import COUNTERMEASURES, Countermeasure\n\n"
-        "@COUNTERMEASURES.register('mirror_of_a_test')\n"
-        "@dataclass(frozen=True)\n"
-        "class Mirror(Countermeasure):\n"
-        "    '''Mirrored photos.'''\n"
-        "    def apply(self, photos, generator):\n"
-        "        return [photo[:, ::-1] for photo in photos]\n"
-    )
-    try:
-        import_plugins([str(file)])
-        entry = next(e for e in COUNTERMEASURES.entries() if e.name == "mirror_of_a_test")
-        assert (entry.description, entry.origin) == ("Mirrored photos.", str(file))
-    finally:
-        COUNTERMEASURES._registered.pop("mirror_of_a_test", None)
-
-
-def test_missing_plugin_file_is_named_with_the_place_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(BenchError, match=r"my_cloak\.py does not exist") as caught:
-        import_plugins(["my_cloak.py"])
-    assert str(tmp_path / "my_cloak.py") in caught.value.fix
-
-
-def test_missing_plugin_module_is_named() -> None:
-    with pytest.raises(BenchError, match="no_such_package_of_a_test does not import: ModuleNotFoundError"):
-        import_plugins(["no_such_package_of_a_test"])
-
-
-@pytest.mark.usefixtures("forget_plugins")
-def test_plugin_file_that_raises_is_shown_with_its_error_and_can_be_mended(tmp_path: Path) -> None:
-    file = tmp_path / "raises_on_import.py"
-    file.write_text("1 / 0\n")
-    with pytest.raises(BenchError, match="ZeroDivisionError: division by zero") as caught:
-        import_plugins([str(file)])
-    assert "raises_on_import.py" in caught.value.message
-    file.write_text("class Mended: pass  # and longer than before, so that no bytecode cache is taken for it\n")
-    import_plugins([str(file)])
-    assert loaded_class(str(file), "Mended").__name__ == "Mended"
-
-
-@pytest.mark.usefixtures("forget_plugins")
-def test_bench_error_of_a_plugin_file_is_passed_on_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "raises_bench_error.py"
-    file.write_text("from bench.errors import BenchError\nraise BenchError('the weights are missing')\n")
-    with pytest.raises(BenchError, match=r"^the weights are missing$"):
-        import_plugins([str(file)])
-
-
 # --- entry points ---------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +201,19 @@ def test_builtin_and_decorator_win_over_an_entry_point(points: list[EntryPoint])
     assert registry.get("builtin").__name__ == "Veil"
     assert registry.get("registered") is Picky
     assert registry.names() == ["builtin", "registered"]
+
+
+def test_a_class_that_cannot_be_made_is_named_with_its_error() -> None:
+    @dataclass(frozen=True)
+    class Grumpy(Cloak):
+        strength: int = 3
+
+        def __post_init__(self) -> None:
+            raise SystemExit(3)
+
+    with pytest.raises(BenchError, match="Grumpy cannot be made: SystemExit: 3") as caught:
+        build(Grumpy, {})
+    assert __file__ in caught.value.fix
 
 
 def test_broken_entry_point_is_a_line_of_the_list_and_harms_no_other(points: list[EntryPoint]) -> None:

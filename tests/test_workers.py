@@ -177,6 +177,19 @@ def test_a_cell_dealt_out_when_a_worker_has_just_died_is_done_again() -> None:
     assert crew.running == {}
 
 
+def test_workers_that_die_before_they_begin_are_not_started_for_ever() -> None:
+    crew = object.__new__(Crew)
+    crew._begun, crew._refused = 1, ""
+    crew.check()
+    crew._begun = 0
+    with pytest.raises(BenchError, match="memory") as caught:
+        crew.check()
+    assert "workers=1" in caught.value.fix
+    crew._begun, crew._refused = 1, "CudaError: busy"
+    with pytest.raises(BenchError, match="CudaError: busy"):
+        crew.check()
+
+
 def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[workers.Crew] = []
 
@@ -203,7 +216,7 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     assert multiprocessing.active_children() == []
 
 
-def _wait_begin(settings: Any, work: bytes, devices: Any, told: Any, ended: Any) -> None:
+def _wait_begin(settings: Any, work: bytes, main: str, devices: Any, told: Any, ended: Any) -> None:
     threading.Thread(target=_live_as_long_as, args=(ended,), daemon=True).start()
 
 

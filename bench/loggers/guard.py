@@ -52,7 +52,10 @@ class Guard:
             method(*arguments)
         except passing:
             raise
-        except Exception as error:  # of a stranger's package, a server or a disk: none of the run's business
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # of a stranger's package, a server or a disk: none of the run's business
             self._off = True
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
             self._console.print(
