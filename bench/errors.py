@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from bench.names import natural
+
 
 class BenchError(Exception):
     """A mistake the user can mend. Shown as one short message, without a traceback.
@@ -65,7 +67,7 @@ def writing() -> Iterator[None]:
 
 def unknown_name(what: str, name: str, allowed: Iterable[str]) -> BenchError:
     """The error for a name that is not among `allowed`, with the nearest match first."""
-    options = sorted(allowed)
+    options = sorted(allowed, key=natural)
     # Compare the last parts only: "defense.zzz" is not like "defense.name" because both begin with "defense.".
     last = {option.rpartition(".")[2]: option for option in options}
     close = get_close_matches(name.rpartition(".")[2], last, n=1, cutoff=0.5)

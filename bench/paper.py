@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench import markdown
 from bench.errors import BenchError, unknown_name
+from bench.names import natural
 from bench.record import Record, load_all
 from bench.stats import mean_interval
 
@@ -152,7 +153,8 @@ def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[
     for (base, _), arms in found.items():
         if base in clean:
             arms["none"] = clean[base]
-    return {key: dict(arms) for key, arms in sorted(found.items()) if arms.keys() - CONTROLS}
+    ordered = sorted(found, key=lambda key: [natural(word) for word in key])  # 8 before 16
+    return {key: dict(found[key]) for key in ordered if found[key].keys() - CONTROLS}
 
 
 def verdict(claim: Claim, arms: dict[str, People]) -> tuple[Verdict, dict[str, tuple[float, float, float]]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.names import natural
 from bench.store import write_atomic
 from bench.types import Status
 
@@ -109,7 +110,8 @@ def discard(done: Record, folder: Path, cell: str) -> None:
 
 def _name(record: Record, cell: str) -> str:
     name = f"{record.identity}-{record.defense.name}-{record.attack.name}-{cell[:12]}.json"
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    return f"_{safe[1:]}" if safe.startswith(".") else safe  # hidden files are no records
 
 
 def load(path: Path) -> Record:
@@ -122,8 +124,9 @@ def load(path: Path) -> Record:
 
 
 def load_all(out: Path) -> list[Record]:
-    """All records of a run, by file name."""
-    return [load(path) for path in sorted((out / "cells").glob("[!.]*.json"))]
+    """All records of a run, by person (numbers count: 9 before 10), then by file name."""
+    records = [load(path) for path in sorted((out / "cells").glob("[!.]*.json"))]
+    return sorted(records, key=lambda record: natural(record.identity))
 
 
 def schema() -> str:

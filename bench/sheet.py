@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from bench import numbered
 from bench.arms import arms
+from bench.errors import BenchError
 from bench.images import png_bytes
 from bench.record import Record
 from bench.store import Store
@@ -42,10 +43,16 @@ def draw(records: Sequence[Record], store: Store) -> bytes:
 
 
 def _strip(record: Record, store: Store) -> list[Image.Image]:
-    """The first photo after defense and countermeasure, and the first generated pictures of every prompt in turn."""
-    found = numbered.load(store.path("counter", record.stages["counter"].key))
-    made = numbered.load(store.path("generate", record.stages["generate"].key), len(record.images))
+    """The first photo after defense and countermeasure, and the first generated pictures of every prompt in turn.
+
+    Nothing if the store no longer has them: the record stands without.
+    """
+    try:
+        found = numbered.load(store.path("counter", record.stages["counter"].key))
+        made = numbered.load(store.path("generate", record.stages["generate"].key), len(record.images))
+    except BenchError:
+        return []
     prompts = max(image.prompt for image in record.images) + 1
     each = len(made) // prompts
     turn = [prompt * each + image for image in range(each) for prompt in range(prompts)]
-    return [Image.fromarray(pixels) for pixels in [found[0], *(made[i] for i in turn[:GENERATED])]]
+    return [Image.fromarray(pixels) for pixels in [*found[:1], *(made[i] for i in turn[:GENERATED])]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.arms import arms, attack_key, chain_key, names
+from bench.names import natural
 from bench.record import MethodFacts, Record
 from bench.standings import METRIC, WORST
 from bench.stats import mean_interval
@@ -93,7 +94,7 @@ def grids(records: Sequence[Record]) -> list[Grid]:
         places = {place: None for found in means.values() for place in found}
         means[WORST] = {place: _highest([found.get(place, {}) for found in means.values()]) for place in places}
     rows = tuple(dict.fromkeys(cloaks.values()))
-    columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, name)))
+    columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, natural(name))))
     return [_grid(attack, rows, columns, found) for attack, found in means.items()]
 
 

@@ -54,10 +54,11 @@ class Precomputed(Defense):
         return {"root": hash_of(hashes(named, f"Put the picture into {folder} again."))}
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
+        _refuse_twice(context.names, context.identity)
         cloaked = self._pictures(context.identity)
         pictures = []
         for name in context.names:
-            stem = PurePath(name).stem
+            stem = composed(PurePath(name).stem)
             if stem not in cloaked:
                 raise unknown_name("cloaked photo", f"{context.identity}/{stem}", cloaked)
             pictures.append(np.asarray(read_image(cloaked[stem])))
@@ -67,7 +68,6 @@ class Precomputed(Defense):
                     f"{cloaked[stem]} is {width} x {height} pixels; the benchmark shows {photos.shape[-1]}.",
                     "Cloak the square crops of the benchmark, at its size.",
                 )
-        _refuse_twice([PurePath(name).name for name in context.names], context.identity)
         return to_tensor(pictures).to(photos)
 
     def _folder(self) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.arms import names, setting_text, telling
+from bench.names import natural
 from bench.validity import CONTROLS
 from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row
 from leaderboard.measures import MEASURES, SCALE
@@ -37,7 +38,7 @@ class Layout:
         attacks, chains = _sorted({place[0] for place in tried}), _sorted({place[1] for place in tried})
         self.labels = _labels(self.rows, lambda row: row.label)
         self.series = _labels(self.rows, lambda row: row.record.defense.name)
-        self.people = sorted({person for row in self.rows for _, _, person in row.cells})
+        self.people = sorted({person for row in self.rows for _, _, person in row.cells}, key=natural)
         self.attacks, self.chains = list(attacks.values()), list(chains.values())
         self._number = [{key: i for i, key in enumerate(keys)} for keys in (attacks, chains, self.people)]
 
@@ -127,7 +128,7 @@ def _order(row: Row) -> tuple[int, str, float, Any]:
 
 def _sorted(keys: set[str]) -> dict[str, str]:
     """Keys and names by name, that of no countermeasure first."""
-    return dict(sorted(names(sorted(keys)).items(), key=lambda item: (item[1] != "none", item[1])))
+    return dict(sorted(names(sorted(keys)).items(), key=lambda item: (item[1] != "none", natural(item[1]))))
 
 
 def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:

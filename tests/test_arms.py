@@ -157,3 +157,11 @@ def test_a_sheet_shows_fewer_people_where_each_has_many_rows(tmp_path: Path, mon
         records = [record(f"p{p}", 0.5, defense=defense("aspl", float(b))) for p in range(6) for b in range(arms_each)]
         drawn = Image.open(BytesIO(sheet.draw(records, Store(tmp_path))))
         assert drawn.height == arms_each * people * tall
+
+
+def test_a_sheet_is_drawn_without_pictures_that_the_store_no_longer_has(tmp_path: Path) -> None:
+    gone = {"seconds": 1, "peak_mb": 1, "key": "a" * 64, "cached": True}
+    drawn = Image.open(
+        BytesIO(sheet.draw([record("ann", 0.5, stages={"counter": gone, "generate": gone})], Store(tmp_path)))
+    )
+    assert drawn.height == sheet.TILE + sheet.CAPTION

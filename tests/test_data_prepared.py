@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -259,6 +261,36 @@ def test_it_is_loaded_by_name_with_its_licence(prepared: Path) -> None:
     assert not source.invented
 
 
+def test_a_copy_with_accents_in_another_form_is_the_same_data_set(photos: Path, tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+    (photos / "ada").rename(photos / nfd)
+    write(tmp_path / "lfw", "lfw", "mine", "here", from_folder(photos, {}), CHOICE)
+    (tmp_path / "lfw" / nfc).rename(tmp_path / "lfw" / nfd)
+    data = LFW(root=str(tmp_path / "lfw"), crop="centre", identities=(nfd,)).load(16)
+    assert data.selected == (nfc,)
+
+
+def test_what_was_skipped_is_told_and_written_down(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "ada" / "notes.txt").write_text("on Ada")
+    (photos / "__MACOSX").mkdir()
+    shutil.copy(photos / "ada" / "00.png", photos / "__MACOSX" / "._00.png")
+    words = ["lfw", "--source", str(photos), "--photos", "2", "--smallest", "40", "--side", "32"]
+    assert main([*words, "--people", "0", "--out", str(tmp_path / "out")]) == 0
+    skipped = json.loads((tmp_path / "out" / HEADER).read_text())["skipped"]
+    assert skipped[0] == "ada/notes.txt is not a photo"
+    assert set(skipped[1:]) <= {"eve/broken.jpg cannot be read as a picture (UnidentifiedImageError)."}
+    assert "Skipped: ada/notes.txt is not a photo" in capsys.readouterr().out
+
+
+def test_more_than_a_hundred_photos_a_set_keep_their_order(tmp_path: Path) -> None:
+    person(tmp_path / "ada", 303)
+    write(tmp_path / "out", "lfw", "mine", "here", from_folder(tmp_path, {}), Choice(photos=101, smallest=40, side=8))
+    names = sorted(file.name for file in (tmp_path / "out" / "ada" / "set_B").iterdir())
+    assert (names[0], names[-1]) == ("000.png", "100.png")
+
+
 def test_people_who_asked_for_it_are_left_out(prepared: Path) -> None:
     data = LFW(root=str(prepared), crop="centre", exclude=("ada",)).load(16)
     assert [p.name for p in data.identities] == ["eve"]
@@ -280,6 +312,7 @@ def without_licence(root: Path) -> None:
     [
         (damage(lambda file: file.write_bytes(file.read_bytes()[:-1] + b"x")), "not as it was prepared"),
         (damage(lambda file: file.unlink()), "missing or not as it was prepared"),
+        (damage(lambda file: shutil.copy(file, file.with_name("99.png"))), "is not of the data set as it was prepared"),
         (without_licence, "states no licence"),
         (lambda root: (root / HEADER).unlink(), r"not prepared(.|\n)*bench\.data\.prepare lfw(.|\n)*188 MB"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,37 @@ def test_a_missing_photo_or_person_is_named(root: Path) -> None:
     assert "a" in caught.value.fix
     with pytest.raises(BenchError, match="eve/a"):
         protect(root, person="eve")
+
+
+def test_litter_is_no_cloak_and_a_name_is_itself_in_either_form_of_its_accents(root: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+    before = Precomputed("theirs", str(root)).files()
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "._a.png").write_bytes(b"litter")
+    (root / "ada" / "._a.png").write_bytes(b"litter")
+    (root / "ada" / "Thumbs.db").write_bytes(b"litter")
+    assert Precomputed("theirs", str(root)).files() == before
+    write(root, nfd, f"{nfd}.PNG", PHOTOS[0])
+    for person, name in ((nfc, f"{nfc}.jpg"), (nfd, f"{nfd}.jpg")):
+        assert torch.equal(protect(root, (name,), person), PHOTOS[:1])
+
+
+def test_two_photos_of_one_name_have_no_cloak_of_their_own(root: Path) -> None:
+    with pytest.raises(BenchError, match=r"both a\.heic and a\.jpg"):
+        protect(root, ("a.heic", "a.jpg"))
+    write(root, "ada", "a.bmp", PHOTOS[0])
+    with pytest.raises(BenchError, match=r"both a\.bmp and a\.png"):
+        protect(root)
+
+
+def test_a_linked_folder_of_cloaks_is_followed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("linked")
+    (other / "ada").symlink_to(root / "ada")
+    assert torch.equal(protect(other), protect(root))
+    (root / "ada" / "a.png").unlink()
+    before = Precomputed("theirs", str(other)).files()
+    write(root, "ada", "a.png", PHOTOS[1])
+    assert Precomputed("theirs", str(other)).files() != before
 
 
 def test_another_size_is_an_error(root: Path) -> None:

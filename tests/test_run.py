@@ -247,12 +247,16 @@ def test_a_photo_without_a_face_fails_that_person_and_no_other(people: Path, tmp
     victim, other = sorted(f.name for f in people.iterdir())
     meadow = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
     Image.fromarray(meadow).save(people / victim / "set_B" / "meadow.png")
+    (people / other / "notes.txt").write_text("no photo")
     status, records, text = small_run(tmp_path, *folder_words(people))
     assert status == 1
     assert {r.status for r in records if r.identity == victim} == {"fit_failed"}
     assert all("meadow.png" in r.reason and not r.metrics for r in records if r.identity == victim)
     assert {r.status for r in records if r.identity == other} == {"ok"}
     assert "meadow.png" in text
+    assert f"Skipped: {other}/notes.txt is not a photo" in text
+    told = {r.identity: r.provenance["data"].get("skipped") for r in records}
+    assert told == {victim: None, other: [f"{other}/notes.txt is not a photo"]}
 
 
 BROKEN = """

@@ -87,7 +87,7 @@ class Folder(Source):
             raise unknown_name("identity in data.exclude", unknown, folders)
         people = [self._identity(name, folder, resolution) for name, folder in folders.items() if name not in excluded]
         strays = tuple(f"{photo.name} belongs to nobody" for photo in scan(root).photos)
-        return dataset(root.resolve().name, self.licence, people, self.identities, self.limit, strays)
+        return dataset(composed(root.resolve().name), self.licence, people, self.identities, self.limit, strays)
 
     def _identity(self, name: str, folder: Path, resolution: int) -> Identity:
         sets, problem = {}, ""

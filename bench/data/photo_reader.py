@@ -33,9 +33,9 @@ def read_image(source: Path | io.BytesIO, name: str = "") -> Image.Image:
     Raises:
         BenchError: it is no picture, damaged, too large, animated, or of a kind that has no one conversion.
     """
-    called = name or str(source)
+    called, formats = name or str(source), _formats()
     try:
-        with _quiet(), Image.open(source, formats=_formats()) as image:
+        with _quiet(), Image.open(source, formats=formats) as image:
             _refuse_ambiguous(image, called)
             image.load()
             return _srgb(_eight_bit(_upright(image, called))).convert("RGB")
@@ -55,8 +55,9 @@ def read_image(source: Path | io.BytesIO, name: str = "") -> Image.Image:
 
 def is_picture(file: Path) -> bool:
     """Whether the content of a file begins as a picture does that `read_image` opens."""
+    formats = _formats()
     try:
-        with _quiet(), Image.open(file, formats=_formats()):
+        with _quiet(), Image.open(file, formats=formats):
             return True
     except Image.DecompressionBombError:
         return True

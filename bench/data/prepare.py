@@ -138,8 +138,9 @@ def write(
     for person, sets in choose(found, choice, tell):
         people += 1
         for part, photos in sets.items():
+            width = max(2, len(str(len(photos) - 1)))
             for number, (photo, pixels) in enumerate(photos):
-                file = partial / person / f"set_{part}" / f"{number:02}.png"
+                file = partial / person / f"set_{part}" / f"{number:0{width}}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(png_bytes(pixels))
                 place = file.relative_to(partial).as_posix()

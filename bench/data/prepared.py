@@ -13,9 +13,11 @@ from pydantic import NonNegativeInt
 from bench.data import Source
 from bench.data.folder import Folder
 from bench.data.origins import ORIGINS
+from bench.data.photo_files import place, scan_all
 from bench.data.prepare import HEADER
 from bench.errors import BenchError
 from bench.hashing import sha256_file
+from bench.names import composed
 from bench.types import Dataset
 
 
@@ -40,16 +42,19 @@ class Prepared(Source):
         """See `Source.load`.
 
         Raises:
-            BenchError: it is not prepared, has no licence, or a photo is missing or not as it was written.
+            BenchError: it is not prepared, has no licence, or a photo is missing, new or not as it was written.
         """
         root = Path(self.root or f"data/{self.title}").expanduser()
         header = _header(root, self.title)
-        for file in header["files"]:
-            if not (root / file["file"]).is_file() or sha256_file(root / file["file"]) != file["sha256"]:
+        there, listed = scan_all(root), {composed(file["file"]): file["sha256"] for file in header["files"]}
+        photos = {place(photo, root): photo for photo in there.photos}
+        for name, digest in listed.items():
+            if name not in photos or sha256_file(photos[name]) != digest:
                 raise BenchError(
-                    f"{root / file['file']} is missing or not as it was prepared.",
-                    f"Delete {root}. {_how(self.title)}",
+                    f"{root / name} is missing or not as it was prepared.", f"Delete {root}. {_how(self.title)}"
                 )
+        for name in photos.keys() - listed.keys():
+            raise BenchError(f"{root / name} is not of the data set as it was prepared.", "Move it elsewhere.")
         settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         folder = Folder(**{**settings, "root": str(root), "licence": header["licence"]})
         return dataclasses.replace(folder.load(resolution), name=header["name"])

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bench.data.photo_reader import read_image
 from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.alignment import face_box
@@ -95,7 +96,7 @@ class Held:
         held = {*first} & {*second}
         known = [row for row in pq.read_table(file).to_pylist() if row["identity"] in held]
         rows = [known[i] for i in at_most(np.array([row["identity"] for row in known]), PER_PERSON)]
-        images = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in rows]
+        images = [read_image(io.BytesIO(row["image"]["bytes"]), f"{file}, {row['identity']}") for row in rows]
         pixels = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images]
         points = np.array([np.reshape(row["landmarks"], (5, 2)) for row in rows]) * SIDE
         return cls(pixels, np.array([row["identity"] for row in rows]), points)

@@ -71,7 +71,8 @@ class Setup:
 
     def photos(self, name: str) -> Tensor:
         """(n, 3, side, side) in [0, 1]."""
-        return to_tensor([np.asarray(Image.open(file)) for file in sorted((self.root / name).iterdir())])
+        files = sorted((self.root / name).iterdir(), key=lambda file: int(file.stem))
+        return to_tensor([np.asarray(Image.open(file)) for file in files])
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from bench.images import to_tensor
 from bench.models.dlib_network import PADDING
 from bench.models.dlib_network import SIDE as CHIP
 from bench.models.recogniser import Recogniser, locate_pack
+from bench.names import natural
 from bench.types import Array, Pixels
 from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.splits import Described, split_people
@@ -222,7 +223,8 @@ def _second() -> Recogniser:
 
 def _chunks(out: Path, source: str, file: str) -> dict[str, Array]:
     """All photos of a file; people of the evaluation are called after it too, since numbers come twice."""
-    parts = [np.load(f, allow_pickle=False) for f in sorted((out / "chunks").glob(f"{file}-*.npz"))]
+    files = sorted((out / "chunks").glob(f"{file}-*.npz"), key=lambda path: natural(path.name))
+    parts = [np.load(f, allow_pickle=False) for f in files]
     faces = _joined([dict(part) for part in parts])
     before = "" if source in SOURCES else f"{source}/"
     named = [f"{before}{name}" for name in faces["person"]]
