@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
 from bench.errors import BenchError
 
@@ -14,6 +17,15 @@ def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -
     except BenchError as error:
         complain(error)
         return 1
+
+
+def callable_module(name: str, function: Callable[..., Any]) -> None:
+    """Let a command's module be called: `bench.cloak` is a command, and the function of the same name in `bench.api`.
+
+    Importing a submodule sets it as an attribute of its package, in place of the function that was there.
+    """
+    kind = type("CallableModule", (ModuleType,), {"__call__": staticmethod(function)})
+    sys.modules[name].__class__ = kind
 
 
 def complain(error: BenchError) -> None:

@@ -133,7 +133,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
         for (dose, (attack, attacker), another), chain in arms:
             # The base sees no photos.
             counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
-            defense, defend = _defense(dose, surrogates[0])
+            defense, defend = resolved_defense(dose, surrogates[0])
             used = surrogates if defend.needs_surrogate else ()
             made = tuple(made for _, made in counters)
             weights, skip = _weights((model, *used), defend, attacker, made, pool)
@@ -225,7 +225,8 @@ def _next(name: str, data: Dataset) -> str:
     return names[(names.index(name) + 1) % len(names)]
 
 
-def _defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:
+def resolved_defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:
+    """A defense with the presets of the base that it optimises against: its name with all settings, and what runs."""
     made = DEFENSES.create(method.name, method.settings).resolved(surrogate.family)
     return Method(name=method.name, settings=plain_settings(made)), made
 

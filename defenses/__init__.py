@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.models.base import Base
 
 
-def _ignore(share: float) -> None:
+def ignore(share: float) -> None:
     """Progress that nobody watches."""
     del share
 
@@ -48,7 +48,7 @@ class Context:
     budget: Budget
     generator: torch.Generator
     class_photos: Callable[[Base, int], Tensor]
-    progress: Callable[[float], None] = _ignore
+    progress: Callable[[float], None] = ignore
     identity: str = ""
     names: Sequence[str] = ()
 

@@ -137,9 +137,9 @@ def weights(name: str) -> Path:
     return path
 
 
-def find_boxes(image: Image.Image) -> list[Box]:
-    """Only the face boxes of a photo of any size, best detection first: far cheaper than `Judge.find`."""
-    large = _enlarge(image)
+def find_boxes(image: Image.Image, side: int = DETECTION_SIDE) -> list[Box]:
+    """Only the face boxes of a photo of any size, looked for at a longer side of `side` pixels, best detection first."""
+    large = _enlarge(image, side)
     return [_fractions(box, large) for box in _detect(large)[0]]
 
 

@@ -1,0 +1,1 @@
+"""What runs: cells on workers, stage by stage; and cloaks of photos that are no benchmark's."""

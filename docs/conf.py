@@ -1,0 +1,27 @@
+"""Sphinx: `make docs` builds `docs/` into `docs/_build/html`, with warnings as errors."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import bench
+from docs import generate
+
+project = "CloakBench"
+author = "The CloakBench authors"
+release = bench.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "README.md"]
+html_theme = "furo"
+html_title = f"CloakBench {release}"
+html_static_path: list[str] = []
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_mock_imports: list[str] = []
+napoleon_google_docstring = True
+suppress_warnings = ["autodoc.mocked_object"]
+
+generate.write(Path(__file__).parent / "reference")
