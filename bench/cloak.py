@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     settings, console = settings_for(told.settings), Console()
 
     from bench.models.pool import Pool
-    from bench.runner.full_size import cloak_person, face_square
+    from bench.runner.full_size import cloak_person, square_of
     from bench.store import Store, default_root
 
     if settings.defense.name == "none":
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         for folder in folders(photos):
             images = read_photos(photos if photos.is_file() else folder)
             task = bar.add_task(str(folder), total=1.0)
-            with_face = {name: image for name, image in images.items() if face_square(image)}
+            with_face = {name: image for name, image in images.items() if square_of(image)}
             faceless += [folder / name for name in images if name not in with_face]
             _refuse_twins(with_face, folder)
             if with_face:

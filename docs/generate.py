@@ -56,13 +56,22 @@ def settings() -> str:
 
     parts = [
         "# Settings",
-        "What `python -m bench` takes, as `key=value`. Groups (`defense`, `attack`, `data`, ...) are chosen by name, and their own "
-        "settings follow a dot: see [Methods](methods.md).",
+        "What `python -m bench` takes, as `key=value`. Groups (`defense`, `attack`, `data`, ...) are chosen by name, and "
+        "their own settings follow a dot: see [Methods](methods.md).",
     ]
-    models = {"": RunSettings, "model.": ModelSettings, "protocol.": Protocol, "metric.": MetricSettings, "suite.": Suite}
+    models = {
+        "": RunSettings,
+        "model.": ModelSettings,
+        "protocol.": Protocol,
+        "metric.": MetricSettings,
+        "suite.": Suite,
+    }
     for prefix, model in models.items():
         title = f"`{prefix}*`" if prefix else "A run"
-        parts.append(f"## {title}\n\n{_first_line(model)}\n\n" + _table(("setting", "type", "default", ""), _fields(model, prefix)))
+        parts.append(
+            f"## {title}\n\n{_first_line(model)}\n\n"
+            + _table(("setting", "type", "default", ""), _fields(model, prefix))
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,7 +104,10 @@ def record() -> str:
 
     parts = ["# Record", "One strict-JSON file per cell, `<out>/cells/*.json`. " + _first_line(records.Record)]
     for model in (records.Record, records.DefenseFacts, records.MethodFacts, records.StageFacts, records.ImageFacts):
-        parts.append(f"## {model.__name__}\n\n{_first_line(model)}\n\n" + _table(("field", "type", "default", ""), _fields(model, "")))
+        parts.append(
+            f"## {model.__name__}\n\n{_first_line(model)}\n\n"
+            + _table(("field", "type", "default", ""), _fields(model, ""))
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -111,7 +123,9 @@ def api() -> str:
         "Base models": "bench.models.diffusion.base",
     }
     parts = ["# Python"]
-    parts += [f"## {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```" for title, name in modules.items()]
+    parts += [
+        f"## {title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```" for title, name in modules.items()
+    ]
     return "\n\n".join(parts) + "\n"
 
 

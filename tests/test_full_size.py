@@ -14,7 +14,7 @@ import bench.cloak as command
 from bench.api import cloak
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.errors import BenchError
-from bench.runner.full_size import brought_back, face_square
+from bench.runner.full_size import brought_back, square_of
 from bench.types import Budget
 
 QUICK = ["defense=noise"]
@@ -60,22 +60,22 @@ def test_a_square_of_the_bases_own_size_gets_the_change_itself() -> None:
 
 
 def test_the_square_is_around_the_face_wherever_it_is() -> None:
-    left, top, right, bottom = face_square(scene(at=(300, 100))) or (0, 0, 0, 0)
+    left, top, right, bottom = square_of(scene(at=(300, 100))) or (0, 0, 0, 0)
     assert right - left == pytest.approx(bottom - top, abs=1)
     assert left < 500 < right
     assert top < 300 < bottom
-    moved = face_square(scene(at=(420, 100))) or (0, 0, 0, 0)
+    moved = square_of(scene(at=(420, 100))) or (0, 0, 0, 0)
     assert moved[0] - left == pytest.approx(120, abs=15)
 
 
 def test_a_small_face_in_a_large_photo_is_found() -> None:
-    square = face_square(scene((2400, 1600), side=320, at=(1500, 900)))
+    square = square_of(scene((2400, 1600), side=320, at=(1500, 900)))
     assert square is not None
     assert square[0] < 1660 < square[2]
 
 
 def test_photos_without_a_face_have_no_square() -> None:
-    assert face_square(Image.new("RGB", (300, 200), "grey")) is None
+    assert square_of(Image.new("RGB", (300, 200), "grey")) is None
     with pytest.raises(BenchError, match="No face found in 000"):
         cloak(Image.new("RGB", (300, 200), "grey"), "noise")
 

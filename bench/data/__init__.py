@@ -74,6 +74,7 @@ SOURCES: Registry[Source] = Registry(
         "celebahq": "bench.data.prepared:CelebAHQ",
         "folder": "bench.data.folder:Folder",
         "lfw": "bench.data.prepared:LFW",
+        "parquet": "bench.data.parquet:Parquet",
         "synthetic": "bench.data.synthetic:Synthetic",
         "vggface2": "bench.data.prepared:VGGFace2",
     },

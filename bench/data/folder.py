@@ -16,32 +16,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from PIL import Image
 from pydantic import NonNegativeInt
 
 from bench.data import Source, dataset
+from bench.data.crops import Crop, Cutter, NoFace
 from bench.data.photo_files import place, scan, subfolders
 from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
-from bench.hashing import sha256_array
-from bench.images import crop_centre, crop_square, resize
 from bench.names import composed
 from bench.types import Dataset, Identity, Photo
 
 MIN_CLEAN = 3
 """Fewer clean photos than this give no stable reference for the judge."""
 
-SMALL = 256
-"""Below this many pixels, `crop=auto` cuts out the face."""
-
 MIN_FLAT = 6
 """Photos that a flat folder needs, so that each set gets two."""
-
-
-class NoFace(Exception):
-    """A photo to be cropped around its face has none."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ class Folder(Source):
 
     root: str
     licence: str = "unknown"
-    crop: Literal["auto", "centre", "face"] = "auto"
+    crop: Crop = "auto"
     face_margin: float = 1.5
     identities: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -100,25 +90,8 @@ class Folder(Source):
         return Identity(name, sets["A"], sets["B"], sets["C"], problem, skipped)
 
     def _photo(self, file: Path, resolution: int) -> Photo:
-        image = read_image(file)
-        around_face = self.crop == "face" or (self.crop == "auto" and resolution < SMALL)
-        square = self._crop_face(image, file) if around_face else crop_centre(image)
-        pixels = resize(square, resolution)
-        return Photo(composed(file.name), pixels, sha256_array(pixels))
-
-    def _crop_face(self, image: Image.Image, file: Path) -> Image.Image:
-        """A square around the largest face, moved up by a tenth of its height so that the forehead is in."""
-        from bench.models.judge import find_boxes
-
-        boxes = find_boxes(image)
-        if not boxes:
-            raise NoFace(f"no face found in {file}; remove the photo or use data.crop=centre")
-        left, top, right, bottom = max(boxes, key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
-        width, height = image.size
-        side = self.face_margin * max((right - left) * width, (bottom - top) * height)
-        x = (left + right) / 2 * width
-        y = ((top + bottom) / 2 - 0.1 * (bottom - top)) * height
-        return crop_square(image, (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
+        cutter = Cutter(self.crop, self.face_margin, resolution)
+        return cutter.cut(read_image(file), composed(file.name), str(file))
 
 
 def _split(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:

@@ -138,7 +138,7 @@ def weights(name: str) -> Path:
 
 
 def find_boxes(image: Image.Image, side: int = DETECTION_SIDE) -> list[Box]:
-    """Only the face boxes of a photo of any size, looked for at a longer side of `side` pixels, best detection first."""
+    """The face boxes of a photo of any size, looked for at a longer side of `side` pixels, best detection first."""
     large = _enlarge(image, side)
     return [_fractions(box, large) for box in _detect(large)[0]]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.budget import audit
+from bench.data.crops import face_square
 from bench.errors import BenchError
 from bench.hashing import sha256_array
 from bench.images import crop_square, resize
@@ -66,7 +67,7 @@ class CloakedPhoto:
     seconds: float
 
 
-def face_square(image: Image.Image) -> Square | None:
+def square_of(image: Image.Image) -> Square | None:
     """The square around an upright photo's largest face, moved up a little for the forehead; None without a face."""
     for side in DETECTION_SIDES:
         boxes = find_boxes(image, side)
@@ -76,11 +77,8 @@ def face_square(image: Image.Image) -> Square | None:
             return None
     else:
         return None
-    width, height = image.size
-    left, top, right, bottom = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-    half = MARGIN * max((right - left) * width, (bottom - top) * height) / 2
-    x, y = (left + right) / 2 * width, ((top + bottom) / 2 - 0.1 * (bottom - top)) * height
-    return round(x - half), round(y - half), round(x + half), round(y + half)
+    left, top, right, bottom = face_square(boxes, image.size, MARGIN)
+    return round(left), round(top), round(right), round(bottom)
 
 
 def cloak_person(
@@ -107,7 +105,7 @@ def cloak_person(
         BenchError: a photo has no face, or the defense fails or exceeds its budget.
     """
     started = time.monotonic()
-    squares = {name: face_square(image) for name, image in images.items()}
+    squares = {name: square_of(image) for name, image in images.items()}
     faceless = [name for name, square in squares.items() if square is None]
     if faceless:
         raise BenchError(f"No face found in {', '.join(faceless)}.", "Leave it out: there is nothing to protect in it.")

@@ -5,11 +5,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from bench.core.hashing import sha256_array
 from bench.core.images import crop_centre, resize
 from bench.core.types import Dataset, Identity, Photo
+from PIL import Image
+
 from bench.data import SOURCES, Source, dataset
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from bench.loggers import LOGGERS, Logger, Run
 from bench.results.record import Record
+
+from bench.loggers import LOGGERS, Logger, Run
 
 
 @LOGGERS.register("lines")

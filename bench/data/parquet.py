@@ -1,0 +1,135 @@
+"""People from Parquet: any file, folder of files or hub data set with photos and who is on them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt
+
+from bench.data import Source, dataset
+from bench.data.crops import Crop, Cutter, NoFace
+from bench.data.folder import MIN_CLEAN, MIN_FLAT
+from bench.data.photo_reader import read_image
+from bench.errors import BenchError, unknown_name
+from bench.names import composed
+from bench.types import Dataset, Identity, Photo
+
+
+@dataclass(frozen=True)
+class Parquet(Source):
+    """A Parquet file (a folder of them, a hub data set) with the columns image, identity and optionally set.
+
+    With `set` (A, B or C) the photos are split as it says; without, a person's first third is A, the second B, the rest
+    C, in the order of the rows.
+
+    Attributes:
+        root: the file, the folder, or the hub data set's id; the latter must be in the hub's cache.
+        split: of a hub data set.
+        licence: what allows you to use the photos; copied into every record.
+        crop: as of `data=folder`.
+        face_margin: side of the face crop, in face boxes.
+        identities: use only these people, in this order; empty means all.
+        exclude: leave these people out: people who asked for it.
+        limit: use at most this many identities; 0 means all.
+    """
+
+    root: str
+    split: str = "train"
+    licence: str = "unknown"
+    crop: Crop = "auto"
+    face_margin: float = 1.5
+    identities: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    limit: NonNegativeInt = 0
+
+    def load(self, resolution: int) -> Dataset:
+        """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""
+        rows = _rows(self.root, self.split)
+        missing = [name for name in ("image", "identity") if name not in rows.column_names]
+        if missing:
+            raise BenchError(
+                f"data.root={self.root} has no column {missing[0]!r}; it has {', '.join(rows.column_names)}.",
+                "Name the columns image, identity and, if sets are chosen, set.",
+            )
+        names = [composed(str(name)) for name in rows["identity"]]
+        sets = [str(part) for part in rows["set"]] if "set" in rows.column_names else None
+        people: dict[str, dict[str, list[int]]] = {}
+        for row, name in enumerate(names):
+            people.setdefault(name, {}).setdefault(_set(sets[row], self.root) if sets else "", []).append(row)
+        excluded = set(map(composed, self.exclude))
+        for unknown in excluded - people.keys():
+            raise unknown_name("identity in data.exclude", unknown, people)
+        cutter = Cutter(self.crop, self.face_margin, resolution)
+        found = [self._identity(name, parts, rows, cutter) for name, parts in people.items() if name not in excluded]
+        return dataset(Path(self.root).stem, self.licence, found, self.identities, self.limit)
+
+    def _identity(self, name: str, parts: dict[str, list[int]], rows: Any, cutter: Cutter) -> Identity:
+        if "" in parts:
+            (order,) = parts.values()
+            third = len(order) // 3 if len(order) >= MIN_FLAT else 0
+            parts = {"A": order[:third], "B": order[third : 2 * third], "C": order[2 * third :]}
+        sizes = {part: len(parts.get(part, [])) for part in "ABC"}
+        if not (sizes["A"] and sizes["B"] and sizes["A"] + sizes["C"] >= MIN_CLEAN):
+            counts = ", ".join(f"{size} in {part}" for part, size in sizes.items())
+            raise BenchError(
+                f"{self.root}: {name} has too few photos ({counts}).",
+                f"Everybody needs photos in A and B and at least {MIN_CLEAN} in A and C together, "
+                f"or {MIN_FLAT} without sets.",
+            )
+        photos: dict[str, tuple[Photo, ...]] = {}
+        problem = ""
+        for part in "ABC":
+            try:
+                photos[part] = tuple(self._photo(row, name, rows, cutter) for row in parts.get(part, []))
+            except NoFace as error:
+                photos[part], problem = (), str(error)
+        return Identity(name, photos["A"], photos["B"], photos["C"], problem)
+
+    def _photo(self, row: int, person: str, rows: Any, cutter: Cutter) -> Photo:
+        stored = rows[row]["image"]
+        place = f"row {row} of {self.root} ({person})"
+        if not isinstance(stored, dict) or not (stored.get("bytes") or stored.get("path")):
+            raise BenchError(
+                f"The column image holds no picture in {place}.", "Store pictures as datasets' Image feature."
+            )
+        source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else Path(stored["path"])
+        return cutter.cut(read_image(source, place), f"{row:05d}.png", place)
+
+
+def _rows(root: str, split: str) -> Any:
+    """A `datasets.Dataset` whose pictures are not decoded yet."""
+    try:
+        import datasets
+    except ImportError:
+        raise BenchError("data=parquet needs the package datasets.", "Run: pip install 'cloakbench[data]'") from None
+    path = Path(root).expanduser()
+    if path.is_dir() and not any(path.glob("*.parquet")):
+        raise BenchError(f"data.root={root} holds no Parquet files.", "For folders of photos, use data=folder.")
+    if path.suffix == ".parquet" and not path.is_file():
+        raise BenchError(f"data.root={root}: there is no such file.", "Give a Parquet file, or a folder of them.")
+    if path.exists():
+        files = sorted(map(str, path.glob("*.parquet"))) if path.is_dir() else [str(path)]
+        found = datasets.Dataset.from_parquet(files)
+    else:
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        try:
+            found = datasets.load_dataset(root, split=split)
+        except (OSError, ValueError, OfflineModeIsEnabled) as error:
+            raise BenchError(
+                f"data.root={root} is no Parquet file, and no data set of the hub that can be read here ({error}).",
+                "Give a file, a folder of files, or the id of a data set.",
+            ) from error
+    if "image" in found.column_names:
+        found = found.cast_column("image", datasets.Image(decode=False))
+    return found
+
+
+def _set(name: str, root: str) -> str:
+    part = name.upper().removeprefix("SET_")
+    if part not in ("A", "B", "C"):
+        raise unknown_name(f"set in {root}", name, ["A", "B", "C"])
+    return part
