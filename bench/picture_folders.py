@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import ledger, record
+from bench import ledger, numbered, record
 from bench.arms import arms
 from bench.errors import BenchError
-from bench.images import png_bytes
 from bench.record import Record
-from bench.stages import photos
 from bench.store import Store, default_root
 from bench.types import Pixels
 
@@ -63,13 +61,12 @@ def _load(store: Store, cell: Record, stage: str) -> list[Pixels]:
             f"{store.root} no longer has the pictures of {cell.identity} ({stage}).",
             "Repeat the run's command: it makes them again.",
         )
-    return photos.load(entry.path)
+    return numbered.load(entry.path)
 
 
 def _write(folder: Path, pictures: list[Pixels]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(pictures):
-        (folder / f"{index:03d}.png").write_bytes(png_bytes(picture))
+    numbered.save(folder, pictures)
     return len(pictures)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from bench import numbered
 from bench.budget import audit
 from bench.data.crops import face_square
 from bench.errors import BenchError
@@ -26,7 +27,6 @@ from bench.models.judge import find_boxes
 from bench.models.pool import Pool
 from bench.plan import resolved_defense
 from bench.settings import RunSettings
-from bench.stages import photos as stored
 from bench.stages import protect
 from bench.store import Store
 from bench.types import Budget, Identity, Photo, Pixels
@@ -129,7 +129,7 @@ def cloak_person(
             store,
             progress or ignore,
         )
-        small = stored.load(Path(folder))
+        small = numbered.load(Path(folder))
     seconds = (time.monotonic() - started) / len(crops)
     cloaked = []
     for crop, changed in zip(crops, small, strict=True):
