@@ -1,11 +1,12 @@
 # make bench   the benchmark on invented people, about 2 minutes on 2 cores after installation
 # make test    all fast tests
 # make check   lint, types, import directions
+# make docs     the documentation, in docs/_build/html
 # make benchmarks   what speed and memory are on this machine: about 40 minutes on a core
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test slow check benchmarks clean
+.PHONY: bench test slow check docs benchmarks clean
 
 bench: .venv/installed
 	$(BIN)/python -m bench
@@ -21,6 +22,9 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 benchmarks: .venv/installed-dev
 	for name in limits levers growth overhead scoring board; do $(BIN)/python -m benchmarks.$$name || exit 1; done
