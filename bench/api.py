@@ -1,4 +1,4 @@
-"""CloakBench from Python: cloak photos, measure a cloak, take a run's pictures out.
+"""CloakBench from Python: cloak photos, measure a cloak, take a run's pictures out::
 
     import cloakbench
 

@@ -15,13 +15,11 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build", "README.md"]
 html_theme = "furo"
 html_title = f"CloakBench {release}"
-html_static_path: list[str] = []
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-autodoc_mock_imports: list[str] = []
 napoleon_google_docstring = True
-suppress_warnings = ["autodoc.mocked_object"]
+napoleon_use_ivar = True
 
 generate.write(Path(__file__).parent / "reference")

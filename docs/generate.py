@@ -52,7 +52,7 @@ def commands() -> str:
 
 def settings() -> str:
     """The settings of a run, from its types."""
-    from bench.config.schema import MetricSettings, ModelSettings, Protocol, RunSettings, Suite
+    from bench.settings import MetricSettings, ModelSettings, Protocol, RunSettings, Suite
 
     parts = [
         "# Settings",
@@ -100,7 +100,7 @@ def methods() -> str:
 
 def record() -> str:
     """The record's schema."""
-    from bench.results import record as records
+    from bench import record as records
 
     parts = ["# Record", "One strict-JSON file per cell, `<out>/cells/*.json`. " + _first_line(records.Record)]
     for model in (records.Record, records.DefenseFacts, records.MethodFacts, records.StageFacts, records.ImageFacts):
@@ -120,7 +120,7 @@ def api() -> str:
         "Countermeasures": "countermeasures",
         "Data sets": "bench.data",
         "Loggers": "bench.loggers",
-        "Base models": "bench.models.diffusion.base",
+        "Base models": "bench.models.base",
     }
     parts = ["# Python"]
     parts += [

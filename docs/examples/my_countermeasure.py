@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from bench.core.types import Pixels
 
+from bench.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure
 
 

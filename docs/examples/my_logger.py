@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from bench.results.record import Record
-
 from bench.loggers import LOGGERS, Logger, Run
+from bench.record import Record
 
 
 @LOGGERS.register("lines")
