@@ -20,6 +20,7 @@ from bench.zoo.train.image_encoder import ImageEncoder
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.splits import Described, split_people
 from bench.zoo.train.views import Views, show
+from tests.training_faces import faces
 
 
 def embedding(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
@@ -91,23 +92,6 @@ def test_held_out_are_a_quarter_of_lfw_and_every_64th_photo_of_utkface() -> None
     assert all(split[f"lfw{i}"] == {"train"} for i in range(60) if f"lfw{i}" not in held)
     clear = {i for i in range(400) if split[f"utk{i:03}"] != {"dropped"}}
     assert {i for i in clear if split[f"utk{i:03}"] == {"held"}} == set(range(0, 400, 64)) & clear
-
-
-def faces(count: int = 4) -> Faces:
-    """Photos with one bright quarter each, of two people."""
-    pixels = np.zeros((count, 128, 128, 3), np.uint8)
-    pixels[:, :64, 64:] = 255  # upper right
-    points = np.tile(np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]]), (count, 1, 1))
-    return Faces(
-        pixels=pixels,
-        source=np.array(["lfw"] * count),
-        person=np.array(["ada", "bob"] * (count // 2)),
-        split=np.array(["train"] * count),
-        points=points,
-        descriptors=np.zeros((count, 128)),
-        age=np.array([-1] * count),
-        gender=np.array([""] * count),
-    )
 
 
 def views(crop: tuple[float, float, float], flip: bool, side: int = 128) -> Views:
