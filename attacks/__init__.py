@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import NonNegativeInt
-
+from bench.errors import BenchError
+from bench.ranges import Several
 from bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Attack(ABC):
     """
 
     base: Base = field(init=False, repr=False, compare=False)
-    clean_photos: NonNegativeInt = field(default=0, kw_only=True)
+    clean_photos: Several = field(default=0, kw_only=True)
 
     needs_photos: ClassVar[bool] = True
     """Whether the result depends on the photos at all; the control without personalisation does not."""
@@ -61,6 +61,33 @@ class Attack(ABC):
     def subject(self) -> str:
         """What stands for the person in the prompt templates' `{subject}`."""
         return "sks person"
+
+    reserved: ClassVar[tuple[str, ...]] = ("sks",)
+    """Words that the attack puts into a prompt itself, as part of what stands for the person."""
+
+    def check_prompt(self, template: str) -> None:
+        """Whether this attack can use a prompt, a template with `{subject}`.
+
+        Raises:
+            BenchError: it cannot, or the prompt has a word that the attack will put there, too.
+        """
+        words = template.lower().replace("{subject}", " ").split()
+        for word in words:
+            if word.strip(".,;:!?\"'()") in self.reserved:
+                raise BenchError(
+                    f"The prompt {template!r} has {word!r}, which {{subject}} stands for already: {self.subject!r}.",
+                    "Leave the word out.",
+                )
+
+    def longest(self, template: str, photos: int) -> str:
+        """A text of as many tokens as what the text encoder reads for a prompt, to count them before any work.
+
+        Args:
+            template: the prompt, with `{subject}`.
+            photos: how many photos of the person there are.
+        """
+        del photos
+        return template.format(subject=self.subject)
 
     def files(self, base_name: str) -> dict[str, str]:
         """Fingerprints, by name, of the files this attack brings along for a base: its results depend on them.

@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks import Artifact, Attack, FitContext, personalise
 from attacks.training import Recipe
 from bench.presets import fill
+from bench.ranges import Count, Decay, Rate, Several, Weight
 
 
 def _preset(
@@ -37,13 +38,13 @@ class DreamBooth(Attack):
     """
 
     preset: str = "auto"
-    steps: int | None = None
-    learning_rate: float | None = None
-    batch: int | None = None
+    steps: Count | None = None
+    learning_rate: Rate | None = None
+    batch: Count | None = None
     train_text_encoder: bool | None = None
-    prior_weight: float | None = None
-    class_count: int | None = None
-    weight_decay: float = 1e-2
+    prior_weight: Weight | None = None
+    class_count: Several | None = None
+    weight_decay: Decay = 1e-2
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": _preset(1000, 5e-7, 2, True, 1.0, 200),

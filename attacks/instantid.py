@@ -14,6 +14,7 @@ from attacks.zero_shot import ZeroShot, find_faces, guided, recogniser_pack
 from bench.images import to_tensor
 from bench.models.adapters import Adapter
 from bench.models.alignment import ALIGNED, TEMPLATE
+from bench.ranges import Scale
 
 OWN_RECOGNISER = "facelet-id-b"
 """What the embedded adapter was trained with: another than FaceID's, as with the published ones."""
@@ -36,8 +37,8 @@ class InstantId(ZeroShot):
         references: see `ZeroShot`.
     """
 
-    ip_scale: float = 0.8
-    controlnet_scale: float = 0.8
+    ip_scale: Scale = 0.8
+    controlnet_scale: Scale = 0.8
     pose: Literal["reference", "template"] = "reference"
     recogniser: str | None = None
 

@@ -17,6 +17,7 @@ from bench.images import to_pixels, to_tensor
 from bench.models.adapters import Adapter
 from bench.models.alignment import align
 from bench.models.clip import load_image_encoder, see, see_nothing, see_patches
+from bench.ranges import Scale
 
 CROPPED = ("plus-face", "full-face", "faceid-plus", "faceid-plusv2")
 """Variants that show CLIP aligned faces instead of whole photos."""
@@ -46,9 +47,9 @@ class IpAdapter(ZeroShot):
     """
 
     variant: Literal["base", "plus", "plus-face", "full-face", "faceid", "faceid-plus", "faceid-plusv2"] = "base"
-    scale: float = 0.8
-    lora_scale: float = 1.0
-    shortcut_scale: float = 1.0
+    scale: Scale = 0.8
+    lora_scale: Scale = 1.0
+    shortcut_scale: Scale = 1.0
     recogniser: str | None = None
     image_encoder: str | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from attacks import Artifact, Attack, FitContext, personalise
 from attacks.training import Recipe
 from bench.presets import fill
+from bench.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
 
 ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")
@@ -53,16 +54,16 @@ class Lora(Attack):
     """
 
     preset: str = "auto"
-    rank: int | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    batch: int | None = None
+    rank: Annotated[int, Range(ge=1, le=1024, unit="rank of a matrix")] | None = None
+    steps: Count | None = None
+    learning_rate: Rate | None = None
+    batch: Count | None = None
     train_text_encoder: bool | None = None
     targets: Literal["attention", "all"] | None = None
-    prior_weight: float | None = None
-    class_count: int | None = None
-    weight_decay: float = 1e-2
-    scale: float = 1.0
+    prior_weight: Weight | None = None
+    class_count: Several | None = None
+    weight_decay: Decay = 1e-2
+    scale: Scale = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": _preset(4, 1000, 1e-4, 2, True, "attention", 1.0, 200),

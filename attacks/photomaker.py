@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.models.adapters import Adapter
 from bench.models.base import Condition
 from bench.models.clip import clip_pixels
+from bench.ranges import Scale, Share
 
 if TYPE_CHECKING:
     from bench.models.photomaker import PhotoMakerEncoder
@@ -43,9 +44,11 @@ class PhotoMaker(ZeroShot):
         references: see `ZeroShot`.
     """
 
-    start_merge: float = 0.2
-    lora_scale: float = 1.0
+    start_merge: Share = 0.2
+    lora_scale: Scale = 1.0
     recogniser: str | None = None
+
+    reserved: ClassVar[tuple[str, ...]] = (TRIGGER,)
 
     @property
     def adapter_name(self) -> str:
@@ -61,6 +64,18 @@ class PhotoMaker(ZeroShot):
 
     def text(self, template: str) -> str:
         return template.format(subject=CLASS_WORD)
+
+    def check_prompt(self, template: str) -> None:
+        super().check_prompt(template)
+        before, _, after = template.partition("{subject}")
+        if "{subject}" in after or before[-1:].isalnum() or after[:1].isalnum():
+            raise BenchError(
+                f"PhotoMaker cannot use the prompt {template!r}.", "Write {subject} once, and as a word of its own."
+            )
+
+    def longest(self, template: str, photos: int) -> str:
+        count = min(photos, self.references or photos) * (2 if self.weights == "sdxl-v2" else 1)
+        return template.format(subject=" ".join([CLASS_WORD] * max(1, count)))
 
     @property
     def recogniser_pack(self) -> str | None:

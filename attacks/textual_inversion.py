@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,9 +18,12 @@ from attacks.training import Recipe
 from bench.errors import BenchError
 from bench.models.base import Base
 from bench.presets import fill
+from bench.ranges import Count, Decay, Range, Rate
 
 PLACEHOLDER = "<cloak>"
 INITIALISER = "person"
+CAPTION = "a photo of {subject}"
+"""What the photos are captioned with while the word is learned."""
 
 
 def _preset(vectors: int, per_layer: bool, steps: int, learning_rate: float, batch: int) -> dict[str, Any]:
@@ -53,12 +56,12 @@ class TextualInversion(Attack):
     """
 
     preset: str = "auto"
-    vectors: int | None = None
+    vectors: Annotated[int, Range(ge=1, le=75, unit="tokens of a prompt")] | None = None
     per_layer: bool | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    batch: int | None = None
-    weight_decay: float = 1e-2
+    steps: Count | None = None
+    learning_rate: Rate | None = None
+    batch: Count | None = None
+    weight_decay: Decay = 1e-2
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "hf": _preset(1, False, 3000, 2e-3, 4),
@@ -66,11 +69,19 @@ class TextualInversion(Attack):
         "facelet": _preset(4, False, 300, 2e-2, 8),
     }
 
+    reserved: ClassVar[tuple[str, ...]] = (PLACEHOLDER,)
+
     @property
     def subject(self) -> str:
         """The word written out, one token per vector: "<cloak> <cloak>_1 <cloak>_2", as diffusers expands it."""
         assert self.vectors
         return " ".join(_tokens(self.vectors))
+
+    def longest(self, template: str, photos: int) -> str:
+        """As many words of one token each as the new word has vectors; of the caption that it learns, if longer."""
+        del photos
+        assert self.vectors
+        return max(template, CAPTION, key=len).format(subject=" ".join([INITIALISER] * self.vectors))
 
     def resolved(self, family: str) -> TextualInversion:
         return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
@@ -81,7 +92,9 @@ class TextualInversion(Attack):
         layers = len(cross_attentions(self.base.unet)) if self.per_layer else 1
         rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors * layers)]
         _insert(self.base, rows, self.vectors)
-        recipe = Recipe.of(self, prompt=f"a photo of {self.subject}", max_norm=math.inf)  # the example does not clip
+        recipe = Recipe.of(
+            self, prompt=CAPTION.format(subject=self.subject), max_norm=math.inf
+        )  # the example does not clip
         personalise(self.base, rows, photos, recipe, context)
         return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
 
@@ -136,7 +149,11 @@ def _insert(base: Base, rows: Sequence[Tensor], vectors: int) -> None:
             embedding.hooks += attend_by_layer(base.unet) if which == 0 else []
         encoder.set_input_embeddings(embedding)
         base.tokenizers[which] = copy.deepcopy(tokenizer)
-        base.tokenizers[which].add_tokens(_tokens(vectors))
+        if base.tokenizers[which].add_tokens(_tokens(vectors)) != vectors:
+            raise BenchError(
+                f"The tokenizer of {base.checkpoint.name} has the word {PLACEHOLDER} already.",
+                "Textual Inversion teaches it as a new one: use a base without it.",
+            )
 
 
 def _take_out(base: Base) -> None:

@@ -12,7 +12,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from bench.images import to_pixels
 from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
 from bench.models.published import together
 from bench.models.recogniser import DetectedFace, Pack, analyser, largest, locate_pack
+from bench.ranges import Count
 
 RECOGNISER = "facelet-id-a"
 """The recogniser that the embedded adapters were trained with, but for InstantID's."""
@@ -39,8 +40,10 @@ class ZeroShot(Attack):
     """
 
     weights: str | None = None
-    references: int | None = None
+    references: Count | None = None
     _pipeline: Any = field(default=None, init=False, repr=False, compare=False)
+
+    reserved: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod

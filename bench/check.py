@@ -25,7 +25,7 @@ from attacks import ATTACKS, Attack, FitContext
 from bench.budget import audit
 from bench.cli import guarded
 from bench.data.synthetic import Synthetic
-from bench.errors import BenchError
+from bench.errors import BenchError, reason_of
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
 from bench.models.checkpoint import locate
@@ -155,7 +155,7 @@ def _try(holds: Callable[[], bool]) -> tuple[bool, str]:
     try:
         return holds(), ""
     except Exception as error:  # a check that raises has failed; the message is what the author needs
-        return False, f"{type(error).__name__}: {error}"
+        return False, reason_of(error)
 
 
 def _is_photos(made: Tensor, like: Tensor) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 from bench.errors import BenchError
+from bench.ranges import read_number
 
 
 def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
@@ -26,6 +28,18 @@ def callable_module(name: str, function: Callable[..., Any]) -> None:
     """
     kind = type("CallableModule", (ModuleType,), {"__call__": staticmethod(function)})
     sys.modules[name].__class__ = kind
+
+
+def ranged(kind: Any) -> Callable[[str], Any]:
+    """A `type` for argparse: a number within its range, from an annotation such as `bench.ranges.Count`."""
+
+    def read(text: str) -> Any:
+        try:
+            return read_number(text, kind)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from None
+
+    return read
 
 
 def complain(error: BenchError) -> None:

@@ -28,6 +28,7 @@ PROJECT = ("bench", "defenses", "attacks", "countermeasures", "metrics")
 HARMLESS = frozenset(
     {"bench.errors", "bench.registry", "bench.store", "bench.meter", "bench.code", "bench.hashing", "bench.types"}
     | {"bench.settings", "bench.models.published"}  # what they say of a cell, and its weights' hashes, are in the keys
+    | {"bench.ranges", "bench.prompts"}  # so are the settings that these check
 )
 """Plumbing that cannot change a stage's numbers; kept out so that a better error message does not cost a re-run."""
 

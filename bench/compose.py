@@ -20,7 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from bench.errors import BenchError, unknown_name
 from bench.settings import RunSettings, parse
@@ -54,7 +54,14 @@ def prepare(arguments: Sequence[str]) -> None:
         raise BenchError(str(error).splitlines()[0], "Settings are key=value; quote values with spaces.") from None
     _register_plugins(overrides)
     composed = _compose([_first(override) for override in overrides])
-    missing = sorted(OmegaConf.missing_keys(composed))
+    try:
+        missing = sorted(OmegaConf.missing_keys(composed))
+        OmegaConf.to_container(composed, resolve=True)
+    except InterpolationKeyError as error:  # a placeholder as shells write it, say
+        what = str(error).partition("\n")[0]
+        raise BenchError(
+            f"{error.full_key}: {what}.", "A placeholder of prompts has no dollar sign: {subject}."
+        ) from None
     if missing:
         raise BenchError(f"{missing[0]} has no value.", f"Give it on the command line: {missing[0]}=...")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -25,6 +26,16 @@ class BenchError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.fix}" if self.fix else self.message
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, never nothing: one without a message (that of an `assert`) by its type and its line."""
+    said = str(error).strip()
+    if said and isinstance(error, BenchError):
+        return said
+    lines = traceback.extract_tb(error.__traceback__)
+    said = said or (lines[-1].line if lines else "") or "no message"
+    return f"{type(error).__name__}: {said}"
 
 
 class FitFailed(BenchError):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import numbered
 from bench.deadline import deadline
-from bench.errors import BenchError, FitFailed, Unwritable, writing
+from bench.errors import BenchError, FitFailed, Unwritable, reason_of, writing
 from bench.hashing import sha256_array
 from bench.models.pool import Pool
 from bench.plan import Cell
@@ -90,9 +90,9 @@ class Pipeline:
         except Unwritable:
             raise
         except FitFailed as error:
-            return self._record(cell, "fit_failed", str(error))
+            return self._record(cell, "fit_failed", reason_of(error))
         except BenchError as error:
-            return self.failed(cell, str(error))
+            return self.failed(cell, reason_of(error))
         except (Exception, SystemExit) as error:  # a plug-in must not take the other cells with it; exit status stays 1
             return self.failed(cell, _explained(error))
 
@@ -263,10 +263,10 @@ class Pipeline:
         return ""
 
 
-def _explained(error: Exception) -> str:
+def _explained(error: BaseException) -> str:
     """What went wrong, and where."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{type(error).__name__}: {error} (at {place.filename}:{place.lineno})"
+    said = f"{reason_of(error)} (at {place.filename}:{place.lineno})"
     # That of torch; pictures are made in smaller batches before it comes to this.
     if type(error).__name__ == "OutOfMemoryError":
         said += " Use model.precision=bf16, attack.batch=1 or fewer workers."

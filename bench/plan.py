@@ -11,7 +11,7 @@ from typing import Any
 
 from attacks import ATTACKS, Attack
 from bench.data import SOURCES
-from bench.errors import BenchError
+from bench.errors import BenchError, reason_of
 from bench.hashing import hash_of
 from bench.models.pool import Pool
 from bench.models.published import Missing, Published, together
@@ -124,6 +124,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             suite.
     """
     people = {person.name: person for person in data.identities}
+    most = max(len(people[name].protect) for name in data.selected)
     found: dict[str, Cell] = {}
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
@@ -132,6 +133,11 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
         arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
         for (dose, (attack, attacker), another), chain in arms:
             # The base sees no photos.
+            if attacker.clean_photos > most > 0:
+                raise BenchError(
+                    f"attack.clean_photos={attacker.clean_photos}, but nobody has more than {most} photos to cloak.",
+                    "Give at most that many.",
+                )
             counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
             defense, defend = resolved_defense(dose, surrogates[0])
             used = surrogates if defend.needs_surrogate else ()
@@ -155,7 +161,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 defend=defend,
                 counters=made,
                 attacker=attacker,
-                skip=str(skip or "").replace("\n", " "),
+                skip=reason_of(skip).replace("\n", " ") if skip else "",
                 wanted=skip.wanted if isinstance(skip, Missing) else (),
             )
             found.setdefault(cell.id, cell)

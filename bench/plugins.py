@@ -19,7 +19,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError, reason_of, unknown_name
 from bench.hashing import hash_of
 from bench.imports import PACKAGES
 
@@ -61,7 +61,7 @@ def told(error: BaseException, file: Path | None = None) -> str:
     """What went wrong in somebody's code, in a line: the error, and where in its folder, or else at all, it arose."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    what = f"{type(error).__name__}: {error}"
+    what = reason_of(error)
     if isinstance(error, SystemExit):
         what = f"it leaves the program (sys.exit({error.code!r}))"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame.filename)]

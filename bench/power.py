@@ -14,18 +14,21 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli import guarded
+from bench.cli import guarded, ranged
 from bench.errors import BenchError, unknown_name
+from bench.ranges import Count, Range, Weight
 from bench.stats.comparison import Scores
-from bench.stats.table import read
+from bench.stats.table import plain_budget, read
 from bench.stats.variance import ALPHA, POWER, detectable, people_needed, power
 
+Difference = Annotated[float, Range(ge=-1e6, le=1e6)]
 PEOPLE = (5, 10, 20, 50, 100, 200)
 
 
@@ -34,15 +37,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = ArgumentParser("bench.power", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, nargs="?", help="CSV: method,identity,budget,metric,value")
     parser.add_argument("--metric", help="of the file")
-    parser.add_argument("--budget", help="of the file, as written there")
+    parser.add_argument("--budget", help="of the file, grey levels of 255; 8/255 is 8")
     parser.add_argument("--first", help="a method of the file")
     parser.add_argument("--second", help="another")
-    parser.add_argument("--spread", type=float, help="standard deviation of the paired differences, instead of a file")
-    parser.add_argument("--difference", type=float, default=0.1, help="true mean difference to find")
-    parser.add_argument("--pairs", type=int, default=1, help="pairs of methods to be compared, for the correction")
+    parser.add_argument("--spread", type=ranged(Weight), help="SD of the paired differences, instead of a file")
+    parser.add_argument("--difference", type=ranged(Difference), default=0.1, help="true mean difference to find")
+    parser.add_argument(
+        "--pairs", type=ranged(Count), default=1, help="pairs of methods to compare, for the correction"
+    )
     options = parser.parse_args(arguments)
-    if options.difference == 0 or options.pairs < 1:
-        raise BenchError("A difference of zero, or in no pair, cannot be found.", "Give --difference and --pairs.")
+    if options.difference == 0:
+        raise BenchError("A difference of zero cannot be found.", "Give another --difference.")
 
     spread, alpha, difference = _spread(options), ALPHA / options.pairs, abs(options.difference)
     made = Table(title=f"paired differences of SD {spread:.3g}, two-sided level {alpha:.2g}", box=box.SIMPLE_HEAD)
@@ -81,7 +86,8 @@ def _spread(options: Namespace) -> float:
 def _chosen(options: Namespace) -> Scores:
     """The one table of the file that is meant."""
     tables = read(options.file, metric=options.metric)
-    chosen = {key: scores for key, scores in tables.items() if options.budget in (None, key[1])}
+    budget = None if options.budget is None else plain_budget(options.budget, "--budget: ")
+    chosen = {key: scores for key, scores in tables.items() if budget in (None, key[1])}
     if len(chosen) != 1:
         known = "; ".join(f"--metric {metric} --budget {budget}" for metric, budget in tables)
         raise BenchError("Which metric and budget is not clear.", f"One of: {known}")

@@ -15,12 +15,15 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import math
+import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bench.errors import BenchError, unknown_name
+from bench.errors import BenchError, reason_of, unknown_name
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -105,7 +108,7 @@ class Registry(Generic[T]):
         except (Exception, SystemExit) as error:  # a stranger's package may fail in any way; name it and go on teaching
             package = found.dist.name if found.dist else "an installed package"
             raise BenchError(
-                f"The {self.kind} {name!r} of {package} does not import: {type(error).__name__}: {error}",
+                f"The {self.kind} {name!r} of {package} does not import: {reason_of(error)}",
                 f"Upgrade or uninstall {package}.",
             ) from error
 
@@ -114,10 +117,10 @@ class Registry(Generic[T]):
         return name in self._builtins
 
     def create(self, name: str, settings: Mapping[str, Any]) -> T:
-        """Build a plug-in from its settings, checking names and types.
+        """Build a plug-in from its settings, checking names, types and ranges.
 
         Raises:
-            BenchError: unknown name, unknown setting, or a setting of the wrong type.
+            BenchError: unknown name, unknown setting, or a setting of the wrong type or outside its range.
         """
         return build(self.get(name), settings, f"{self.place(name)}.")
 
@@ -135,7 +138,7 @@ class Registry(Generic[T]):
         except BenchError as error:
             return Entry(name, error.message, "broken")
         except (Exception, SystemExit) as error:  # one broken file must not hide all the others
-            return Entry(name, f"does not import: {type(error).__name__}: {error}", "broken")
+            return Entry(name, f"does not import: {reason_of(error)}", "broken")
         description = (inspect.getdoc(cls) or "").partition("\n")[0]
         return Entry(name, description, self._origin(name, cls), getattr(cls, "paper", ""))
 
@@ -165,7 +168,7 @@ def source_of(cls: type[Any]) -> str:
 
 
 def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
-    """Make a dataclass from plain settings: unknown names get a suggestion, types are checked.
+    """Make a dataclass from plain settings: unknown names get a suggestion, types and ranges are checked.
 
     Raises:
         BenchError: what is wrong with which setting.
@@ -178,18 +181,46 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
             raise unknown_name("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in allowed])
     try:
         made: T = _adapter(cls).validate_python(dict(settings))  # type: ignore[arg-type]  # classes are hashable
-        return made
     except ValidationError as error:
         first = error.errors()[0]
-        found = {".".join(map(str, first["loc"])): first["input"]} if first["loc"] else settings
-        shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in found.items())
-        raise BenchError(f"Bad setting {shown}.", first["msg"] + ".") from None
+        said = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            wrong = {".".join(map(str, first["loc"])): first["input"]}
+        else:  # a check of several settings, which names them
+            wrong = {key: value for key, value in settings.items() if re.search(rf"\b{key}\b", said)} or dict(settings)
+        raise _bad(prefix, wrong, f"{said[:1].upper()}{said[1:]}.") from None
     except BenchError:
         raise
     except (Exception, SystemExit) as error:  # of a class that may be anybody's
-        raise BenchError(
-            f"{cls.__name__} cannot be made: {type(error).__name__}: {error}", f"It is in {source_of(cls)}."
-        ) from error
+        raise BenchError(f"{cls.__name__} cannot be made: {reason_of(error)}", f"It is in {source_of(cls)}.") from error
+    for name in allowed:
+        if not _finite(getattr(made, name)):
+            raise _bad(prefix, {name: getattr(made, name)}, "Give a finite number.")
+    return made
+
+
+def hints(cls: type[Any]) -> dict[str, Any]:
+    """Setting -> annotation, each by itself: other fields may name what is imported for type checkers only."""
+
+    def evaluated(field: dataclasses.Field[Any]) -> Any:
+        owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
+        return eval(field.type, vars(sys.modules[owner.__module__])) if isinstance(field.type, str) else field.type
+
+    return {field.name: evaluated(field) for field in dataclasses.fields(cls) if field.init}
+
+
+def _bad(prefix: str, wrong: Mapping[str, Any], said: str) -> BenchError:
+    shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in wrong.items())
+    return BenchError(f"Bad setting {shown}.", said)
+
+
+def _finite(value: Any) -> bool:
+    """Whether a setting has no number that is infinite or none: a plug-in need not give its numbers a range."""
+    if isinstance(value, Mapping):
+        return all(map(_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 @cache

@@ -17,6 +17,7 @@ from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
 from bench.ledger import Planned
+from bench.lengths import check_texts
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.pool import Pool
@@ -70,12 +71,14 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     store = Store(default_root(settings.store))
     pipeline = Pipeline(settings, data, store, pool)
     if settings.dry_run:
+        check_texts(planned, pool)
         show_plan(planned, pipeline, out.parent, console)
         return 0
 
     chosen = choose(planned, pipeline, out)
     planned = [new if isinstance(new, Cell) else old for old, new in zip(planned, chosen, strict=True)]
     todo = [cell for cell in chosen if isinstance(cell, Cell)]
+    check_texts(todo, pool)
     records = [record for record in chosen if isinstance(record, Record)]
     plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, unknown_name
 from bench.models.computing import Computing
+from bench.prompts import Template, check_different
+from bench.ranges import Budgeted, Count, Guidance, Range, SamplerSteps, Several
+
+LARGEST = 2**63 - 1
+"""A seed: what tables of results can hold."""
+LATENT = 8
+"""Pixels that a latent's pixel stands for, along a side."""
 
 
 class _Strict(BaseModel):
@@ -44,16 +51,23 @@ class ModelSettings(_Strict):
     """Hub ids of copies, named when `source` cannot be had, never used unasked."""
     family: str = "sd"
     """Chooses the "auto" presets of defenses and attacks."""
-    resolution: int = Field(512, ge=8)
+    resolution: Annotated[int, Range(ge=8, le=4096, unit="pixels")] = 512
     """Side of the photos in pixels."""
     precision: Literal["fp32", "bf16"] = "bf16"
     channels_last: bool = False
     compile: bool = False
     offload: bool = False
     """These and the precision: see `Computing`."""
-    steps: int = Field(25, ge=1)
+    steps: SamplerSteps = 25
     """Sampler steps."""
-    guidance: float = 7.5
+    guidance: Guidance = 7.5
+
+    @field_validator("resolution")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % LATENT:
+            raise ValueError(f"give a multiple of {LATENT}, as {value - value % LATENT}: pixels of a latent's side")
+        return value
 
     @property
     def computing(self) -> Computing:
@@ -64,7 +78,7 @@ class ModelSettings(_Strict):
 class Dose(Method):
     """A defense of a suite, with a budget of its own if it has one: papers compare methods at unequal budgets."""
 
-    budget: float | None = Field(default=None, ge=0, le=255)
+    budget: Budgeted | None = None
 
 
 Chain = tuple[Method, ...]
@@ -80,7 +94,7 @@ class Grid(_Strict):
     """Attacks to run; null: that of `attack`."""
     countermeasures: tuple[Chain, ...] | None = None
     """What happens to the photos first; null: that of `countermeasure`."""
-    budgets: tuple[float, ...] | None = None
+    budgets: tuple[Budgeted, ...] | None = None
     """Budgets of all defenses that have none of their own; null: that of `budget`."""
     another_person: bool = False
     """Whether to also score what each attack makes of the *next* person's photos: nobody should pass for a stranger."""
@@ -137,10 +151,16 @@ class Suite(Grid):
 class Protocol(_Strict):
     """What every attack is asked to generate, and how leaks are counted."""
 
-    prompts: tuple[str, ...] = Field(min_length=1)
-    images_per_prompt: int = Field(ge=1)
-    far: float = Field(0.01, gt=0, lt=1)
+    prompts: tuple[Template, ...] = Field(min_length=1)
+    images_per_prompt: Count
+    far: Annotated[float, Range(gt=0, lt=1, unit="a share: 0.01 is one in a hundred")] = 0.01
     """False-accept rate at which the leak threshold is calibrated."""
+
+    @field_validator("prompts")
+    @classmethod
+    def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_different(value)
+        return value
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -177,22 +197,22 @@ class RunSettings(_Strict):
     metric: MetricSettings = MetricSettings()
     logger: Method
     controls: tuple[str, ...] = ("none", "noise")
-    budget: float = Field(8, ge=0, le=255)
-    seed: int = Field(0, ge=0)
+    budget: Budgeted = 8
+    seed: Annotated[int, Range(ge=0, le=LARGEST, unit="a seed of 63 bits")] = 0
     out: str | None = None
     store: str | None = None
     keep_artifacts: bool = False
     device: str | tuple[str, ...] = "auto"
     """Where models compute; several: a worker on each."""
-    workers: int | str = "auto"
+    workers: Count | Literal["auto"] = "auto"
     """Processes that do cells at once; auto: one a device, on a CPU one a core for embedded models."""
-    threads: int | None = Field(None, ge=1)
+    threads: Annotated[int, Range(ge=1, le=1024, unit="threads of a worker")] | None = None
     """Threads of a worker on a CPU. Results differ in the last digits from number to number."""
     mode: Literal["cached", "retry", "force", "read_only"] = "cached"
     """What is done about what is there already; see `bench.modes`."""
-    retries: int = Field(0, ge=0)
+    retries: Several = 0
     """How often a cell is tried again that failed; what an attack could not fit is a result, and is not."""
-    timeout: float | None = Field(None, gt=0)
+    timeout: Annotated[float, Range(gt=0, unit="seconds")] | None = None
     """Seconds that a cell may take, waiting for another worker included; None for no limit."""
     fail_fast: bool = False
     """Whether the run stops at the first cell that failed."""
@@ -212,10 +232,10 @@ class RunSettings(_Strict):
             raise ValueError("give auto, cpu, cuda, cuda:1 or mps, or a list of them, as [cuda:0,cuda:1]")
         return value
 
-    @field_validator("workers")
+    @field_validator("workers", mode="before")
     @classmethod
-    def _workers(cls, value: int | str) -> int | str:
-        if value != "auto" and (isinstance(value, str) or value < 1):
+    def _workers(cls, value: Any) -> Any:
+        if value != "auto" and (not isinstance(value, int) or value < 1):
             raise ValueError("give auto, or a number of at least 1")
         return value
 

@@ -23,7 +23,7 @@ from types import ModuleType
 
 import cloudpickle
 
-from bench.errors import BenchError
+from bench.errors import BenchError, reason_of
 from bench.memory import keep_freed
 from bench.models.pool import Pool
 from bench.pipeline import Pipeline
@@ -299,7 +299,7 @@ def _begin(
         _here = (*_ready(settings, work, main, devices.get()), told)
         told.send(BEGUN)
     except BaseException as error:
-        told.send(f"{type(error).__name__}: {error}"[:900])  # short, as below
+        told.send(reason_of(error)[:900])  # short, as below
         LEAVE(1)
 
 

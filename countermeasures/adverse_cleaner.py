@@ -7,12 +7,14 @@ where the photos are; on the CPU, too, it takes all photos at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench.images import to_pixels, to_tensor
+from bench.ranges import Range, Several
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -31,13 +33,17 @@ class AdverseCleaner(Countermeasure):
         epsilon: how much variance counts as none, squared grey levels.
     """
 
-    rounds: int = 64
-    diameter: int = 5
-    colour: float = 8.0
-    space: float = 8.0
-    guided: int = 4
-    radius: int = 4
-    epsilon: float = 16.0
+    rounds: Several = 64
+    diameter: Annotated[int, Range(ge=1, le=63, unit="pixels")] = 5
+    colour: Annotated[float, Range(gt=0, le=765, unit="grey levels, summed over three colours")] = 8.0
+    space: Annotated[float, Range(gt=0, le=100, unit="pixels")] = 8.0
+    guided: Several = 4
+    radius: Annotated[int, Range(ge=1, le=63, unit="pixels")] = 4
+    epsilon: Annotated[float, Range(gt=0, le=65025, unit="squared grey levels")] = 16.0
+
+    def __post_init__(self) -> None:
+        if self.diameter % 2 == 0:
+            raise ValueError(f"diameter must be odd, not {self.diameter}")
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in to_pixels(self._clean(to_tensor([photo]) * 255) / 255)]

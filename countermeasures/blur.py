@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from bench.ranges import Range
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -24,12 +25,12 @@ class Blur(Countermeasure):
         sigma: in pixels; null takes torchvision's 0.15 kernel + 0.35, which is 1.4 for 7.
     """
 
-    kernel: int = 7
-    sigma: float | None = None
+    kernel: Annotated[int, Range(ge=1, le=127, unit="pixels, odd")] = 7
+    sigma: Annotated[float, Range(gt=0, le=100, unit="pixels")] | None = None
 
     def __post_init__(self) -> None:
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd and positive, not {self.kernel}")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, not {self.kernel}")
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         sigma = 0.15 * self.kernel + 0.35 if self.sigma is None else self.sigma

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from bench.ranges import SomeShare
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -25,11 +26,7 @@ class Crop(Countermeasure):
         scale: side of the part, above 0 and at most 1.
     """
 
-    scale: float = 0.9
-
-    def __post_init__(self) -> None:
-        if not 0 < self.scale <= 1:
-            raise ValueError(f"scale must be above 0 and at most 1, not {self.scale:g}")
+    scale: SomeShare = 0.9
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         return [self._cropped(Image.fromarray(photo), generator) for photo in photos]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
+from bench.ranges import Count, SamplerSteps, Share
 from bench.types import Pixels
 from countermeasures import Purifier
 
@@ -30,9 +31,9 @@ class GridPure(Purifier):
         blend: weight of the latents before the round.
     """
 
-    rounds: int = 20
-    steps: int = 10
-    blend: float = 0.1
+    rounds: Count = 20
+    steps: SamplerSteps = 10
+    blend: Share = 0.1
 
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]

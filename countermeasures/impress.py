@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor
 from bench.errors import BenchError
 from bench.images import to_pixels, to_tensor
 from bench.models.base import Base, randn
+from bench.ranges import Count, Range, Rate, Share, Weight
 from bench.types import Pixels
 from countermeasures import Purifier
 
@@ -37,13 +38,17 @@ class Impress(Purifier):
         distance: "lpips" as published (pyiqa, with weights of VGG), or "dssim", (1 - SSIM) / 2, which needs no weights.
     """
 
-    steps: int = 3000
-    rate: float = 0.01
-    last_rate: float = 1e-5
-    start: float = 0.1
-    weight: float = 0.1
-    slack: float = 0.1
+    steps: Count = 3000
+    rate: Rate = 0.01
+    last_rate: Share = 1e-5
+    start: Annotated[float, Range(ge=0, le=2, unit="a standard deviation, on [-1, 1]")] = 0.1
+    weight: Weight = 0.1
+    slack: Share = 0.1
     distance: Literal["lpips", "dssim"] = "lpips"
+
+    def __post_init__(self) -> None:
+        if self.last_rate > self.rate:
+            raise ValueError(f"last_rate must be at most rate, {self.rate:g}, and not {self.last_rate:g}: it falls")
 
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]

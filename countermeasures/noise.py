@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.images import to_pixels, to_tensor
+from bench.ranges import Sigma
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -21,7 +22,7 @@ class GaussianNoise(Countermeasure):
         sigma: standard deviation, of values in [0, 1].
     """
 
-    sigma: float = 0.05
+    sigma: Sigma = 0.05
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         import torch

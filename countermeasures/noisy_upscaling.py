@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from PIL import Image
 from bench.errors import BenchError
 from bench.images import resize, to_tensor
 from bench.models.checkpoint import Checkpoint, locate
+from bench.prompts import Caption
+from bench.ranges import Guidance, Range, SamplerSteps, Sigma
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -35,11 +37,11 @@ class NoisyUpscaling(Countermeasure):
         weights: hub id, or a diffusers folder, of the upscaler.
     """
 
-    sigma: float = 0.1
-    level: int = 320
-    prompt: str = "a photo of a person"
-    steps: int = 75
-    guidance: float = 9.0
+    sigma: Sigma = 0.1
+    level: Annotated[int, Range(ge=0, le=350, unit="a timestep of the upscaler's noise")] = 320
+    prompt: Caption = "a photo of a person"
+    steps: SamplerSteps = 75
+    guidance: Guidance = 9.0
     weights: str = "stabilityai/stable-diffusion-x4-upscaler"
 
     def files(self) -> dict[str, str]:

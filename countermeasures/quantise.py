@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from bench.ranges import Range
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -22,11 +23,7 @@ class Quantise(Countermeasure):
         levels: how many, 2 to 256; 64 are 6 bits.
     """
 
-    levels: int = 64
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.levels <= 256:
-            raise ValueError(f"levels must be 2 to 256, not {self.levels}")
+    levels: Annotated[int, Range(ge=2, le=256, unit="levels per colour")] = 64
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         step = 255 / (self.levels - 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from bench.ranges import SomeShare
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -23,11 +24,7 @@ class Resize(Countermeasure):
         factor: of the sides, above 0 and at most 1.
     """
 
-    factor: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.factor <= 1:
-            raise ValueError(f"factor must be above 0 and at most 1, not {self.factor:g}")
+    factor: SomeShare = 0.5
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         return [self._resized(Image.fromarray(photo)) for photo in photos]

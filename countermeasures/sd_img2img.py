@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.images import to_pixels, to_tensor
+from bench.prompts import Caption
+from bench.ranges import Guidance, SamplerSteps, SomeShare
 from bench.types import Pixels
 from countermeasures import Purifier
 
@@ -26,13 +28,13 @@ class ImageToImage(Purifier):
         guidance: guidance scale.
     """
 
-    strength: float = 0.1
-    prompt: str = "a photo of a person"
-    steps: int = 50
-    guidance: float = 1.0
+    strength: SomeShare = 0.1
+    prompt: Caption = "a photo of a person"
+    steps: SamplerSteps = 50
+    guidance: Guidance = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.strength <= 1 or self.strength * self.steps < 1:
+        if self.strength * self.steps < 1:
             raise ValueError(f"strength {self.strength:g} of {self.steps} steps is not one step")
 
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
+from bench.ranges import Range
 from bench.types import Pixels
 from countermeasures import Countermeasure
 
@@ -25,7 +26,7 @@ class TotalVariation(Countermeasure):
         weight: of the total variation, for values in [0, 1]: the larger, the smoother.
     """
 
-    weight: float = 0.05
+    weight: Annotated[float, Range(gt=0, le=10, unit="a weight, for values in [0, 1]")] = 0.05
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         from skimage.restoration import denoise_tv_chambolle

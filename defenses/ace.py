@@ -21,6 +21,8 @@ from torch import Tensor
 
 from attacks.lora import Lora
 from attacks.training import Recipe, finetune
+from bench.prompts import Caption
+from bench.ranges import Count, Rate, Several, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, ascend
@@ -50,13 +52,13 @@ class Ace(Defense):
 
     mode: Literal["ace", "ace_plus"] = "ace"
     preset: str = "auto"
-    rounds: int = 5
-    pgd_steps: int | None = None
-    step: float | None = None
-    lora_steps: int = 5
-    rank: int = 4
-    learning_rate: float | None = None
-    prompt: str = "a photo of sks person"
+    rounds: Count = 5
+    pgd_steps: Count | None = None
+    step: StepLevels | None = None
+    lora_steps: Several = 5
+    rank: Count = 4
+    learning_rate: Rate | None = None
+    prompt: Caption = "a photo of sks person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"pgd_steps": 50, "step": 0.64, "learning_rate": 1e-4},

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
 from bench.models.base import Base
 from bench.models.published import together
+from bench.ranges import Sigma
 from defenses import Defense
 from defenses.encoders import FACELET, OFFICIAL, fingerprints
 
@@ -29,7 +30,7 @@ class AdapterCloak(Defense):
     preset: str = "auto"
     recognisers: tuple[str, ...] | None = None
     adapter: str | None = None
-    sigma: float = 0.003
+    sigma: Sigma = 0.003
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "published": {"recognisers": OFFICIAL, "adapter": "sd15"},

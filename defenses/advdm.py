@@ -11,6 +11,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from bench.prompts import Caption
+from bench.ranges import Count, SomeShare
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend, share_of
@@ -28,9 +30,9 @@ class AdvDM(Defense):
 
     paper: ClassVar[str] = "ICML 2023, arXiv 2302.04578"
 
-    steps: int = 100
-    step: float = 0.0625
-    prompt: str = "a photo of person"
+    steps: Count = 100
+    step: SomeShare = 0.0625
+    prompt: Caption = "a photo of person"
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)

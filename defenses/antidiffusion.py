@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from attacks.training import Recipe
 from bench.models.attention import Maps, watched
 from bench.models.base import Base, Condition
+from bench.prompts import Caption
+from bench.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend
@@ -52,17 +55,17 @@ class AntiDiffusion(Defense):
     paper: ClassVar[str] = "AAAI 2025, arXiv 2503.05595"
 
     preset: str = "auto"
-    rounds: int = 6
-    prompt_steps: int = 30
-    prompt_rate: float = 1e-3
-    pgd_steps: int = 10
-    step: float | None = None
-    surrogate_steps: int = 20
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    attention_weight: float = 1.0
-    sides: tuple[int, ...] | None = None
-    prompt: str = "a photo of sks person"
+    rounds: Count = 6
+    prompt_steps: Several = 30
+    prompt_rate: Rate = 1e-3
+    pgd_steps: Count = 10
+    step: StepLevels | None = None
+    surrogate_steps: Several = 20
+    learning_rate: Rate | None = None
+    weight_decay: Decay = 1e-2
+    attention_weight: Weight = 1.0
+    sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    prompt: Caption = "a photo of sks person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"step": 0.26, "learning_rate": 5e-7, "sides": (16,)},

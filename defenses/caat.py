@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from bench.prompts import Caption
+from bench.ranges import Count, Decay, Rate, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend
@@ -37,11 +39,11 @@ class Caat(Defense):
     paper: ClassVar[str] = "CVPR 2024, arXiv 2404.15081"
 
     preset: str = "auto"
-    steps: int | None = None
-    step: float | None = None
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    prompt: str = "a photo of a person"
+    steps: Count | None = None
+    step: StepLevels | None = None
+    learning_rate: Rate | None = None
+    weight_decay: Decay = 1e-2
+    prompt: Caption = "a photo of a person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"steps": 250, "step": 0.64, "learning_rate": 1e-5},

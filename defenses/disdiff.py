@@ -15,14 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from bench.errors import BenchError
 from bench.models.attention import Maps, watched
 from bench.models.base import Base
+from bench.ranges import Count, Weight
 from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend
@@ -44,10 +46,15 @@ class DisDiff(InTurns):
 
     paper: ClassVar[str] = "ACM MM 2024, arXiv 2405.20584"
 
-    erasure_weight: float = 0.1
-    sides: tuple[int, ...] | None = None
+    erasure_weight: Weight = 0.1
+    sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     search: bool = True
     token: str = "sks"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.token or f" {self.token} " not in f" {self.prompt} ":
+            raise ValueError(f"token must be a word of prompt, {self.prompt!r}, and not {self.token!r}")
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "antidb": {**InTurns.presets["antidb"], "sides": (16,)},

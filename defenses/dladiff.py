@@ -25,9 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from attacks.training import Recipe
@@ -36,6 +37,8 @@ from bench.models.alignment import ALIGNED, inverse, warp
 from bench.models.attention import watched
 from bench.models.base import Base
 from bench.models.embedding import alignment
+from bench.prompts import Caption
+from bench.ranges import Count, Range, Rate, Several, Sigma, StepLevels
 from bench.types import Budget
 from defenses import Context, Defense
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
@@ -78,27 +81,27 @@ class DLADiff(Defense):
 
     paper: ClassVar[str] = "2025, arXiv 2511.19910"
 
-    layers: tuple[int, ...] = (1, 2)
+    layers: tuple[Annotated[int, Range(ge=1, le=2, unit="a layer")], ...] = (1, 2)
     dsur: bool = True
     adft: bool = True
     equal_budget: bool = True
     preset: str = "auto"
-    static_steps: int | None = None
-    static_rate: float | None = None
-    batch: int = 4
-    epochs: int | None = None
-    attention_steps: int | None = None
-    loss_steps: int | None = None
-    dynamic_steps: int = 3
-    dynamic_rate: float | None = None
-    step: float | None = None
-    sides: tuple[int, ...] | None = None
+    static_steps: Several | None = None
+    static_rate: Rate | None = None
+    batch: Count = 4
+    epochs: Count | None = None
+    attention_steps: Several | None = None
+    loss_steps: Several | None = None
+    dynamic_steps: Several = 3
+    dynamic_rate: Rate | None = None
+    step: StepLevels | None = None
+    sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     recognisers: tuple[str, ...] | None = None
-    face_steps: int | None = None
-    face_step: float | None = None
-    threshold: float = 0.0
-    sigma: float = 0.003
-    prompt: str = "a photo of sks person"
+    face_steps: Count | None = None
+    face_step: StepLevels | None = None
+    threshold: Annotated[float, Range(ge=-1, le=1, unit="a cosine similarity")] = 0.0
+    sigma: Sigma = 0.003
+    prompt: Caption = "a photo of sks person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "sd": {
@@ -130,7 +133,7 @@ class DLADiff(Defense):
     }
 
     def resolved(self, family: str) -> Self:
-        if not self.layers or set(self.layers) - {1, 2}:
+        if sorted(self.layers) not in ([1], [2], [1, 2]):
             raise BenchError(f"Bad setting defense.layers={list(self.layers)}.", "Choose [1, 2], [1] or [2].")
         made = super().resolved(family)
         return made if 2 in self.layers else replace(made, recognisers=())  # it attacks none, and so needs none

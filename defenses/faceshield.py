@@ -15,12 +15,13 @@ notice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from bench.models.base import Base
+from bench.ranges import Count, Range, StepLevels
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
@@ -41,9 +42,9 @@ class FaceShield(AdapterCloak):
 
     paper: ClassVar[str] = "ICCV 2025, arXiv 2412.09921"
 
-    steps: int = 30
-    step: float = 1.0
-    blur: float = 0.7
+    steps: Count = 30
+    step: StepLevels = 1.0
+    blur: Annotated[float, Range(ge=0, le=50, unit="pixels")] = 0.7
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, sources, adapter = context.surrogates[0], packs(self.recognisers), self.located()

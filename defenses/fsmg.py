@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from attacks.training import Recipe
+from bench.ranges import Count, Several, StepLevels
 from defenses import Context
 from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss
@@ -43,10 +44,10 @@ class Fsmg(Learner):
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
 
-    surrogate_steps: int | None = None
-    batch: int = 2
-    pgd_steps: int = 100
-    step: float | None = None
+    surrogate_steps: Several | None = None
+    batch: Count = 2
+    pgd_steps: Count = 100
+    step: StepLevels | None = None
     targeted: bool = False
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.models.base import randn
+from bench.prompts import Caption
+from bench.ranges import Count, StepLevels
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
@@ -41,9 +43,9 @@ class IdGuardian(AdapterCloak):
 
     paper: ClassVar[str] = "CVPR 2026"
 
-    steps: int = 200
-    step: float = 1.275
-    prompt: str = "a photo of person"
+    steps: Count = 200
+    step: StepLevels = 1.275
+    prompt: Caption = "a photo of person"
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, sources, adapter = context.surrogates[0], packs(self.recognisers), self.located()

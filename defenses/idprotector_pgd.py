@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from bench.ranges import Count, Share, Sigma, StepLevels
 from defenses import Context, Defense
 from defenses.encoders import (
     FACELET,
@@ -52,10 +53,10 @@ class IdProtectorPgd(Defense):
     preset: str = "auto"
     recognisers: tuple[str, ...] | None = None
     image_encoders: tuple[str, ...] | None = None
-    steps: int = 100
-    step: float = 0.5
-    momentum: float = 0.9
-    sigma: float = 0.003
+    steps: Count = 100
+    step: StepLevels = 0.5
+    momentum: Share = 0.9
+    sigma: Sigma = 0.003
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"recognisers": OFFICIAL, "image_encoders": ()},

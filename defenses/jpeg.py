@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from bench.images import jpeg, to_pixels, to_tensor
+from bench.ranges import Quality
 from defenses import Context, Defense
 from defenses.pgd import project
 
@@ -17,12 +18,12 @@ class Jpeg(Defense):
     """Control: compressed photos; changes beyond the budget are cut off.
 
     Attributes:
-        quality: Pillow's quality, 1 to 95.
+        quality: Pillow's quality, 1 to 100; above 95 files grow and photos hardly change.
     """
 
     needs_surrogate: ClassVar[bool] = False
 
-    quality: int = 75
+    quality: Quality = 75
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         compressed = to_tensor([jpeg(photo, self.quality) for photo in to_pixels(photos)]).to(photos)

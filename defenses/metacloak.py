@@ -21,6 +21,7 @@ from torch import Tensor
 
 from attacks.training import Recipe
 from bench.models.base import Base, Posterior, Snapshot
+from bench.ranges import Count, Several, SomeShare
 from defenses import Context
 from defenses.objectives import denoising_loss
 from defenses.pgd import Objective, ascend
@@ -47,14 +48,14 @@ class MetaCloak(Learner):
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2311.13127"
 
-    pool_steps: int | None = None
-    snapshots: int = 6
-    trials: int | None = None
-    unrolls: int | None = None
-    pgd_steps: int = 6
-    unroll_steps: int = 2
-    batch: int | None = None
-    step: float = 0.1
+    pool_steps: Several | None = None
+    snapshots: Count = 6
+    trials: Count | None = None
+    unrolls: Count | None = None
+    pgd_steps: Count = 6
+    unroll_steps: Several = 2
+    batch: Several | None = None
+    step: SomeShare = 0.1
     transforms: bool = True
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -19,6 +19,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from bench.prompts import Caption
+from bench.ranges import Count, SomeShare, Weight
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend, random_start, share_of
@@ -41,10 +43,10 @@ class Mist(Defense):
     paper: ClassVar[str] = "2023, arXiv 2305.12683"
 
     mode: Literal["textural", "semantic", "fused"] = "fused"
-    rate: float = 1e4
-    steps: int = 100
-    step: float = 0.0625
-    prompt: str = "a photo of person"
+    rate: Weight = 1e4
+    steps: Count = 100
+    step: SomeShare = 0.0625
+    prompt: Caption = "a photo of person"
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from bench.models.base import Base, Condition, randn
+from bench.ranges import Count, SamplerSteps, SomeShare
 from defenses import Context, Defense
 from defenses.objectives import caption, latent_distance
 from defenses.pgd import Objective, Size, annealed, ascend, random_start
@@ -48,13 +49,13 @@ class PhotoGuard(Defense):
 
     variant: Literal["encoder", "diffusion"] = "encoder"
     preset: str = "auto"
-    steps: int = 200
-    step: float | None = None
+    steps: Count = 200
+    step: SomeShare | None = None
     target: Literal["zero", "grey"] = "zero"
     norm: Literal["linf", "l2"] = "linf"
-    draws: int | None = None
-    edit_steps: int = 4
-    strength: float = 0.5
+    draws: Count | None = None
+    edit_steps: SamplerSteps = 4
+    strength: SomeShare = 0.5
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"draws": 10}, "facelet": {"draws": 2}}
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from bench.ranges import Count, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import latent_shift
 from defenses.pgd import ascend, random_start
@@ -34,8 +35,8 @@ class Pid(Defense):
     paper: ClassVar[str] = "ICML 2024, arXiv 2406.15305"
 
     preset: str = "auto"
-    steps: int | None = None
-    step: float = 1.0
+    steps: Count | None = None
+    step: StepLevels = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"steps": 1000}, "facelet": {"steps": 200}}
 

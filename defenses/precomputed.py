@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
 from bench.data.photo_files import place, scan, scan_all, subfolders
@@ -37,8 +38,8 @@ class Precomputed(Defense):
 
     needs_surrogate: ClassVar[bool] = False
 
-    label: str
-    root: str
+    label: Annotated[str, Field(pattern=r"\S")]
+    root: Annotated[str, Field(pattern=r"\S")]
 
     def files(self) -> dict[str, str]:
         """Hash of all pictures below the root.

@@ -18,6 +18,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from bench.prompts import Caption
+from bench.ranges import Count, SomeShare, Weight
 from defenses import Context, Defense
 from defenses.objectives import latent_distance, score_distillation
 from defenses.pgd import ascend, share_of
@@ -41,10 +43,10 @@ class Sds(Defense):
 
     direction: Literal["down", "up"] = "down"
     target: bool = False
-    rate: float = 5.0
-    steps: int = 100
-    step: float = 0.0625
-    prompt: str = "a photo of person"
+    rate: Weight = 5.0
+    steps: Count = 100
+    step: SomeShare = 0.0625
+    prompt: Caption = "a photo of person"
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

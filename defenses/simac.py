@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.models.base import Base
+from bench.ranges import Weight
 from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, ascend
@@ -41,7 +42,7 @@ class SimAC(InTurns):
     paper: ClassVar[str] = "CVPR 2024, arXiv 2312.07865"
 
     variant: Literal["intended", "as_released"] = "intended"
-    feature_weight: float = 1.0
+    feature_weight: Weight = 1.0
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         step, weight = float(self.step or 0), 0.0 if self.variant == "as_released" else self.feature_weight

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from attacks.training import Recipe, finetune
 from bench.models.base import Base, Posterior
+from bench.prompts import Caption
+from bench.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from defenses import Context, Defense
 
 Move = Callable[[Base, Tensor], Tensor]
@@ -32,12 +34,16 @@ class Learner(Defense):
     """
 
     preset: str = "auto"
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    prior_weight: float | None = None
-    class_count: int | None = None
-    prompt: str = "a photo of sks person"
-    class_prompt: str = "a photo of person"
+    learning_rate: Rate | None = None
+    weight_decay: Decay = 1e-2
+    prior_weight: Weight | None = None
+    class_count: Several | None = None
+    prompt: Caption = "a photo of sks person"
+    class_prompt: Caption = "a photo of person"
+
+    def __post_init__(self) -> None:
+        if self.prior_weight and " ".join(self.prompt.split()) == " ".join(self.class_prompt.split()):
+            raise ValueError("prompt and class_prompt must differ, or the person learns to be anybody")
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,11 @@ class InTurns(Learner):
         step: size of a cloak step in grey levels (published: 0.64).
     """
 
-    rounds: int | None = None
-    surrogate_steps: int = 3
-    batch: int | None = None
-    pgd_steps: int = 6
-    step: float | None = None
+    rounds: Count | None = None
+    surrogate_steps: Several = 3
+    batch: Several | None = None
+    pgd_steps: Count = 6
+    step: StepLevels | None = None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "antidb": {

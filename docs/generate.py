@@ -6,9 +6,13 @@ import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
+
+from bench.ranges import Range
+from bench.registry import hints
 
 COMMANDS = {
     "python -m bench": ("bench.__main__", "a run or a sweep"),
@@ -56,8 +60,8 @@ def settings() -> str:
 
     parts = [
         "# Settings",
-        "What `python -m bench` takes, as `key=value`. Groups (`defense`, `attack`, `data`, ...) are chosen by name, and "
-        "their own settings follow a dot: see [Methods](methods.md).",
+        "What `python -m bench` takes, as `key=value`. Groups (`defense`, `attack`, `data`, ...) are chosen by name, "
+        "and their own settings follow a dot: see [Methods](methods.md).",
     ]
     models = {
         "": RunSettings,
@@ -86,7 +90,7 @@ def methods() -> str:
         for entry in registry.entries():
             cls = registry.get(entry.name)
             rows = [
-                (f"`{registry.kind}.{f.name}`", f"`{_type(f.type)}`", f"`{_default(f)}`")
+                (f"`{registry.kind}.{f.name}`", f"`{_type(hints(cls)[f.name])}`", f"`{_default(f)}`")
                 for f in dataclasses.fields(cls)
                 if f.init
             ]
@@ -130,11 +134,11 @@ def api() -> str:
 
 
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
-    described = _described(model)
+    described, declared = _described(model), get_type_hints(model, include_extras=True)
     for name, field in model.model_fields.items():
         default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
         text = field.description or described.get(name, "")
-        yield f"`{prefix}{name}`", f"`{_type(field.annotation)}`", _escaped(default), _escaped(text)
+        yield f"`{prefix}{name}`", f"`{_type(declared[name])}`", _escaped(default), _escaped(text)
 
 
 def _described(model: type[BaseModel]) -> dict[str, str]:
@@ -157,10 +161,17 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "required" if field.default_factory is dataclasses.MISSING else repr(field.default_factory())
 
 
-def _type(annotation: Any) -> str:
-    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "") or str(annotation)
-    text = str(annotation) if "[" in str(annotation) and not isinstance(annotation, str) else text
-    return text.replace("typing.", "").replace("NoneType", "None").split("Annotated[")[-1].replace("|", "or")
+def _type(hint: Any) -> str:
+    """An annotation in words, with the range of a number."""
+    inner = get_args(hint)
+    if get_origin(hint) is Annotated:
+        return " ".join([_type(inner[0]), *(str(mark) for mark in inner[1:] if isinstance(mark, Range))])
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(map(_type, inner))
+    if get_origin(hint) in (tuple, list):
+        return f"list of {_type(inner[0])}"
+    name = str(hint) if inner else getattr(hint, "__name__", str(hint))
+    return name.replace("typing.", "").replace("NoneType", "None")
 
 
 def _first_line(cls: type[Any]) -> str:

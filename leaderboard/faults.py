@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from bench.ranges import Budgeted, read_number
 from bench.record import Record
 from leaderboard.scores import TOLERANCE, gap, scores
-from metrics.catalogue import METRICS, find
-
-LEVELS = METRICS["linf"].range
+from metrics.catalogue import find
 
 
 def faults(record: Record) -> Iterator[tuple[str, str]]:
@@ -33,8 +32,10 @@ def faults(record: Record) -> Iterator[tuple[str, str]]:
 
 def _budget(record: Record) -> Iterator[tuple[str, str]]:
     budget, largest = record.defense.budget, record.metrics.get("linf")
-    if not LEVELS[0] <= budget <= LEVELS[1]:
-        yield "defense.budget", f"is {budget:g}, and must lie between {LEVELS[0]:g} and {LEVELS[1]:g} grey levels."
+    try:
+        read_number(budget, Budgeted)
+    except ValueError as error:
+        yield "defense.budget", f"is {budget:g}: {error}."
     if largest is None:
         yield "metrics.linf", "is missing, so nobody knows whether the budget is kept. Run again with this version."
     elif largest > budget:

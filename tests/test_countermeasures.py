@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -449,13 +450,18 @@ def test_keys_know_which_photos_leaked(tmp_path: Path) -> None:
     assert len({keys.protect for _, keys in found}) == 1
 
 
-def test_no_more_photos_can_leak_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_photos_can_leak_than_there_are() -> None:
+    with pytest.raises(BenchError, match=r"attack\.clean_photos=5, but nobody has more than 4 photos"):
+        planned("suite.defenses=[none]", "attack.clean_photos=5", ONE)
+    with pytest.raises(BenchError, match="clean_photos"):
+        planned("attack.clean_photos=-1", ONE)
+
+
+def test_a_person_of_fewer_photos_than_leak_is_a_cell_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "_problem", lambda self, person: "")
     monkeypatch.setattr(Pipeline, "_record", lambda self, cell, status, reason: (status, reason))
     pipeline = object.__new__(Pipeline)
-    found = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=5", ONE) if c.attack.name != "none"]
-    reason = f"attack.clean_photos=5, but {found[0].donor.name} has 4 photos"
-    results: list[Any] = [pipeline.run(c, lambda stage, share: None) for c in found]
-    assert results == [("fit_failed", reason)]
-    with pytest.raises(BenchError, match="clean_photos"):
-        planned("attack.clean_photos=-1", ONE)
+    found = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=4", ONE) if c.attack.name != "none"]
+    few = dataclasses.replace(found[0].donor, protect=found[0].donor.protect[:3])
+    results: list[Any] = [pipeline.run(dataclasses.replace(c, donor=few), lambda stage, share: None) for c in found]
+    assert results == [("fit_failed", f"attack.clean_photos=4, but {few.name} has 3 photos")]

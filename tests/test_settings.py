@@ -114,14 +114,14 @@ def test_defaults_are_those_of_the_types() -> None:
     [
         ("+budgett=8", "Unknown setting 'budgett'.", "Did you mean 'budget'?"),
         ("+protocol.farr=0.1", "Unknown setting 'protocol.farr'.", "Did you mean 'protocol.far'?"),
-        ("budget=300", "Bad setting budget=300.", "less than or equal to 255"),
+        ("budget=300", "Bad setting budget=300.", "of at least 0 and at most 255 (grey levels of 255)"),
         ("budget=nan", "Bad setting budget=nan.", ""),
-        ("budget=much", "Bad setting budget='much'.", "valid number"),
-        ("seed=-1", "Bad setting seed=-1.", "greater than or equal to 0"),
-        ("seed=1.5", "Bad setting seed=1.5.", "integer"),
+        ("budget=much", "Bad setting budget='much'.", "Give a number of at least 0"),
+        ("seed=-1", "Bad setting seed=-1.", "of at least 0"),
+        ("seed=1.5", "Bad setting seed=1.5.", "whole number"),
         ("model.precision=fp8", "Bad setting model.precision='fp8'.", "'fp32' or 'bf16'"),
         ("protocol.prompts=[]", "Bad setting protocol.prompts=[].", "at least 1 item"),
-        ("protocol.far=0", "Bad setting protocol.far=0.", "greater than 0"),
+        ("protocol.far=0", "Bad setting protocol.far=0.", "above 0 and below 1"),
     ],
 )
 def test_wrong_value_is_named_with_what_is_allowed(word: str, message: str, fix: str) -> None:

@@ -495,3 +495,37 @@ def test_unclear_questions_about_power(tmp_path: Path, arguments: list[str], mes
     file = str(write(tmp_path, planted()))
     with pytest.raises(BenchError, match=message):
         power_command.main([file if word == "FILE" else word for word in arguments])
+
+
+@pytest.mark.parametrize("written", ["8", "8.0", " 8/255", "8 / 255 "])
+def test_a_budget_is_the_same_however_it_is_written(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text(f"method,identity,budget,metric,value\na,p,8,ilr,0.5\nb,p,{written},ilr,0.25\n")
+    tables = read(file)
+    assert list(tables) == [("ilr", "8")]
+    assert tables["ilr", "8"].methods == ("a", "b")
+
+
+def test_a_budget_without_a_number_stays(tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text("method,identity,budget,metric,value\na,p,as published,ilr,0.5\na,p,12.75,ilr,0.5\na,p,-,ilr,0.5\n")
+    assert [budget for _, budget in read(file)] == ["as published", "12.75", "-"]
+
+
+def test_a_budget_in_another_unit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_text("method,identity,budget,metric,value\na,p,0.03,ilr,0.5\n")
+    with pytest.raises(BenchError, match=r"bad budget '0\.03'") as caught:
+        read(file)
+    assert "give 7.65, or 8" in caught.value.fix
+    with pytest.raises(BenchError, match=r"--budget: bad budget '0\.05'") as caught:
+        power_command.main([str(write(tmp_path, planted())), "--budget", "0.05"])
+    assert "give 12.75, or 13" in caught.value.fix
+    assert power_command.main([str(write(tmp_path, planted())), "--budget", "8/255"]) == 0
+
+
+@pytest.mark.parametrize("words", [["--pairs", "0"], ["--difference", "nan"], ["--spread", "-1"], ["--spread", "inf"]])
+def test_numbers_on_the_command_line_have_ranges(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        power_command.main(["--spread", "1", *words])
+    assert f"argument {words[0]}: give a" in capsys.readouterr().err

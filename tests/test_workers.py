@@ -249,7 +249,7 @@ def test_devices_are_named() -> None:
         ("device=[cpu,gpu]", "Give auto, cpu, cuda, cuda:1 or mps"),
         ("workers=0", "Give auto, or a number of at least 1."),
         ("workers=many", "Give auto, or a number of at least 1."),
-        ("threads=0", "greater than or equal to 1"),
+        ("threads=0", "of at least 1"),
         ("mode=fast", "'cached', 'retry', 'force' or 'read_only'"),
     ],
 )

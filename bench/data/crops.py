@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from PIL import Image
 
 from bench.hashing import sha256_array
 from bench.images import crop_centre, crop_square, resize
+from bench.ranges import Range
 from bench.types import Photo
 
 Crop = Literal["auto", "centre", "face"]
+Margin = Annotated[float, Range(gt=0, le=10, unit="sides of the face box")]
 
 SMALL = 256
 """Below this many pixels, `crop=auto` cuts out the face."""

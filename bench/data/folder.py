@@ -17,14 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import NonNegativeInt
-
 from bench.data import Source, dataset
-from bench.data.crops import Crop, Cutter, NoFace
+from bench.data.crops import Crop, Cutter, Margin, NoFace
 from bench.data.photo_files import place, scan, subfolders
 from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
 from bench.names import composed
+from bench.ranges import Several
 from bench.types import Dataset, Identity, Photo
 
 MIN_CLEAN = 3
@@ -53,10 +52,10 @@ class Folder(Source):
     root: str
     licence: str = "unknown"
     crop: Crop = "auto"
-    face_margin: float = 1.5
+    face_margin: Margin = 1.5
     identities: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    limit: NonNegativeInt = 0
+    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""

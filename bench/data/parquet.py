@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
-
 from bench.data import Source, dataset
-from bench.data.crops import Crop, Cutter, NoFace
+from bench.data.crops import Crop, Cutter, Margin, NoFace
 from bench.data.folder import MIN_CLEAN, MIN_FLAT
 from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
 from bench.names import composed
+from bench.ranges import Several
 from bench.types import Dataset, Identity, Photo
 
 
@@ -40,10 +39,10 @@ class Parquet(Source):
     split: str = "train"
     licence: str = "unknown"
     crop: Crop = "auto"
-    face_margin: float = 1.5
+    face_margin: Margin = 1.5
     identities: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    limit: NonNegativeInt = 0
+    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""

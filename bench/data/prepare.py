@@ -19,10 +19,11 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
-from bench.cli import guarded
+from bench.cli import guarded, ranged
 from bench.data.origins import (
     ORIGINS,
     PARQUET,
@@ -40,6 +41,8 @@ from bench.data.photo_files import files_below
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.images import crop_centre, png_bytes, resize
+from bench.ranges import Count, Range, Several
+from bench.registry import hints
 from bench.types import Pixels
 
 HEADER = "dataset.json"
@@ -61,11 +64,11 @@ class Choice:
         seed: of the order in which people and photos are looked at.
     """
 
-    people: int = 50
-    photos: int = 4
-    smallest: int | None = None
-    side: int = 512
-    seed: int = 0
+    people: Several = 50
+    photos: Count = 4
+    smallest: Annotated[int, Range(ge=1, unit="pixels")] | None = None
+    side: Annotated[int, Range(ge=8, le=4096, unit="pixels")] = 512
+    seed: Several = 0
 
 
 def choose(
@@ -183,8 +186,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--mapping", type=Path, help="CelebA-HQ's numbers and CelebA's files")
     parser.add_argument("--image-column", help="of Parquet files and data sets on the hub")
     parser.add_argument("--identity-column", help="the same")
+    kinds = hints(Choice)
     for field in dataclasses.fields(Choice):
-        parser.add_argument(f"--{field.name}", type=int, default=field.default, help=f"default: {field.default}")
+        kind, said = ranged(kinds[field.name]), f"default: {field.default}"
+        parser.add_argument(f"--{field.name}", type=kind, default=field.default, help=said)
     parser.epilog = "\n".join(f"{name}: {o.hub}, {o.size}. {o.licence}." for name, o in ORIGINS.items())
     options = parser.parse_args(arguments)
     origin = ORIGINS[options.name]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeInt
-
 from bench.data import Source
+from bench.data.crops import Margin
 from bench.data.folder import Folder
 from bench.data.origins import ORIGINS
 from bench.data.photo_files import place, scan_all
@@ -18,6 +17,7 @@ from bench.data.prepare import HEADER
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.names import composed
+from bench.ranges import Several
 from bench.types import Dataset
 
 
@@ -33,10 +33,10 @@ class Prepared(Source):
     title: ClassVar[str]
     root: str = ""
     crop: Literal["auto", "centre", "face"] = "auto"
-    face_margin: float = 1.5
+    face_margin: Margin = 1.5
     identities: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    limit: NonNegativeInt = 0
+    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`.

@@ -6,13 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import NonNegativeInt
-
 from bench.data import Source, dataset
 from bench.data.folder import Folder
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.models.files import ZOO
+from bench.ranges import Several
 from bench.types import Dataset
 
 ROOT = ZOO / "synthetic"
@@ -31,7 +30,7 @@ class Synthetic(Source):
 
     invented: ClassVar[bool] = True
 
-    limit: NonNegativeInt = 2
+    limit: Several = 2
     identities: tuple[str, ...] = ()
 
     def load(self, resolution: int) -> Dataset:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from bench.errors import BenchError
+from bench.errors import BenchError, reason_of
 from bench.loggers import Logger, Run
 from bench.record import Record
 
@@ -57,7 +57,7 @@ class Guard:
             SystemExit,
         ) as error:  # of a stranger's package, a server or a disk: none of the run's business
             self._off = True
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+            reason = " ".join(reason_of(error).split())[:LONGEST]
             self._console.print(
                 f"[yellow]logger={escape(self._name)} failed and is off for the rest of this run[/] "
                 f"({escape(reason)}). Results are complete; repeat the command to log them.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from bench.errors import BenchError, unknown_name
+from bench.ranges import Budgeted, read_number
 from bench.stats.comparison import Scores
 from metrics.catalogue import find, plain
 
@@ -31,7 +33,7 @@ class Row(NamedTuple):
 COLUMNS = Row._fields
 
 Key = tuple[str, str]
-"""Metric and budget, as written in the file."""
+"""Metric, as written in the file, and budget, as `plain_budget` writes it."""
 
 
 def read(
@@ -49,7 +51,8 @@ def read(
         lower: metrics of which less is better, whatever the catalogue says.
 
     Raises:
-        BenchError: no such file, column, metric or number, two values for one place, or two directions for one metric.
+        BenchError: no such file, column, metric or number, a budget in another unit, two values for one place, or two
+            directions for one metric.
     """
     columns = _columns(file)
     known = dict.fromkeys(word for name in columns["metric"] for word in (name, plain(name)))
@@ -58,6 +61,8 @@ def read(
             raise unknown_name("metric", name, known)
     for name in set(higher) & set(lower):
         raise BenchError(f"More and less of {name!r} cannot both be better.", "Name it once.")
+    plainly = {text: plain_budget(text, f"{file}: ") for text in dict.fromkeys(columns["budget"])}
+    columns["budget"] = [plainly[text] for text in columns["budget"]]
     rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
     twice = [place for place, count in Counter(row[:4] for row in rows).items() if count > 1]
     if twice:
@@ -69,6 +74,25 @@ def read(
             found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
     asked = {**dict.fromkeys(lower, True), **dict.fromkeys(higher, False)}
     return {key: _scores(key[0], values, asked) for key, values in found.items()}
+
+
+def plain_budget(text: str, place: str = "") -> str:
+    """A budget in grey levels, however it is written: "8", "8.0" and "8/255" are one. What is no number stays.
+
+    Args:
+        text: as it is written.
+        place: what to begin an error with.
+
+    Raises:
+        BenchError: it is in another unit.
+    """
+    if not re.fullmatch(r"[\d\s./eE+-]*\d[\d\s./eE+-]*", text):
+        return text.strip()
+    try:
+        return f"{read_number(text.strip(), Budgeted):g}"
+    except ValueError as error:
+        said = str(error)
+        raise BenchError(f"{place}bad budget {text!r}.", f"{said[0].upper()}{said[1:]}.") from None
 
 
 def as_csv(rows: Iterable[Row]) -> bytes:

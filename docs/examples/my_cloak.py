@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bench.ranges import Count, StepLevels
 from defenses import DEFENSES, Context, Defense
 from defenses.pgd import ascend
 
@@ -11,8 +12,8 @@ from defenses.pgd import ascend
 class MyCloak(Defense):
     """My cloak: raise the denoising loss of the base as it is."""
 
-    steps: int = 50
-    step: float = 1.0  # grey levels of 255
+    steps: Count = 50
+    step: StepLevels = 1.0
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]
