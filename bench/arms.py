@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.conditions import Told
+from bench.conditions import text as condition_text
+from bench.hashing import hash_of
 from bench.record import DefenseFacts, MethodFacts, Record
 from bench.stats import mean_interval
 
@@ -19,10 +22,22 @@ class Arm:
     Attributes:
         label: what sets it apart from the run's other arms.
         records: one per person.
+        people: names of the persons, in the same order; people of two data sets are two, whatever their names.
+        settings: those that the label names: "steps 2".
+
+    Raises:
+        ValueError: somebody is there twice, who would count twice in every mean.
     """
 
     label: str
     records: tuple[Record, ...]
+    people: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for person, count in Counter(self.people).items():
+            if count > 1:
+                raise ValueError(f"{person} has {count} results under {self.label!r}")
 
     def mean(self, metric: str) -> float | None:
         """Mean over people; None if nobody has the metric."""
@@ -41,14 +56,19 @@ class Arm:
 
     def values(self, metric: str) -> dict[str, float]:
         """Person -> the metric, of everybody who has it."""
-        found = {r.identity: r.metrics.get(metric) for r in self.records}
+        found = {person: r.metrics.get(metric) for person, r in zip(self.people, self.records, strict=True)}
         return {person: value for person, value in found.items() if value is not None}
 
 
-def arms(records: Sequence[Record]) -> list[Arm]:
-    """Records grouped into arms, controls first.
+def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> list[Arm]:
+    """Records grouped into arms, controls first: what differs in anything but the person is two arms.
 
-    Labels name attack and countermeasures where there are several, and the settings in which arms of one name differ.
+    Labels name attack and countermeasures where there are several, and the conditions and settings in which arms of one
+    name differ.
+
+    Args:
+        records: of a run, or some of them.
+        among: all those that labels must tell apart; none: these.
     """
     own = [r for r in records if r.attack.name != "none"]
     several_attacks, several_chains = (len({of(r) for r in own}) > 1 for of in (attack_label, chain_key))
@@ -61,13 +81,37 @@ def arms(records: Sequence[Record]) -> list[Arm]:
             parts.append(attack_label(record))
         return " + ".join(parts)
 
-    named = telling([{("title",): title(r)} | {key: value for key, _, value in _settings(r)} for r in records])
-    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    every = records if among is None else among
+    told = Told(every)
+
+    def row(record: Record) -> dict[Key, Any]:
+        settings = {key: value for key, _, value in _settings(record)}
+        return {("title",): title(record), ("conditions",): told.texts(record)} | settings
+
+    named = telling([row(record) for record in every], quiet=QUIET)
+    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in sorted(records, key=_order):
-        settings = [f"{name} {setting_text(value)}" for key, name, value in _settings(record) if named.says(key, value)]
-        full = title(record) + (f" ({', '.join(settings)})" if settings else "")
-        groups[full, json.dumps(record.provenance.get("protocol"))].append(record)
-    return [Arm(full, tuple(group)) for (full, _), group in groups.items()]
+        settings = [condition_text(name, value) for key, name, value in _settings(record) if named.says(key, value)]
+        groups[title(record), (*told.texts(record), *settings)].append(record)
+    return [arm for (name, parts), group in groups.items() for arm in _split(name, parts, group, told.person)]
+
+
+def _split(
+    name: str, parts: tuple[str, ...], records: Sequence[Record], person: Callable[[Record], str]
+) -> Iterator[Arm]:
+    """One arm; or one for every record, if somebody has several and the records do not state what sets these apart.
+
+    A cell that is there twice counts once, and one that was skipped does not count beside a result.
+    """
+    single = {(person(r), r.cell): r for r in records}
+    done = {who for (who, _), r in single.items() if r.status != "skipped"}
+    kept = [(who, r) for (who, _), r in single.items() if r.status != "skipped" or who not in done]
+    groups = {parts: kept}
+    if len({who for who, _ in kept}) < len(kept):
+        groups = {(*parts, f"cell {r.cell[:8]}"): [(who, r)] for who, r in kept}
+    for settings, group in groups.items():
+        full = f"{name} ({', '.join(settings)})" if settings else name
+        yield Arm(full, tuple(r for _, r in group), tuple(who for who, _ in group), settings)
 
 
 def label(record: Record) -> str:
@@ -133,16 +177,21 @@ Key = tuple[str, ...]
 
 LABELLED = {("attack", "variant"), ("defense", "label"), ("defense", "root")}
 """Settings that are in the label already, or stand for one that is."""
+QUIET = (("run", "", "surrogate_models"), ("run", "", "files"))
+"""How surrogates were used, and hashes of files: named only where nothing else tells rows apart."""
 EMPTY = {"[]", "{}", '""', "null"}
 """Values, as JSON, of a setting that says nothing."""
 
 
 def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
-    """(key, short name, value) of everything that may set two records of one name apart."""
-    yield ("run", "", "on"), "on", record.base
-    yield ("run", "", "seed"), "seed", record.seed
+    """(key, short name, value) of everything but conditions that may set two records of one name apart."""
     if record.surrogates:
         yield ("run", "", "surrogates"), "surrogates", record.surrogates
+    if record.surrogate_models:
+        used = hash_of([model.model_dump() for model in record.surrogate_models])
+        yield ("run", "", "surrogate_models"), "surrogate_models", used
+    if record.weights:
+        yield ("run", "", "files"), "files", hash_of(record.weights)
     methods: list[tuple[str, DefenseFacts | MethodFacts]]
     methods = [("defense", record.defense), ("attack", record.attack), *(("counter", c) for c in record.countermeasure)]
     for kind, method in methods:
@@ -168,11 +217,11 @@ class Telling:
         return key in self.keys and self.usual.get(key) != json.dumps(value)
 
 
-def telling(rows: Sequence[Mapping[Key, Any]]) -> Telling:
+def telling(rows: Sequence[Mapping[Key, Any]], quiet: Sequence[Key] = ()) -> Telling:
     """The settings that tell rows apart. The last part of a key is the setting's name, the others say whose it is.
 
     One that is merely empty in some rows, and else the same, follows from another one (no recognisers without layer 2):
-    it is named only where nothing else tells the rows apart.
+    it is named only where nothing else tells the rows apart. So are those that are `quiet`.
     """
     plain = [{key: json.dumps(value) for key, value in row.items()} for row in rows]
     values: dict[Key, set[str]] = defaultdict(set)
@@ -184,7 +233,8 @@ def telling(rows: Sequence[Mapping[Key, Any]]) -> Telling:
     def distinct(keys: set[Key]) -> int:
         return len({tuple(row.get(key) for key in sorted(keys)) for row in plain})
 
-    for key in sorted(key for key in found if len(values[key] - EMPTY) == 1):
+    merely_empty = sorted(key for key in found if len(values[key] - EMPTY) == 1)
+    for key in [*merely_empty, *(key for key in quiet if key in found)]:
         if distinct(found - {key}) == distinct(found):
             found.remove(key)
     switches = {key for key in found if values[key] == {"true", "false"}}
@@ -203,7 +253,7 @@ def setting_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _order(record: Record) -> tuple[int, str, float, str, str]:
+def _order(record: Record) -> tuple[int, str, float, str, str, int, int]:
     rank = {"none": 1, "noise": 2, "jpeg": 3}.get(record.defense.name, 4)
     if record.of_another_person:
         rank = 0
@@ -213,4 +263,6 @@ def _order(record: Record) -> tuple[int, str, float, str, str]:
         record.defense.budget,
         record.attack.name,
         chain_label(record),
+        record.model.steps if record.model else 0,
+        record.seed,
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench.conditions import conditions
 from bench.record import Record
 from metrics import identity, quality
 from metrics.catalogue import METRICS
@@ -72,12 +73,5 @@ def _is_attack(record: Record) -> bool:
 
 def setting_of(record: Record) -> Setting:
     """What a record shares with its clean arm."""
-    facts = [
-        record.data,
-        record.base,
-        record.seed,
-        record.attack.model_dump(),
-        [step.model_dump() for step in record.countermeasure],
-        record.provenance.get("protocol"),
-    ]
+    facts = [conditions(record), record.attack.model_dump(), [step.model_dump() for step in record.countermeasure]]
     return tuple(json.dumps(fact, sort_keys=True) for fact in facts)

@@ -21,6 +21,7 @@ from rich.table import Table
 from bench import numbered
 from bench.arms import Arm
 from bench.cli import guarded
+from bench.derived import setting_of
 from bench.errors import BenchError
 from bench.record import load_all
 from bench.stages.describe import described
@@ -43,16 +44,21 @@ def main(arguments: Sequence[str]) -> int:
         raise BenchError(f"{options.run} holds no finished records.", "Give a run's folder, the one that holds cells/.")
     network, store, console = extractor(options.extractor), Store(options.store), Console()
     for attack, arms in by_attack(records).items():
-        clean = next((arm for arm in arms if arm.records[0].defense.name == "none"), None)
-        if clean is None:
+        # What was made under other conditions has a clean arm of its own.
+        clean = {
+            setting_of(arm.records[0]): _features(arm, store, network)
+            for arm in arms
+            if arm.records[0].defense.name == "none"
+        }
+        if not clean:
             console.print(f"{attack}: no clean arm to compare with.", markup=False)
             continue
         made = Table(title=f"{attack}, features of {network.name}, distance to the clean arm", box=box.SIMPLE_HEAD)
         for name in ("arm", "pictures", "KID", "95 %", "Frechet"):
             made.add_column(name, justify="left" if name == "arm" else "right")
-        reference = _features(clean, store, network)
         for arm in arms:
-            if arm is not clean:
+            reference = clean.get(setting_of(arm.records[0]))
+            if reference is not None and arm.records[0].defense.name != "none":
                 made.add_row(arm.label, *_distances(_features(arm, store, network), reference))
         console.print(made)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.arms import attack_label, label
+from bench.arms import arms, attack_label, label
 from bench.derived import with_derived
 from bench.errors import BenchError
 from bench.loggers.rows import row
@@ -17,19 +17,31 @@ from bench.record import load_all
 def load_results(*runs: Path | str) -> pa.Table:
     """One row a cell of one or several runs: what names it, its metrics, and what its stages cost.
 
-    Columns that only some cells have are null elsewhere. `arm` and `attack_label` are the names that reports use.
+    Columns that only some cells have are null elsewhere. `arm` is what reports call a row: what differs in more than a
+    person is another arm, so that a mean over an arm is one over people.
 
     Raises:
         BenchError: a folder holds no records.
     """
-    rows = []
-    for run in map(Path, runs):
-        records = with_derived(load_all(run))
+    found_in = {run: load_all(run) for run in map(Path, runs)}
+    for run, records in found_in.items():
         if not records:
             raise BenchError(
                 f"{run}: there are no records in {run / 'cells'}.", "Name the folder of a run: runs/<run>."
             )
-        rows += [{"run": str(run), "arm": label(r), "attack_label": attack_label(r), **row(r)} for r in records]
+    every = [record for records in found_in.values() for record in records]
+    labels = {record.cell: arm.label for arm in arms(every) for record in arm.records}
+    several = len({record.cell for record in every}) < len(every)  # runs of the same cells: arms of each
+    rows = [
+        {
+            "run": str(run),
+            "arm": labels.get(record.cell, label(record)) + (f" in {run}" if several else ""),
+            "attack_label": attack_label(record),
+            **row(record),
+        }
+        for run, records in found_in.items()
+        for record in with_derived(records)
+    ]
     names = dict.fromkeys(name for found in rows for name in found)
     return pa.Table.from_pylist([{name: found.get(name) for name in names} for found in rows])
 

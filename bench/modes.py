@@ -14,9 +14,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.pipeline import Pipeline
+from bench.pipeline import Pipeline, stated
 from bench.plan import Cell
-from bench.record import Record, load_all
+from bench.record import Record, load_all, save
 
 SETTLED = ("ok", "fit_failed")
 """Statuses that a cell would come to again."""
@@ -28,12 +28,22 @@ def choose(planned: Sequence[Cell], pipeline: Pipeline, out: Path) -> list[Cell 
     if mode == "force":
         _throw_away(planned, pipeline)
     elif mode != "cached":
-        settled = {record.cell: record for record in load_all(out) if record.status in SETTLED}
+        known = {cell.id: cell for cell in planned}
+        settled = {r.cell: _completed(r, known.get(r.cell), out) for r in load_all(out) if r.status in SETTLED}
         if mode == "retry":
             chosen = [settled.get(cell.id, cell) for cell in planned]
         else:
             chosen = [c if c.skip or _there(c, pipeline) else settled.get(c.id) or _skipped(c) for c in planned]
     return chosen
+
+
+def _completed(record: Record, cell: Cell | None, out: Path) -> Record:
+    """A record that stands, with what an older version did not state: as the hash is equal, it was the same."""
+    if cell is None or record.model is not None:
+        return record
+    whole = record.model_copy(update=stated(cell))
+    save(whole, out / "cells")
+    return whole
 
 
 def _throw_away(planned: Sequence[Cell], pipeline: Pipeline) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,9 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict
 
 from bench import markdown
+from bench.arms import arms as divided
+from bench.arms import attack_key, chain_key, names
+from bench.conditions import Told
 from bench.errors import BenchError, unknown_name
 from bench.names import natural
 from bench.record import Record, load_all
@@ -138,23 +141,56 @@ def report(paper: Paper, records: Sequence[Record]) -> str:
 
 
 def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[tuple[str, str], dict[str, People]]:
-    """(base, budget) -> arm -> people. Unequal published budgets (7, and 7 + 11) are one group, "as published"."""
+    """(base, budget) -> arm -> people. Unequal published budgets (7, and 7 + 11) are one group, "as published".
+
+    Where the records were made under several conditions, or with several settings of the attack or countermeasures, the
+    base is named with them.
+    """
     covered = [record for record in records if table.covers(record)]
-    bases = {record.base for record in covered if record.surrogates}
-    found: dict[tuple[str, str], dict[str, People]] = defaultdict(lambda: defaultdict(dict))
-    clean: dict[str, People] = defaultdict(dict)
+    place = _places(covered)
+    bases = {place(record) for record in covered if record.surrogates}
+    found: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    clean: dict[str, list[Record]] = defaultdict(list)
     for record in covered:
         arm = next((label for label, selector in paper.arms.items() if selector.fits(record)), None)
-        person = f"{record.data}/{record.identity}"
         if arm == "none":
-            clean[record.base][person] = _figures(record)
-        elif arm is not None and record.base in bases:
-            found[record.base, paper.arms[arm].budget(record)][arm][person] = _figures(record)
+            clean[place(record)].append(record)
+        elif arm is not None and place(record) in bases:
+            found[place(record), paper.arms[arm].budget(record)][arm].append(record)
     for (base, _), arms in found.items():
         if base in clean:
             arms["none"] = clean[base]
     ordered = sorted(found, key=lambda key: [natural(word) for word in key])  # 8 before 16
-    return {key: dict(found[key]) for key in ordered if found[key].keys() - CONTROLS}
+    return {
+        key: {name: people for arm, group in found[key].items() for name, people in _people(arm, group)}
+        for key in ordered
+        if found[key].keys() - CONTROLS
+    }
+
+
+def _places(records: Sequence[Record]) -> Callable[[Record], str]:
+    """What names the base that a record is of, with what differs between the records of it."""
+    told = Told(records, but=("on", "data"))
+    attacks, chains = names({attack_key(r) for r in records}), names({chain_key(r) for r in records})
+
+    def place(record: Record) -> str:
+        attack, chain = attacks[attack_key(record)], chains[chain_key(record)]
+        parts = [*told.texts(record)]
+        parts += [attack] if len(set(attacks.values())) > 1 else []
+        parts += [] if chain == "none" else [f"after {chain}"]
+        return f"{record.base} ({', '.join(parts)})" if parts else record.base
+
+    return place
+
+
+def _people(arm: str, records: Sequence[Record]) -> Iterator[tuple[str, People]]:
+    """The arm and its people; or several arms, if its records differ in settings and somebody is in two of them."""
+    single = {(r.data, r.identity) for r in records}
+    groups = {arm: records}
+    if len(single) < len(records):
+        groups = {f"{arm}: {each.label}": each.records for each in divided(records)}
+    for name, group in groups.items():
+        yield name, {f"{r.data}/{r.identity}": _figures(r) for r in group}
 
 
 def verdict(claim: Claim, arms: dict[str, People]) -> tuple[Verdict, dict[str, tuple[float, float, float]]]:

@@ -6,6 +6,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from bench.deadline import deadline
 from bench.errors import BenchError, FitFailed, Unwritable, reason_of, writing
 from bench.hashing import sha256_array
 from bench.models.pool import Pool
-from bench.plan import Cell
+from bench.plan import Cell, facts_of
 from bench.provenance import provenance
 from bench.recognition import MIN_REFERENCES
 from bench.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFacts
@@ -243,6 +244,7 @@ class Pipeline:
                 "attack": MethodFacts(name=cell.attack.name, config=cell.attack.settings),
                 "base": cell.model.name,
                 "surrogates": [model.name for model in cell.surrogates],
+                **stated(cell),
                 "seed": cell.seed,
                 "provenance": {**provenance(), **run_facts},
                 **facts,
@@ -261,6 +263,16 @@ class Pipeline:
         if person.name not in self.scorer.recognition.references:
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judge recognises as a face"
         return ""
+
+
+def stated(cell: Cell) -> dict[str, Any]:
+    """Fields of a record that say how base, surrogates, files and photos were used."""
+    return {
+        "model": facts_of(cell.model),
+        "surrogate_models": [facts_of(model) for model in cell.surrogates],
+        "weights": list(cell.weights),
+        "data_config": cell.data.cut,
+    }
 
 
 def _explained(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from bench.errors import BenchError, reason_of
 from bench.hashing import hash_of
 from bench.models.pool import Pool
 from bench.models.published import Missing, Published, together
+from bench.record import ModelFacts
 from bench.settings import Chain, Dose, Grid, Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity, Photo
 from countermeasures import COUNTERMEASURES, Countermeasure
@@ -79,8 +80,8 @@ class Cell:
                 "defense": [defense.facts(), self.budget.levels],
                 "countermeasures": [method.facts() for method in counters],
                 "attack": attack.facts(),
-                "base": _facts(self.model),
-                "surrogates": [_facts(surrogate) for surrogate in self.surrogates],
+                "base": facts_of(self.model).model_dump(),
+                "surrogates": [facts_of(surrogate).model_dump() for surrogate in self.surrogates],
                 "weights": list(weights),
                 "seed": self.seed,
                 "protocol": self.protocol,
@@ -107,7 +108,8 @@ class Cell:
 def load_data(settings: RunSettings) -> Dataset:
     """The data set, at the base's resolution."""
     source = SOURCES.create(settings.data.name, settings.data.settings)
-    return source.load(settings.model.resolution)
+    data = source.load(settings.model.resolution)
+    return dataclasses.replace(data, cut={name: getattr(source, name) for name in source.cut})
 
 
 def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
@@ -253,7 +255,7 @@ def plain_settings(made: Any) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
-def _facts(model: ModelSettings) -> dict[str, Any]:
+def facts_of(model: ModelSettings) -> ModelFacts:
     """What names a model: where its files happen to lie does not, nor what changes no digit."""
     facts = model.model_dump(mode="json", exclude={"source", "mirrors", *vars(model.computing)})
-    return facts | {"precision": model.computing.arithmetic}
+    return ModelFacts(**facts, precision=model.computing.arithmetic)

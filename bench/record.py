@@ -39,6 +39,18 @@ class MethodFacts(_Strict):
     config: dict[str, Any]
 
 
+class ModelFacts(_Strict):
+    """A base and how it was used: everything of it that decides a result, beside its weights."""
+
+    name: str
+    revision: str | None
+    family: str
+    resolution: int = Field(description="side of the photos in pixels")
+    steps: int = Field(description="sampler steps")
+    guidance: float
+    precision: str = Field(description="and what else the last digits depend on: fp32, bf16+channels_last")
+
+
 class StageFacts(_Strict):
     """Cost and identity of one stage's output."""
 
@@ -65,7 +77,12 @@ class ImageFacts(_Strict):
 
 
 class Record(_Strict):
-    """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed."""
+    """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed.
+
+    Everything that `cell` is a hash of is stated: in fields, or as `provenance.protocol` and
+    `provenance.data.fingerprint`. Records of before version 0.2 lack `model`, `surrogate_models`, `weights` and
+    `data_config`: there they are null, and not known.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     cell: str = Field(description="hash of everything that names the cell")
@@ -79,6 +96,12 @@ class Record(_Strict):
     attack: MethodFacts
     base: str
     surrogates: list[str]
+    model: ModelFacts | None = Field(None, description="how the base was used")
+    surrogate_models: list[ModelFacts] | None = Field(None, description="how the surrogates were")
+    weights: list[str] | None = Field(
+        None, description="fingerprints of the files of the base, the surrogates and the methods"
+    )
+    data_config: dict[str, Any] | None = Field(None, description="settings by which photos were cut")
     seed: int
     metrics: dict[str, float | None] = {}
     unavailable: dict[str, str] = {}

@@ -18,6 +18,8 @@ from rich.table import Table
 from bench import plots, survival, tables
 from bench.arms import Arm, arms, attack_label, chain_label, label
 from bench.conclusions import conclusions
+from bench.conditions import Told, departures
+from bench.conditions import text as condition_text
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
 from bench.markdown import escape
@@ -66,14 +68,15 @@ def _number(value: tuple[float | None, str]) -> str:
     return "-" if value[0] is None else format(*value)
 
 
-def table(records: Sequence[Record], compared: Sequence[Standing]) -> Table:
+def table(records: Sequence[Record], compared: Sequence[Standing], among: Sequence[Record] | None = None) -> Table:
     """The result table for a terminal of 80 columns: `report.md` has what is left out here.
 
     Args:
         records: of a run.
         compared: their `standings`, here and in all functions of this module.
+        among: all records of the folder, if those are some of them.
     """
-    rows = arms(records)
+    rows = arms(records, among)
     header, across = tables.across(records, tables.entries(records, compared)) if len(rows) > LINES else ([], [])
     if across:
         means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
@@ -99,18 +102,25 @@ def _title(records: Sequence[Record]) -> str:
     own = [r for r in records if r.attack.name != "none"]
     attacks, chains = (list(dict.fromkeys(of(r) or "none" for r in own)) for of in (attack_label, chain_label))
     after = f" after {', '.join(chains)}" if set(chains) - {"none"} else ""
-    return f"{', '.join(attacks) or 'no attack'}{after} on {records[0].base}, people of {records[0].data}"
+    bases, data = (", ".join(dict.fromkeys(names)) for names in ([r.base for r in records], [r.data for r in records]))
+    return f"{', '.join(attacks) or 'no attack'}{after} on {bases}{_departures(records)}, people of {data}"
+
+
+def _departures(records: Sequence[Record]) -> str:
+    """What all records share that is not as protocol 1 has it; where they differ, their arms name it."""
+    rows = [{condition_text(name, value) for name, value in departures(r).items()} for r in records]
+    ordered = [condition_text(name, value) for name, value in departures(records[0]).items()]
+    shared = [said for said in ordered if said in set.intersection(*rows)]
+    return f" ({', '.join(shared)})" if shared else ""
 
 
 def remarks(records: Sequence[Record], compared: Sequence[Standing]) -> list[str]:
     """What the numbers mean, what can be told apart, what may be wrong with the run, and licences that bind."""
-    known = next((r for r in records if r.thresholds), None)
     lines = []
-    if known is not None:
-        t = known.thresholds
+    if judged := _judged(records):
         lines.append(
-            f"ILR: share of generated pictures that pass for the person (judge: similarity >= {t['ilr']:.2f}, where "
-            f"{t['far']:.1%} of strangers pass, {t['pairs']:.0f} pairs). Lower is better protection."
+            "ILR: share of generated pictures that pass for the person (judge: similarity >= "
+            f"{'; '.join(judged)}). Lower is better protection."
         )
     told: dict[str, list[str]] = {}
     for standing in compared:
@@ -120,6 +130,29 @@ def remarks(records: Sequence[Record], compared: Sequence[Standing]) -> list[str
         f"{', '.join(attacks)}: {share} pairs of arms can be told apart (report.md)." for share, attacks in told.items()
     ]
     return lines + [str(finding) for finding in findings(records)] + _bound(records)
+
+
+def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
+    """Under which other conditions the folder of some records holds results."""
+    told = Told(every)
+    own = dict.fromkeys(told.texts(r) for r in records)
+    others = dict.fromkeys(texts for r in every if (texts := told.texts(r)) not in own)
+    if not others:
+        return []
+    here, there = (" and ".join(", ".join(texts) for texts in of) for of in (own, others))
+    return [f"The folder also holds results made with {there}; these are with {here}. report.md keeps them apart."]
+
+
+def _judged(records: Sequence[Record]) -> list[str]:
+    """The judge's thresholds, and where there are several, what each is for."""
+    names = ("ilr", "far", "pairs")
+    known = {tuple(r.thresholds[n] for n in names): r for r in records if set(names) <= r.thresholds.keys()}
+    told = Told(list(known.values()))
+    return [
+        f"{similarity:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
+        + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "")
+        for (similarity, far, pairs), r in known.items()
+    ]
 
 
 def _bound(records: Sequence[Record]) -> list[str]:
@@ -162,7 +195,7 @@ def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
     lines += [line for sentence in conclusions(compared) for line in (sentence, "")]
     lines += ["## Every arm", "", *every] if across else []
     lines += ["## All metrics", "", *_all_metrics(records), ""]
-    people = list(dict.fromkeys(r.identity for r in records))
+    people = list(dict.fromkeys(person for arm in rows for person in arm.people))
     lines += ["## ILR by person", ""]
     lines += _by_arm("person", rows, [[p, *(_leak(arm, p) for arm in rows)] for p in people])
     if costs := _cost(records):

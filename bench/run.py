@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from bench import estimate, fetch, ledger, numbered, record, report, sheet, work
+from bench.conditions import columns
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
@@ -102,7 +103,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
         logger.finish(every)
     if len(every) > len(records):  # others' commands had this folder, too
         compared = standings(records)
-    return conclude(records, compared, out, console)
+    return conclude(records, compared, every, out, console)
 
 
 def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
@@ -134,10 +135,12 @@ def collect(records: Sequence[Record], compared: Sequence[Standing], out: Path, 
     write_atomic(out / "sheet.png", sheet.draw(records, store))
 
 
-def conclude(records: Sequence[Record], compared: Sequence[Standing], out: Path, console: Console) -> int:
-    """Print the table, where the files are, and what went wrong."""
-    console.print(report.table(records, compared))
-    for line in report.remarks(records, compared):
+def conclude(
+    records: Sequence[Record], compared: Sequence[Standing], every: Sequence[Record], out: Path, console: Console
+) -> int:
+    """Print the table, what else the folder holds, where the files are, and what went wrong."""
+    console.print(report.table(records, compared, every))
+    for line in report.beside(records, every) + report.remarks(records, compared):
         console.print(line)
     console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]
@@ -190,6 +193,7 @@ def image_table(records: Sequence[Record]) -> pa.Table:
             "attack": r.attack.name,
             "base": r.base,
             "seed": r.seed,
+            **columns(r),
             "threshold": r.thresholds["ilr"],
             **image.model_dump(exclude={"quality"}),
             "quality": list(image.quality.items()),
@@ -204,7 +208,12 @@ _IMAGE_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("cell", "data", "identity", "defense")]
     + [("budget", pa.float64())]
     + [(name, pa.string()) for name in ("countermeasure", "attack", "base")]
-    + [("seed", pa.int64()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
+    + [("seed", pa.int64()), ("data_fingerprint", pa.string()), ("data_config", pa.string())]
+    + [("base_fingerprint", pa.string()), ("steps", pa.int32()), ("guidance", pa.float64())]
+    + [("resolution", pa.int32()), ("precision", pa.string()), ("family", pa.string()), ("revision", pa.string())]
+    + [("prompts", pa.string()), ("images_per_prompt", pa.int32()), ("far", pa.float64())]
+    + [(f"{method}_config", pa.string()) for method in ("defense", "countermeasure", "attack")]
+    + [("surrogate_models", pa.string()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
     + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
     + [("quality", pa.map_(pa.string(), pa.float64()))]
 )

@@ -121,7 +121,8 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     for record in records:
         if not record.of_another_person and record.attack.name != "none":
             groups[met(record)].append(record)
-    return {name: arms(group) for name, group in groups.items()}
+    own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
+    return {name: arms(group, own) for name, group in groups.items()}
 
 
 def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from statistics import fmean
+from typing import Any
 
 from bench.arms import arms, attack_key, chain_key, names
+from bench.conditions import Told
 from bench.names import natural
 from bench.record import MethodFacts, Record
 from bench.standings import METRIC, WORST
@@ -72,23 +75,34 @@ class Grid:
 
 
 def grids(records: Sequence[Record]) -> list[Grid]:
-    """One for every attack, and one for the worst attack on each person, if photos were treated and left untreated."""
+    """One for every attack, and one for the worst attack on each person, if photos were treated and left untreated.
+
+    Seeds are averaged, person by person. Results of other conditions (data, sampler, protocol) have grids of their own.
+    """
     own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
+    told = Told(own, but=("on", "seed"))
+    parts: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in own:
+        parts[told.texts(record)].append(record)
+    found = [(", ".join(texts), grid) for texts, part in parts.items() for grid in _grids(part)]
+    return [replace(grid, attack=f"{grid.attack} ({text})") if text else grid for text, grid in found]
+
+
+def _grids(own: Sequence[Record]) -> list[Grid]:
     chains, attacks = names(map(chain_key, own)), names(map(attack_key, own))
     if UNTREATED not in chains.values() or len(chains) < 2:
         return []
     bases, cloaks = {r.base for r in own}, _cloaks(own)
-    leaks: dict[str, dict[tuple[str, str], dict[str, list[float]]]] = {}
-    for record in own:
+    leaks: dict[str, dict[tuple[str, str], dict[str, dict[int, list[float]]]]] = {}
+    for number, record in enumerate(own):
         value = record.metrics.get(METRIC)
         if value is not None:
             attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
-            place = cloaks[record.cell], chains[chain_key(record)]
-            people = leaks.setdefault(attack, defaultdict(lambda: defaultdict(list)))[place]
-            people[record.identity].append(value)  # one per seed
+            place = cloaks[number], chains[chain_key(record)]
+            people = leaks.setdefault(attack, defaultdict(lambda: defaultdict(lambda: defaultdict(list))))[place]
+            people[record.identity][record.seed].append(value)
     means: dict[str, dict[tuple[str, str], Leaks]] = {
-        attack: {place: {p: sum(v) / len(v) for p, v in people.items()} for place, people in found.items()}
-        for attack, found in leaks.items()
+        attack: {place: _over_seeds(people) for place, people in found.items()} for attack, found in leaks.items()
     }
     if len(means) > 1:
         places = {place: None for found in means.values() for place in found}
@@ -98,11 +112,18 @@ def grids(records: Sequence[Record]) -> list[Grid]:
     return [_grid(attack, rows, columns, found) for attack, found in means.items()]
 
 
-def _cloaks(records: Sequence[Record]) -> dict[str, str]:
-    """Id of a cell -> what its cloak is called, clean photos and controls first."""
-    same = {"countermeasure": (), "attack": MethodFacts(name="any", config={}), "base": "any", "seed": 0}
-    found = arms([record.model_copy(update=same) for record in records])
-    return {record.cell: arm.label for arm in found for record in arm.records}
+def _over_seeds(people: Mapping[str, Mapping[int, Sequence[float]]]) -> Leaks:
+    """Means. Who has two results of one seed is left out: the records do not state what sets these apart."""
+    single = {person: values for person, values in people.items() if all(len(each) == 1 for each in values.values())}
+    return {person: fmean(each[0] for each in values.values()) for person, values in single.items()}
+
+
+def _cloaks(records: Sequence[Record]) -> dict[int, str]:
+    """Number of a record -> what its cloak is called, whatever it was tried against; controls first."""
+    same: dict[str, Any] = {"countermeasure": [], "attack": MethodFacts(name="any", config={}), "base": "any"}
+    same |= {"model": None, "surrogate_models": None, "weights": None, "provenance": {}, "photos_of": "", "seed": 0}
+    alike = [r.model_copy(update={**same, "identity": str(number)}) for number, r in enumerate(records)]
+    return {int(record.identity): arm.label for arm in arms(alike) for record in arm.records}
 
 
 def _grid(
@@ -146,7 +167,7 @@ def _above(differences: Leaks) -> bool:
 
 def sentences(found: Sequence[Grid]) -> Iterator[str]:
     """For every countermeasure, what becomes of the protections that there are without it; the worst attack aside."""
-    single = [grid for grid in found if grid.attack != WORST]
+    single = [grid for grid in found if not grid.attack.startswith(WORST)]
     for chain in single[0].chains[1:] if single else ():
         verdicts: dict[Verdict, list[str]] = defaultdict(list)
         for grid in single:

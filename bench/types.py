@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,7 @@ class Dataset:
         selected: names of those that the run is about.
         fingerprint: hash of all names and pixels.
         skipped: what is no photo among those of all people, or belongs to nobody, each with its reason.
+        cut: settings by which the photos were cut, for records.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Dataset:
     selected: tuple[str, ...]
     fingerprint: str
     skipped: tuple[str, ...] = ()
+    cut: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)

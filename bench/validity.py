@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from bench.arms import Arm, arms, attack_label
+from bench.conditions import DATA, Told
 from bench.derived import Setting, setting_of
 from bench.record import Record
 from bench.standings import by_attack
@@ -83,6 +84,26 @@ def skipped_cells(records: Sequence[Record]) -> Iterator[Finding]:
         )
 
 
+def several_conditions(records: Sequence[Record]) -> Iterator[Finding]:
+    """One folder may hold results of several commands."""
+    told = Told(records, but=("on", "seed"))
+    for name, values in told.values(records).items():
+        severity: Severity = "warning" if name in DATA else "note"
+        yield Finding(
+            severity,
+            f"These results were not all made alike: {' and '.join(values)}.",
+            "Arms are kept apart by it. If that was not meant, give each a folder of its own: out=<folder>.",
+        )
+    untold = [arm for arm in arms(records) if arm.settings[-1:] and arm.settings[-1].startswith("cell ")]
+    if untold:
+        yield Finding(
+            "error",
+            f"{untold[0].label.partition(' (')[0]} has several results of one person, and their records, of an earlier "
+            "version, do not state what sets them apart.",
+            "Repeat the commands: finished work is reused, and the records then say it.",
+        )
+
+
 def weak_attack(records: Sequence[Record]) -> Iterator[Finding]:
     """The clean arm must leak, or there is nothing to prevent."""
     for arm in _clean(records):
@@ -90,7 +111,7 @@ def weak_attack(records: Sequence[Record]) -> Iterator[Finding]:
         if leak is not None and leak < VALID_LEAK:
             yield Finding(
                 "error",
-                f"{attack_label(arm.records[0])} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot "
+                f"{_attack(arm)} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot "
                 "show what a cloak does.",
                 "Strengthen it (attack.steps, attack.learning_rate).",
             )
@@ -181,7 +202,7 @@ def faceless(records: Sequence[Record]) -> Iterator[Finding]:
         if (share := arm.mean("fdfr") or 0) > FACELESS:
             yield Finding(
                 "warning",
-                f"The judge finds no face in {share:.0%} of what {attack_label(arm.records[0])} makes of clean photos.",
+                f"The judge finds no face in {share:.0%} of what {_attack(arm)} makes of clean photos.",
                 "FDFR and ILR then say more about the attack than about cloaks: strengthen it, or take more pictures.",
             )
 
@@ -273,6 +294,7 @@ def halved_batches(records: Sequence[Record]) -> Iterator[Finding]:
 CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     failed_cells,
     skipped_cells,
+    several_conditions,
     weak_attack,
     strangers_pass,
     over_budget,
@@ -290,6 +312,11 @@ CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
 
 def _name(arm: Arm) -> str:
     return arm.records[0].defense.name
+
+
+def _attack(arm: Arm) -> str:
+    """An arm's attack, with the settings in which arms differ."""
+    return attack_label(arm.records[0]) + (f" ({', '.join(arm.settings)})" if arm.settings else "")
 
 
 def _setting(arm: Arm) -> tuple[Setting, float]:

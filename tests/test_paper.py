@@ -9,6 +9,7 @@ import pytest
 from bench.errors import BenchError
 from bench.paper import Claim, grouped, load, main, report, verdict
 from bench.record import Record
+from bench.standard import BASES
 from tests.test_record import FULL
 
 PAPER = load("dladiff")
@@ -144,6 +145,41 @@ def test_a_table_of_one_data_set_leaves_others_out_and_people_of_one_name_are_tw
         {"vggface2_mini/ann": 0.2},
         {"celebahq_mini/ann": 0.5, "vggface2_mini/ann": 0.2},
     ]
+
+
+def test_what_was_made_otherwise_is_another_table() -> None:
+    """Neither an attack of other settings, nor treated photos, nor another sampler replaces a person's result."""
+    sampled = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+    changes: list[dict[str, Any]] = [
+        {"attack": {"name": "dreambooth", "config": {"steps": 9}}},
+        {"countermeasure": [{"name": "jpeg", "config": {}}]},
+        {"model": sampled | {"steps": 2}},
+        {"seed": 1},
+    ]
+    for change in changes:
+        usual: dict[str, Any] = {"model": sampled, "attack": {"name": "dreambooth", "config": {"steps": 5}}}
+        found = grouped(
+            PAPER,
+            TABLE_1,
+            [
+                record("ann", name, ism / 2 if other else ism, cell=f"{name}{other}".ljust(64, "0"), **(usual | other))
+                for other in ({}, change)
+                for name, ism in (("aspl", 0.5), ("none", 0.9))
+            ],
+        )
+        scores = sorted([who["celebahq_mini/ann"]["ism_zero"] for who in arms.values()] for arms in found.values())
+        assert scores == [[0.25, 0.45], [0.5, 0.9]], change
+        assert len({base for base, _ in found}) == 2, change
+
+
+def test_somebody_with_two_results_of_an_arm_has_two_arms() -> None:
+    found = grouped(
+        PAPER, TABLE_1, [record("ann", "aspl", ism, config={"rounds": n}) for n, ism in ((5, 0.5), (9, 0.1))]
+    )
+    assert {arm: who["celebahq_mini/ann"]["ism_zero"] for arms in found.values() for arm, who in arms.items()} == {
+        "antidreambooth: aspl 7/255 (rounds 5)": 0.5,
+        "antidreambooth: aspl 7/255 (rounds 9)": 0.1,
+    }
 
 
 def test_every_arm_that_a_table_names_is_known() -> None:

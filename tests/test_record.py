@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench.record import SCHEMA_FILE, SCHEMA_VERSION, Record, load, load_all, save, schema
+from tests.conftest import ROOT
 
 FULL: dict[str, Any] = {
     "schema_version": 1,
@@ -25,6 +27,10 @@ FULL: dict[str, Any] = {
     "attack": {"name": "lora", "config": {"rank": None}},
     "base": "facelet-1",
     "surrogates": ["facelet-1"],
+    "model": None,
+    "surrogate_models": None,
+    "weights": None,
+    "data_config": None,
     "seed": 0,
     "metrics": {"fdfr": 0.25, "ilr": 1 / 3, "ism_detected": None},
     "unavailable": {"ism_detected": "2 faces found, 5 are needed"},
@@ -141,6 +147,14 @@ def test_field_that_names_the_cell_must_be_there(field: str) -> None:
         Record.model_validate({key: value for key, value in FULL.items() if key != field})
 
 
+def test_records_of_before_are_read_and_do_not_claim_what_they_do_not_state() -> None:
+    packed = (ROOT / "results" / "reference-synthetic" / "records.jsonl.gz").read_bytes()
+    lines = gzip.decompress(packed).splitlines()
+    for line in lines[:5]:
+        one = Record.model_validate_json(line)
+        assert (one.model, one.surrogate_models, one.weights, one.data_config) == (None,) * 4
+
+
 def test_record_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         record().seed = 1
@@ -153,7 +167,7 @@ def test_committed_schema_is_the_current_one() -> None:
 def test_schema_allows_no_unknown_field() -> None:
     parsed = json.loads(schema())
     objects = [parsed, *parsed["$defs"].values()]
-    assert len(objects) == 5
+    assert len(objects) == 6
     assert all(part["additionalProperties"] is False for part in objects)
 
 

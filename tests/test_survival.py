@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record
+from bench.record import ModelFacts, Record
+from bench.standard import BASES
 from bench.standings import WORST
 from bench.stats import mean_interval
 from bench.survival import BEST, Grid, Verdict, grids, sentences
@@ -99,6 +100,19 @@ def test_seeds_are_averaged_and_bases_kept_apart() -> None:
     names = [grid.attack for grid in grids([*run(), *elsewhere])]
     assert len(names) == 3
     assert names[1] == "dreambooth on facelet-2"
+
+
+def test_other_conditions_are_grids_of_their_own() -> None:
+    sampled = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+    few, many = (
+        [r.model_copy(update={"model": ModelFacts(**sampled | {"steps": n}), "cell": f"{r.cell} {n}"}) for r in run()]
+        for n in (2, 20)
+    )
+    few = [r.model_copy(update={"metrics": {"ilr": 0.0}}) for r in few]
+    found = {grid.attack: grid for grid in grids([*few, *many])}
+    assert list(found) == ["dreambooth (steps 2)", "dreambooth (steps 20)"]
+    assert found["dreambooth (steps 2)"].cells["clean", "none"].leak == 0
+    assert found["dreambooth (steps 20)"].cells == grids(run())[0].cells
 
 
 def test_without_a_countermeasure_or_without_untreated_photos_there_is_nothing_to_say() -> None:

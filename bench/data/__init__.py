@@ -19,9 +19,11 @@ class Source(ABC):
 
     Attributes:
         invented: whether nobody in it is a real person, so that pictures of them may be shown anywhere.
+        cut: names of the settings by which photos are cut; records state them.
     """
 
     invented: ClassVar[bool] = False
+    cut: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def load(self, resolution: int) -> Dataset:

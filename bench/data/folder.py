@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from bench.data import Source, dataset
 from bench.data.crops import Crop, Cutter, Margin, NoFace
@@ -48,6 +49,8 @@ class Folder(Source):
         exclude: leave these folders out: people who asked for it.
         limit: use at most this many identities; 0 means all.
     """
+
+    cut: ClassVar[tuple[str, ...]] = ("crop", "face_margin")
 
     root: str
     licence: str = "unknown"

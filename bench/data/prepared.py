@@ -31,6 +31,7 @@ class Prepared(Source):
     """
 
     title: ClassVar[str]
+    cut: ClassVar[tuple[str, ...]] = Folder.cut
     root: str = ""
     crop: Literal["auto", "centre", "face"] = "auto"
     face_margin: Margin = 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.arms import attack_label, label
+from bench.conditions import columns
 from bench.record import Record
 
 Value = str | float | None
@@ -17,7 +18,7 @@ def title(record: Record) -> str:
 
 
 def row(record: Record) -> dict[str, Value]:
-    """Column -> value: what names the cell, its status, its metrics, and the cost of its stages."""
+    """Column -> value: what names the cell and all that decided it, its status, its metrics, the cost of its stages."""
     return {
         "cell": record.cell,
         "title": title(record),
@@ -33,6 +34,7 @@ def row(record: Record) -> dict[str, Value]:
         "base": record.base,
         "surrogates": "+".join(record.surrogates),
         "seed": record.seed,
+        **columns(record),
         **record.metrics,
         **costs(record),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -48,15 +48,18 @@ def images(record: Record) -> Grid:
     return Grid(["prompt", "image", "noise_seed", "faces", "similarity"], rows)
 
 
-def run_outcome(records: Sequence[Record], defense: str) -> dict[str, Value]:
+def run_outcome(records: Sequence[Record], defense: str, cells: Container[str] | None = None) -> dict[str, Value]:
     """Cells by status, every arm's mean scores as `<metric>/<arm>`, and those of the run's own defense as `<metric>`.
 
-    The latter have the same name in every run, so a sweep can search for the best.
+    The latter have the same name in every run, so a sweep can search for the best; they are of the command's own
+    `cells` alone, whatever else its folder holds.
     """
     found: dict[str, Value] = {f"cells/{s}": sum(r.status == s for r in records) for s in {r.status for r in records}}
     for metric in LONG:
         found |= {f"{metric}/{arm.label}": mean for arm in arms(records) if (mean := arm.mean(metric)) is not None}
-        own = [r.metrics.get(metric) for r in records if r.defense.name == defense and r.attack.name != "none"]
+        mine = [r for r in records if (cells is None or r.cell in cells) and r.defense.name == defense]
+        mine = [r for r in mine if r.attack.name != "none"]
+        own = [r.metrics.get(metric) for r in mine]
         known = [value for value in own if value is not None]
         found |= {metric: fmean(known)} if known else {}
     return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import ledger
 from bench.errors import BenchError
 from bench.hashing import hash_of
 from bench.loggers import Logger, Run
@@ -102,7 +103,9 @@ class Wandb(Logger):
         facts = {"name": run.name, "job_type": "summary", "config": {"data": run.data, "defense": run.defense}}
         ok = all(record.status == "ok" for record in records)
         with self._open(run, mode, f"all cells of {run.name}", ok, [run.data], **facts) as (wandb, opened):
-            opened.summary.update(run_outcome(records, run.defense))
+            plan = ledger.load(run.out)  # what the folder has of other commands is not this run's outcome
+            cells = {cell.cell for cell in plan.cells} if plan else {record.cell for record in records}
+            opened.summary.update(run_outcome(records, run.defense, cells))
             opened.log({name: _table(wandb, grid) for name, grid in run_tables(records).items()})
 
     @contextlib.contextmanager
