@@ -13,7 +13,7 @@ from bench.stats import mean_interval
 from bench.stats.comparison import Pair, Scores, compare
 from bench.types import Array
 from leaderboard.board import ASIDE, Row, groups
-from leaderboard.data import Layout, scores, trusted
+from leaderboard.data import Layout, scores
 from leaderboard.measures import MEASURES
 from leaderboard.results import open_all
 from leaderboard.strict import clip
@@ -41,7 +41,7 @@ def against(root: Path, name: str) -> str:
     if name not in by_id:
         said = next((str(p) for p in (*problems, *more) if p.file.partition("/")[0] in (name, f"{name}.zip")), None)
         raise BenchError(f"{name}: {said}", "Mend it first.") if said else unknown_name("entry", name, list(by_id))
-    trust = {entry for entry, result in by_id.items() if trusted(result)}
+    trust = {entry for entry, result in by_id.items() if result.trusted}
     lines = [f"## {_safe(by_id[name].entry.title or name)}"]
     for group in found:
         layout = Layout(group)

@@ -14,10 +14,11 @@ from statistics import fmean
 from typing import NamedTuple
 
 from bench.arms import attack_label
+from bench.conditions import as_json, conditions, departures, text
 from bench.record import Record
 from bench.stats.comparison import fewest_people
 from bench.validity import CONTROLS
-from leaderboard.entry import Entry, Kind
+from leaderboard.entry import PROTOCOL, Entry, Kind
 from leaderboard.faults import faults
 from leaderboard.strict import WHOLE, Problem, clip
 from metrics.identity import VALID_LEAK
@@ -29,7 +30,7 @@ MOST = 20
 class Setting(NamedTuple):
     """What two cells must share to be compared: all but the defense and its budget."""
 
-    data: str
+    conditions: str
     identity: str
     seed: int
     base: str
@@ -65,9 +66,11 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     found = Findings()
     protocols: set[str] = set()
     leaks: Leaks = defaultdict(dict)
+    unusual: dict[str, None] = {}
     for record in records:
         found.statuses[record.status] += 1
         protocols.add(json.dumps(record.provenance.get("protocol"), sort_keys=True))
+        unusual |= dict.fromkeys(text(name, value) for name, value in departures(record).items())
         where = f"{file}, cell {record.cell[:12]}"
         if len(found.problems) < MOST:
             found.problems += [Problem(where, name, message) for name, message in faults(record)]
@@ -78,14 +81,17 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
         found.problems += [Problem(file, name, message) for name, message in _missing(leaks, entry.kind)]
     found.problems = found.problems[:MOST]
     found.warnings += map(clip, islice(_doubts(leaks), MOST))
+    if unusual:
+        apart = "such results get a board of their own, apart from those of the protocol."
+        found.warnings.append(clip(f"not as protocol {PROTOCOL} has it: {', '.join(islice(unusual, MOST))}: {apart}"))
     return found
 
 
 def _setting(record: Record) -> Setting:
     attack = json.dumps([attack_label(record), record.attack.config], sort_keys=True)
     chain = json.dumps([c.model_dump() for c in record.countermeasure], sort_keys=True)
-    data = json.dumps([record.data, record.provenance.get("data")], sort_keys=True)
-    return Setting(data, record.identity, record.seed, record.base, attack, chain)
+    shared = {name: value for name, value in conditions(record).items() if name != "seed"}
+    return Setting(as_json(shared), record.identity, record.seed, record.base, attack, chain)
 
 
 def _whole(statuses: Counter[str], protocols: set[str]) -> Iterator[tuple[str, str]]:
@@ -123,15 +129,15 @@ def _missing(leaks: Leaks, kind: Kind) -> Iterator[tuple[str, str]]:
 
 
 def _doubts(leaks: Leaks) -> Iterator[str]:
-    people = {(setting.data, setting.identity) for setting in leaks}
+    people = {(setting.conditions, setting.identity) for setting in leaks}
     needed = fewest_people(pairs=1)
     if len(people) < needed:
         yield f"{len(people)} people: no test can separate methods with fewer than {needed}. Run with data.limit=0."
-    means: dict[tuple[str, str, str], dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
+    means: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))
     for setting, arms in leaks.items():
         for arm, leak in arms.items():
-            means[setting.base, setting.attack, setting.countermeasures][arm].append(leak)
-    for (base, attack, chain), found in means.items():
+            means[setting.conditions, setting.base, setting.attack, setting.countermeasures][arm].append(leak)
+    for (_, base, attack, chain), found in means.items():
         steps = [step["name"] for step in json.loads(chain) if step["name"] != "none"]
         where = " after ".join([json.loads(attack)[0], *(["+".join(steps)] if steps else [])]) + f" on {base}"
         average = {arm: fmean(values) for arm, values in found.items()}

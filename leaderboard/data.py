@@ -13,7 +13,7 @@ from typing import Any
 from bench.arms import names, setting_text, telling
 from bench.names import natural
 from bench.validity import CONTROLS
-from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row
+from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
 from leaderboard.measures import MEASURES, SCALE
 from leaderboard.results import Result
 
@@ -53,12 +53,12 @@ class Layout:
 
 def page_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
     """Everything the page knows, but the pictures."""
-    newest = {layout.group.name: layout.group.id for layout in reversed(layouts)}
+    first = {layout.group.title: layout.group.id for layout in reversed(layouts)}
     return {
         "measures": [measure.facts() for measure in MEASURES],
         "scale": SCALE,
         "entries": {result.entry.id: entry_facts(result, results) for result in results},
-        "groups": [_group(layout, newest[layout.group.name] == layout.group.id) for layout in layouts],
+        "groups": [_group(layout, first[layout.group.title] == layout.group.id) for layout in layouts],
     }
 
 
@@ -70,14 +70,9 @@ def entry_facts(result: Result, results: Sequence[Result]) -> dict[str, Any]:
     return {
         **{name: getattr(entry, name) for name in kept},
         "submitted": entry.submitted.isoformat(),
-        "verified": trusted(result),
+        "verified": result.trusted,
         "superseded_by": next((other.id for other in about if other.kind == "correction"), None),
     }
-
-
-def trusted(result: Result) -> bool:
-    """Whether the maintainers ran it, first or again."""
-    return result.verification is not None or result.entry.kind == "reference"
 
 
 def picture_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
@@ -108,7 +103,7 @@ def _group(layout: Layout, current: bool) -> dict[str, Any]:
     group = layout.group
     return {
         "id": group.id,
-        "name": group.name if current else f"{group.name} (older protocol or data, {group.newest})",
+        "name": group.name,
         "current": current,
         "facts": group.facts,
         "threshold": group.threshold,
@@ -136,6 +131,7 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
     alike: dict[str, list[tuple[Row, Settings]]] = defaultdict(list)
     for row in rows:
         settings = {**row.record.defense.config, "surrogates": row.record.surrogates}
+        settings |= {"surrogate models": used} if (used := surrogates_apart(row.record)) else {}
         alike[name(row)].append((row, {(setting,): value for setting, value in settings.items()}))
     found = {}
     for called, several in alike.items():

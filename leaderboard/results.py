@@ -52,6 +52,11 @@ class Result:
     pack: Pack = field(repr=False)
     pictures: Mapping[str, Sprite] = field(repr=False)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the maintainers ran it, first or again."""
+        return self.entry.kind == "reference" or self.verification is not None
+
     def records(self) -> Iterator[Record]:
         """All records, in the order of their cells; never more than one in memory.
 
@@ -88,8 +93,7 @@ class Result:
         and the only words taken are the maintainers': of an entry that is neither a reference nor verified, no picture
         is shown, and this is empty.
         """
-        trusted = self.entry.kind == "reference" or self.verification is not None
-        return dict(self.pictures) if trusted else {}
+        return dict(self.pictures) if self.trusted else {}
 
     def sprite_bytes(self, cell: str) -> bytes:
         """The WebP file of one of the `sprites`.

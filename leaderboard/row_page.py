@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.stats import mean_interval
 from leaderboard.board import ASIDE, Cell, Row
-from leaderboard.data import Layout, mean, scores, trusted
+from leaderboard.data import Layout, mean, scores
 from leaderboard.measures import MEASURES
 from leaderboard.results import Result
 
@@ -36,7 +36,7 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
         "label": layout.labels[row.key],
         "control": row.control,
         "entry": entry,
-        "verified": result is not None and trusted(result),
+        "verified": result is not None and result.trusted,
         "description": card.description if card else text,
         "paper": card.paper if card else "",
         "breaks": [found for other in row.others() if (found := results[other].entry).kind == "break"],

@@ -37,6 +37,8 @@ def record(
         "photos": "photos",
         "weights": "weights",
         "judge": "judge",
+        "protocol": PROTOCOL,
+        "model": None,
         "reason": "" if leak is not None else "no face found",
     } | more
     if defense == "none":
@@ -65,13 +67,14 @@ def record(
             "attack": {"name": attack, "config": {}},
             "base": facts["base"],
             "surrogates": [],
+            "model": facts["model"],
             "seed": facts["seed"],
             "metrics": metrics if leak is not None else {},
             "thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 500},
             "stages": {"protect": stage} if leak is not None else {},
             "images": [],
             "provenance": {
-                "protocol": PROTOCOL,
+                "protocol": facts["protocol"],
                 "data": {"fingerprint": facts["photos"], "licence": "CC0-1.0"},
                 "base": {"fingerprint": facts["weights"]},
                 "judge": {"fingerprint": facts["judge"]},

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import numbered
+from bench import numbered, standard
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.hashing import hash_of, sha256_array, sha256_file
 from bench.images import read_png
@@ -24,7 +24,7 @@ from metrics.visibility import linf, psnr, ssim
 
 PICTURES = 8
 THRESHOLD = 0.5
-PROTOCOL = {"prompts": ["a photo of {subject}"], "images_per_prompt": PICTURES, "far": 0.01}
+PROTOCOL = standard.PROTOCOL
 PROVENANCE: dict[str, Any] = {
     "data": {"fingerprint": "f" * 64, "licence": "made up"},
     "protocol": PROTOCOL,

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from bench.errors import BenchError
+from bench.record import ModelFacts
+from bench.standard import BASES
 from leaderboard.board import groups
 from leaderboard.results import open_all
 from leaderboard.site import build
 from leaderboard.validate import validate
-from tests.boards import pack, record, table
+from tests.boards import PROTOCOL, pack, record, table
 from tests.conftest import ROOT
 
 LEAKS = {"dreambooth": [1.0, 0.5, 0.75], "lora": [0.5, 1.0, 0.25]}
@@ -110,8 +112,94 @@ def test_other_data_and_other_protocols_are_other_boards(tmp_path: Path) -> None
     found = built(tmp_path)["groups"]
     assert [group["current"] for group in found] == [True, False, False]
     assert found[0]["facts"]["version"] == "2"
-    assert "older protocol or data" in found[1]["name"]
+    assert found[0]["name"] == "synthetic · facelet-1 (protocol 2, photos photos, 3 people)"
     assert all(len(group["rows"]) == 1 for group in found)
+
+
+MODEL: dict[str, Any] = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+FOREIGN: dict[str, dict[str, Any]] = {
+    "steps 1": {"model": MODEL | {"steps": 1}},
+    "guidance 1.0": {"model": MODEL | {"guidance": 1.0}},
+    "resolution 64": {"model": MODEL | {"resolution": 64}},
+    "precision bf16": {"model": MODEL | {"precision": "bf16"}},
+    "images_per_prompt 2": {"protocol": PROTOCOL | {"images_per_prompt": 2}},
+    'prompt "{subject}"': {"protocol": PROTOCOL | {"prompts": ["{subject}"]}},
+    "photos others": {"photos": "others"},
+}
+
+
+@pytest.mark.parametrize("apart", FOREIGN)
+@pytest.mark.parametrize("recorded", [True, False], ids=["new reference", "old reference"])
+def test_an_entry_made_otherwise_has_a_board_of_its_own(tmp_path: Path, apart: str, recorded: bool) -> None:
+    """However many people it has, and however late it comes. References of before say nothing of the sampler."""
+    reference = {"model": MODEL} if recorded else {}
+    known = table("none", LEAKS, **reference) + table("aspl", LEAKS, **reference)
+    pack(tmp_path / "results", "reference", known, kind="reference", submitted="2025-01-01")
+    (alone,) = built(tmp_path)["groups"]
+    low = {attack: [0.0] * 9 for attack in LEAKS}
+    foreign = table("none", low, **FOREIGN[apart]) + table("mine", low, **FOREIGN[apart])
+    pack(tmp_path / "results", "late", foreign, submitted="2026-01-01")
+    first, second = built(tmp_path)["groups"]
+    assert {**first, "name": ""} == {**alone, "name": ""}
+    assert [first["current"], second["current"]] == [True, False]
+    assert apart in second["name"]
+    assert first["name"] != second["name"]
+    assert apart not in first["name"]
+    assert "older" not in first["name"] + second["name"]
+
+
+def test_an_entry_made_as_the_reference_was_joins_it(tmp_path: Path) -> None:
+    """The reference is of before; cells that say how they were made have the same ids."""
+    reference = table("none", LEAKS)
+    pack(tmp_path / "results", "reference", reference, kind="reference")
+    same = [r.model_copy(update={"model": ModelFacts(**MODEL)}) for r in reference + table("mine", LEAKS)]
+    pack(tmp_path / "results", "mine", same)
+    (group,) = built(tmp_path)["groups"]
+    assert [row["label"] for row in group["rows"]] == ["clean", "mine 8/255"]
+
+
+def test_an_entry_of_before_that_contradicts_the_reference_is_kept_apart(tmp_path: Path) -> None:
+    """Its records do not say that it sampled otherwise, but its cells have other ids."""
+    pack(tmp_path / "results", "reference", table("none", LEAKS), kind="reference")
+    (alone,) = built(tmp_path)["groups"]
+    silent = [
+        r.model_copy(update={"model": None})
+        for name in ("none", "mine")
+        for r in table(name, {"lora": [0.0] * 3}, model=MODEL | {"steps": 1})
+    ]
+    pack(tmp_path / "results", "late", silent)
+    first, second = built(tmp_path)["groups"]
+    assert first == alone
+    assert second["name"] == "synthetic · facelet-1 (late alone, which contradicts what is known of the same cells)"
+    assert [row["label"] for row in second["rows"]] == ["clean", "mine 8/255"]
+
+
+def test_an_entry_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    cells = [
+        r.model_copy(update={"model": None}) for s in (1, 2) for r in table("mine", LEAKS, model=MODEL | {"steps": s})
+    ]
+    pack(tmp_path / "results", "mine", cells)
+    (problem,) = build(tmp_path / "results", tmp_path / "site")
+    assert "of one person, method and seed" in problem.message
+
+
+def test_nobody_adds_seeds_to_a_control_of_the_maintainers(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "reference", table("none", LEAKS), kind="reference")
+    low = {attack: [0.0] * 3 for attack in LEAKS}
+    pack(tmp_path / "results", "mine", table("none", low, seed=1) + table("mine", low, seed=1))
+    (group,) = built(tmp_path)["groups"]
+    assert leaks(group, "clean")["lora", "none", "person-01"] == 1.0
+    assert leaks(group, "mine 8/255")["lora", "none", "person-01"] == 0.0
+
+
+def test_the_page_opens_on_what_the_maintainers_have_most_of(tmp_path: Path) -> None:
+    many = {"lora": [0.5] * 20}
+    pack(tmp_path / "results", "strange", table("mine", many, data="vast"), submitted="2026-03-03")
+    pack(tmp_path / "results", "small", table("mine", LEAKS, data="small"), kind="reference", submitted="2026-02-02")
+    more = {"lora": [0.5] * 5}
+    pack(tmp_path / "results", "large", table("mine", more, data="large"), kind="reference", submitted="2025-01-01")
+    names = [group["name"] for group in built(tmp_path)["groups"]]
+    assert names == ["large · facelet-1", "small · facelet-1", "vast · facelet-1"]
 
 
 @pytest.mark.parametrize("what", ["photos", "weights", "judge", "data", "base"])

@@ -21,6 +21,7 @@ from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.errors import BenchError
 from bench.images import resize
 from bench.record import MethodFacts, Record, load_all, save
+from bench.standard import BASES
 from bench.types import Pixels
 from defenses import DEFENSES
 from leaderboard.__main__ import main
@@ -572,3 +573,22 @@ def test_workflows_have_no_secrets_and_pinned_actions(name: str) -> None:
     assert name == "pages" or "write\n" not in text
     scripts = text.split("run: ")[1:]
     assert not any("${{" in script.partition("\n      - ")[0] for script in scripts), "a title is no code"
+
+
+def test_what_departs_from_the_protocol_is_told_that_it_stands_apart(tmp_path: Path) -> None:
+    model = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+    for steps, told in ((20, False), (2, True)):
+        root = tmp_path / str(steps)
+        write_entry(root, records=grid(PEOPLE, model=model | {"steps": steps}))
+        assert (
+            any("steps 2: such results get a board of their own" in said for said in validate(root / "mine").warnings)
+            is told
+        )
+
+
+def test_controls_made_otherwise_are_no_controls(tmp_path: Path) -> None:
+    model = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+    cloaks = [made(p, "aspl", 8, model=model | {"steps": 2}, seed=0) for p in PEOPLE]
+    controls = [r for r in grid(PEOPLE, model=model) if r.defense.name != "aspl"]
+    write_entry(tmp_path, records=cloaks + controls)
+    assert any("the control 'none'" in str(problem) for problem in validate(tmp_path / "mine").problems)
