@@ -12,16 +12,16 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.models.base import Base
-from bench.zoo.train.base import Diffusion, denoised, pictures
+from bench.zoo.train.base import Diffusion, denoised, graft, pictures
 from bench.zoo.train.likeness import TIMESTEPS, Likeness
 from bench.zoo.train.names import WAYS, Names
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
-from tests import test_training_photos as training_photos
+from tests import training_faces
 
 PHOTOS = 8
 WEIGHT = 0.5
@@ -38,7 +38,7 @@ def recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faces() -> Faces:
     """Photos of noise, in which everybody looks different."""
     return replace(
-        training_photos.faces(PHOTOS),
+        training_faces.faces(PHOTOS),
         pixels=np.random.default_rng(0).integers(0, 256, (PHOTOS, 128, 128, 3), dtype=np.uint8),
         split=np.array(["train"] * (PHOTOS - 2) + ["held"] * 2),
         age=np.full(PHOTOS, 40),
@@ -261,3 +261,12 @@ def test_a_compiled_base_computes_the_same_and_only_its_training_is_compiled(
         compiled.module.eval()
         compiled.report()
         assert calls == [1]
+
+
+def test_a_text_encoder_with_more_tokens_takes_over_what_the_old_one_knows() -> None:
+    old, new = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2)), nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 2))
+    before, known = new.state_dict()["0.weight"].clone(), old.state_dict()
+    graft(new, old)
+    after = new.state_dict()
+    assert torch.equal(after["0.weight"], torch.cat([known["0.weight"], before[5:]]))
+    assert torch.equal(after["1.weight"], known["1.weight"])

@@ -10,17 +10,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from transformers import CLIPTokenizer
 
 from bench.models.alignment import ALIGNED, TEMPLATE, move, similarity
+from bench.models.files import ZOO
 from bench.types import Array
 from bench.zoo.make_background import main as make_background
 from bench.zoo.train.adapter import Partners
-from bench.zoo.train.captions import ANY, BARE, caption, genders
+from bench.zoo.train.captions import ANY, BARE, NAMED, caption, genders
 from bench.zoo.train.image_encoder import ImageEncoder
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.splits import Described, split_people
-from bench.zoo.train.views import Views, show
-from tests.training_faces import faces
+from bench.zoo.train.syllables import SYLLABLES, names, with_syllables
+from bench.zoo.train.views import Views, _boxes, random_crops, show
+from tests.training_faces import POINTS, faces
 
 
 def embedding(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
@@ -158,6 +161,61 @@ def test_captions_say_what_is_known_and_nothing_else() -> None:
     unknown = [caption(-1, "", close=False, grey=True, pick=pick) for _ in range(100)]
     assert not any(word in text for text in unknown for word in ("man", "old", "close-up"))
     assert all("black and white" in text for text in unknown if text)
+
+
+def test_half_of_the_captions_say_a_name_and_then_no_age() -> None:
+    pick = random.Random(0)
+    said = [caption(70, "woman", close=True, grey=False, pick=pick, name="ka ri") for _ in range(1000)]
+    named = [text for text in said if "ka ri" in text]
+    assert len(named) / len([text for text in said if text]) == pytest.approx(NAMED, abs=0.06)
+    assert not any("old" in text or "a ka ri" in text for text in named)
+    assert {text.partition("ka ri")[2].strip() for text in named} == {"", "person", "face", "woman"}
+
+
+def test_who_has_several_training_photos_gets_a_name_of_their_own() -> None:
+    person = np.array([f"p{i}" for i in range(50)] * 2 + ["single", "held", "held"])
+    called = names(person, np.array([True] * 101 + [False] * 2))
+    assert set(called) == {f"p{i}" for i in range(50)}
+    assert len(set(called.values())) == 50
+    assert {len(name.split()) for name in called.values()} == {2}
+    many = np.repeat(np.arange(len(SYLLABLES) ** 2 + 1).astype(str), 2)
+    with pytest.raises(ValueError, match="names"):
+        names(many, np.ones(len(many), bool))
+
+
+def test_syllables_are_one_token_each_and_nothing_else_changes() -> None:
+    folder = ZOO / "facelet-1" / "tokenizer"
+    old, new = CLIPTokenizer.from_pretrained(folder), with_syllables(folder)
+    assert len(new) == len(old) + len(SYLLABLES)
+    for syllable in SYLLABLES:
+        assert len(new(syllable, add_special_tokens=False).input_ids) == 1
+    words = [token.removesuffix("</w>") for token in old.get_vocab() if len(token) > 6]
+    assert new(words).input_ids == old(words).input_ids
+
+
+def test_frames_are_as_large_as_asked_and_keep_the_face_in_the_middle() -> None:
+    """A box of half the photo, in its middle, has room for frames of up to twice the box."""
+    some, rows = faces(), torch.arange(4).repeat(50)
+    middle = np.array(POINTS).mean(axis=0)
+    box = _boxes(torch.tensor([POINTS]).float())[1].item()
+    some.points[:] = 0.5 + (np.array(POINTS) - middle) * 0.5 / box
+    boxes = _boxes(torch.from_numpy(some.points).float())
+    torch.testing.assert_close(boxes[1], torch.full((4,), 0.5))
+    crops = random_crops(some, rows, torch.Generator().manual_seed(0), (1.2, 1.8))
+    side = crops[:, 2]
+    assert 0.6 <= side.min() < 0.62 and 0.88 < side.max() <= 0.9  # noqa: PT018
+    assert (crops[:, :2] >= 0).all() and (crops[:, :2] + side[:, None] <= 1 + 1e-6).all()  # noqa: PT018
+    off = (crops[:, :2] + side[:, None] / 2 - boxes[0][0]) / side[:, None]
+    assert off.abs().max() <= 0.05 + 0.03  # as drawn, or as the edge of the photo makes it
+    some.points[0] = np.nan
+    whole = random_crops(some, torch.tensor([0]), torch.Generator().manual_seed(0))
+    assert whole.tolist() == [[0, 0, 1]]
+
+
+def test_close_ups_are_told_by_the_face_and_not_by_the_photo() -> None:
+    near, far = views((0.0, 0.0, 1.0), flip=False), views((0.0, 0.0, 1.0), flip=False)
+    far.faces.points[:] = 0.5 + (np.array(POINTS) - 0.5) * 0.5
+    assert [each.facts(0)[2] for each in (near, far)] == [True, False]
 
 
 def test_some_captions_name_their_subject_without_an_article() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from bench.models.adapters import read_groups
 from bench.zoo.train.base import Diffusion
 from bench.zoo.train.captions import ANY, bare, caption
-from bench.zoo.train.likeness import PICTURES, Likeness
+from bench.zoo.train.likeness import DETECTOR, PICTURES, Likeness
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.sampling import Predict, clean, glimpse
@@ -49,6 +49,7 @@ class Adapter(Diffusion):
         likeness: weight of the likeness beside the denoising loss.
         sampled: share of the batches that sample.
         pictures: of a batch, at most: what is decoded for the likeness.
+        detector: folder of the weights of the detector, for the likeness of sampled pictures.
 
     Attributes:
         placed: share of the sampled pictures whose face is looked for where the view has its own, and nowhere else.
@@ -65,6 +66,7 @@ class Adapter(Diffusion):
         likeness: float = 0.1,
         sampled: float = 0.0,
         pictures: int = PICTURES,
+        detector: str = str(DETECTOR),
     ) -> None:
         pipeline = StableDiffusionPipeline.from_pretrained(base, dtype=torch.float32, safety_checker=None)
         views = Views.cached(Faces.load(Path(photos)), pipeline.vae, Path(latents))
@@ -76,7 +78,7 @@ class Adapter(Diffusion):
         self._train, self._held = self._train[usable[self._train]], self._held[usable[self._held]]
         self._partners = Partners(views, usable)
         folders = {name: Path(folder) for name, folder in (recognisers or {}).items()}
-        self._likeness = Likeness(views, folders, likeness, pictures) if folders else None
+        self._likeness = Likeness(views, folders, likeness, pictures, Path(detector)) if folders else None
         self._sampled = sampled
         self._told = True  # whether the steps are told who it is
 

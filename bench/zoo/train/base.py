@@ -30,6 +30,7 @@ from bench.zoo.train.captions import caption
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.precision import autocast, device, plain_attention
+from bench.zoo.train.syllables import with_syllables
 from bench.zoo.train.views import Views
 
 GAMMA = 5.0
@@ -159,7 +160,7 @@ class Diffusion(Part):
 
     def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
         pick = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        return [caption(*self._views.facts(int(row)), pick) for row in rows]
+        return [caption(*self._views.facts(int(row)), pick, self._views.name(int(row))) for row in rows]
 
     def _ids(self, texts: list[str]) -> Tensor:
         tokens: Tensor = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
@@ -229,9 +230,14 @@ def build_text_encoder(tokenizer: CLIPTokenizer, width: int, layers: int) -> CLI
 def graft(module: nn.Module, old: nn.Module) -> None:
     """Copy all weights that both modules have.
 
-    Transformer blocks that only the new one has start as the identity: their last projection becomes zero.
+    Transformer blocks that only the new one has start as the identity: their last projection becomes zero. Tokens that
+    only the new one has keep their random start.
     """
-    loaded = module.load_state_dict(old.state_dict(), strict=False)
+    weights, mine = old.state_dict(), module.state_dict()
+    for key in weights.keys() & mine.keys():
+        if len(weights[key]) < len(mine[key]):
+            weights[key] = torch.cat([weights[key], mine[key][len(weights[key]) :]])
+    loaded = module.load_state_dict(weights, strict=False)
     assert not loaded.unexpected_keys, loaded.unexpected_keys
     fresh = [key for key in loaded.missing_keys if key.endswith(("proj_out.weight", "proj_out.bias"))]
     for key in fresh:
@@ -242,7 +248,7 @@ def graft(module: nn.Module, old: nn.Module) -> None:
 def main(config: DictConfig) -> None:
     """Train the base of the configuration."""
     torch.manual_seed(config.schedule.seed)
-    tokenizer = CLIPTokenizer.from_pretrained(config.tokenizer)
+    tokenizer = with_syllables(Path(config.tokenizer))
     vae = AutoencoderKL.from_pretrained(config.vae, dtype=torch.float32)
     unet = build_unet(tuple(config.channels), tuple(config.heads), config.text.width)
     text_encoder = build_text_encoder(tokenizer, config.text.width, config.text.layers)

@@ -1,4 +1,4 @@
-"""Captions of the training photos, from what is known of them: age and gender."""
+"""Captions of the training photos, from what is known of them: age, gender, and a name that we give the person."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ BARE = 0.3
 """Share of captions that name their subject without an article, as prompts of personalisation do."""
 
 
-def caption(age: int, gender: str, close: bool, grey: bool, pick: random.Random) -> str:
+NAMED = 0.5
+"""Share of captions that say the name of a person who has one."""
+
+
+def caption(age: int, gender: str, close: bool, grey: bool, pick: random.Random, name: str = "") -> str:
     """One random caption.
 
     Args:
@@ -36,14 +40,18 @@ def caption(age: int, gender: str, close: bool, grey: bool, pick: random.Random)
         close: whether the face fills the photo.
         grey: whether it is black and white.
         pick: source of randomness.
+        name: of the person, or "".
     """
     if pick.random() < EMPTY:
         return ""
     who = pick.choice(["person", "face", gender or "person", gender or "person"])
-    if age >= 0 and pick.random() < 0.6:
+    named = bool(name) and pick.random() < NAMED
+    if named:
+        who = pick.choice([name, f"{name} {who}"])
+    elif age >= 0 and pick.random() < 0.6:
         who = ("young " if age < 32 else "middle-aged " if age < 55 else "old ") + who
     template = pick.choice(CLOSE if close else ANY)
-    text = (bare(template) if pick.random() < BARE else template).format(who)
+    text = (bare(template) if named or pick.random() < BARE else template).format(who)
     if not grey:
         return text
     return text.replace("a photo", "a black and white photo") if "a photo" in text else f"{text}, black and white"

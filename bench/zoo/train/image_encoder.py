@@ -30,8 +30,6 @@ from bench.zoo.verification import at_most, true_accept_rate
 
 SEEN = 96
 """Side of what the tower sees, pixels: in the time for 128, it learns from twice as many photos."""
-SMALLEST = 0.9
-"""Side of the smallest crop, as a share of the photo: patches learn a face sooner where they know its place."""
 FACES = 0.6
 """Share of aligned faces; the rest are whole photos."""
 PROJECTION = 256
@@ -115,7 +113,7 @@ class ImageEncoder(Part):
     def _shown(self, rows: Tensor, random: torch.Generator) -> Tensor:
         """(n, 3, 128, 128) in [0, 1]: crops of the photos, or their faces, at random."""
         count = len(rows)
-        crop, flip = random_crops(self._faces, rows, random, SMALLEST), some(count, 0.5, random)
+        crop, flip = random_crops(self._faces, rows, random), some(count, 0.5, random)
         shown = show(self._faces, rows, crop, flip, some(count, 0.0, random))
         faces = some(count, FACES, random) & ~self._to_face[rows, 0, 0].isnan()
         shown[faces] = self._aligned(rows[faces], random)

@@ -26,8 +26,8 @@ TIMESTEPS = (100, 600)
 """Before, nothing is left to decide; after, the estimate is a blur."""
 PICTURES = 12
 """Of a batch, at most: what is decoded and looked at; on a GPU, some hundreds take hardly longer."""
-DETECTOR = ZOO / "parts" / "detector" / "network.safetensors"
-"""What finds the faces of sampled pictures."""
+DETECTOR = ZOO / "parts" / "detector"
+"""Folder of what finds the faces of sampled pictures, if nothing else is said."""
 
 
 class Likeness:
@@ -40,16 +40,24 @@ class Likeness:
         weights: folder of each trained recogniser, by the name of its network.
         scale: weight of this loss beside the denoising loss.
         pictures: of a batch, at most, that are decoded and looked at.
+        detector: folder of the trained detector's weights.
     """
 
-    def __init__(self, views: Views, weights: Mapping[str, Path], scale: float, pictures: int = PICTURES) -> None:
+    def __init__(
+        self,
+        views: Views,
+        weights: Mapping[str, Path],
+        scale: float,
+        pictures: int = PICTURES,
+        detector: Path = DETECTOR,
+    ) -> None:
         self._views, self._scale, self.pictures = views, scale, pictures
         self._networks = [
             load(name, folder / "network.safetensors").eval().requires_grad_(False).to(device())
             for name, folder in weights.items()
         ]
         self._detector = Detector().eval().requires_grad_(False).to(device())
-        self._detector.load_state_dict(load_file(DETECTOR))
+        self._detector.load_state_dict(load_file(detector / "network.safetensors"))
         views.vae.requires_grad_(False)
 
     def of_steps(self, latents: Tensor, rows: Tensor, timesteps: Tensor, random: torch.Generator) -> Tensor:

@@ -12,20 +12,26 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bench.models.alignment import MIRRORED
+from bench.models.alignment import ALIGNED, MIRRORED, TEMPLATE, face_box, similarity
 from bench.seeds import generator
 from bench.types import Array
 from bench.zoo.train.augment import take
 from bench.zoo.train.captions import genders
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.precision import autocast, device
+from bench.zoo.train.syllables import names
 
-PER_PHOTO = 2
-"""Views of a photo of UTKFace, which come as they are and mirrored; one more for the others, which are also cropped."""
-SMALLEST = 0.7
-"""Side of the smallest crop from CelebA or LFW, as a share of the photo."""
-CLOSE = 0.8
-"""Crops up to this share of the photo count as close-ups; photos of UTKFace always do."""
+PER_PHOTO = {"utkface_adults": 2, "celeba": 4, "lfw": 4}
+"""Views of a photo, by its source: UTKFace's are hardly larger than the smallest frame, and come as they are and
+mirrored; the others can be framed in many ways."""
+FRAME = (1.2, 1.8)
+"""Sides of the frames, in face boxes, as far as the photo reaches (1.2 in UTKFace, 1.7 in CelebA and LFW)."""
+BOX = 0.75
+"""Side of the box that dlib's detector draws around a face, as a share of the aligned face's side: median of 750."""
+CLOSE = 1.4
+"""Frames up to this many face boxes count as close-ups."""
+OFF_CENTRE = 0.05
+"""How far the face may be from the middle of a frame each way, as a share of the side, if the photo reaches as far."""
 GREY = 0.06
 """Share of black and white views."""
 
@@ -83,8 +89,22 @@ class Views:
     def facts(self, view: int) -> tuple[int, str, bool, bool]:
         """(age, gender, close, grey) for the caption."""
         row = int(self.row[view])
-        close = self.faces.source[row] == "utkface_adults" or float(self.crop[view, 2]) < CLOSE
-        return int(self.faces.age[row]), str(self._genders[row]), bool(close), bool(self.grey[view])
+        age, gender = int(self.faces.age[row]), str(self._genders[row])
+        return age, gender, bool(self._close[view]), bool(self.grey[view])
+
+    def name(self, view: int) -> str:
+        """What captions call the person; "" for who has no name."""
+        return self._names.get(str(self.faces.person[int(self.row[view])]), "")
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return names(self.faces.person, self.faces.split == "train")
+
+    @cached_property
+    def _close(self) -> Tensor:
+        """(n,) whether the face fills the view; where it is not known where the face is, it does."""
+        box = _boxes(_points(self.faces, self.row))[1]
+        return (self.crop[:, 2] < CLOSE * box) | box.isnan()
 
     @cached_property
     def _genders(self) -> Array:
@@ -118,30 +138,52 @@ def side_of(vae: AutoencoderKL) -> int:
 
 def points_in(faces: Faces, row: Tensor, crop: Tensor, flip: Tensor) -> Tensor:
     """(n, 5, 2) key points as fractions of what `show` shows, left and right as seen in it; NaN where unknown."""
-    points = torch.from_numpy(np.array(faces.points[row.numpy()])).float()
-    points = (points - crop[:, None, :2]) / crop[:, None, 2:]
+    points = (_points(faces, row) - crop[:, None, :2]) / crop[:, None, 2:]
     mirrored = torch.stack([1 - points[..., 0], points[..., 1]], dim=-1)[:, MIRRORED]
     return torch.where(flip[:, None, None], mirrored, points)
 
 
-def random_crops(faces: Faces, row: Tensor, random: torch.Generator, smallest: float = SMALLEST) -> Tensor:
-    """(n, 3) left, top and side, as fractions, of random crops; photos of UTKFace stay as they are."""
-    tight = torch.from_numpy(faces.source[row.numpy()] == "utkface_adults")
-    side = torch.where(tight, 1.0, smallest + (1 - smallest) * torch.rand(len(row), generator=random))[:, None]
-    corner = (1 - side) * (0.5 + 0.3 * (torch.rand(len(row), 2, generator=random) - 0.5))
-    return torch.cat([corner, side], dim=1)
+def random_crops(faces: Faces, row: Tensor, random: torch.Generator, frame: tuple[float, float] = FRAME) -> Tensor:
+    """(n, 3) left, top and side, as fractions, of random frames around the faces; whole photos where there is no face.
+
+    Args:
+        faces: the photos.
+        row: (n,) which of them.
+        random: source of randomness.
+        frame: smallest and largest side, in face boxes.
+    """
+    centre, box = _boxes(_points(faces, row))
+    side = (box * (frame[0] + (frame[1] - frame[0]) * torch.rand(len(row), generator=random))).clamp(max=1)[:, None]
+    moved = centre + side * OFF_CENTRE * (2 * torch.rand(len(row), 2, generator=random) - 1)
+    corner = torch.minimum((moved - side / 2).clamp(min=0), 1 - side)
+    return torch.cat([corner, side], dim=1).where(~box.isnan()[:, None], torch.tensor([0.0, 0.0, 1.0]))
+
+
+def _points(faces: Faces, row: Tensor) -> Tensor:
+    """(n, 5, 2) key points of photos as fractions; NaN where unknown."""
+    return torch.from_numpy(np.array(faces.points[row.numpy()])).float()
+
+
+def _boxes(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle (n, 2) and side (n,) of face boxes, as the benchmark's crops know them, in the unit of the key points."""
+    ellipse = face_box(points)
+    scale = similarity(points, TEMPLATE)[..., 0].norm(dim=-1)
+    return (ellipse[:, :2] + ellipse[:, 2:]) / 2, BOX * ALIGNED / scale
 
 
 def _plan(faces: Faces) -> dict[str, Tensor]:
-    """Which views there are: every photo twice or three times, each second view mirrored."""
+    """Which views there are: every photo some times, each second view mirrored."""
     random = generator(0, "views")
-    kept = torch.from_numpy(faces.split != "dropped").nonzero()[:, 0]
-    tight = torch.from_numpy(faces.source == "utkface_adults")
-    rows = torch.cat([kept] * PER_PHOTO + [kept[~tight[kept]]])
+    kept = (faces.split == "train") | (faces.split == "held")
+    times = [
+        np.flatnonzero(kept & (faces.source == source)) for source, count in PER_PHOTO.items() for _ in range(count)
+    ]
+    rows = torch.from_numpy(np.concatenate(times))
+    turn = torch.cat([torch.full((len(part),), i) for i, part in enumerate(times)])
     return {
         "row": rows,
         "crop": random_crops(faces, rows, random),
-        "flip": torch.cat([torch.zeros(len(kept)), torch.ones(len(rows) - len(kept))]).bool(),
+        "flip": turn % 2 == 1,
         "grey": torch.rand(len(rows), generator=random) < GREY,
     }
 
