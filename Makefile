@@ -1,12 +1,13 @@
 # make bench   the benchmark on invented people, about 2 minutes on 2 cores after installation
 # make test    all fast tests
+# make wheel   what is installed, without its source: 3 minutes
 # make check   lint, types, import directions
 # make docs     the documentation, in docs/_build/html
 # make benchmarks   what speed and memory are on this machine: about 40 minutes on a core
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test slow check docs benchmarks clean
+.PHONY: bench test slow wheel check docs benchmarks clean
 
 bench: .venv/installed
 	$(BIN)/python -m bench
@@ -16,6 +17,9 @@ test: .venv/installed-dev
 
 slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+wheel: .venv/installed-dev
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

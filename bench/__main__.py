@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import complain
+from bench.cli import complain, guarded
 from bench.compose import prepare
-from bench.errors import BenchError, writing
+from bench.errors import BenchError, system_errors, writing
+from bench.imports import HOME
+from bench.paths import expanded
+from bench.plugins import told
 from bench.statuses import ends, gathered, noted
 
 
@@ -26,33 +31,38 @@ def task(config: DictConfig) -> None:
     from bench.settings import parse
 
     words = list(HydraConfig.get().overrides.task)
+    with contextlib.suppress(FileNotFoundError):  # on another machine
+        os.chdir(HydraConfig.get().runtime.cwd)  # where the user stands, whatever hydra.job.chdir or a launcher did
     with noted(words) as end:
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             settings = parse(plain)  # type: ignore[arg-type]
             import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
-            with writing():
+            with system_errors(), writing():
                 end.status = run(settings, Console(), words)
         except BenchError as error:
             end.reason = error.message
             complain(error)
+        except SystemExit as error:  # of a method, a data set or a logger of somebody's own
+            end.reason = f"Something in this run leaves the program: {told(error)}."
+            complain(BenchError(end.reason, "Raise an error there instead."))
 
 
 def main() -> int:
     """Check the command line, hand over to Hydra, and report the worst status of all jobs."""
-    try:
-        prepare(sys.argv[1:])
-    except BenchError as error:
-        complain(error)
-        return 1
-    sweep = any(word in ("-m", "--multirun") for word in sys.argv[1:])
-    shared = Path(os.environ.get("CLOAKBENCH_SWEEPS", "runs/.sweeps")) if sweep else None
+    return guarded(_main, sys.argv[1:])
+
+
+def _main(arguments: Sequence[str]) -> int:
+    prepare(arguments)
+    sweep = any(word in ("-m", "--multirun") for word in arguments)
+    shared = expanded(os.environ.get("CLOAKBENCH_SWEEPS") or "runs/.sweeps") if sweep else None
+    if shared:
+        os.environ["CLOAKBENCH_SWEEPS"] = str(shared)  # Hydra reads it, too
+        if Path.cwd() != Path(HOME):  # a launcher's processes do not look first where the user stands either
+            os.environ["PYTHONSAFEPATH"] = "1"
     with gathered(shared) as folder:
-        try:
-            task()
-        except KeyboardInterrupt:
-            complain(BenchError("Interrupted.", "Finished work is kept: the same command goes on from here."))
-            return 130
+        task()
         ended = ends(folder)
     bad = [end for end in ended if end.status]
     if sweep and bad:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, system_errors
 from bench.ranges import read_number
 
 
 def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
-    """Run a command; turn a `BenchError` into its message and exit status 1."""
+    """Run a command; turn a `BenchError`, and what the system says of files, into a message and exit status 1."""
     try:
-        return command(arguments)
+        with system_errors():
+            return command(arguments)
     except BenchError as error:
         complain(error)
         return 1
+    except KeyboardInterrupt:
+        complain(BenchError("Interrupted.", "Finished work is kept: the same command goes on from here."))
+        return 130
+    except BrokenPipeError:  # whoever read it has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest when it ends
+        return 141
 
 
 def callable_module(name: str, function: Callable[..., Any]) -> None:

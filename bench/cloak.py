@@ -24,6 +24,7 @@ from bench import api
 from bench.api import DEMONSTRATION, read_photos, settings_for
 from bench.cli import callable_module, guarded
 from bench.errors import BenchError
+from bench.paths import expanded
 
 if TYPE_CHECKING:
     from bench.runner.full_size import CloakedPhoto
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str]) -> int:
     """Cloak, save, and say what it cost."""
     parser = ArgumentParser("python -m bench.cloak", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="a photo, or a folder of photos of one person")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="where the cloaked photos go")
+    parser.add_argument("photos", type=expanded, help="a photo, or a folder of photos of one person")
+    parser.add_argument("-o", "--out", type=expanded, required=True, help="where the cloaked photos go")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="as of python -m bench; default: dladiff at 8")
     told = parser.parse_intermixed_args(arguments)
     settings, console = settings_for(told.settings), Console()
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 
     if settings.defense.name == "none":
         raise BenchError("defense=none makes no cloak.", "python -m bench.list defenses shows them.")
-    photos, out = told.photos.expanduser(), told.out.expanduser()
+    photos, out = told.photos, told.out
     pool, store = Pool(settings.devices[0]), Store(default_root(settings.store))
     faceless: list[Path] = []
     table = Table("photo", "pixels", "Linf", "PSNR", "s")

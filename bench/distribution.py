@@ -7,11 +7,9 @@ Pictures of all people are pooled; no distance is ever computed for one person. 
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -23,10 +21,11 @@ from bench.arms import Arm
 from bench.cli import guarded
 from bench.derived import setting_of
 from bench.errors import BenchError
+from bench.paths import expanded
 from bench.record import load_all
 from bench.stages.describe import described
 from bench.standings import by_attack
-from bench.store import Store
+from bench.store import Store, default_root
 from bench.types import Array
 from metrics.distribution import People, frechet, kid, kid_interval
 from metrics.features import Features, extractor
@@ -35,14 +34,14 @@ from metrics.features import Features, extractor
 def main(arguments: Sequence[str]) -> int:
     """Print the distance of every arm to the clean arm of its attack."""
     parser = ArgumentParser("bench.distribution", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=expanded, help="folder of a run")
     parser.add_argument("--extractor", required=True, help="inception-2015-12-05.pt, or module:name of a Features")
-    parser.add_argument("--store", type=Path, default=os.environ.get("CLOAKBENCH_STORE", "store"))
+    parser.add_argument("--store", help="default: $CLOAKBENCH_STORE, else store/")
     options = parser.parse_args(arguments)
     records = [r for r in load_all(options.run) if r.status == "ok"]
     if not records:
         raise BenchError(f"{options.run} holds no finished records.", "Give a run's folder, the one that holds cells/.")
-    network, store, console = extractor(options.extractor), Store(options.store), Console()
+    network, store, console = extractor(str(expanded(options.extractor))), Store(default_root(options.store)), Console()
     for attack, arms in by_attack(records).items():
         # What was made under other conditions has a clean arm of its own.
         clean = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 from bench.names import natural
 
@@ -42,16 +44,56 @@ class FitFailed(BenchError):
     """An attack could not use these photos (no face, say). It is a result, recorded as `fit_failed`."""
 
 
-UNWRITABLE = {
-    errno.ENOSPC: "The disk is full.",
-    errno.EDQUOT: "The disk quota is used up.",
-    errno.EROFS: "The folder is on a file system that cannot be written to.",
+SYSTEM = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EROFS: "The folder is on a file system that cannot be written to",
+    errno.EACCES: "You have no permission",
+    errno.EPERM: "You have no permission",
+    errno.ENOENT: "There is no such file or folder",
+    errno.ENOTDIR: "A file is where a folder is meant",
+    errno.EEXIST: "Something of that name is there already",
+    errno.EISDIR: "A folder is where a file is meant",
+    errno.ENOTEMPTY: "The folder is not empty",
+    errno.ENAMETOOLONG: "The name is too long for the file system",
+    errno.ELOOP: "The link leads back to itself",
+    errno.EMFILE: "Too many files are open",
+    errno.EIO: "The disk, or the network that it is on, fails",
 }
-"""Why nothing can be saved any more, whatever cell comes next."""
+"""What the system's errors say, in words."""
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Nothing can be saved any more, whatever cell comes next."""
 
 
 class Unwritable(BenchError):
     """Nothing can be saved any more. It ends the run: no cell is to blame, and none would fare better."""
+
+
+def of_system(error: OSError) -> BenchError:
+    """The error to show for one of the system's."""
+    file = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    why = SYSTEM.get(error.errno or 0, error.strerror or str(error))
+    if file and error.errno == errno.EEXIST and not Path(file).exists():
+        why = "The link leads to nothing"
+    return BenchError(f"{why}: {file}" if file else f"{why}.", "Mend that, or name another place.")
+
+
+@contextmanager
+def system_errors() -> Iterator[None]:
+    """Turn what the system says of files into words; what nobody can name passes.
+
+    Raises:
+        BenchError: see `of_system`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # of who reads what is printed
+    except OSError as error:
+        if error.errno is None:
+            raise  # of a library, which may mean anything by it
+        raise of_system(error) from error
 
 
 @contextmanager
@@ -64,14 +106,14 @@ def writing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        for number, why in UNWRITABLE.items():
+        for number in UNWRITABLE:
             # Libraries written in other languages have errors of their own, which quote the system's.
             quoted = (f"os error {number})", f"[errno {number}]")  # as safetensors and pyarrow do
             if getattr(error, "errno", None) == number or any(words in str(error).lower() for words in quoted):
                 name = getattr(error, "filename", None)
                 where = f" ({name})" if name else ""
                 raise Unwritable(
-                    f"{why[:-1]}{where}.", "Finished work is kept: make room, or set store= and out=, and repeat."
+                    f"{SYSTEM[number]}{where}.", "Finished work is kept: make room, or set store= and out=, and repeat."
                 ) from error
         raise
 

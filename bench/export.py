@@ -18,19 +18,20 @@ from pathlib import Path
 from bench.api import export, settings_for
 from bench.cli import callable_module, guarded
 from bench.errors import BenchError
+from bench.paths import expanded
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pictures and say how many."""
     parser = ArgumentParser("python -m bench.export", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="run | key=value", help="a run's folder; with --crops, settings")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="where the pictures go")
+    parser.add_argument("-o", "--out", type=expanded, required=True, help="where the pictures go")
     parser.add_argument("--crops", action="store_true", help="write the photos that the benchmark cloaks")
     told = parser.parse_intermixed_args(arguments)
     if told.crops:
-        count = write_crops(told.words, told.out.expanduser())
+        count = write_crops(told.words, told.out)
     elif len(told.words) == 1 and "=" not in told.words[0]:
-        count = export(Path(told.words[0]).expanduser(), told.out.expanduser())
+        count = export(expanded(told.words[0]), told.out)
     else:
         raise BenchError("Give one run's folder, or --crops and settings.", "See python -m bench.export --help.")
     print(f"{count} pictures in {told.out}")

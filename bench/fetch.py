@@ -27,8 +27,8 @@ from bench.compose import settings_of
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.models.checkpoint import COPIES
-from bench.models.published import Published, gigabytes, insightface_home
-from bench.settings import RunSettings
+from bench.models.published import CLIP, PACKS, Published, gigabytes, insightface_home
+from bench.settings import MetricSettings, RunSettings
 
 
 def table(wanted: Iterable[Published]) -> Table:
@@ -55,7 +55,15 @@ def missing(settings: RunSettings) -> list[Published]:
 
     settings = settings.model_copy(update={"dry_run": True})  # which tells of everything that is missing
     planned = cells(settings, load_data(settings), Pool("cpu"))
-    return list(dict.fromkeys(item for cell in planned for item in cell.wanted))
+    return list(dict.fromkeys([*(item for cell in planned for item in cell.wanted), *of_metrics(settings.metric)]))
+
+
+def of_metrics(metric: MetricSettings) -> list[Published]:
+    """What scoring lacks and could be fetched: recognisers, and the model of `clip_score`. pyiqa fetches its own."""
+    wanted = [PACKS[name] for name in metric.recognisers if name in PACKS and not Path(name).is_dir()]
+    if "clip_score" in metric.quality and not Path(metric.clip).is_dir():
+        wanted.append(Published(f"The CLIP model {metric.clip}", metric.clip, CLIP))
+    return [item for item in wanted if item.folder() is None]
 
 
 def download(wanted: Published) -> Path:

@@ -25,6 +25,7 @@ from bench.arms import attack_key, chain_key, names
 from bench.conditions import Told
 from bench.errors import BenchError, unknown_name
 from bench.names import natural
+from bench.paths import expanded
 from bench.record import Record, load_all
 from bench.stats import mean_interval
 
@@ -254,7 +255,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m bench.paper <paper> runs/<run> [runs/<other run> ...]")
         return 2
     paper = load(arguments[0])
-    records = [record for folder in arguments[1:] for record in load_all(Path(folder))]
+    records = [record for folder in arguments[1:] for record in load_all(expanded(folder))]
     if not records:
         raise BenchError(f"{' '.join(arguments[1:])} holds no records.", "Give run folders, which hold cells/.")
     print(report(paper, records))

@@ -22,6 +22,7 @@ from typing import Any
 from bench.errors import BenchError, reason_of, unknown_name
 from bench.hashing import hash_of
 from bench.imports import PACKAGES
+from bench.paths import expanded
 
 PREFIX = "cloakbench_plugin_"
 """Of the packages that stand for folders with plug-in files."""
@@ -89,7 +90,7 @@ def _advice(source: str, error: BaseException) -> str:
 
 def _file(source: str) -> Path | None:
     """The file that a source names; None for a module."""
-    return Path(source).expanduser().resolve() if source.endswith(".py") else None
+    return expanded(source).resolve() if source.endswith(".py") else None
 
 
 def _module_name(source: str) -> str:

@@ -13,7 +13,6 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -23,6 +22,7 @@ from rich.table import Table
 
 from bench.cli import guarded, ranged
 from bench.errors import BenchError, unknown_name
+from bench.paths import expanded
 from bench.ranges import Count, Range, Weight
 from bench.stats.comparison import Scores
 from bench.stats.table import plain_budget, read
@@ -35,7 +35,7 @@ PEOPLE = (5, 10, 20, 50, 100, 200)
 def main(arguments: Sequence[str]) -> int:
     """Print what some numbers of people can find."""
     parser = ArgumentParser("bench.power", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, nargs="?", help="CSV: method,identity,budget,metric,value")
+    parser.add_argument("file", type=expanded, nargs="?", help="CSV: method,identity,budget,metric,value")
     parser.add_argument("--metric", help="of the file")
     parser.add_argument("--budget", help="of the file, grey levels of 255; 8/255 is 8")
     parser.add_argument("--first", help="a method of the file")

@@ -25,6 +25,7 @@ from bench.errors import BenchError
 from bench.markdown import escape
 from bench.markdown import table as markdown_table
 from bench.models.published import PACKS, RESEARCH
+from bench.paths import expanded
 from bench.record import Record, load_all
 from bench.standings import Picked, Standing, metrics_of, picked, standings
 from bench.stats import summary
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         console.print("usage: python -m bench.report runs/<run>")
         return 2
-    out = Path(arguments[0])
+    out = expanded(arguments[0])
     records = load_all(out)
     if not records:
         raise BenchError(f"{out} holds no records.", "Give a run's folder, the one that holds cells/.")

@@ -166,6 +166,7 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
     wanted = dict.fromkeys(item for cell in planned for item in cell.wanted)
+    wanted |= dict.fromkeys(fetch.of_metrics(pipeline.settings.metric))
     if wanted:
         console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")
         console.print(fetch.table(wanted))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bench.errors import BenchError, unknown_name
 from bench.models.computing import Computing
+from bench.paths import all_expanded
 from bench.prompts import Template, check_different
 from bench.ranges import Budgeted, Count, Guidance, Range, SamplerSteps, Several
 
@@ -252,7 +253,7 @@ def parse(config: Mapping[str, Any]) -> RunSettings:
     Raises:
         BenchError: an unknown key or a value of the wrong type, with what is allowed.
     """
-    raw = dict(config)
+    raw = all_expanded(config)
     for group in ("defense", "attack", "data", "logger"):
         raw[group] = _method(raw[group])
     chosen = raw.get("countermeasure") or {"none": {}}

@@ -22,6 +22,7 @@ from rich.text import Text
 from bench.cli import guarded
 from bench.errors import BenchError
 from bench.ledger import FILE
+from bench.paths import expanded
 from bench.progress import Progress, progress
 
 EVERY = 2.0
@@ -33,7 +34,7 @@ SHOWN = 5
 def main(arguments: Sequence[str]) -> int:
     """Print the state of a run, once or until its end."""
     parser = ArgumentParser("bench.status", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", type=Path, help="the run's folder")
+    parser.add_argument("run", nargs="?", type=expanded, help="the run's folder")
     parser.add_argument("--watch", action="store_true", help="until every cell is done")
     options = parser.parse_args(arguments)
     out = options.run or latest(Path("runs"))

@@ -6,7 +6,6 @@ which the judge never was.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,10 @@ import numpy as np
 from bench.errors import BenchError
 from bench.models.files import ZOO
 from bench.models.judge import Face
+from bench.models.published import PACKS, Missing, insightface_home
 from bench.models.recogniser import Pack, analyser, locate_pack
 from bench.stages.measure import Seen
 from bench.types import Array, Pixels
-
-
-def home() -> Path:
-    """Where insightface keeps its packs."""
-    return Path(os.environ.get("INSIGHTFACE_HOME", "~/.insightface")).expanduser() / "models"
 
 
 class Witness:
@@ -44,8 +39,11 @@ class Witness:
         Raises:
             BenchError: they are not here.
         """
-        places = (ZOO / "recognisers" / self._source, Path(self._source).expanduser(), home() / self._source)
+        given = Path(self._source).expanduser()
+        places = (ZOO / "recognisers" / self._source, given, insightface_home() / self._source)
         found = next((place for place in places if place.is_dir()), None)
+        if found is None and self._source in PACKS:
+            raise Missing([PACKS[self._source]])
         if found is None:
             raise BenchError(  # stands in records, so without the place of anybody's home
                 f"There is no recogniser {self._source!r}.",

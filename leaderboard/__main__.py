@@ -9,13 +9,14 @@ python -m leaderboard verify RUN                 compute scores again; compare a
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.cli import guarded
+from bench.paths import expanded
+from bench.store import default_root
 
 FACTS = ("id", "kind", "title", "authors", "paper", "code", "licence", "amends", "description", "command")
 """Options of `submit` that are fields of the entry."""
@@ -44,14 +45,14 @@ def _parser() -> ArgumentParser:
         return added
 
     build = command("build", _build, "Make the page: one folder that opens from disk.", "results -o site")
-    build.add_argument("results", type=Path, help="folder of entries")
-    build.add_argument("-o", "--out", type=Path, default=Path("site"), help="folder to write (default: site)")
+    build.add_argument("results", type=expanded, help="folder of entries")
+    build.add_argument("-o", "--out", type=expanded, default="site", help="folder to write (default: site)")
 
     submit = command(
         "submit", _submit, "Pack a finished run as an entry.", "runs/mine --authors 'Ada Lovelace' --images"
     )
-    submit.add_argument("run", type=Path, help="folder of the run, the one that holds cells/")
-    submit.add_argument("-o", "--out", type=Path, default=Path("results"), help="folder of entries (default: results)")
+    submit.add_argument("run", type=expanded, help="folder of the run, the one that holds cells/")
+    submit.add_argument("-o", "--out", type=expanded, default="results", help="folder of entries (default: results)")
     submit.add_argument("--id", help="name of the entry (default: that of the run's folder)")
     submit.add_argument("--kind", help="defense, break, correction or reference (default: break with --amends)")
     submit.add_argument("--title", help="default: its defenses, attacks and bases")
@@ -64,14 +65,16 @@ def _parser() -> ArgumentParser:
     submit.add_argument("--command", help="the exact command that made the run")
     submit.add_argument("--plugins", nargs="+", default=[], metavar="FILE", help="files or modules with your methods")
     submit.add_argument("--images", action="store_true", help="pack pictures, too; only of the invented people")
-    submit.add_argument("--store", type=Path, default=_store(), help="where the pictures are (default: %(default)s)")
+    submit.add_argument(
+        "--store", type=expanded, default=default_root(), help="where the pictures are (default: %(default)s)"
+    )
     submit.add_argument("--replace", action="store_true", help="replace another entry of the same id")
 
     validate = command("validate", _validate, "Check entries: folders or zips.", "results/mine other.zip")
-    validate.add_argument("files", type=Path, nargs="+", metavar="FILE", help="an entry's folder or zip")
+    validate.add_argument("files", type=expanded, nargs="+", metavar="FILE", help="an entry's folder or zip")
 
     compare = command("compare", _compare, "Hold an entry against the controls and the trusted rows.", "results mine")
-    compare.add_argument("results", type=Path, help="folder of entries")
+    compare.add_argument("results", type=expanded, help="folder of entries")
     compare.add_argument("id", help="the entry: its name, folder or zip")
 
     verify = command(
@@ -80,16 +83,14 @@ def _parser() -> ArgumentParser:
         "Compute the scores of a run again from what it stored, and compare an entry with the run.",
         "runs/mine --entry results/theirs --write results/verified.json --by Ada",
     )
-    verify.add_argument("run", type=Path, help="folder of a run of your own")
-    verify.add_argument("--store", type=Path, default=_store(), help="where its pictures are (default: %(default)s)")
-    verify.add_argument("--entry", type=Path, help="folder or zip of the entry to compare with the run")
-    verify.add_argument("--write", type=Path, metavar="FILE", help="record the verification, if all is well")
+    verify.add_argument("run", type=expanded, help="folder of a run of your own")
+    verify.add_argument(
+        "--store", type=expanded, default=default_root(), help="where its pictures are (default: %(default)s)"
+    )
+    verify.add_argument("--entry", type=expanded, help="folder or zip of the entry to compare with the run")
+    verify.add_argument("--write", type=expanded, metavar="FILE", help="record the verification, if all is well")
     verify.add_argument("--by", default="", metavar="NAME", help="who verifies")
     return parser
-
-
-def _store() -> Path:
-    return Path(os.environ.get("CLOAKBENCH_STORE") or "store")
 
 
 # Each command imports what it needs when it runs, so that --help is fast.

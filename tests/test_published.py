@@ -19,8 +19,9 @@ from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.models.adapters import locate_adapter
 from bench.models.checkpoint import locate
-from bench.models.published import ADAPTERS, PACKS, Missing, Published, gigabytes, together
+from bench.models.published import ADAPTERS, PACKS, Missing, Published, gigabytes, insightface_home, together
 from bench.models.recogniser import locate_pack
+from bench.witness import Witness
 from defenses import DEFENSES
 from tests.test_suite import planned
 
@@ -52,6 +53,26 @@ def in_cache(root: Path, hub_id: str, *files: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.encode())
     return repository / "snapshots" / COMMIT
+
+
+def test_the_home_of_insightface_is_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attacks, scoring and fetching look in the same folder."""
+    monkeypatch.undo()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value, home in ((None, ".insightface"), ("~/faces", "faces"), (str(tmp_path / "x"), "x")):
+        monkeypatch.delenv("INSIGHTFACE_HOME", raising=False)
+        if value:
+            monkeypatch.setenv("INSIGHTFACE_HOME", value)
+        folder = tmp_path / home / "models" / "buffalo_l"
+        with pytest.raises(Missing, match="buffalo_l is not on this machine"):
+            locate_pack("buffalo_l")
+        with pytest.raises(Missing, match="buffalo_l is not on this machine"):
+            _ = Witness("buffalo_l").pack
+        folder.mkdir(parents=True)
+        for name in ("det.onnx", "rec.onnx"):
+            (folder / name).write_bytes(b"x")
+        assert locate_pack("buffalo_l").path == Witness("buffalo_l").pack.path == folder
+        assert insightface_home() == folder.parent
 
 
 # --- where they are -------------------------------------------------------------------------------------------------
@@ -278,3 +299,23 @@ def test_no_connection_is_told_and_the_others_are_still_tried(capsys: pytest.Cap
 def test_sizes_for_people() -> None:
     assert gigabytes(0.0) == "size unknown"
     assert gigabytes(4.3) == "4.30 GB"
+
+
+def test_what_scoring_lacks_is_fetched_too(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["metric.recognisers=[facelet-id-a,buffalo_l,antelopev2]", "metric.quality=[blur,clip_score]"]
+    lacking = fetch.missing(settings_of(words))
+    assert [item.archive or item.place for item in lacking] == [
+        *("buffalo_l", "antelopev2"),
+        "openai/clip-vit-large-patch14",
+    ]
+    fetched: list[str] = []
+    monkeypatch.setattr(fetch, "download", lambda item: fetched.append(item.title))
+    assert fetch.main([*words, "dry_run=true"]) == 0
+    assert fetched == []
+    assert fetch.main(words) == 0
+    assert fetched == [item.title for item in lacking]
+    (caches / "packs" / "buffalo_l").mkdir(parents=True)
+    (caches / "packs" / "buffalo_l" / "rec.onnx").write_bytes(b"x")
+    in_cache(caches, "openai/clip-vit-large-patch14", "model.safetensors")
+    assert fetch.missing(settings_of(words)) == [PACKS["antelopev2"]]
+    assert fetch.missing(settings_of([])) == []

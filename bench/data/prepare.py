@@ -41,6 +41,7 @@ from bench.data.photo_files import files_below
 from bench.errors import BenchError
 from bench.hashing import sha256_file
 from bench.images import crop_centre, png_bytes, resize
+from bench.paths import expanded
 from bench.ranges import Count, Range, Several
 from bench.registry import hints
 from bench.types import Pixels
@@ -178,12 +179,12 @@ def main(arguments: Sequence[str]) -> int:
     """Prepare one data set."""
     parser = ArgumentParser("bench.data.prepare", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=ORIGINS)
-    parser.add_argument("--source", type=Path, help="folder of your own copy; default: the hub")
+    parser.add_argument("--source", type=expanded, help="folder of your own copy; default: the hub")
     parser.add_argument("--revision", help="commit of the hub's data set")
-    parser.add_argument("--out", type=Path, help="default: data/<name>")
+    parser.add_argument("--out", type=expanded, help="default: data/<name>")
     parser.add_argument("--licence", help="default: the data set's own")
-    parser.add_argument("--identities", type=Path, help="table of file and person, where folders do not say it")
-    parser.add_argument("--mapping", type=Path, help="CelebA-HQ's numbers and CelebA's files")
+    parser.add_argument("--identities", type=expanded, help="table of file and person, where folders do not say it")
+    parser.add_argument("--mapping", type=expanded, help="CelebA-HQ's numbers and CelebA's files")
     parser.add_argument("--image-column", help="of Parquet files and data sets on the hub")
     parser.add_argument("--identity-column", help="the same")
     kinds = hints(Choice)

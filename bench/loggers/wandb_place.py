@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from bench.paths import expanded
+
 
 def package() -> Any:
     """wandb, without the reports on its own use that it sends even when it is offline."""
@@ -28,7 +30,7 @@ def logged_in() -> bool:
     if settings.api_key or settings.identity_token_file:
         return True
     named = os.environ.get("NETRC")
-    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+    for file in [expanded(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         with contextlib.suppress(OSError, NetrcParseError):
             if netrc(file).authenticators(urlsplit(settings.base_url).netloc):
                 return True

@@ -11,7 +11,6 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from bench import ledger
@@ -21,6 +20,7 @@ from bench.loggers import Logger, Run
 from bench.loggers.rows import title
 from bench.loggers.wandb_content import Grid, config, images, outcome, run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in, package, place
+from bench.paths import expanded
 from bench.record import Record
 
 PROJECT = "cloakbench"
@@ -116,7 +116,7 @@ class Wandb(Logger):
         wandb = package()
         group = self.group or run.name
         identifier = hash_of([group, what])[:16]
-        root = Path(os.environ.get("WANDB_DIR") or run.out)
+        root = expanded(os.environ.get("WANDB_DIR") or run.out)
         with place(root / "wandb", identifier):
             opened = wandb.init(
                 project=self.project or os.environ.get("WANDB_PROJECT") or PROJECT,

@@ -7,12 +7,14 @@ Needs no torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from bench.errors import BenchError
+from bench.paths import expanded
 
 T = TypeVar("T")
 
@@ -113,8 +115,8 @@ def _lines(texts: Iterable[str]) -> str:
 
 
 def insightface_home() -> Path:
-    """The folder in which insightface keeps its packs."""
-    return Path("~/.insightface/models").expanduser()
+    """The folder in which insightface keeps its packs: in `$INSIGHTFACE_HOME`, or in the home folder."""
+    return expanded(os.environ.get("INSIGHTFACE_HOME") or "~/.insightface") / "models"
 
 
 PACKS = {
@@ -122,6 +124,9 @@ PACKS = {
     for name, size in {"buffalo_l": 0.29, "antelopev2": 0.41}.items()
 }
 """Packs of insightface, by name."""
+
+CLIP = ("*.json", "*.txt", "model.safetensors")
+"""Files of a CLIP model that `clip_score` reads."""
 
 MODELS = {
     "stable-diffusion-v1-5/stable-diffusion-v1-5": (4.3, RAIL),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from bench.cli import guarded
 from bench.errors import unknown_name
+from bench.paths import expanded
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read
@@ -26,7 +26,7 @@ from metrics.catalogue import find, plain
 def main(arguments: Sequence[str]) -> int:
     """Print the analysis of every metric and budget of a file."""
     parser = ArgumentParser("bench.stats", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path, help="CSV: method,identity,budget,metric,value; one row per person")
+    parser.add_argument("file", type=expanded, help="CSV: method,identity,budget,metric,value; one row per person")
     parser.add_argument("--metric", help="only this metric")
     for more, less in (("higher", "more"), ("lower", "less")):
         meaning = f"metrics of which {less} is better, whatever metrics/catalogue.py says"

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from bench.hashing import sha256_file, sha256_files
 from bench.meter import Cost, Meter
+from bench.paths import expanded
 
 META = "meta.json"
 
@@ -129,7 +130,7 @@ class Store:
 
 def default_root(given: str | None = None) -> Path:
     """The store's folder: the one given, else `$CLOAKBENCH_STORE`, else `store/` here."""
-    return Path(given or os.environ.get("CLOAKBENCH_STORE") or "store")
+    return expanded(given or os.environ.get("CLOAKBENCH_STORE") or "store")
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from bench.cli import guarded
 from bench.errors import BenchError
+from bench.paths import expanded
 from bench.store import Store, default_root
 from bench.store.inventory import Item, items
 from bench.store.lease import gate, held
@@ -143,7 +144,7 @@ def _parser() -> ArgumentParser:
     away.add_argument("--keep", type=_size, metavar="SIZE", help="the oldest, until the store has this size: 20GB")
     away.add_argument(
         "--unreferenced",
-        type=Path,
+        type=expanded,
         nargs="?",
         const=Path("runs"),
         metavar="RUNS",

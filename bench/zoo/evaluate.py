@@ -33,6 +33,7 @@ from bench.models.computing import Computing
 from bench.models.files import ZOO
 from bench.models.loading import load_base
 from bench.models.recogniser import FaceAnalyser, Recogniser, largest, locate_pack
+from bench.paths import expanded
 from bench.seeds import generator
 from bench.types import Array, Pixels
 from bench.zoo.verification import at_most, true_accept_rate
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(arguments) > 2 or any(word.startswith("-") for word in arguments):
         print("usage: python -m bench.zoo.evaluate [folder with lfw_train.parquet] [folder of a family in training]")
         return 2
-    held = Held.load(Path(arguments[0] if arguments else "../shared/data"))
+    held = Held.load(expanded(arguments[0] if arguments else "../shared/data"))
     print(f"{len(held.pixels)} held-out photos of {len(set(held.people))} people of LFW")
     families = {"shipped": Family.shipped()}
     if len(arguments) > 1:
