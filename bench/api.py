@@ -20,6 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.paths import expanded
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -110,7 +112,7 @@ def export(run: Path | str, folder: Path | str) -> int:
     """
     from bench.picture_folders import write
 
-    return write(Path(run), Path(folder))
+    return write(expanded(run), expanded(folder))
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _named(photos: Path | str | Picture | Iterable[Picture]) -> dict[str, Image.
     from PIL import Image
 
     if isinstance(photos, str | os.PathLike):
-        return read_photos(Path(photos))
+        return read_photos(expanded(photos))
     several = [photos] if isinstance(photos, np.ndarray | Image.Image) else list(photos)
     pictures = [Image.fromarray(p) if isinstance(p, np.ndarray) else p for p in several]
     return {f"{index:03d}": picture.convert("RGB") for index, picture in enumerate(pictures)}

@@ -83,7 +83,13 @@ def test_every_setting_that_is_a_path_is_expanded(home: Path) -> None:
     words = [
         *("out='~/out'", "store='$SCRATCH/st'", "data=folder", "data.root='~/faces'", "model=diffusers"),
         *("model.name=m", "model.source='~/m'", "attack=ip_adapter", "attack.weights='~/w'"),
-        *("defense=precomputed", "defense.root='$SCRATCH/c'", "metric.recognisers=['~/p']", "metric.clip='~/clip'"),
+        *(
+            "defense=precomputed",
+            "defense.label=x",
+            "defense.root='$SCRATCH/c'",
+            "metric.recognisers=['~/p']",
+            "metric.clip='~/clip'",
+        ),
         "surrogates=[{name: facelet-1, source: '~/s'}]",
     ]
     settings, scratch = settings_of(words), home.parent / "scratch"

@@ -277,3 +277,17 @@ def test_sources_that_are_no_plug_ins_are_told_what_was_meant(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path / "mine")
     import_plugins(["cloak_of_a_test"])  # as a module, from where the user stands
     del sys.modules["cloak_of_a_test"]
+
+
+def test_a_data_set_that_leaves_the_program_is_told(tmp_path: Path) -> None:
+    source = (
+        "from dataclasses import dataclass\nfrom bench.data import SOURCES, Source\n"
+        "@SOURCES.register('leaving')\n@dataclass(frozen=True)\nclass Leaving(Source):\n"
+        "    def load(self, resolution):\n        raise SystemExit(0)\n"
+    )
+    words = [f"plugins=[{write(tmp_path / 'leaving.py', source)}]", "data=leaving", "logger=none"]
+    done = subprocess.run([sys.executable, "-m", "bench", *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"leaves the program (sys.exit(0)) ({tmp_path / 'leaving.py'}:7)" in done.stderr.replace(
+        "it leaves", "leaves"
+    )

@@ -128,9 +128,8 @@ def test_its_commands_in_turn(installed: Call) -> None:
     assert "defense" in installed("python", "-m", "bench", "--help").stdout
     assert "dladiff" in installed("python", "-m", "bench.list").stdout
     assert "dry run" in installed("python", "-m", "bench", "dry_run=true").stdout
-    assert "dry run" in installed("cloakbench", "dry_run=true", "suite=standard").stdout
     assert "arm" in installed("python", "-m", "bench", *RUN).stdout
-    assert "arm" in installed("cloakbench", *RUN, "workers=2", "mode=force").stdout
+    assert "arm" in installed("cloakbench", *RUN, "workers=2", "out='runs/à deux'").stdout
     for command in ("report", "status"):
         installed("python", "-m", f"bench.{command}", "runs/essai")
     installed("python", "-m", "bench.stats", "runs/essai/scores.csv")
@@ -147,7 +146,7 @@ def test_its_commands_in_turn(installed: Call) -> None:
         installed("python", "-m", f"bench.{command}", "--help")
     installed("python", "-c", "import cloakbench; print(cloakbench.evaluate, cloakbench.__version__)")
     installed("python", "-m", "bench.zoo.evaluate", "--help", status=2)
-    installed("python", "-m", "leaderboard", "submit", "runs/essai", "--images", "--authors", "Zoé")
+    installed("python", "-m", "leaderboard", "submit", "runs/essai", "--images", "--kind", "reference")
     installed("python", "-m", "leaderboard", "validate", "results/essai")
     installed("python", "-m", "leaderboard", "verify", "runs/essai", "--entry", "results/essai")
     installed("python", "-m", "leaderboard", "build", "results", "-o", "le site")

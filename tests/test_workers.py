@@ -134,12 +134,12 @@ from defenses import DEFENSES, Defense
 @DEFENSES.register("deadly")
 @dataclass(frozen=True)
 class Deadly(Defense):
-    "Ends the process it runs in, for all that this can see; harmless at a low budget."
+    "Ends the process it runs in, for all that this can see; at a low budget, it leaves the program politely."
 
     def protect(self, photos, context):
         if context.budget.levels > 4:
             os._exit(9)
-        return photos
+        raise SystemExit("enough")
 """
 
 
@@ -156,8 +156,11 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     assert dead.status == "failed"
     assert "died" in dead.reason
     assert not dead.metrics
+    left = found.pop(("deadly", 4.0, "dreambooth"))
+    assert left.status == "failed"
+    assert "SystemExit: enough" in left.reason
     assert {r.status for r in found.values()} == {"ok"}
-    assert len(found) == 5
+    assert len(found) == 4
     assert "died" in done.stdout
     assert "Traceback" not in done.stderr
 
