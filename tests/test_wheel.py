@@ -57,7 +57,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Call:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "CLOAKBENCH"))}
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel)]
     subprocess.run(pip, cwd=folder, env=environment, check=True)
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     # As a line of a .pth file it is looked at last, and .pth files in it, as of an editable installation, are not read.
