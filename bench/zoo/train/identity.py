@@ -1,4 +1,4 @@
-"""Losses that put identity into an embedding: from names, and from another recogniser's descriptors."""
+"""Losses that put identity into an embedding: from names, from single photos, and from another recogniser."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ class ArcFace(nn.Module):
         # Past pi the cosine would rise again: go on falling in a straight line, as the authors' code does.
         turned = torch.where(own > -math.cos(margin), turned, own - margin * math.sin(margin))
         return F.cross_entropy(SCALE * cosines.scatter(1, person[:, None], turned), person)
+
+
+def instances(first: Tensor, second: Tensor, others: Tensor) -> Tensor:
+    """Tell every photo of people of whom there is but one from all others (InfoNCE, as Chen et al., "SimCLR", 2020).
+
+    Args:
+        first, second: (n, width) embeddings of two random changes of each photo.
+        others: (m, width) embeddings of other people.
+    """
+    first, second, others = (F.normalize(embeddings) for embeddings in (first, second, others))
+    right = torch.arange(len(first), device=first.device)
+    ways = ((first, second), (second, first))
+    losses = [F.cross_entropy(SCALE * a @ torch.cat([b, others]).T, right) for a, b in ways]
+    return torch.stack(losses).mean()
 
 
 class Teacher(nn.Module):

@@ -2,7 +2,7 @@
 
 `python -m bench.zoo.train.recogniser` trains `facelet-id-a`, with `--config-name id-b` `facelet-id-b`. The first learns
 from dlib's descriptors of all photos and from the names of LFW and CelebA; the second from the names alone, so that it
-owes nothing to the judge.
+owes nothing to another recogniser.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.optim.swa_utils import update_bn
 
 from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
 from bench.zoo.train.augment import degrade, jitter, take
-from bench.zoo.train.identity import ArcFace, Teacher
+from bench.zoo.train.identity import ArcFace, Teacher, instances
 from bench.zoo.train.loop import Part, Schedule, train
 from bench.zoo.train.networks import EMBEDDING, NETWORKS, load
 from bench.zoo.train.photos import SIDE, Faces
@@ -31,6 +31,8 @@ NAMES = 0.02
 """Weight of the names beside a teacher."""
 RELATION = 10.0
 """Weight of the teacher's cosines beside its descriptors."""
+SINGLES = 0.5
+"""Weight of telling single photos apart beside the names."""
 PER_PERSON = 10
 """Photos of a held-out person, at most."""
 
@@ -43,11 +45,19 @@ class Recogniser(Part):
         photos: folder of the prepared photos.
         teacher: whether to learn from dlib's descriptors, and so from photos without names too.
         weights: file of a trained network to go on from, or None.
+        singles: share of a batch that is photos of people of whom there is but one, twice each, to be told from all
+            others; a teacher says more of them, so with one there are none.
         compiled: compile the training steps: a third faster on a CPU, after two minutes; it needs a C++ compiler.
     """
 
     def __init__(
-        self, network: str, photos: Path, teacher: bool, weights: Path | None = None, compiled: bool = False
+        self,
+        network: str,
+        photos: Path,
+        teacher: bool,
+        weights: Path | None = None,
+        singles: float = 0.0,
+        compiled: bool = False,
     ) -> None:
         faces = Faces.load(photos)
         self._pixels = faces.pixels
@@ -60,6 +70,8 @@ class Recogniser(Part):
         self._person = torch.full((len(named),), -1)
         self._person[torch.from_numpy(use & named)] = torch.from_numpy(person)
         self._train = torch.from_numpy((use if teacher else use & named).nonzero()[0])
+        self._single = torch.from_numpy((use & ~named).nonzero()[0])
+        self._share = 0.0 if teacher else singles
         held = (aligned & named & (faces.split == "held")).nonzero()[0]
         held = held[at_most(faces.person[held], PER_PERSON)]
         self._held, self._held_people = torch.from_numpy(held), faces.person[held]
@@ -74,8 +86,14 @@ class Recogniser(Part):
         self.module.to(memory_format=torch.channels_last)
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
-        pick, crops = self._batch(count, random)
+        twice = int(self._share * count / 2)
+        pick, crops = self._batch(count, random, twice)
         embeddings = self._embed(crops)
+        if twice:
+            first, second = embeddings[-2 * twice :].chunk(2)
+            embeddings, pick = embeddings[: -2 * twice], pick[: -2 * twice]
+            loss = self.module["names"](embeddings, self._person[pick].to(device()))
+            return loss + SINGLES * instances(first, second, embeddings)  # type: ignore[no-any-return]
         person, descriptors = self._person[pick].to(device()), self._descriptors[pick].to(device())
         named, described = person >= 0, ~descriptors[:, 0].isnan()
         loss = self.module["names"](embeddings[named], person[named])
@@ -97,9 +115,13 @@ class Recogniser(Part):
         weights = self.module["network"].state_dict()
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "network.safetensors")
 
-    def _batch(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows (n,) and their augmented aligned faces (n, 3, 112, 112) in [0, 1]."""
-        pick = self._train[torch.multinomial(self._weights, count, replacement=True, generator=random)]
+    def _batch(self, count: int, random: torch.Generator, twice: int = 0) -> tuple[Tensor, Tensor]:
+        """Rows (n,) and augmented aligned faces (n, 3, 112, 112) in [0, 1]; the last are singles, `twice` of them."""
+        drawn = torch.multinomial(self._weights, count - 2 * twice, replacement=True, generator=random)
+        pick = self._train[drawn]
+        if twice:
+            single = self._single[torch.randint(len(self._single), (twice,), generator=random)]
+            pick = torch.cat([pick, single, single])
         matrix = compose(self._to_crop[pick], jitter(count, ALIGNED, random))
         return pick, degrade(warp(take(self._pixels, pick), matrix.to(device()), ALIGNED), random)
 
@@ -138,7 +160,7 @@ def main(config: DictConfig) -> None:
     """Train the recogniser of the configuration."""
     torch.manual_seed(config.schedule.seed)
     weights = Path(config.weights) if config.weights else None
-    part = Recogniser(config.network, Path(config.photos), config.teacher, weights, config.compiled)
+    part = Recogniser(config.network, Path(config.photos), config.teacher, weights, config.singles, config.compiled)
     train(part, Schedule(**config.schedule), Path(config.out))
 
 
