@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks import ATTACKS, Artifact, Attack, FitContext
+from bench.ranges import Share
 
 
 @ATTACKS.register("mean_photo")
@@ -17,7 +18,7 @@ class MeanPhoto(Attack):
         share: of the blend, in [0, 1].
     """
 
-    share: float = 0.3
+    share: Share = 0.3
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         with torch.no_grad():
