@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ def task(config: DictConfig) -> None:
     from bench.run import run
     from bench.settings import parse
 
-    words = list(HydraConfig.get().overrides.task)
+    words = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
     with contextlib.suppress(FileNotFoundError):  # on another machine
         os.chdir(HydraConfig.get().runtime.cwd)  # where the user stands, whatever hydra.job.chdir or a launcher did
     with noted(words) as end:
@@ -48,14 +49,25 @@ def task(config: DictConfig) -> None:
             complain(BenchError(end.reason, "Raise an error there instead."))
 
 
+def _where(hydra: Any) -> list[str]:
+    """What a command needs to find a user's own configurations again."""
+    options = {"command-line": "--config-dir", "main": "--config-path"}
+    sources = [
+        source for source in hydra.runtime.config_sources if source.provider in options and source.path != "conf"
+    ]
+    folders = [f"{options[source.provider]}={source.path}" for source in sources]
+    name = hydra.job.config_name
+    named = [f"--config-name={name}"] if name not in (None, "config") else []
+    return folders + named + [word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
+
+
 def main() -> int:
     """Check the command line, hand over to Hydra, and report the worst status of all jobs."""
     return guarded(_main, sys.argv[1:])
 
 
 def _main(arguments: Sequence[str]) -> int:
-    prepare(arguments)
-    sweep = any(word in ("-m", "--multirun") for word in arguments)
+    sys.argv[1:], sweep = prepare(arguments)
     shared = expanded(os.environ.get("CLOAKBENCH_SWEEPS") or "runs/.sweeps") if sweep else None
     if shared:
         os.environ["CLOAKBENCH_SWEEPS"] = str(shared)  # Hydra reads it, too

@@ -1,189 +1,182 @@
 """Before Hydra runs: load plug-ins, give their methods a place in the configuration, and explain mistakes.
 
-Hydra's own message for an unknown key advises `+key=value`, which would be wrong here. So the command line is composed
-once beforehand, and its errors are told in the project's words.
+The command line is composed once beforehand, by Hydra itself and with its options, so that what Hydra takes is taken.
+What it does not take is told in the project's words, that of any job of a sweep before its first.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import re
+import copy
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra._internal.utils import get_args_parser
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from bench.errors import BenchError, unknown_name
-from bench.settings import RunSettings, parse
-
-REGISTRIES = {
-    "defense": "defenses:DEFENSES",
-    "attack": "attacks:ATTACKS",
-    "countermeasure": "countermeasures:COUNTERMEASURES",
-    "data": "bench.data:SOURCES",
-    "logger": "bench.loggers:LOGGERS",
-}
-"""Groups whose options plug-ins can add to, and where their registries are; imported only if needed."""
-
-PASSED_ON = ("--help", "-h", "--hydra-help", "--version", "--shell-completion", "-sc")
-"""Flags with which Hydra runs nothing."""
+from bench import methods
+from bench.commandline import CommandLine, split
+from bench.composer import ONE, Composer, composer_of
+from bench.errors import BenchError
+from bench.meaning import each_in_turn, takes_lists, takes_names
+from bench.quoting import as_names, quoted, read, rejected, shell_word
+from bench.settings import RunSettings, annotation_at, no_choice
 
 
-def prepare(arguments: Sequence[str]) -> None:
+def prepare(arguments: Sequence[str]) -> tuple[list[str], bool]:
     """Check a command line and register the plug-ins it uses.
 
+    Returns:
+        The same for Hydra, with names written as names; and whether it is a sweep.
+
     Raises:
-        BenchError: an unknown group option, an unknown key, a missing value or a plug-in that does not import.
+        BenchError: what is wrong with an option, a setting or a value, or a plug-in does not import.
     """
-    if any(word in PASSED_ON for word in arguments):
-        return
-    parsed, rest = get_args_parser().parse_known_args(list(arguments))
-    words = [*parsed.overrides, *(word for word in rest if not word.startswith("-"))]
-    try:
-        overrides = OverridesParser.create().parse_overrides(words)
-    except HydraException as error:
-        raise BenchError(str(error).splitlines()[0], "Settings are key=value; quote values with spaces.") from None
-    _register_plugins(overrides)
-    composed = _compose([_first(override) for override in overrides])
-    try:
-        missing = sorted(OmegaConf.missing_keys(composed))
-        OmegaConf.to_container(composed, resolve=True)
-    except InterpolationKeyError as error:  # a placeholder as shells write it, say
-        what = str(error).partition("\n")[0]
-        raise BenchError(
-            f"{error.full_key}: {what}.", "A placeholder of prompts has no dollar sign: {subject}."
-        ) from None
-    if missing:
-        raise BenchError(f"{missing[0]} has no value.", f"Give it on the command line: {missing[0]}=...")
+    line = split(arguments)
+    if line.passed_on:
+        return line.arguments, False
+    with composer_of(line) as composer:
+        words = Words(line, composer)
+        sweep = words.check()
+        return line.with_words(words.words).arguments, sweep
 
 
 def settings_of(arguments: Sequence[str]) -> RunSettings:
     """The settings that a command line without a sweep stands for.
 
     Raises:
-        BenchError: as `prepare`, or a value of the wrong type.
+        BenchError: as `prepare`, or it is a sweep.
     """
-    prepare(arguments)
-    plain: Any = OmegaConf.to_container(_compose(list(arguments)), resolve=True)
-    return parse(plain)
+    line = split(arguments)
+    with composer_of(line) as composer:
+        words = Words(line, composer)
+        if words.check():
+            raise BenchError("Several runs are not possible here.", "Leave out -m.")
+        return composer.settings(composer.compose(words.words))
 
 
-def _compose(words: list[str]) -> DictConfig:
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            return compose("config", words)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise _explained(error, words) from None
-    finally:
-        GlobalHydra.instance().clear()
+class Words:
+    """The words of a command line, read and understood.
 
+    Attributes:
+        overrides: what Hydra makes of them, with names as text.
+    """
 
-def _explained(error: Exception, words: list[str]) -> BenchError:
-    """The nearest project error for one of Hydra's."""
-    text = f"{error}\n{error.__cause__}"
-    bad_option = re.search(r"Could not find '([\w/-]+)/([^']+)'", text)
-    if bad_option and bad_option[1] in _options():
-        return unknown_name(bad_option[1], bad_option[2], _options()[bad_option[1]])
-    bad_key = re.search(r"full_key: ([\w.-]+)", text) or re.search(r"Could not override '([\w./-]+)'", text)
-    if bad_key:
-        full = bad_key[1]
-        named = [word for word in words if word.partition("=")[0].endswith(full)]
-        key = named[0].partition("=")[0] if named else full
-        return unknown_name("setting", key, _known_keys(key, words))
-    return BenchError(str(error).partition("\n")[0], "See python -m bench --help.")
+    def __init__(self, line: CommandLine, composer: Composer) -> None:
+        self._line = line
+        self._composer = composer
+        overrides = [read(word) for word in line.words]
+        methods.register([override for override in overrides if override], composer.options, composer.primary())
+        composer.forget()  # the registered ones are options now
+        for index, override in enumerate(overrides):
+            if override is None:
+                key = line.words[index].partition("=")[0].lstrip("+~")
+                raise rejected(line.words, index, bool(line.options.multirun), self._is_text(key))
+        self.overrides = [self._as_meant(override) for override in overrides if override]
 
+    @property
+    def words(self) -> list[str]:
+        """The same as words."""
+        return [str(override.input_line) for override in self.overrides]
 
-def _known_keys(key: str, words: list[str]) -> list[str]:
-    """All keys beside an unknown one, and the groups at the top."""
-    parent, _, _ = key.rpartition(".")
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            config: Any = compose("config", [w for w in words if w.partition("=")[0] in _options()])
-    finally:
-        GlobalHydra.instance().clear()
-    node = OmegaConf.select(config, parent) if parent else config
-    names = list(node) if isinstance(node, DictConfig) else list(config)
-    return [f"{parent}.{name}" if parent and isinstance(node, DictConfig) else str(name) for name in names]
+    def check(self) -> bool:
+        """Whether they are a sweep.
 
+        Raises:
+            BenchError: they cannot be composed, a value is missing, or one of those of a sweep is not possible.
+        """
+        first = [self._composer.values(override)[0] for override in self.overrides]
+        config = self._composer.compose(first)
+        sweep = bool(self._line.options.multirun) or config.hydra.mode == RunMode.MULTIRUN
+        swept = [index for index, override in enumerate(self.overrides) if override.is_sweep_override()]
+        if swept and not sweep:
+            raise self._several(self.overrides[swept[0]])
+        if self._line.runs:
+            self._composer.settings(config)
+            for index in swept:
+                self._check_sweep(config, first, index)
+        return sweep
 
-def _options() -> dict[str, list[str]]:
-    """Group -> option names, of the files under conf/ and of registered plug-ins."""
-    from importlib.resources import files
+    @cached_property
+    def _chosen(self) -> DictConfig:
+        return self._composer.chosen(self._line.words)
 
-    found = {
-        folder.name: [f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")]
-        for folder in files("conf").iterdir()
-        if folder.is_dir() and folder.name not in ("hydra", "__pycache__")
-    }
-    repo = ConfigStore.instance().repo
-    for group in found:
-        found[group] += [name.removesuffix(".yaml") for name in repo.get(group, {})]
-    return found
+    def _as_meant(self, override: Override) -> Override:
+        """The same with names written as names."""
+        key, word = override.key_or_group, str(override.input_line)
+        if override.is_delete() or override.value_type not in (ValueType.ELEMENT, ValueType.SIMPLE_CHOICE_SWEEP):
+            return override
+        start, _, value = word.partition("=")
+        group = bool(self._composer.options(key))
+        if group:
+            self._check_choice(override)
+        elif not value and key in OmegaConf.missing_keys(self._chosen):
+            raise BenchError(f"{key} has no value.", f"Give it on the command line: {key}=...")
+        meant = as_names(value, numbers=group)
+        if meant == value or not (group or takes_names(self._type(key))):
+            return override
+        return read(f"{start}={meant}") or override
 
+    def _check_choice(self, override: Override) -> None:
+        """Raises BenchError if a group is given nothing, several options where one is meant, or settings."""
+        group = override.key_or_group
+        several = override.value_type is ValueType.SIMPLE_CHOICE_SWEEP
+        for value in list(override.sweep_iterator()) if several else [override.value()]:
+            if value is None or value in ("", []):
+                raise no_choice(group, self._composer.options(group))
+            if isinstance(value, dict) and "name" in value:
+                more = "".join(f" {group}.{key}={one}" for key, one in value.items() if key != "name")
+                raise BenchError(f"{group} takes a name.", f"Write: {group}={value['name']}{more}")
+            if isinstance(value, list) and len(value) > 1 and group in ONE:
+                one = f"{override.input_line}: one is meant, and only the last would run."
+                raise BenchError(one, each_in_turn(group, value))
 
-def _register_plugins(overrides: list[Override]) -> None:
-    """Import `plugins=[...]`, and give every method chosen from a plug-in its configuration, from its fields."""
-    chosen: dict[str, list[str]] = {}
-    for override in overrides:
-        if override.key_or_group == "plugins":
-            value = override.value()
-            from bench.plugins import import_plugins
+    def _type(self, key: str) -> Any:
+        """The type of a setting; None if it is not known."""
+        default = OmegaConf.select(self._chosen, key, throw_on_missing=False)
+        if isinstance(default, bool | int | float):  # without importing a method for it
+            return type(default)
+        return methods.annotation(key, self._chosen) if methods.is_of_method(key) else annotation_at(key.split("."))
 
-            import_plugins(map(str, value if isinstance(value, list) else [value]))
-        elif override.key_or_group in REGISTRIES:
-            chosen[override.key_or_group] = [name for line in _choices(override) for name in _names(line)]
-    shipped = _options()
-    for group, names in chosen.items():
-        unknown = [name for name in names if name not in shipped[group]]
-        for name in unknown:
-            registry = _registry(group)
-            if name not in registry.names():
-                raise unknown_name(group, name, {*shipped[group], *registry.names()})
-            settings = _defaults(registry.get(name))
-            node = settings if registry.several else {"name": name, **settings}
-            ConfigStore.instance().store(name=name, node=node, group=group, package=registry.place(name))
+    def _is_text(self, key: str) -> bool:
+        """Whether a setting takes text, and no list."""
+        with suppress(Exception):  # it only makes a message better
+            annotation = self._type(key)
+            return takes_names(annotation) and not takes_lists(annotation)
+        return False
 
+    def _several(self, override: Override) -> BenchError:
+        """The error for a sweep without -m."""
+        key, word = override.get_key_element(), str(override.input_line)
+        value = word.partition("=")[2]
+        if override.value_type is not ValueType.SIMPLE_CHOICE_SWEEP:
+            return BenchError(f"{word} has several values.", f"For each in a run of its own: -m {shell_word(word)}.")
+        fix = each_in_turn(key, value.split(","))
+        if self._is_text(key) and not self._composer.options(key):
+            fix += f" As text: {shell_word(f'{key}={quoted(value)}')}"
+        with suppress(BenchError):
+            if takes_lists(self._type(key)):
+                fix += f" As a list: {shell_word(f'{key}=[{value}]')}"
+        return BenchError(f"{word} has several values.", fix)
 
-def _defaults(cls: Any) -> dict[str, Any]:
-    """A plug-in's fields with their defaults."""
-    config: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.init and field.default is not dataclasses.MISSING:
-            config[field.name] = list(field.default) if isinstance(field.default, tuple) else field.default
-        elif field.init and field.default_factory is not dataclasses.MISSING:
-            config[field.name] = field.default_factory()
-        elif field.init:
-            config[field.name] = "???"
-    return config
-
-
-def _registry(group: str) -> Any:
-    module, _, name = REGISTRIES[group].partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def _choices(override: Override) -> list[str]:
-    """The options that an override names: one, or several in a sweep."""
-    if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [str(override.value())]
-
-
-def _names(choice: str) -> list[str]:
-    """The names in a choice: one, or those of a list."""
-    return [name.strip(" '\"") for name in choice.strip("[]").split(",")]
-
-
-def _first(override: Override) -> str:
-    """The override with the first value of a sweep: enough to check its key."""
-    line = str(override.input_line)
-    return f"{line.partition('=')[0]}={_choices(override)[0]}" if override.is_sweep_override() else line
+    def _check_sweep(self, config: DictConfig, words: list[str], index: int) -> None:
+        """Raises BenchError if a value of a sweep is not possible beside the first values of the others."""
+        override = self.overrides[index]
+        key = override.key_or_group
+        if override.is_hydra_override():
+            raise BenchError(f"{override.input_line} has several values.", "Hydra's own settings have one in a sweep.")
+        if override.value_type is ValueType.INTERVAL_SWEEP and "BasicSweeper" in config.hydra.sweeper._target_:
+            message = f"{override.input_line}: without another sweeper, values are a list or a range."
+            raise BenchError(message, f"As in {key}=1,2,3 or {key}=range(1,4).")
+        for word in self._composer.values(override)[1:]:
+            try:
+                if self._composer.options(key):
+                    changed = self._composer.compose([*words[:index], word, *words[index + 1 :]])
+                else:
+                    changed, one = copy.deepcopy(config), read(word)
+                    OmegaConf.update(changed, key, one and one.value(), merge=True, force_add=True)
+                self._composer.settings(changed)
+            except BenchError as error:
+                raise BenchError(error.message, f"{error.fix} This is the job with {word}.") from None

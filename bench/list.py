@@ -7,19 +7,20 @@ Plug-in files or modules are imported first.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from attacks import ATTACKS
 from bench.cli import guarded
 from bench.data import SOURCES
 from bench.loggers import LOGGERS
 from bench.plugins import import_plugins
-from bench.registry import Registry
+from bench.registry import Entry, Registry
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 
@@ -33,20 +34,43 @@ REGISTRIES: dict[str, Registry[Any]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table."""
+    """Print the list."""
     if any(argument.startswith("-") for argument in arguments):
         print(__doc__)
         return 0
     chosen = [word for word in arguments if word in REGISTRIES]
     import_plugins(word for word in arguments if word not in REGISTRIES)
-    entries = [(REGISTRIES[kind].kind, entry) for kind in chosen or REGISTRIES for entry in REGISTRIES[kind].entries()]
-    table = Table(show_lines=False)
-    for column in ("kind", "name", "what it is", "paper", "from"):
-        table.add_column(column, overflow="fold")
-    for kind, entry in entries:
-        table.add_row(kind, entry.name, entry.description, entry.paper, entry.origin)
-    Console().print(table)
+    width, lines = shutil.get_terminal_size().columns, []
+    for kind in chosen or REGISTRIES:
+        entries = REGISTRIES[kind].entries()
+        column = max(len(entry.name) for entry in entries)
+        lines += [
+            f"{REGISTRIES[kind].kind}:",
+            *(line for entry in entries for line in _lines(entry, column, width)),
+            "",
+        ]
+    Console().print("\n".join(lines), markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
     return 0
+
+
+def _lines(entry: Entry, column: int, width: int) -> list[str]:
+    """A method's name beside what it is, or above it where that would leave no room; no word is broken.
+
+    Args:
+        entry: the method.
+        column: the width of the names.
+        width: that of the terminal.
+    """
+    name = f"  {entry.name:{column}}  "
+    beside = width - len(name) >= 40
+    indent = " " * (len(name) if beside else 4)
+    text = f"{entry.description} {entry.paper}".strip()
+    space = max(width - len(indent), 20)
+    lines = textwrap.wrap(text, space, break_long_words=False, break_on_hyphens=False) or [""]
+    if entry.origin != "cloakbench":
+        lines.append(f"from {entry.origin}")
+    first, *others = lines if beside else ["", *lines]
+    return [f"{name}{first}".rstrip(), *(f"{indent}{line}" for line in others)]
 
 
 if __name__ == "__main__":

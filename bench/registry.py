@@ -24,6 +24,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bench.errors import BenchError, reason_of, unknown_name
+from bench.meaning import as_meant, bad_value, takes_lists, written
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -88,6 +89,10 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, sorted; imports nothing."""
         return sorted({*self._builtins, *self._registered, *self._entry_points()})
+
+    def registered(self) -> list[str]:
+        """Names of classes that were registered with the decorator, sorted."""
+        return sorted(self._registered)
 
     def get(self, name: str) -> type[T]:
         """The class behind a name, imported if necessary.
@@ -179,15 +184,21 @@ def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:
     for key in settings:
         if key not in allowed:
             raise unknown_name("setting", f"{prefix}{key}", [f"{prefix}{name}" for name in allowed])
+    types = field_types(cls)  # type: ignore[arg-type]  # classes are hashable
+    meant = {key: as_meant(types.get(key, Any), value) for key, value in settings.items()}
     try:
-        made: T = _adapter(cls).validate_python(dict(settings))  # type: ignore[arg-type]  # classes are hashable
+        made: T = _adapter(cls).validate_python(meant)  # type: ignore[arg-type]  # classes are hashable
     except ValidationError as error:
         first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        if first["loc"]:
-            wrong = {".".join(map(str, first["loc"])): first["input"]}
-        else:  # a check of several settings, which names them
-            wrong = {key: value for key, value in settings.items() if re.search(rf"\b{key}\b", said)} or dict(settings)
+        location, said = first["loc"], first["msg"].removeprefix("Value error, ")
+        if location and first["type"] == "missing":
+            place = prefix + ".".join(map(str, location))
+            raise BenchError(f"{place} has no value.", f"Give it: {place}=...") from None
+        if location:
+            one = len(location) == 1 and not takes_lists(types.get(str(location[0]), list[Any]))
+            raise bad_value(prefix + ".".join(map(str, location)), first["input"], first["type"], said, one) from None
+        # A check of several settings, which names them.
+        wrong = {key: value for key, value in settings.items() if re.search(rf"\b{key}\b", said)} or dict(settings)
         raise _bad(prefix, wrong, f"{said[:1].upper()}{said[1:]}.") from None
     except BenchError:
         raise
@@ -210,7 +221,7 @@ def hints(cls: type[Any]) -> dict[str, Any]:
 
 
 def _bad(prefix: str, wrong: Mapping[str, Any], said: str) -> BenchError:
-    shown = ", ".join(f"{prefix}{key}={value!r}" for key, value in wrong.items())
+    shown = ", ".join(f"{prefix}{key}={written(value)}" for key, value in wrong.items())
     return BenchError(f"Bad setting {shown}.", said)
 
 
@@ -221,6 +232,15 @@ def _finite(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
+
+
+@cache
+def field_types(cls: Any) -> dict[str, Any]:
+    """As `hints`; none if one of them cannot be resolved."""
+    try:
+        return hints(cls)
+    except Exception:  # of a class that may be anybody's
+        return {}
 
 
 @cache

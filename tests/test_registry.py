@@ -169,7 +169,7 @@ def test_unknown_setting_suggests_the_nearest() -> None:
 def test_setting_of_the_wrong_type_names_the_setting_and_the_value(value: object) -> None:
     with pytest.raises(BenchError) as caught:
         build(Veil, {"strength": value}, "defense.")
-    assert f"defense.strength={value!r}" in caught.value.message
+    assert f"defense.strength={'null' if value is None else repr(value)}" in caught.value.message
     assert caught.value.fix
 
 

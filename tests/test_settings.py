@@ -37,6 +37,7 @@ OPTIONS = sorted((folder.name, file.stem) for folder in CONF.iterdir() for file 
 METHODS = [(group, name) for group, name in OPTIONS if group in REGISTRIES]
 NEEDED = {
     ("data", "folder"): ["data.root=photos"],
+    ("data", "parquet"): ["data.root=photos.parquet"],
     ("model", "diffusers"): ["model.source=/models/sd15"],
     ("defense", "precomputed"): ["defense.label=theirs", "defense.root=cloaked"],
 }
@@ -180,7 +181,7 @@ def test_zero_is_a_seed_and_a_budget() -> None:
         (["attack=dreambooth,loraa"], "Unknown attack 'loraa'.", "Did you mean 'lora'?"),
         (["plugins=[missing.py]"], "The plug-in file missing.py does not exist.", "missing.py"),
         (["plugins=missing.py"], "The plug-in file missing.py does not exist.", "missing.py"),
-        (["budget"], "Error parsing override 'budget'", "key=value"),
+        (["budget"], "'budget' is not key=value.", "budget=16"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -211,9 +212,9 @@ def test_correct_command_line_passes(words: list[str]) -> None:
 
 
 def test_settings_of_the_first_choice_of_a_sweep_are_checked() -> None:
-    prepare(["-m", "attack=lora,dreambooth", "attack.rank=4,8"])
+    prepare(["-m", "attack=lora", "attack.rank=4,8"])
     with pytest.raises(BenchError, match=r"Unknown setting 'attack\.rang'"):
-        prepare(["-m", "attack=lora,dreambooth", "attack.rang=4,8"])
+        prepare(["-m", "attack=lora", "attack.rang=4,8"])
 
 
 # --- plug-ins -------------------------------------------------------------------------------------------------------
