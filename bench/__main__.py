@@ -25,11 +25,11 @@ from bench.statuses import ends, gathered, noted
 def task(config: DictConfig) -> None:
     """One job: a run. In a sweep, a job that fails does not stop the others."""
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
 
     from bench.plugins import import_plugins
     from bench.run import run
     from bench.settings import parse
+    from bench.terminal import terminal
 
     words = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
     with contextlib.suppress(FileNotFoundError):  # on another machine
@@ -40,7 +40,7 @@ def task(config: DictConfig) -> None:
             settings = parse(plain)  # type: ignore[arg-type]
             import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
             with system_errors(), writing():
-                end.status = run(settings, Console(), words)
+                end.status = run(settings, terminal(), words)
         except BenchError as error:
             end.reason = error.message
             complain(error)

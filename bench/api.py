@@ -89,15 +89,15 @@ def evaluate(
     Raises:
         BenchError: the settings, the data or a model file is wrong.
     """
-    from rich.console import Console
 
     from bench.run import default_out, run
+    from bench.terminal import terminal
 
     place = {} if out is None else {"out": os.fspath(out)}
     settings = settings_for(overrides, defense=defense, attack=attack, data=data, **place)
     folder = Path(settings.out) if settings.out else default_out(settings)
     with Path(os.devnull).open("w") as nowhere:
-        run(settings.model_copy(update={"out": str(folder)}), Console(file=nowhere))
+        run(settings.model_copy(update={"out": str(folder)}), terminal(nowhere))
     return Evaluation(folder)
 
 

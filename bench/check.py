@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from attacks import ATTACKS, Attack, FitContext
@@ -35,6 +35,7 @@ from bench.registry import build
 from bench.seeds import generator
 from bench.stages.class_photos import class_photos
 from bench.store import Store
+from bench.terminal import terminal
 from bench.types import Budget
 from defenses import DEFENSES, Context, Defense
 
@@ -46,9 +47,9 @@ SMALL = {"steps": 2, "rounds": 2, "surrogate_steps": 1, "pgd_steps": 1, "batch":
 
 def main(arguments: Sequence[str]) -> int:
     """Run all checks of one method and print a pass/fail table."""
-    console = Console()
+    console = terminal()
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        console.print(__doc__, markup=False)
+        console.print(__doc__)
         return 2
     cls = find(arguments[0])
     table = Table(title=f"{cls.__name__}: {'defense' if issubclass(cls, Defense) else 'attack'} contract")
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         for promise, holds in checks(cls, Store(Path(folder))):
             verdict, note = _try(holds)
             passed &= verdict
-            table.add_row(promise, "[green]pass[/]" if verdict else "[bold red]FAIL[/]", note)
+            table.add_row(promise, Text("pass", "green") if verdict else Text("FAIL", "bold red"), note)
     console.print(table)
     return 0 if passed else 1
 

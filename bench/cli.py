@@ -52,15 +52,11 @@ def ranged(kind: Any) -> Callable[[str], Any]:
 
 def complain(error: BenchError) -> None:
     """Print what was wrong and how to mend it."""
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console(stderr=True)
-    console.print(f"[bold red]Error:[/] {_plain(error.message)}", highlight=False, soft_wrap=True)
+    from bench.terminal import terminal
+
+    console = terminal(stderr=True)
+    console.print(Text.assemble(("Error:", "bold red"), f" {error.message}"), soft_wrap=True)
     if error.fix:
-        console.print(_plain(error.fix), highlight=False, soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+        console.print(Text(error.fix), soft_wrap=True)

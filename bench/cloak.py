@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bench import api
@@ -25,6 +24,7 @@ from bench.api import DEMONSTRATION, read_photos, settings_for
 from bench.cli import callable_module, guarded
 from bench.errors import BenchError
 from bench.paths import expanded
+from bench.terminal import terminal
 
 if TYPE_CHECKING:
     from bench.runner.full_size import CloakedPhoto
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-o", "--out", type=expanded, required=True, help="where the cloaked photos go")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="as of python -m bench; default: dladiff at 8")
     told = parser.parse_intermixed_args(arguments)
-    settings, console = settings_for(told.settings), Console()
+    settings, console = settings_for(told.settings), terminal()
 
     from bench.models.pool import Pool
     from bench.runner.full_size import cloak_person, square_of
@@ -49,7 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     pool, store = Pool(settings.devices[0]), Store(default_root(settings.store))
     faceless: list[Path] = []
     table = Table("photo", "pixels", "Linf", "PSNR", "s")
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         for folder in folders(photos):
             images = read_photos(photos if photos.is_file() else folder)
             task = bar.add_task(str(folder), total=1.0)
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     if settings.model.family == "facelet":
         console.print(DEMONSTRATION, highlight=False, soft_wrap=True)
     for file in faceless:
-        console.print(f"No face found, not written: {file}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"No face found, not written: {file}", highlight=False, soft_wrap=True)
     return 1 if faceless else 0
 
 
@@ -105,10 +106,8 @@ def _refuse_twins(names: Sequence[str] | dict[str, object], folder: Path) -> Non
 
 
 def _line(photo: CloakedPhoto, file: Path) -> tuple[str, ...]:
-    from rich.markup import escape
-
     width, height = photo.image.size
-    return escape(str(file)), f"{width} x {height}", str(photo.linf), f"{photo.psnr:.1f}", f"{photo.seconds:.1f}"
+    return str(file), f"{width} x {height}", str(photo.linf), f"{photo.psnr:.1f}", f"{photo.seconds:.1f}"
 
 
 callable_module(__name__, api.cloak)

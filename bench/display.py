@@ -6,6 +6,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bench.record import Record
 
@@ -19,7 +20,7 @@ class Display:
     def __init__(self, console: Console, count: int) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -59,4 +60,4 @@ class Display:
         leak = record.metrics.get("ilr")
         result = f"ILR {leak:.2f}" if leak is not None else record.status
         took = f"{work:.0f} s" if work else "in the store" if record.stages else ""
-        self._console.print(f"{label:45s} {result:10s} {took}", highlight=False)
+        self._console.print(Text(f"{label:45s} {result:10s} {took}"))

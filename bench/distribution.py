@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from bench import numbered
@@ -26,6 +25,7 @@ from bench.record import load_all
 from bench.stages.describe import described
 from bench.standings import by_attack
 from bench.store import Store, default_root
+from bench.terminal import terminal
 from bench.types import Array
 from metrics.distribution import People, frechet, kid, kid_interval
 from metrics.features import Features, extractor
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     records = [r for r in load_all(options.run) if r.status == "ok"]
     if not records:
         raise BenchError(f"{options.run} holds no finished records.", "Give a run's folder, the one that holds cells/.")
-    network, store, console = extractor(str(expanded(options.extractor))), Store(default_root(options.store)), Console()
+    network, store = extractor(str(expanded(options.extractor))), Store(default_root(options.store))
+    console = terminal()
     for attack, arms in by_attack(records).items():
         # What was made under other conditions has a clean arm of its own.
         clean = {
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
             if arm.records[0].defense.name == "none"
         }
         if not clean:
-            console.print(f"{attack}: no clean arm to compare with.", markup=False)
+            console.print(f"{attack}: no clean arm to compare with.")
             continue
         made = Table(title=f"{attack}, features of {network.name}, distance to the clean arm", box=box.SIMPLE_HEAD)
         for name in ("arm", "pictures", "KID", "95 %", "Frechet"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from bench.pipeline import Pipeline
 from bench.plan import Cell
@@ -115,7 +116,8 @@ def table(rows: Sequence[Row]) -> Table:
     for name in ("stage", "methods", "in the store", "to do", "takes"):
         made.add_column(name, justify="left" if name in ("stage", "methods") else "right", overflow="fold")
     for row in rows:
-        made.add_row(row.stage, row.names, str(row.stored), str(row.left), _takes(row.left, row.seconds, row.unknown))
+        counts = str(row.stored), str(row.left), _takes(row.left, row.seconds, row.unknown)
+        made.add_row(row.stage, Text(row.names), *counts)
     left, unknown = sum(row.left for row in rows), sum(row.unknown for row in rows)
     seconds = sum(row.seconds for row in rows)
     made.add_section()

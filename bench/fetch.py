@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.cli import guarded
 from bench.compose import settings_of
@@ -29,6 +29,7 @@ from bench.hashing import sha256_file
 from bench.models.checkpoint import COPIES
 from bench.models.published import CLIP, PACKS, Published, gigabytes, insightface_home
 from bench.settings import MetricSettings, RunSettings
+from bench.terminal import terminal
 
 
 def table(wanted: Iterable[Published]) -> Table:
@@ -38,7 +39,7 @@ def table(wanted: Iterable[Published]) -> Table:
     for name in ("what", "from", "size", "licence"):
         made.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
     for item in wanted:
-        made.add_row(item.title, item.place, gigabytes(item.size), item.licence)
+        made.add_row(*map(Text, (item.title, item.place, gigabytes(item.size), item.licence)))
     made.add_section()
     made.add_row("all", "", gigabytes(sum(item.size for item in wanted)), "")
     return made
@@ -123,7 +124,7 @@ def main(words: Sequence[str]) -> int:
     if any(word in ("-h", "--help") for word in words):
         print(__doc__)
         return 0
-    console = Console()
+    console = terminal()
     settings = settings_of(words)
     wanted = missing(settings)
     if not wanted:
@@ -135,10 +136,10 @@ def main(words: Sequence[str]) -> int:
     failed = False
     for item in wanted:
         try:
-            console.print(f"{item.title}: {download(item)}", markup=False, soft_wrap=True)
+            console.print(f"{item.title}: {download(item)}", soft_wrap=True)
         except BenchError as error:
             failed = True
-            console.print(str(error), markup=False, soft_wrap=True)
+            console.print(str(error), soft_wrap=True)
     return int(failed)
 
 

@@ -13,14 +13,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from attacks import ATTACKS
 from bench.cli import guarded
 from bench.data import SOURCES
 from bench.loggers import LOGGERS
 from bench.plugins import import_plugins
 from bench.registry import Entry, Registry
+from bench.terminal import terminal
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
             *(line for entry in entries for line in _lines(entry, column, width)),
             "",
         ]
-    Console().print("\n".join(lines), markup=False, emoji=False, highlight=False, soft_wrap=True, end="")
+    terminal().print("\n".join(lines), highlight=False, soft_wrap=True, end="")
     return 0
 
 

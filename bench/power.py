@@ -17,7 +17,6 @@ from typing import Annotated
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from bench.cli import guarded, ranged
@@ -25,8 +24,9 @@ from bench.errors import BenchError, unknown_name
 from bench.paths import expanded
 from bench.ranges import Count, Range, Weight
 from bench.stats.comparison import Scores
-from bench.stats.table import plain_budget, read
+from bench.stats.table import plain_budget, read, same_text
 from bench.stats.variance import ALPHA, POWER, detectable, people_needed, power
+from bench.terminal import terminal
 
 Difference = Annotated[float, Range(ge=-1e6, le=1e6)]
 PEOPLE = (5, 10, 20, 50, 100, 200)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     for people in PEOPLE:
         found = f"{detectable(spread, people, alpha):.2g}", f"{power(difference, spread, people, alpha):.0%}"
         made.add_row(str(people), *found)
-    console = Console()
+    console = terminal()
     console.print(made)
     console.print(f"{difference:g} takes {people_needed(difference, spread, alpha)} people.")
     return 0
@@ -68,7 +68,7 @@ def _spread(options: Namespace) -> float:
     if options.spread is not None:
         return float(options.spread)
     scores = _chosen(options)
-    names = [name for name in (options.first, options.second) if name is not None]
+    names = [same_text(name) for name in (options.first, options.second) if name is not None]
     for name in names:
         if name not in scores.methods:
             raise unknown_name("method", name, scores.methods)

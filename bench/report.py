@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import plots, survival, tables
 from bench.arms import Arm, arms, attack_label, chain_label, label
@@ -22,7 +22,7 @@ from bench.conditions import Told, departures
 from bench.conditions import text as condition_text
 from bench.derived import gate_of, with_derived
 from bench.errors import BenchError
-from bench.markdown import escape
+from bench.markdown import escape, paragraph
 from bench.markdown import table as markdown_table
 from bench.models.published import PACKS, RESEARCH
 from bench.paths import expanded
@@ -30,6 +30,7 @@ from bench.record import Record, load_all
 from bench.standings import Picked, Standing, metrics_of, picked, standings
 from bench.stats import summary
 from bench.store import write_atomic
+from bench.terminal import terminal
 from bench.validity import findings
 from metrics.catalogue import find
 
@@ -90,12 +91,12 @@ def table(records: Sequence[Record], compared: Sequence[Standing], among: Sequen
 
 def _table(title: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     """Headings may be broken into lines, names of arms between words, numbers not at all."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(title=Text(title, "table.title"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, name in enumerate(header):
         width = max((len(word) for line in lines for word in line[index].split()), default=0)
-        made.add_column(name, justify="right" if index else "left", min_width=width, overflow="fold")
+        made.add_column(Text(name), justify="right" if index else "left", min_width=width, overflow="fold")
     for line in lines:
-        made.add_row(*line)
+        made.add_row(*map(Text, line))
     return made
 
 
@@ -172,16 +173,15 @@ def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
     every = [*markdown_table(COLUMNS, [cells(arm) for arm in rows]), ""]
     header, across = tables.across(records, tables.entries(records, compared))
     lines = [
-        f"# CloakBench: {_title(records)}",
+        f"# CloakBench: {escape(_title(records))}",
         "",
         *([*markdown_table(header, across), "", ACROSS, ""] if across else every),
     ]
-    lines += [line for remark in remarks(records, compared) for line in (remark, "")]
+    lines += _paragraphs(remarks(records, compared))
     for standing in compared:
-        lines += [f"## What can be told apart: {standing.attack}", ""]
+        lines += [f"## What can be told apart: {escape(standing.attack)}", ""]
         lines += [*markdown_table(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
-        said = summary.sentences(standing.scores, standing.pairs, standing.order)
-        lines += [line for sentence in said for line in (sentence, "")]
+        lines += _paragraphs(summary.sentences(standing.scores, standing.pairs, standing.order))
     if choices := picked(records):
         lines += [
             "## If the attacker may choose",
@@ -190,10 +190,10 @@ def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
             "",
         ]
     for grid in (survived := survival.grids(records)):
-        lines += [f"## After countermeasures: {grid.attack}", "", *_survival(grid), ""]
-    lines += [line for sentence in survival.sentences(survived) for line in (sentence, "")]
+        lines += [f"## After countermeasures: {escape(grid.attack)}", "", *_survival(grid), ""]
+    lines += _paragraphs(survival.sentences(survived))
     lines += ["## What may be concluded", ""]
-    lines += [line for sentence in conclusions(compared) for line in (sentence, "")]
+    lines += _paragraphs(conclusions(compared))
     lines += ["## Every arm", "", *every] if across else []
     lines += ["## All metrics", "", *_all_metrics(records), ""]
     people = list(dict.fromkeys(person for arm in rows for person in arm.people))
@@ -204,8 +204,12 @@ def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
     bad = [r for r in records if r.status != "ok"]
     if bad:
         lines += ["", "## Not ok", ""]
-        lines += [f"- {r.identity}, {label(r)}: {r.status}: {escape(r.reason)}" for r in bad]
+        lines += [f"- {paragraph(f'{r.identity}, {label(r)}: {r.status}: {r.reason}')}" for r in bad]
     return "\n".join(lines) + "\n"
+
+
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in (paragraph(text), "")]
 
 
 def _cost(records: Sequence[Record]) -> str:
@@ -295,7 +299,7 @@ def save_plots(records: Sequence[Record], out: Path) -> list[Path]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print and save the report of a finished or running run."""
-    console = Console()
+    console = terminal()
     if len(arguments) != 1 or arguments[0].startswith("-"):
         console.print("usage: python -m bench.report runs/<run>")
         return 2
@@ -306,14 +310,14 @@ def main(arguments: Sequence[str]) -> int:
     compared = standings(records)
     console.print(table(records, compared))
     for line in remarks(records, compared):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, highlight=False)
     saved = save(records, compared, out)
     try:
         saved += save_plots(records, out)
     except BenchError as error:  # the tables are worth having without plots
-        console.print(str(error), markup=False, highlight=False)
+        console.print(str(error), highlight=False)
     for path in saved:
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+        console.print(str(path), highlight=False, soft_wrap=True)
     return 0
 
 

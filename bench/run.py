@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.filesize import decimal
+from rich.text import Text
 
 from bench import estimate, fetch, ledger, numbered, record, report, sheet, work
 from bench.conditions import columns
@@ -100,7 +101,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
         every = record.load_all(out)
         compared = standings(every)
         collect(every, compared, out, store)
-        logger.finish(every)
+        logger.finish(every, compared)
     if len(every) > len(records):  # others' commands had this folder, too
         compared = standings(records)
     return conclude(records, compared, every, out, console)
@@ -141,14 +142,13 @@ def conclude(
     """Print the table, what else the folder holds, where the files are, and what went wrong."""
     console.print(report.table(records, compared, every))
     for line in report.beside(records, every) + report.remarks(records, compared):
-        console.print(line)
-    console.print(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}", soft_wrap=True)
+        console.print(line, markup=False, emoji=False)
+    console.print(Text(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}"), soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]
     # Each once, in order; why cells were skipped is among the remarks.
     reasons = dict.fromkeys((r.status, r.reason) for r in bad if r.status != "skipped")
     for status, reason in reasons:
-        console.print(f"[bold red]{status}[/]: ", end="")
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        console.print(Text.assemble((status, "bold red"), f": {reason}"), soft_wrap=True)
     if bad:
         console.print(f"{len(bad)} of {len(records)} cells are not ok; the others are kept. Mend the cause and repeat.")
     return 1 if bad else 0
@@ -158,24 +158,25 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
     """What a run would do: its cells, what is in the store already, and what the rest takes by earlier runs."""
     running = [cell for cell in planned if not cell.skip]
     for cell in running[:SHOWN]:
-        console.print(cell.label, markup=False, highlight=False)
+        console.print(Text(cell.label))
     if len(running) > SHOWN:
         console.print(f"... and {len(running) - SHOWN} more")
     for reason in dict.fromkeys(cell.skip for cell in planned if cell.skip):
         labels = [cell.label for cell in planned if cell.skip == reason]
         told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(told), soft_wrap=True)
     wanted = dict.fromkeys(item for cell in planned for item in cell.wanted)
     wanted |= dict.fromkeys(fetch.of_metrics(pipeline.settings.metric))
     if wanted:
         console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")
         console.print(fetch.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
-    console.print(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.')
+    console.print(Text(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.'))
     count = how_many(pipeline.settings, pipeline.pool.device, len(running))
     if count > 1:
         console.print(f"They are sums over {count} workers: divide by {count}.")
-    console.print(f"Pictures take about {decimal(estimate.disk(planned, pipeline))} more in {pipeline.store.root}.")
+    room = decimal(estimate.disk(planned, pipeline))
+    console.print(Text(f"Pictures take about {room} more in {pipeline.store.root}."))
     if (computing := work.table(planned)) is not None:
         console.print(computing)
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")

@@ -15,7 +15,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.ledger import FILE
 from bench.paths import expanded
 from bench.progress import Progress, progress
+from bench.terminal import terminal
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     out = options.run or latest(Path("runs"))
     found = progress(out, time.time())
-    console = Console()
+    console = terminal()
     if not options.watch:
         console.print(view(out, found), soft_wrap=True)  # commands are there to be copied
         return _status(found)

@@ -17,6 +17,7 @@ from bench import latex
 from bench.arms import chain_label, met
 from bench.derived import with_derived
 from bench.record import Record
+from bench.spreadsheet import as_text
 from bench.standings import METRIC, WORST, Standing, by_attack, metrics_of
 from bench.stats import mean_interval
 from bench.stats.comparison import letters, tiers
@@ -77,7 +78,7 @@ def as_csv(found: Iterable[Entry]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([f.name for f in fields(Entry)])
-    writer.writerows(["" if value is None else value for value in astuple(entry)] for entry in found)
+    writer.writerows(["" if value is None else as_text(value) for value in astuple(entry)] for entry in found)
     return text.getvalue().encode()
 
 

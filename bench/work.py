@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from bench.passes import Passes
 from bench.plan import Cell
@@ -145,7 +146,8 @@ def table(planned: Sequence[Cell]) -> Table | None:
         every += total
         each = f"{computed / len(pieces) / 1e15:.1f}"
         needed = f"{needs[stage, name, base] / 1e9:.0f} GB" if (stage, name, base) in needs else ""
-        made.add_row(stage, name, base, str(len(pieces)), each, f"{computed / 1e15:.1f}", clock(took), needed)
+        sums = str(len(pieces)), each, f"{computed / 1e15:.1f}", clock(took), needed
+        made.add_row(stage, Text(name), Text(base), *sums)
     made.add_section()
     made.add_row("all", "", "", "", "", f"{every[0] / 1e15:.1f}", clock(every[1]), "")
     return made

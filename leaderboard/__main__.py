@@ -107,21 +107,19 @@ def _build(options: Namespace) -> int:
 
 
 def _submit(options: Namespace) -> int:
-    from rich.console import Console
-
+    from bench.terminal import terminal
     from leaderboard.submit import Wishes, submit
 
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
     store = options.store if options.images else None
-    return submit(Wishes(options.run, options.out, facts, options.plugins, store, options.replace), Console())
+    return submit(Wishes(options.run, options.out, facts, options.plugins, store, options.replace), terminal())
 
 
 def _validate(options: Namespace) -> int:
-    from rich.console import Console
-
+    from bench.terminal import terminal
     from leaderboard.validate import validate_all
 
-    return validate_all(options.files, Console())
+    return validate_all(options.files, terminal())
 
 
 def _compare(options: Namespace) -> int:
@@ -132,11 +130,10 @@ def _compare(options: Namespace) -> int:
 
 
 def _verify(options: Namespace) -> int:
-    from rich.console import Console
-
+    from bench.terminal import terminal
     from leaderboard.verify import verify
 
-    return verify(options.run, options.store, options.entry, options.write, options.by, Console())
+    return verify(options.run, options.store, options.entry, options.write, options.by, terminal())
 
 
 if __name__ == "__main__":

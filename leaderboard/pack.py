@@ -191,13 +191,18 @@ def limit(name: str) -> int:
     return LIMITS.get(name, PICTURE_LIMIT)
 
 
+def named(path: Path) -> Path:
+    """The same place, by its own name: "." has none."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
 def open_pack(path: Path) -> Pack:
     """An entry's folder or zip.
 
     Raises:
         BadEntry: it is neither, cannot be read, or holds what it must not hold, or too much.
     """
-    path = path if path.name not in ("", "..") else path.resolve()
+    path = named(path)
     try:
         if path.is_symlink():
             raise BadEntry(path.name, WHOLE, "is a link. Put the entry itself here.")

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
 from bench.errors import BenchError, unknown_name
 from bench.hashing import sha256_file
@@ -197,4 +198,4 @@ def _conclude(entry: Entry, results: Path, what: str, console: Console) -> None:
         "  then push, and open a pull request with that folder alone. It is validated there, and a maintainer may",
         "  run it again (python -m leaderboard verify); until then the board marks it as self-reported.",
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(line), soft_wrap=True)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from bench.record import Record
 from leaderboard.checks import MOST, Findings, check
 from leaderboard.entry import PROTOCOL, RECORDS
+from leaderboard.pack import named
 from leaderboard.results import Result, open_result
 from leaderboard.sprites import fault
 from leaderboard.strict import WHOLE, BadEntry, Problem, clip
@@ -21,7 +22,7 @@ def validate(path: Path) -> Findings:
     try:
         result = open_result(path)
         shown: set[str] = set()
-        found = check(_noting(result, shown), result.entry, f"{path.name}/{RECORDS}")
+        found = check(_noting(result, shown), result.entry, f"{result.pack.file}/{RECORDS}")
         found.problems = [*found.problems, *_pictures(result, shown)][:MOST]
     except BadEntry as error:
         return Findings(problems=[error.problem])
@@ -57,8 +58,8 @@ def validate_all(files: Sequence[Path], console: Console) -> int:
     for path in files:
         found = validate(path)
         bad += bool(found.problems)
-        verdict = "[red]problem[/]" if found.problems else "[green]pass[/]"
-        console.print(f"{verdict}  {escape(clip(path.name))}  {counted(found)}", highlight=False)
+        verdict = ("problem", "red") if found.problems else ("pass", "green")
+        console.print(Text.assemble(verdict, f"  {clip(named(path).name)}  {counted(found)}"), soft_wrap=True)
         tell(found, console)
     return 1 if bad else 0
 
@@ -78,6 +79,6 @@ def tell(found: Findings, console: Console) -> None:
         groups.setdefault((problem.field, problem.message), []).append(problem)
     for first, *others in groups.values():
         more = f" ({len(others)} more cells)" if others else ""
-        console.print(f"  problem: {first}{more}", markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(f"  problem: {first}{more}"), soft_wrap=True)
     for warning in found.warnings:
-        console.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(f"  warning: {warning}"), soft_wrap=True)

@@ -18,6 +18,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench.errors import BenchError
 from bench.hashing import sha256_array
@@ -66,7 +67,7 @@ class Comparison:
 
     def table(self, title: str) -> Table:
         """One row a metric."""
-        made = Table(title=title, box=box.SIMPLE_HEAD)
+        made = Table(title=Text(title, "table.title"), box=box.SIMPLE_HEAD)
         for name in ("metric", "cells", "largest difference", "tolerance", "verdict"):
             made.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
         for name, tolerance in self.tolerances.items():
@@ -138,7 +139,7 @@ def verify(run: Path, store: Path, entry: Path | None, write: Path | None, by: s
     own = from_artefacts(records, album)
     console.print(own.table(f"{run.name}: stated, and computed again"))
     if album is None:
-        console.print(f"There is no store {store}: pictures were not checked (--store).", markup=False, soft_wrap=True)
+        console.print(Text(f"There is no store {store}: pictures were not checked (--store)."), soft_wrap=True)
     if entry is None:
         return 0 if own.ok else 1
     result = open_result(entry)
@@ -160,5 +161,5 @@ def verify(run: Path, store: Path, entry: Path | None, write: Path | None, by: s
             records_sha256=result.entry.files[RECORDS],
         )
         verification.write(write, result.entry.id, made)
-        console.print(f"{write}: {result.entry.id} is verified on {cells} cells.", markup=False, soft_wrap=True)
+        console.print(Text(f"{write}: {result.entry.id} is verified on {cells} cells."), soft_wrap=True)
     return 0 if good else 1

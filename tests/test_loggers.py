@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,11 +30,12 @@ from bench.loggers import LOGGERS, Logger, Run
 from bench.loggers.csv_file import FILE
 from bench.loggers.guard import Guard
 from bench.loggers.rows import title
-from bench.loggers.wandb_content import run_outcome
+from bench.loggers.wandb_content import run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in
 from bench.record import Record, load_all
 from bench.run import default_out, run
 from bench.settings import Method
+from bench.standings import standings
 from bench.types import Dataset
 from tests.conftest import ROOT
 from tests.test_arms import defense
@@ -130,7 +132,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(2):
             logger.log(facts(out), OK)
             logger.log(facts(out), FAILED)
-            logger.finish(facts(out), standing_records())
+            logger.finish(replace(facts(out), standings=standings(standing_records())), standing_records())
         assert "WANDB_DATA_DIR" not in os.environ
     return out
 
@@ -487,6 +489,14 @@ def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
         assert parsed(*words).budget == chosen["budget"]["value"]
 
 
+def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake()
+    monkeypatch.setattr("bench.standings.compare", None)
+    assert "tiers_lora" not in run_tables(standing_records(), [])
+    Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(standing_records(), [])
+    assert text.getvalue() == ""
+
+
 # --- a logger never fails a run -------------------------------------------------------------------------------------
 
 
@@ -499,14 +509,14 @@ def test_failure_is_told_once_in_one_line_and_the_logger_is_left_alone(call: str
     guard.log(OK)
     count = len(made.calls)
     guard.log(FAILED)
-    guard.finish([OK, FAILED])
+    guard.finish([OK, FAILED], [])
     assert len(made.calls) == count
     assert len(text.getvalue().splitlines()) == 1
     assert "logger=wandb failed" in text.getvalue()
     assert f"RuntimeError: {call} is [broken]" in text.getvalue()
 
 
-@pytest.mark.parametrize(("call", "given"), [("check", []), ("log", [OK]), ("finish", [[OK]])])
+@pytest.mark.parametrize(("call", "given"), [("check", []), ("log", [OK]), ("finish", [[OK], []])])
 def test_failure_of_a_missing_package_is_told_too(
     call: str, given: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -542,6 +552,11 @@ def test_csv_has_a_row_per_cell(tmp_path: Path) -> None:
     assert (failed["status"], failed["reason"], failed["ilr"]) == ("failed", "no memory", "")
     assert (ok["cell"], ok["identity"], ok["title"]) == (OK.cell, "ann", "ann, aspl 8/255, jpeg, lora")
     assert (ok["countermeasure"], ok["surrogates"], ok["attack"]) == ("jpeg", "facelet-1", "lora")
+    sly = record(cell="d" * 64, identity="=1+1", metrics={"ilr": -0.5})
+    for each in (sly, OK):  # which reads the file and writes it again
+        logger.log(facts(tmp_path), each)
+    (line,) = [row for row in rows_of(tmp_path) if row["cell"] == sly.cell]
+    assert (line["identity"], line["title"][:2], line["ilr"]) == ("'=1+1", "'=", "-0.5")
     assert (ok["fdfr"], float(ok["ilr"]), ok["ism_detected"]) == ("0.25", 1 / 3, "")
     assert (ok["fit/seconds"], ok["fit/peak_mb"]) == ("1.5", "900.0")
     assert (strange["identity"], strange["budget"]) == ('Zoë, "z"\n', "4.5")

@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +24,7 @@ from bench import latex, plots, report, tables
 from bench.arms import label
 from bench.conclusions import conclusions
 from bench.errors import BenchError
+from bench.markdown import escape, paragraph
 from bench.markdown import table as markdown_lines
 from bench.record import MethodFacts, Record, StageFacts, save
 from bench.report import main
@@ -169,6 +174,28 @@ def test_a_cell_of_markdown_stays_one_cell() -> None:
     assert len(lines) == 3
     assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [3, 3, 3]
     assert not any("<" in line or "\n" in line for line in lines)
+
+
+def shown(text: str) -> list[Token]:
+    """What a renderer makes of a text: the tokens within its first block, or the blocks if there are several."""
+    blocks = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    inline = [block for block in blocks if block.type == "inline"]
+    return inline[0].children or [] if len(inline) == 1 and len(blocks) == 3 else blocks
+
+
+@given(st.text("ab1_*`~[]()<>&;:#!|\\\\-+= .\n", min_size=1).map(str.strip).filter(bool))
+@example("[bold]ada[_]")
+@example("# ada")
+@example("1. [ada](x) ~~b~~ &amp; <i>")
+def test_texts_are_shown_as_they_are(text: str) -> None:
+    tokens = shown(paragraph(text))
+    assert {token.type for token in tokens} <= {"text", "text_special"}
+    assert "".join(token.content for token in tokens) == " ".join(text.split())
+
+
+def test_common_names_and_numbers_are_not_made_ugly() -> None:
+    plain = ["my_cloak_v2 8/255 (layers [1, 2])", "0.40 [0.15, 0.63] ab", "-", "-0.12", "C-3", "a & b"]
+    assert [escape(text) for text in plain] == plain
 
 
 # --- Markdown and conclusions ---------------------------------------------------------------------------------------

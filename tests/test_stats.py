@@ -31,7 +31,7 @@ from bench.stats.comparison import (
     worst_attack,
 )
 from bench.stats.intervals import Interval, bootstrap_interval, mean, mean_interval
-from bench.stats.table import read
+from bench.stats.table import Row, as_csv, read
 from bench.stats.variance import detectable, people_needed, power, variance_split
 from bench.types import Array
 
@@ -450,7 +450,13 @@ def test_empty_values_are_missing(tmp_path: Path) -> None:
         ("method,identity,budget,metric,value\na,p,4,ilr,much\n", "line 2.*'much'"),
         ("method,identity,budget,metric,value\na,p,4,ilr,nan\n", "line 2.*'nan'"),
         ("method,identity,budget,metric,value\na,p,4,ilr,1\na,p,4,ilr,2\n", "two values.*method a"),
-        ("method,identity,budget,metric,value\na,p\n", "not a CSV"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,1\n\na , p,4.0,ilr,1.0\n", "two values.*lines 2 and 4"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,1\na,p,4,ilr,1\n", "same row twice.*lines 2 and 3"),
+        ("method,identity,budget,metric,value\na,p\n", "line 2: 2 values for 5 columns"),
+        ("method,identity,budget,metric,value\na,p,4,ilr,0,5\n", "line 2: 6 values for 5 columns"),
+        ("method,identity,budget,metric,value\n ,p,4,ilr,1\n", "line 2 has no method"),
+        ("method,identity,budget,metric,value,Method\na,p,4,ilr,1,b\n", "more than one column 'method'"),
+        ('method,identity,budget,metric,value\n"a,p,4,ilr,1\n', "not a CSV"),
         ("", "not a CSV"),
         ("method,identity,budget,metric,value\n", "no scores"),
     ],
@@ -460,6 +466,50 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str, message: str) -> None
     file.write_text(text)
     with pytest.raises(BenchError, match=message):
         read(file)
+
+
+CLEAN = "method,identity,budget,metric,value\na,José,8,ilr,0.5\nb,José,8,ilr,0.25\na,104,8,ilr,1\nb,104,8,ilr,0\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CLEAN.replace("a,", "a ,").replace("b,", " b,").replace(",8,", ", 8.0,", 2).replace("104", "104.0", 1),
+        CLEAN.replace("José", "Jose\N{COMBINING ACUTE ACCENT}", 1),
+        "\N{BYTE ORDER MARK}" + CLEAN.replace("\n", "\r\n"),
+        CLEAN.replace("\n", "\r"),
+        CLEAN.replace(",", ";").replace("0.", "0,").replace(";8;", ";8,0;", 1),
+        CLEAN.replace(",", "\t"),
+        CLEAN.replace("\n", "\n\n,,,,\n"),
+        CLEAN.replace("method,identity", " Method,IDENTITY ").replace("\n", ",,\n"),
+        CLEAN.replace("a,José", '"a","José"')
+        .replace(",8,", ",08,", 1)
+        .replace("0.5", " 5e-1 ")
+        .replace("104,8,ilr", "104,8,ILR"),
+    ],
+    ids=["spaces, 8.0", "NFD", "BOM, CRLF", "CR", "semicolons", "tabs", "empty lines", "headings, columns", "quotes"],
+)
+def test_tables_that_mean_the_same_are_read_the_same(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_bytes(text.encode())
+    ((key, found),) = read(file).items()
+    assert (key, found.methods, found.people) == (("ilr", "8"), ("a", "b"), ("José", "104"))
+    assert found.values.tolist() == [[0.5, 0.25], [1, 0]]
+    assert command.main([str(file), "--metric", " ilr", "--against", "b "]) == 0
+    words = ["--metric", "ilr ", "--budget", "8.00", "--first", "a", "--second", " b", "--difference", "0.5"]
+    assert power_command.main([str(file), *words]) == 0
+    assert "0.5 takes" in capsys.readouterr().out
+
+
+def test_names_that_a_spreadsheet_would_compute_come_back(tmp_path: Path) -> None:
+    rows = [Row("=1+1", "@ada", "8", "ilr", -0.5), Row("-x", "-7", "8", "ilr", 0.5), Row("'=y", "+", "8", "ilr", 0.0)]
+    (tmp_path / "scores.csv").write_bytes(as_csv(rows))
+    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    assert lines[1:] == ["'=1+1,'@ada,8,ilr,-0.5", "'-x,-7,8,ilr,0.5", "'=y,'+,8,ilr,0.0"]
+    ((_, found),) = read(tmp_path / "scores.csv").items()
+    assert (found.methods, found.people) == (("=1+1", "-x", "=y"), ("@ada", "-7", "+"))
 
 
 def test_a_missing_file_and_an_unknown_metric(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.record import Record
 from bench.registry import Registry
+from bench.standings import Standing
 from bench.types import Pixels
 
 
@@ -22,6 +23,7 @@ class Run:
         invented: whether nobody in it is a real person.
         defense: the defense that the run is about; all others are controls, or of a suite.
         pictures: the pictures generated in a cell that is ok.
+        standings: its arms compared; for `finish`, before which there are none.
     """
 
     out: Path
@@ -29,6 +31,7 @@ class Run:
     invented: bool
     defense: str
     pictures: Callable[[Record], list[Pixels]]
+    standings: Sequence[Standing] = ()
 
     @property
     def name(self) -> str:

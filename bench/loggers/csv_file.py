@@ -13,6 +13,7 @@ from filelock import FileLock
 from bench.loggers import Logger, Run
 from bench.loggers.rows import Value, row
 from bench.record import Record
+from bench.spreadsheet import as_text
 from bench.store import write_atomic
 
 FILE = "cells.csv"
@@ -45,5 +46,5 @@ def _text(rows: Iterable[dict[str, str] | dict[str, Value]]) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found)
+    writer.writerows({name: as_text(value) for name, value in line.items()} for line in found)
     return text.getvalue().encode()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from bench.errors import BenchError, reason_of
 from bench.loggers import Logger, Run
 from bench.record import Record
+from bench.standings import Standing
 
 LONGEST = 200
 """Characters of an error that are shown."""
@@ -41,9 +43,9 @@ class Guard:
         """See `Logger.log`."""
         self._call(self._logger.log, self._run, record)
 
-    def finish(self, records: Sequence[Record]) -> None:
-        """See `Logger.finish`."""
-        self._call(self._logger.finish, self._run, records)
+    def finish(self, records: Sequence[Record], compared: Sequence[Standing]) -> None:
+        """See `Logger.finish`; `compared` are the standings of the records."""
+        self._call(self._logger.finish, replace(self._run, standings=compared), records)
 
     def _call(self, method: Callable[..., None], *arguments: object, passing: tuple[type[Exception], ...] = ()) -> None:
         if self._off:
@@ -59,8 +61,9 @@ class Guard:
             self._off = True
             reason = " ".join(reason_of(error).split())[:LONGEST]
             self._console.print(
-                f"[yellow]logger={escape(self._name)} failed and is off for the rest of this run[/] "
-                f"({escape(reason)}). Results are complete; repeat the command to log them.",
-                highlight=False,
+                Text.assemble(
+                    (f"logger={self._name} failed and is off for the rest of this run", "yellow"),
+                    f" ({reason}). Results are complete; repeat the command to log them.",
+                ),
                 soft_wrap=True,
             )

@@ -11,7 +11,7 @@ from typing import Any
 from bench.arms import arms
 from bench.loggers.rows import Value, costs, row
 from bench.record import Record
-from bench.standings import LONG, long_form, standings
+from bench.standings import LONG, Standing, long_form
 from bench.stats import summary, table
 
 
@@ -65,15 +65,20 @@ def run_outcome(records: Sequence[Record], defense: str, cells: Container[str] |
     return found
 
 
-def run_tables(records: Sequence[Record]) -> dict[str, Grid]:
-    """Name -> table: all cells, the scores person by person, and the tiers of every attack and of the worst."""
+def run_tables(records: Sequence[Record], compared: Sequence[Standing]) -> dict[str, Grid]:
+    """Name -> table: all cells, the scores person by person, and the tiers of every attack and of the worst.
+
+    Args:
+        records: of the run.
+        compared: their standings.
+    """
     rows = [row(record) for record in records]
     columns = list(dict.fromkeys(name for line in rows for name in line))
     grids = {
         "cells": Grid(columns, [[line.get(name) for name in columns] for line in rows]),
         "scores": Grid(list(table.COLUMNS), [list(line) for line in long_form(records)]),
     }
-    for standing in standings(records):
+    for standing in compared:
         lines = summary.rows(standing.scores, standing.pairs, standing.order)
         name = re.sub(r"\W+", "_", standing.attack).strip("_")  # it becomes a file's
         grids[f"tiers_{name}"] = Grid(list(summary.COLUMNS), [list(line) for line in lines])

@@ -106,7 +106,7 @@ class Wandb(Logger):
             plan = ledger.load(run.out)  # what the folder has of other commands is not this run's outcome
             cells = {cell.cell for cell in plan.cells} if plan else {record.cell for record in records}
             opened.summary.update(run_outcome(records, run.defense, cells))
-            opened.log({name: _table(wandb, grid) for name, grid in run_tables(records).items()})
+            opened.log({name: _table(wandb, grid) for name, grid in run_tables(records, run.standings).items()})
 
     @contextlib.contextmanager
     def _open(

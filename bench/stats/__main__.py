@@ -10,8 +10,6 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bench.cli import guarded
@@ -19,7 +17,8 @@ from bench.errors import unknown_name
 from bench.paths import expanded
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
-from bench.stats.table import read
+from bench.stats.table import read, same_text
+from bench.terminal import terminal
 from metrics.catalogue import find, plain
 
 
@@ -35,15 +34,16 @@ def main(arguments: Sequence[str]) -> int:
     shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
     shown.add_argument("--against", metavar="METHOD", help="compare all with this one (a control) and ask nothing else")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = terminal()
+    against = options.against and same_text(options.against)
     tables = read(options.file, options.higher, options.metric, lower=options.lower)
     for (metric, budget), scores in tables.items():
         better = "lower" if scores.lower_is_better else "higher"
-        title = f"{escape(metric)} at budget {escape(budget)} ({better} is better)"
-        if options.against:
-            if options.against not in scores.methods:
-                raise unknown_name("method", options.against, scores.methods)
-            control = scores.methods.index(options.against)
+        title = f"{metric} at budget {budget} ({better} is better)"
+        if against:
+            if against not in scores.methods:
+                raise unknown_name("method", against, scores.methods)
+            control = scores.methods.index(against)
             console.print(_pairs(scores, compare(scores, against=control), title))
             continue
         pairs, order = compare(scores), ranking(scores)
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str]) -> int:
         if options.pairs:
             console.print(_pairs(scores, pairs, "pairs, of the smallest p first (Holm: p after his correction)"))
         console.print()
-    named = {*options.higher, *options.lower}
+    named = set(map(same_text, (*options.higher, *options.lower)))
     if unknown := {name: None for name, _ in tables if not find(name) and not {name, plain(name)} & named}:
-        names = escape(", ".join(unknown))
+        names = ", ".join(unknown)
         console.print(f"The better way is not known of {names}: less was taken as better. --higher and --lower say it.")
     return 0
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 def _table(title: str, scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> Table:
     made = _columns(title, COLUMNS, words=("method", "group"))
     for row in rows(scores, pairs, order):
-        made.add_row(*map(escape, row))
+        made.add_row(*row)
     return made
 
 
@@ -72,8 +72,8 @@ def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
     made = _columns(title, names, words=("first", "second"))
     for pair in sorted(pairs, key=lambda p: p.p):
         made.add_row(
-            escape(scores.methods[pair.first]),
-            escape(scores.methods[pair.second]),
+            scores.methods[pair.first],
+            scores.methods[pair.second],
             str(pair.people),
             f"{pair.difference:+.3f}",
             f"{pair.interval.low:+.3f} to {pair.interval.high:+.3f}",

@@ -1,21 +1,24 @@
-"""Tables of person-by-person scores in long form, as CSV: one row per method, person, budget and metric."""
+"""Tables of person-by-person scores in long form, as CSV: one row per method, person, budget and metric.
+
+They come from spreadsheets, too, and mean the same: with semicolons or tabs, a decimal comma, a byte order mark, empty
+lines, headings in other letters, spaces around names, accents in two forms, and 8 beside 8.0.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
 from bench.errors import BenchError, unknown_name
+from bench.names import composed
 from bench.ranges import Budgeted, read_number
+from bench.spreadsheet import as_text, restored
 from bench.stats.comparison import Scores
 from metrics.catalogue import find, plain
 
@@ -31,9 +34,12 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
+SEPARATORS = (",", ";", "\t")
 
 Key = tuple[str, str]
-"""Metric, as written in the file, and budget, as `plain_budget` writes it."""
+"""Metric, as `same_text` writes it, and budget, as `plain_budget` does."""
+Lines = dict[int, list[str]]
+"""Where a row ends in a file -> what it says of each of `COLUMNS`."""
 
 
 def read(
@@ -54,22 +60,17 @@ def read(
         BenchError: no such file, column, metric or number, a budget in another unit, two values for one place, or two
             directions for one metric.
     """
-    columns = _columns(file)
-    known = dict.fromkeys(word for name in columns["metric"] for word in (name, plain(name)))
+    lines = _lines(file)
+    metric, higher, lower = metric and same_text(metric), [*map(same_text, higher)], [*map(same_text, lower)]
+    known = dict.fromkeys(word for _, _, _, name, _ in lines.values() for word in (name, plain(name)))
     for name in [*higher, *lower, *([metric] if metric else [])]:
         if name not in known:
             raise unknown_name("metric", name, known)
     for name in set(higher) & set(lower):
         raise BenchError(f"More and less of {name!r} cannot both be better.", "Name it once.")
-    plainly = {text: plain_budget(text, f"{file}: ") for text in dict.fromkeys(columns["budget"])}
-    columns["budget"] = [plainly[text] for text in columns["budget"]]
-    rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
-    twice = [place for place, count in Counter(row[:4] for row in rows).items() if count > 1]
-    if twice:
-        place = ", ".join(f"{name} {value}" for name, value in zip(COLUMNS, twice[0], strict=False))
-        raise BenchError(f"{file} has two values for {place}.", "Average pictures and seeds first: one row per person.")
+    _check_once(lines, file)
     found: dict[Key, dict[tuple[str, str], float]] = {}
-    for number, (method, person, budget, name, value) in enumerate(rows, start=2):
+    for number, (method, person, budget, name, value) in lines.items():
         if metric in (None, name, plain(name)):
             found.setdefault((name, budget), {})[person, method] = _number(value, file, number)
     asked = {**dict.fromkeys(lower, True), **dict.fromkeys(higher, False)}
@@ -87,7 +88,7 @@ def plain_budget(text: str, place: str = "") -> str:
         BenchError: it is in another unit.
     """
     if not re.fullmatch(r"[\d\s./eE+-]*\d[\d\s./eE+-]*", text):
-        return text.strip()
+        return same_text(text)
     try:
         return f"{read_number(text.strip(), Budgeted):g}"
     except ValueError as error:
@@ -100,28 +101,73 @@ def as_csv(rows: Iterable[Row]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(rows)
+    writer.writerows([as_text(value) for value in row] for row in rows)
     return text.getvalue().encode()
 
 
-def _columns(file: Path) -> dict[str, list[str]]:
+def same_text(text: str) -> str:
+    """A name as it is compared: without spaces around it, its accents in one form, and 8.0 as 8."""
+    return re.sub(r"^(\d+)\.0*$", r"\1", composed(restored(" ".join(text.split()))))
+
+
+def _lines(file: Path) -> Lines:
     if not file.is_file():
         raise BenchError(f"There is no file {file}.", f"Give a CSV with the columns {','.join(COLUMNS)}.")
-    text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string()), strings_can_be_null=False)
     try:
-        lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
-        table = pyarrow.csv.read_csv(file, parse_options=lines, convert_options=text)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise BenchError(f"{file} is not a CSV file: {error}", f"Its columns are {','.join(COLUMNS)}.") from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise BenchError(
-            f"{file} has no column {missing[0]!r}; it has {', '.join(table.column_names)}.",
-            f"Its columns are {','.join(COLUMNS)}.",
-        )
-    if not len(table):
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{file} is not a CSV file in UTF-8: {error}.", "Save it as UTF-8.") from error
+    head = text.lstrip().partition("\n")[0]
+    separator = max(SEPARATORS, key=head.count)
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        rows = [(table.line_num, row) for row in table if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise BenchError(f"{file} is not a CSV file: line {table.line_num}: {error}.", _FIX) from error
+    if not rows:
+        raise BenchError(f"{file} is not a CSV file: it is empty.", _FIX)
+    names = [name.strip().casefold() for name in rows[0][1]]
+    for name in COLUMNS:
+        if names.count(name) != 1:
+            raise BenchError(
+                f"{file} has {'no' if name not in names else 'more than one'} column {name!r}; "
+                f"it has {', '.join(names)}.",
+                _FIX,
+            )
+    if not rows[1:]:
         raise BenchError(f"{file} holds no scores, only a header.", "One row per method, person, budget and metric.")
-    return {name: table[name].to_pylist() for name in COLUMNS}
+    lines = {line: _row(row, names, separator, f"{file}, line {line}") for line, row in rows[1:]}
+    spelled: dict[str, str] = {}  # of a metric, as the file has it first: ILR is ilr
+    return {line: [*p, spelled.setdefault(name.casefold(), name), v] for line, (*p, name, v) in lines.items()}
+
+
+_FIX = f"Its columns are {','.join(COLUMNS)}."
+
+
+def _row(row: Sequence[str], names: Sequence[str], separator: str, where: str) -> list[str]:
+    if len(row) < len(names) or any(map(str.strip, row[len(names) :])):
+        raise BenchError(f"{where}: {len(row)} values for {len(names)} columns.", "Put a text with commas in quotes.")
+    said = dict(zip(names, row, strict=False))
+    for name in ("method", "identity", "metric"):
+        if not said[name].strip():
+            raise BenchError(f"{where} has no {name}.", "Only values may be missing.")
+    if separator != ",":  # where it stands for a decimal point
+        said |= {name: said[name].replace(",", ".") for name in ("budget", "value")}
+    texts = (same_text(said[name]) for name in ("method", "identity"))
+    return [*texts, plain_budget(said["budget"], f"{where}: "), same_text(said["metric"]), said["value"]]
+
+
+def _check_once(lines: Lines, file: Path) -> None:
+    first: dict[tuple[str, ...], int] = {}
+    for number, (*place, value) in lines.items():
+        before = first.setdefault(tuple(place), number)
+        if before != number:
+            where = ", ".join(f"{name} {text}" for name, text in zip(COLUMNS, place, strict=False))
+            what = "the same row twice" if lines[before][-1] == value else "two values"
+            raise BenchError(
+                f"{file} has {what} for {where}: lines {before} and {number}.",
+                "One row per person: average pictures and seeds first; arms with other settings need other names.",
+            )
 
 
 def _number(text: str, file: Path, line: int) -> float:

@@ -23,6 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from bench.cli import guarded
 from bench.errors import BenchError
@@ -31,6 +32,7 @@ from bench.store import Store, default_root
 from bench.store.inventory import Item, items
 from bench.store.lease import gate, held
 from bench.store.prune import references, remove, superfluous
+from bench.terminal import terminal
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if not root.is_dir():
         raise BenchError(f"There is no store in {root}.", "Give --store, set CLOAKBENCH_STORE, or go where it is.")
     command = {"ls": _ls, "verify": _verify, "prune": _prune}[options.command]
-    return command(Store(root), options, Console())
+    return command(Store(root), options, terminal())
 
 
 def _ls(store: Store, options: Namespace, console: Console) -> int:
@@ -68,7 +70,7 @@ def _verify(store: Store, _: Namespace, console: Console) -> int:
     for item in items(store):
         states.setdefault(_state(item), []).append(item)
     for item in states.get("damaged", []):
-        console.print(f"[bold red]damaged[/] {item.path}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("damaged", "bold red"), f" {item.path}"), soft_wrap=True)
     told = ", ".join(f"{len(group)} {state}" for state, group in sorted(states.items()))
     console.print(f"{store.root}: {told or 'empty'}", highlight=False, soft_wrap=True)
     if "damaged" in states:
