@@ -1,6 +1,6 @@
 """pyiqa's metrics (https://github.com/chaofengc/IQA-PyTorch), by their names there, without downloading anything.
 
-pyiqa fetches weights as soon as a metric is made. Here a metric is made with the network closed, so that one whose
+pyiqa fetches weights as soon as a metric is made. Here a metric is made offline (`metrics.offline`), so that one whose
 weights are not on this machine says so, and how to get them, instead of asking a server about it unasked.
 """
 
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 from bench.errors import BenchError
 from bench.images import to_tensor
 from bench.types import Array, Pixels
+from metrics.offline import offline
 
 INSTALL = "pip install 'cloakbench[full]'"
 
@@ -29,14 +28,28 @@ class Unavailable(BenchError):
     """A metric that cannot be computed here, why, and what would change that."""
 
 
-@cache
 def metric(name: str, device: str = "cpu", differentiable: bool = False) -> Any:
-    """A pyiqa metric, made once.
+    """A pyiqa metric, made once, or found missing once: a library may ask for half a minute before it gives up.
 
     Raises:
         Unavailable: pyiqa or the metric's weights are not here, or it knows no metric of this name.
     """
-    fetch = f'To fetch them: python -c "import pyiqa; pyiqa.create_metric({name!r})"'
+    made = _made(name, device, differentiable)
+    if isinstance(made, Unavailable):
+        raise made
+    return made
+
+
+@cache
+def _made(name: str, device: str, differentiable: bool) -> Any:
+    try:
+        return _make(name, device, differentiable)
+    except Unavailable as error:
+        return error
+
+
+def _make(name: str, device: str, differentiable: bool) -> Any:
+    fetch = f'To fetch them: python -c "import pyiqa; pyiqa.create_metric({name!r})"; then start again.'
     try:
         with warnings.catch_warnings(action="ignore"):
             import pyiqa
@@ -90,22 +103,3 @@ def _score(measure: Any, picture: Pixels) -> float:
         if "No face" not in str(error):
             raise
         return 0.0
-
-
-@contextlib.contextmanager
-def offline() -> Iterator[None]:
-    """No host can be looked up inside, by this thread: others may have good reasons to."""
-    from huggingface_hub import constants
-
-    look_up, here, was = socket.getaddrinfo, threading.get_ident(), constants.HF_HUB_OFFLINE
-
-    def refuse(host: Any, *arguments: Any, **options: Any) -> Any:
-        if threading.get_ident() == here:
-            raise socket.gaierror(f"{host} is not asked: nothing is downloaded unasked")
-        return look_up(host, *arguments, **options)
-
-    socket.getaddrinfo, constants.HF_HUB_OFFLINE = refuse, True  # the hub would try again and again otherwise
-    try:
-        yield
-    finally:
-        socket.getaddrinfo, constants.HF_HUB_OFFLINE = look_up, was

@@ -5,14 +5,19 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from bench.data.synthetic import ROOT, SIDE, Synthetic
@@ -28,6 +33,7 @@ from bench.types import Array, Dataset, Pixels
 from bench.witness import Witness, seen
 from metrics import iqa, perceptual, visibility
 from metrics.catalogue import find
+from metrics.offline import offline
 from metrics.quality import blur
 from tests import tiny
 
@@ -211,6 +217,15 @@ def test_a_witness_testifies_with_a_threshold_of_its_own(data: Dataset, store: S
 # --- pyiqa ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _forgotten() -> Iterator[None]:
+    """No metric is remembered, as made or as missing."""
+    iqa._made.cache_clear()
+    yield
+    iqa._made.cache_clear()
+
+
+@pytest.mark.usefixtures("_forgotten")
 def test_without_pyiqa_its_metrics_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = builtins.__import__
 
@@ -219,31 +234,55 @@ def test_without_pyiqa_its_metrics_are_unavailable(monkeypatch: pytest.MonkeyPat
             raise ModuleNotFoundError("No module named 'pyiqa'", name="pyiqa")
         return real(name, *arguments, **options)
 
-    iqa.metric.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(iqa.Unavailable, match=r"pyiqa is not installed\.\nRun: pip install 'cloakbench\[full\]'"):
         iqa.score("brisque", [])
 
 
-def test_offline_closes_the_network_for_this_thread_and_opens_it_again() -> None:
-    import socket
-    import threading
-
-    from huggingface_hub import constants
-
-    before = socket.getaddrinfo
+def test_offline_closes_the_network_for_this_thread_alone_and_replaces_nothing() -> None:
+    before = dict(vars(socket))
     others: list[object] = []
-    with iqa.offline():
-        with pytest.raises(socket.gaierror, match="nothing is downloaded unasked"):
-            socket.getaddrinfo("example.org", 443)
+    with offline():
+        assert vars(socket) == before
+        for reach in (
+            lambda: socket.getaddrinfo("127.0.0.1", 80),
+            lambda: socket.gethostbyname("localhost"),
+            lambda: urllib.request.urlopen("http://localhost:9/weights.pt"),
+            lambda: requests.get("http://localhost:9/weights.pt", timeout=5),
+        ):
+            with pytest.raises(OSError, match="nothing is downloaded unasked"):
+                reach()
         thread = threading.Thread(target=lambda: others.append(socket.getaddrinfo("127.0.0.1", 80)))
         thread.start()
         thread.join()
-        assert constants.HF_HUB_OFFLINE
     assert others
-    assert socket.getaddrinfo is before
+    assert socket.getaddrinfo("127.0.0.1", 80)
 
 
+@pytest.mark.usefixtures("_forgotten")
+@pytest.mark.parametrize("name", ["cached", "missing"])
+def test_weights_are_loaded_and_never_downloaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for pyiqa, which downloads what it does not find."""
+    asked = []
+
+    def create_metric(name: str, **_: Any) -> str:
+        asked.append(name)
+        if name == "missing":
+            urllib.request.urlopen("http://localhost:9/weights.pt")
+        return name
+
+    pyiqa = SimpleNamespace(create_metric=create_metric, list_models=lambda: ["cached", "missing"], __version__="0")
+    monkeypatch.setitem(sys.modules, "pyiqa", pyiqa)
+    for _ in range(2):
+        if name == "cached":
+            assert iqa.metric(name) == name
+        else:
+            with pytest.raises(iqa.Unavailable, match=f"The weights of {name} are not here"):
+                iqa.metric(name)
+    assert asked == [name], "and it is not tried again"
+
+
+@pytest.mark.usefixtures("_forgotten")
 @pytest.mark.parametrize("name", ["brisque", "lpips"])
 def test_pyiqa_metrics_without_weights_say_how_to_fetch_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyiqa", reason="needs pip install 'cloakbench[full]'")
