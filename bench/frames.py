@@ -1,4 +1,7 @@
-"""Results as tables for notebooks: `load_results("runs/mine").to_pandas()`, or `polars.from_arrow(...)`."""
+"""Results as Arrow tables for notebooks: `load_results("runs/mine")`.
+
+`.to_pandas()` and `polars.from_arrow(...)` make them data frames; neither pandas nor polars is a dependency.
+"""
 
 from __future__ import annotations
 

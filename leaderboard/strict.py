@@ -46,7 +46,7 @@ class Problem:
 
     Attributes:
         file: which file, with the line where there are lines ("x/records.jsonl.gz:17").
-        field: which part of it ("metrics.ilr").
+        field: which part of it ("defense.budget").
         message: what is wrong, and what to do.
     """
 

@@ -25,7 +25,7 @@ class Verification(Strict):
     by: Name
     date: datetime.date
     cells: int = Field(ge=1, description="cells that were run again; an entry may have more")
-    largest_difference: float = Field(ge=0, description="of any score in [-1, 1] of any cell (see leaderboard.compare)")
+    largest_difference: float = Field(ge=0, description="of any score in [-1, 1] of any cell (see leaderboard.verify)")
     records_sha256: Sha256
 
 

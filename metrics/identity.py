@@ -2,7 +2,7 @@
 
 All functions take `similarity`, (n,) cosines between the n requested pictures and the person's reference, with NaN
 where no face was found. A missing face stays in the denominator: dropping it would reward a cloak for the few
-pictures that survived (see `specs`: the conditional score of Anti-DreamBooth and its traps).
+pictures that survived, as it does in the mean over detected faces that Anti-DreamBooth reports.
 """
 
 from __future__ import annotations

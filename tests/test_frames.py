@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from bench.errors import BenchError
 from bench.frames import load_images, load_results
 from bench.record import save
 from tests.boards import record
+from tests.conftest import ROOT
 
 
 def test_every_cell_of_every_run_is_a_row(tmp_path: Path) -> None:
@@ -31,3 +35,16 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     for load in (load_results, load_images):
         with pytest.raises(BenchError, match="empty"):
             load(tmp_path / "empty")
+
+
+def test_the_readmes_line_needs_no_further_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(record("none", "ann", 1.0), tmp_path / "cells")
+    for package in ("pandas", "polars"):
+        monkeypatch.setitem(sys.modules, package, None)
+    code = re.search("`(from bench.frames import load_results; [^`]*)`", (ROOT / "README.md").read_text())
+    assert code is not None
+    imported, _, call = code[1].replace("runs/<run>", str(tmp_path)).partition("; ")
+    namespace: dict[str, Any] = {}
+    exec(imported, namespace)
+    assert [row["identity"] for row in eval(call, namespace).to_pylist()] == ["ann"]
+    assert "to_pandas" not in call

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.data.photo_reader import is_picture
 from bench.errors import BenchError
+from bench.litter import is_litter
 from bench.names import composed, natural
 
 SUFFIXES = (
@@ -27,11 +28,6 @@ OTHER_PICTURES = (
     *(".jxr", ".qoi", ".heics", ".avifs", ".dds", ".pcx"),
 )
 """Pictures that are not read: cameras' raw files, and what programs for drawing write."""
-LITTER = frozenset(
-    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "#snapshot"}
-    | {"$recycle.bin", "system volume information", "lost+found"}
-)
-"""In lower case: what systems leave behind. So is whatever is hidden: .DS_Store, ._a.jpg, .ipynb_checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def entries(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     same: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
-        if path.name.startswith(".") or path.name.casefold() in LITTER:
+        if path.name.startswith(".") or is_litter(path.name):
             continue
         name = composed(path.name)
         if (other := same.setdefault(name.casefold(), path)) is not path:

@@ -1,6 +1,6 @@
 """`Base`: one diffusion model that defenses attack through and attacks personalise.
 
-Defenses and attacks are written against this class, never against a pipeline, so the embedded 64 px family and
+Defenses and attacks are written against this class, never against a pipeline, so the embedded family (128 px) and
 Stable Diffusion run the same code. Parts are stock diffusers and transformers classes.
 
 Shapes: photos are (n, 3, h, w) in [0, 1]; latents are (n, c, h/f, w/f), already multiplied by the VAE's scaling
