@@ -15,8 +15,9 @@ from PIL import Image
 
 from bench.data.folder import Folder
 from bench.data.origins import from_folder
-from bench.data.photo_files import LITTER, OTHER_PICTURES, SUFFIXES, entries, scan, scan_all, subfolders
+from bench.data.photo_files import OTHER_PICTURES, SUFFIXES, entries, scan, scan_all, subfolders
 from bench.errors import BenchError
+from bench.litter import is_litter
 from bench.types import Dataset
 from tests.conftest import ROOT
 from tests.test_photo_reader import HEIC
@@ -134,7 +135,7 @@ def test_what_systems_leave_behind_is_passed_over_by_every_reader(tmp_path: Path
     told: list[str] = []
     assert {name: len(files) for name, files in from_folder(tmp_path, {}, told.append).items()} == {"ada": 6}
     assert not told
-    assert "__macosx" in LITTER
+    assert is_litter("__MACOSX")
 
 
 def test_everything_else_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
