@@ -122,7 +122,7 @@ def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
 
 def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
     """Names with commas, quotes and line breaks, too."""
-    odd = {person: f'{person}, "x"\n' for person in PEOPLE}
+    odd = {person: f'{person},\n"x"' for person in PEOPLE}
     records = [r.model_copy(update=dict.fromkeys(("identity", "photos_of"), odd[r.identity])) for r in run()]
     file = tmp_path / "scores.csv"
     file.write_bytes(as_csv(long_form(records)))

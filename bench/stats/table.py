@@ -107,7 +107,7 @@ def as_csv(rows: Iterable[Row]) -> bytes:
 
 def same_text(text: str) -> str:
     """A name as it is compared: without spaces around it, its accents in one form, and 8.0 as 8."""
-    return re.sub(r"^(\d+)\.0*$", r"\1", composed(restored(" ".join(text.split()))))
+    return re.sub(r"^(\d+)\.0*$", r"\1", composed(restored(text.strip())))
 
 
 def _lines(file: Path) -> Lines:
