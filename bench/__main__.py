@@ -61,6 +61,16 @@ def _where(hydra: Any) -> list[str]:
     return folders + named + [word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
 
 
+def _foretell(arguments: Sequence[str]) -> None:
+    """Say which jobs of a sweep cannot run, before the others do."""
+    from bench.sweep import lacking
+    from bench.terminal import terminal
+
+    for value, error in lacking(arguments):
+        text = f"Warning: {value} cannot run: {' '.join(str(error).split())}"
+        terminal(stderr=True).print(text, style="yellow", highlight=False, soft_wrap=True)
+
+
 def main() -> int:
     """Check the command line, hand over to Hydra, and report the worst status of all jobs."""
     return guarded(_main, sys.argv[1:])
@@ -68,6 +78,8 @@ def main() -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     sys.argv[1:], sweep = prepare(arguments)
+    if sweep:
+        _foretell(arguments)
     shared = expanded(os.environ.get("CLOAKBENCH_SWEEPS") or "runs/.sweeps") if sweep else None
     if shared:
         os.environ["CLOAKBENCH_SWEEPS"] = str(shared)  # Hydra reads it, too

@@ -6,12 +6,14 @@ import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bench import numbered
 from bench.deadline import deadline
+from bench.duplicates import Duplicate, duplicates
 from bench.errors import BenchError, FitFailed, Unwritable, reason_of, writing
 from bench.hashing import sha256_array
 from bench.models.pool import Pool
@@ -69,6 +71,22 @@ class Pipeline:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
         return {} if cell.skip else vars(self.keys(cell))
 
+    @cached_property
+    def duplicates(self) -> list[Duplicate]:
+        """Photos of the data set that are there twice."""
+        return duplicates(self.data)
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """What may be wrong with the data set's photos: who is on them, and which are there twice.
+
+        The judge looks at all of them, if it has not yet.
+
+        Raises:
+            BenchError: nobody is recognised.
+        """
+        return [*self.scorer.recognition.doubts(), *map(str, self.duplicates)]
+
     # -- one cell ------------------------------------------------------------------------------------------------
 
     def run(self, cell: Cell, progress: Progress) -> Record:
@@ -81,9 +99,9 @@ class Pipeline:
             return self._record(cell, "skipped", cell.skip)
         try:
             with writing():
-                problem = self._problem(cell.identity) or _too_few(cell)
+                problem = self.problem(cell.identity) or too_few(cell)
                 if cell.donor is not cell.identity:
-                    problem = problem or self._problem(cell.donor)
+                    problem = problem or self.problem(cell.donor)
                 if problem:
                     return self._record(cell, "fit_failed", problem)
                 with deadline(self.settings.timeout):
@@ -125,6 +143,7 @@ class Pipeline:
             thresholds=scores.thresholds,
             stages={name: StageFacts(**vars(e.cost), key=e.key, cached=e.cached) for name, e in entries.items()},
             images=self._images(cell, pictures, seen, scores),
+            doubts=self.doubts,
         )
 
     def _protect(self, cell: Cell, keys: Keys, progress: Progress) -> Entry:
@@ -211,7 +230,7 @@ class Pipeline:
             for index, picture in enumerate(pictures)
         ]
 
-    def _record(self, cell: Cell, status: str, reason: str = "", **facts: object) -> Record:
+    def _record(self, cell: Cell, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object) -> Record:
         base = {}
         with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
             checkpoint = self.pool.checkpoint(cell.model)
@@ -228,6 +247,7 @@ class Pipeline:
                 "protect": derive(cell.seed, "protect", cell.donor.name),
                 "fit": derive(cell.seed, "fit", cell.donor.name),
             },
+            **({"doubts": list(doubts)} if doubts else {}),
         }
         return Record.model_validate(
             {
@@ -251,7 +271,7 @@ class Pipeline:
             }
         )
 
-    def _problem(self, person: Identity) -> str:
+    def problem(self, person: Identity) -> str:
         """Why this person cannot be measured, or nothing."""
         if person.problem:
             return person.problem
@@ -285,7 +305,7 @@ def _explained(error: BaseException) -> str:
     return said
 
 
-def _too_few(cell: Cell) -> str:
+def too_few(cell: Cell) -> str:
     """Why the attacker cannot have so many photos uncloaked, or nothing."""
     wanted, there = cell.attacker.clean_photos, len(cell.donor.protect)
     return f"attack.clean_photos={wanted}, but {cell.donor.name} has {there} photos" if wanted > there else ""

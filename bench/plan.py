@@ -14,7 +14,7 @@ from bench.data import SOURCES
 from bench.errors import BenchError, reason_of
 from bench.hashing import hash_of
 from bench.models.pool import Pool
-from bench.models.published import Missing, Published, together
+from bench.models.published import Missing, Published, merged, together
 from bench.record import ModelFacts
 from bench.settings import Chain, Dose, Grid, Method, ModelSettings, RunSettings
 from bench.types import Budget, Dataset, Identity, Photo
@@ -128,6 +128,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     people = {person.name: person for person in data.identities}
     most = max(len(people[name].protect) for name in data.selected)
     found: dict[str, Cell] = {}
+    lacking: list[BenchError] = []
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
         surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
@@ -146,7 +147,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             made = tuple(made for _, made in counters)
             weights, skip = _weights((model, *used), defend, attacker, made, pool)
             if skip and not grid.listed and not settings.dry_run:
-                raise skip
+                lacking.append(skip)
             cell = Cell(
                 data=data,
                 identity=people[name],
@@ -167,6 +168,8 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 wanted=skip.wanted if isinstance(skip, Missing) else (),
             )
             found.setdefault(cell.id, cell)
+    if lacking:
+        raise merged(lacking)
     return list(found.values())
 
 

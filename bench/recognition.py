@@ -12,6 +12,7 @@ from bench.calibrate import MIN_PAIRS, Threshold, calibrate
 from bench.data.synthetic import SIDE, Synthetic
 from bench.errors import BenchError
 from bench.hashing import hash_of
+from bench.label_noise import Sighting, doubts
 from bench.stages.measure import Seen
 from bench.types import Array, Dataset, Identity, Pixels
 from metrics import identity
@@ -22,6 +23,8 @@ Look = Callable[[str, Sequence[Pixels]], Seen]
 MIN_REFERENCES = 3
 DRAWS = (4, 16)
 """Numbers of pictures of which one may leak."""
+SAME = 0.9
+"""No photos of two people are as similar as this, by any recogniser."""
 
 
 class Recognition:
@@ -90,6 +93,28 @@ class Recognition:
             self._seen[key] = self.look(key, [photo.pixels for photo in everything])
         return self._seen[key]
 
+    def doubts(self) -> list[str]:
+        """What may be wrong with who is on the photos, a sentence each; see `bench.label_noise`.
+
+        Raises:
+            BenchError: nobody is recognised.
+        """
+        self._look_at(self._data.identities)
+        people = {person.name: self._sightings(person) for person in self._data.identities}
+        return doubts(people, self._strangers, self._far)
+
+    def _sightings(self, person: Identity) -> list[Sighting]:
+        seen = self.photos(person).faces  # the clean photos first
+        photos = sorted(person.by_set(), key=lambda item: item[0] == "B")
+        return [
+            Sighting(
+                person.place(part, photo),
+                part,
+                np.array([face.embedding for face in sorted(faces, key=lambda face: face.area, reverse=True)]),
+            )
+            for (part, photo), faces in zip(photos, seen, strict=True)
+        ]
+
     def _look_at(self, people: Sequence[Identity]) -> None:
         """See everybody, each process from a place of its own on: so they share the work, and do not wait in line."""
         start = os.getpid() % max(1, len(people))
@@ -103,14 +128,18 @@ class Recognition:
 
     @cached_property
     def _strangers(self) -> Array:
-        """The shipped synthetic people, as strangers for data sets with too few pairs of their own; else nobody."""
+        """The shipped synthetic people, as strangers for data sets with too few pairs of their own; else nobody.
+
+        Those who are among the people themselves are no strangers.
+        """
         pairs = sum(map(len, self._known.values())) * (len(self._known) - 1)
         if not self._known:
             raise BenchError("Nobody is recognised in these photos.", "Each should show one face; try data.crop=face.")
         people = Synthetic(limit=0).load(SIDE).identities if pairs < MIN_PAIRS else ()
         self._look_at(people)
-        size = next(iter(self.references.values())).shape
-        return np.concatenate([np.empty((0, *size)), *(e for p in people if len(e := self.photos(p).embeddings()))])
+        known = np.concatenate(list(self._known.values()))
+        seen = [e for p in people if len(e := self.photos(p).embeddings())]
+        return np.concatenate([known[:0], *(e for e in seen if (e @ known.T).max() < SAME)])
 
 
 def by_picture(seen: Seen) -> Array:

@@ -132,9 +132,11 @@ def discard(done: Record, folder: Path, cell: str) -> None:
 
 
 def _name(record: Record, cell: str) -> str:
-    name = f"{record.identity}-{record.defense.name}-{record.attack.name}-{cell[:12]}.json"
+    name = f"{record.identity}-{record.defense.name}-{record.attack.name}"
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-    return f"_{safe[1:]}" if safe.startswith(".") else safe  # hidden files are no records
+    safe = f"_{safe[1:]}" if safe.startswith(".") else safe  # hidden files are no records
+    # File systems take 255 bytes, temporary names included; the hash is what tells names apart.
+    return f"{safe.encode()[:180].decode(errors='ignore')}-{cell[:12]}.json"
 
 
 def load(path: Path) -> Record:

@@ -13,19 +13,18 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from bench import estimate, fetch, ledger, numbered, record, report, sheet, work
+from bench import estimate, fetch, inputs, ledger, numbered, record, report, sheet, work
 from bench.conditions import columns
 from bench.data import SOURCES
 from bench.display import Display
 from bench.hashing import hash_of
 from bench.ledger import Planned
-from bench.lengths import check_texts
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.pool import Pool
 from bench.modes import choose
 from bench.pipeline import Pipeline
-from bench.plan import Cell, cells, load_data
+from bench.plan import Cell
 from bench.record import Record
 from bench.settings import RunSettings
 from bench.standings import Standing, long_form, standings
@@ -59,28 +58,21 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     """
     out = Path(settings.out) if settings.out else default_out(settings)
     logger = logger_of(settings, out, console)
-    logger.check()
-    pool = Pool(settings.devices[0])
-    if not settings.dry_run:
-        for model in (settings.model, *settings.surrogates):
-            pool.checkpoint(model)  # damaged weights are an error now, not after the first stage
-    data = load_data(settings)
-    for line in data.skipped[:SHOWN]:
+    planned, pipeline = inputs.checked(settings, out, logger, Pool(settings.devices[0]))
+    store, skipped = pipeline.store, pipeline.data.skipped
+    for line in skipped[:SHOWN]:
         console.print(f"Skipped: {line}", markup=False, highlight=False, soft_wrap=True)
-    if len(data.skipped) > SHOWN:
-        console.print(f"... and {len(data.skipped) - SHOWN} more files that are no photos")
-    planned = cells(settings, data, pool)
-    store = Store(default_root(settings.store))
-    pipeline = Pipeline(settings, data, store, pool)
+    if len(skipped) > SHOWN:
+        console.print(f"... and {len(skipped) - SHOWN} more files that are no photos")
+    for line in inputs.warnings(planned, pipeline):
+        console.print(f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if settings.dry_run:
-        check_texts(planned, pool)
         show_plan(planned, pipeline, out.parent, console)
         return 0
 
     chosen = choose(planned, pipeline, out)
     planned = [new if isinstance(new, Cell) else old for old, new in zip(planned, chosen, strict=True)]
     todo = [cell for cell in chosen if isinstance(cell, Cell)]
-    check_texts(todo, pool)
     records = [record for record in chosen if isinstance(record, Record)]
     plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
     ledger.save(out, words, settings.model_dump(mode="json"), store.root, plan)

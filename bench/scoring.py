@@ -120,6 +120,18 @@ class Scorer:
         self._quality(found, pictures)
         return found
 
+    def lacking(self) -> list[str]:
+        """What is asked for and will have no value, since a package or a pack of networks is not on this machine."""
+        instruments = [Comparison((name,), (), self._device) for name in self._settings.visibility]
+        found = [*instruments, *(self._instrument(name) for name in self._settings.quality)]
+        reasons = []
+        for instrument in (*found, *(Witness(source) for source in self._settings.recognisers)):
+            try:
+                _ = instrument.fingerprint
+            except BenchError as error:
+                reasons.append(_one_line(error))
+        return list(dict.fromkeys(reasons))
+
     def _retention(self, found: Scores, donor: Identity, cloaked: Shown) -> None:
         before = Seen(self.recognition.photos(donor).faces[len(donor.clean) :])
         pairs = zip(donor.protect, cloaked.pictures, strict=True)

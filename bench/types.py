@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,11 +26,13 @@ class Photo:
         name: file name in Unicode's composed form (NFC), unique within its set.
         pixels: (h, w, 3) uint8.
         sha256: hash of the pixels (not of the file: a re-encoded but equal photo is the same photo).
+        place: where it lies in the data set, for people to read; empty if it lies nowhere.
     """
 
     name: str
     pixels: Pixels = field(repr=False, compare=False)
     sha256: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ class Identity:
     def clean(self) -> tuple[Photo, ...]:
         """Sets A and C: never cloaked and never trained on, so the judge compares with these."""
         return self.reference + self.extra
+
+    def by_set(self) -> Iterator[tuple[str, Photo]]:
+        """All photos, each with its set: "A", "B" or "C"."""
+        for part, photos in (("A", self.reference), ("B", self.protect), ("C", self.extra)):
+            for photo in photos:
+                yield part, photo
+
+    def place(self, part: str, photo: Photo) -> str:
+        """Where a photo of a set lies, for people to read."""
+        return photo.place or f"{self.name}/set_{part}/{photo.name}"
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ FACELESS = 0.25
 """More clean pictures without a face than this, and FDFR is about the attack."""
 DECIDING = 10
 """Fewer strangers than this above the threshold, and a few photos decide where it lies."""
+MOST = 20
+"""Doubts about photos that are told."""
+LOOK = "Look at them: remove what is wrong, or leave people out (data.exclude)."
+"""What to do about photos that may be wrong."""
 SATURATED = 0.02
 """This near to nothing or everything, leak rates cannot rank."""
 
@@ -252,6 +256,15 @@ def attacked_recogniser(records: Sequence[Record]) -> Iterator[Finding]:
             )
 
 
+def doubtful_photos(records: Sequence[Record]) -> Iterator[Finding]:
+    """Photos must show whom their folders say, and be there once."""
+    said = dict.fromkeys(str(doubt) for r in records for doubt in r.provenance.get("doubts", ()))
+    for message in list(said)[:MOST]:
+        yield Finding("warning", message, LOOK)
+    if len(said) > MOST:
+        yield Finding("warning", f"{len(said) - MOST} more photos or people are doubted.", "The records name all.")
+
+
 def few_people(records: Sequence[Record]) -> Iterator[Finding]:
     """Differences need people."""
     people, needed = len({r.identity for r in records if r.status == "ok"}), fewest_people(1)
@@ -304,6 +317,7 @@ CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
     faceless,
     same_pictures,
     shaky_threshold,
+    doubtful_photos,
     few_people,
     saturated,
     halved_batches,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bench.presets import fill
 from bench.registry import Registry
-from bench.types import Budget
+from bench.types import Budget, Identity
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,13 @@ class Defense(ABC):
             BenchError: a file is missing or damaged.
         """
         return {}
+
+    def check(self, person: Identity, budget: Budget) -> None:  # noqa: B027  # most can cloak any photos
+        """Refuse photos that cannot be cloaked within a budget; asked for everybody before any work.
+
+        Raises:
+            BenchError: names every photo that is wrong, and how.
+        """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of a defense with a `preset` field: "auto" takes that of the surrogate's family, or the first."""

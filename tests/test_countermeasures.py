@@ -458,7 +458,7 @@ def test_no_more_photos_can_leak_than_there_are() -> None:
 
 
 def test_a_person_of_fewer_photos_than_leak_is_a_cell_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Pipeline, "_problem", lambda self, person: "")
+    monkeypatch.setattr(Pipeline, "problem", lambda self, person: "")
     monkeypatch.setattr(Pipeline, "_record", lambda self, cell, status, reason: (status, reason))
     pipeline = object.__new__(Pipeline)
     found = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=4", ONE) if c.attack.name != "none"]

@@ -155,7 +155,7 @@ def test_root_without_folders_asks_for_the_folder_above(tmp_path: Path) -> None:
     write(tmp_path / "a.png", picture(0))
     with pytest.raises(BenchError, match="holds no folders") as caught:
         load(tmp_path)
-    assert "give the folder above" in caught.value.fix
+    assert f"data.root={tmp_path.parent}" in caught.value.fix
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

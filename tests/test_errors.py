@@ -46,7 +46,7 @@ def test_a_cell_that_failed_always_has_a_reason(error: Exception, monkeypatch: p
     cell = cells(settings, load_data(settings), Pool("cpu"))[0]
     pipeline = object.__new__(Pipeline)
     pipeline.settings = settings
-    monkeypatch.setattr(Pipeline, "_problem", lambda self, person: "")
+    monkeypatch.setattr(Pipeline, "problem", lambda self, person: "")
     monkeypatch.setattr(Pipeline, "_record", lambda self, cell, status, reason: (status, reason))
     monkeypatch.setattr(Pipeline, "_run", fail)
     found: Any = pipeline.run(cell, lambda stage, share: None)

@@ -128,3 +128,34 @@ def test_the_fingerprint_is_of_the_pictures(root: Path, tmp_path: Path) -> None:
     assert Precomputed("theirs", str(root)).files() != before
     with pytest.raises(BenchError, match="no pictures"):
         Precomputed("theirs", str(tmp_path / "nowhere")).files()
+
+
+def person(*names: str) -> Identity:
+    pixels = to_pixels(PHOTOS)
+    shown = tuple(Photo(name, pixels[i % 2], sha256=name) for i, name in enumerate(names))
+    return Identity("ada", reference=shown, protect=shown)
+
+
+def test_photos_are_checked_beforehand_and_all_that_is_wrong_is_named_at_once(root: Path) -> None:
+    defense = Precomputed("theirs", str(root))
+    defense.check(person("a.jpg", "b.jpg"), Budget(3))
+    with pytest.raises(BenchError) as missing:
+        defense.check(person("a.jpg", "x.jpg", "y.jpg"), Budget(8))
+    assert "ada/x" in missing.value.message
+    assert "ada/y" in missing.value.message
+    with pytest.raises(BenchError) as beyond:
+        defense.check(person("a.jpg", "b.jpg"), Budget(2))
+    assert "theirs, ada/a.jpg" in beyond.value.message
+    assert "theirs, ada/b.jpg" in beyond.value.message
+    for name in ("a.png", "b.png"):
+        write(root, "ada", name, torch.rand(3, 20, 24))
+    with pytest.raises(BenchError, match=r"a\.png is 24 x 20 pixels") as size:
+        defense.check(person("a.jpg", "b.jpg"), Budget(8))
+    assert "b.png is 24 x 20 pixels" in size.value.message
+
+
+def test_a_person_under_another_name_is_told_who_is_there(root: Path) -> None:
+    (root / "ada").rename(root / "adah")
+    with pytest.raises(BenchError, match="ada/a") as caught:
+        Precomputed("theirs", str(root)).check(person("a.jpg"), Budget(8))
+    assert "Did you mean 'adah'?" in caught.value.fix

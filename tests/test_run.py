@@ -444,7 +444,7 @@ def test_a_disk_that_is_full_before_the_first_stage_ends_the_run_too(
     def full(self: Pipeline, identity: object) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Pipeline, "_problem", full)
+    monkeypatch.setattr(Pipeline, "problem", full)
     with pytest.raises(Unwritable, match="full"):
         small_run(tmp_path)
     assert load_all(tmp_path / "out") == []

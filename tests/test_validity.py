@@ -156,7 +156,7 @@ def test_errors_come_first_and_nothing_of_an_empty_run() -> None:
     severities = [f.severity for f in findings([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})])]
     assert severities == ["error", "warning"]
     assert findings([]) == []
-    assert len(CHECKS) == 15
+    assert len(CHECKS) == 16
 
 
 def test_controls_are_no_cloaks() -> None:

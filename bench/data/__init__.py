@@ -59,12 +59,7 @@ def dataset(
     for missing in (person for person in wanted if person not in present):
         raise unknown_name("identity", missing, present)
     selected = (wanted or tuple(present))[: limit or None]
-    facts = [
-        [person.name, part, photo.name, photo.sha256]
-        for person in identities
-        for part, photos in (("A", person.reference), ("B", person.protect), ("C", person.extra))
-        for photo in photos
-    ]
+    facts = [[person.name, part, photo.name, photo.sha256] for person in identities for part, photo in person.by_set()]
     skipped = (*strays, *(line for person in identities for line in person.skipped))
     return Dataset(name, licence, tuple(identities), selected, hash_of(facts), skipped)
 

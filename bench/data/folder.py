@@ -14,15 +14,18 @@ published results rest on it. `photo_files` says what a photo is, and what is do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from bench.data import Source, dataset
 from bench.data.crops import Crop, Cutter, Margin, NoFace
+from bench.data.layout import EXPECTED, refuse_wrong_level, sets_of
 from bench.data.photo_files import place, scan, subfolders
 from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
+from bench.models.published import together
 from bench.names import composed
 from bench.ranges import Several
 from bench.types import Dataset, Identity, Photo
@@ -64,20 +67,14 @@ class Folder(Source):
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""
         root = Path(self.root).expanduser()
         if not root.is_dir():
-            raise BenchError(
-                f"data.root={self.root}: there is no such folder.",
-                "Give the folder that holds one folder per person, each with set_A, set_B (and set_C), or just photos.",
-            )
+            raise BenchError(f"data.root={self.root}: there is no such folder.", EXPECTED)
         folders = subfolders(root)
-        if not folders:
-            raise BenchError(
-                f"data.root={self.root} holds no folders.",
-                "It must hold one folder per person. To use one person's photos, give the folder above.",
-            )
         excluded = set(map(composed, self.exclude))
         for unknown in excluded - folders.keys():
             raise unknown_name("identity in data.exclude", unknown, folders)
-        people = [self._identity(name, folder, resolution) for name, folder in folders.items() if name not in excluded]
+        left = {name: folder for name, folder in folders.items() if name not in excluded}
+        refuse_wrong_level(root, left)
+        people = together(partial(self._identity, name, folder, resolution) for name, folder in left.items())
         strays = tuple(f"{photo.name} belongs to nobody" for photo in scan(root).photos)
         return dataset(composed(root.resolve().name), self.licence, people, self.identities, self.limit, strays)
 
@@ -86,26 +83,26 @@ class Folder(Source):
         files, skipped = _split(folder)
         for part in files:
             try:
-                sets[part] = tuple(self._photo(file, resolution) for file in files[part])
+                sets[part] = tuple(self._photo(file, folder, resolution) for file in files[part])
             except NoFace as error:
                 sets[part], problem = (), str(error)
         return Identity(name, sets["A"], sets["B"], sets["C"], problem, skipped)
 
-    def _photo(self, file: Path, resolution: int) -> Photo:
+    def _photo(self, file: Path, person: Path, resolution: int) -> Photo:
         cutter = Cutter(self.crop, self.face_margin, resolution)
-        return cutter.cut(read_image(file), composed(file.name), str(file))
+        photo = cutter.cut(read_image(file), composed(file.name), str(file))
+        return replace(photo, place=place(file, person.parent))
 
 
 def _split(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
     """The files of sets A, B and C, and what was skipped, with the reasons.
 
     Raises:
-        BenchError: a picture cannot be read, or there are too few for the split.
+        BenchError: a picture cannot be read, a set has a wrong name, or there are too few photos.
     """
-    parts = {name.lower(): path for name, path in subfolders(folder).items()}
-    places = {part: path for part in "ABC" if (path := parts.get(f"set_{part.lower()}"))}
+    places = {name.removeprefix("set_"): path for name, path in sets_of(folder).items()}
     here = scan(folder)
-    if "B" in places:
+    if places:
         scans = {part: scan(path) for part, path in places.items()}
         sets = {part: _as_text(scans[part].complete(folder)) if part in scans else () for part in "ABC"}
         ignored = [f"{place(photo, folder.parent)} is in no set" for photo in here.photos]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bench.data.crops import Crop, Cutter, Margin, NoFace
 from bench.data.folder import MIN_CLEAN, MIN_FLAT
 from bench.data.photo_reader import read_image
 from bench.errors import BenchError, unknown_name
+from bench.models.published import together
 from bench.names import composed
 from bench.ranges import Several
 from bench.types import Dataset, Identity, Photo
@@ -62,7 +64,8 @@ class Parquet(Source):
         for unknown in excluded - people.keys():
             raise unknown_name("identity in data.exclude", unknown, people)
         cutter = Cutter(self.crop, self.face_margin, resolution)
-        found = [self._identity(name, parts, rows, cutter) for name, parts in people.items() if name not in excluded]
+        left = {name: parts for name, parts in people.items() if name not in excluded}
+        found = together(partial(self._identity, name, parts, rows, cutter) for name, parts in left.items())
         return dataset(Path(self.root).stem, self.licence, found, self.identities, self.limit)
 
     def _identity(self, name: str, parts: dict[str, list[int]], rows: Any, cutter: Cutter) -> Identity:

@@ -39,6 +39,13 @@ class Pool:
                 self._device = "cuda" if there else "cpu"
             elif int(self._device.partition(":")[2] or 0) >= there:
                 raise BenchError(f"device={self._device}, but PyTorch sees {there} GPUs.", "Try device=auto.")
+        elif self._device.startswith(("mps", "xpu")):
+            import torch
+
+            kind, _, number = self._device.partition(":")
+            module = getattr(torch, kind)
+            if not module.is_available() or int(number or 0) >= module.device_count():
+                raise BenchError(f"device={self._device}, but PyTorch sees no such device.", "Try device=auto.")
         return self._device
 
     def checkpoint(self, model: ModelSettings) -> Checkpoint:

@@ -8,7 +8,7 @@ Needs no torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -99,13 +99,18 @@ def together(actions: Iterable[Callable[[], T]]) -> list[T]:
             done.append(action())
         except BenchError as error:
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
     if errors:
-        message, fix = (_lines(texts) for texts in zip(*((e.message, e.fix) for e in errors), strict=True))
-        wanted = [item for error in errors if isinstance(error, Missing) for item in error.wanted]
-        raise Missing(dict.fromkeys(wanted), message, fix) if wanted else BenchError(message, fix)
+        raise merged(errors)
     return done
+
+
+def merged(errors: Sequence[BenchError]) -> BenchError:
+    """One error that tells of all; of one, itself. It is `Missing` if one of them is."""
+    if len(errors) == 1:
+        return errors[0]
+    message, fix = (_lines(texts) for texts in zip(*((e.message, e.fix) for e in errors), strict=True))
+    wanted = [item for error in errors if isinstance(error, Missing) for item in error.wanted]
+    return Missing(dict.fromkeys(wanted), message, fix) if wanted else BenchError(message, fix)
 
 
 def _lines(texts: Iterable[str]) -> str:
