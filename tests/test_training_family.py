@@ -21,7 +21,7 @@ from bench.zoo.train.loop import STOPPED
 CONF = Path(training.__file__).parent / "conf"
 
 STUB = """
-import pathlib, signal, sys
+import os, pathlib, signal, sys
 name, out, how = sys.argv[1:]
 folder = pathlib.Path(out, name)
 folder.mkdir(exist_ok=True)
@@ -31,6 +31,8 @@ again = (folder / "begun").exists()
 (folder / "begun").touch()
 if how == "endless":
     signal.pause()
+if how == "calls":
+    os.kill(os.getppid(), signal.SIGTERM)
 if how == "fails" and not again:
     sys.exit(3)
 if how == "stops" and not again:
@@ -78,6 +80,14 @@ def test_a_part_is_asked_to_end_when_the_time_is_over(tmp_path: Path) -> None:
     assert not train_parts(parts(tmp_path, a="endless", b="works"), deadline=time.time() + 0.2)
     assert not train_parts(parts(tmp_path, b="works"), deadline=time.time())
     assert not (tmp_path / "b").exists()
+
+
+def test_whoever_asks_the_whole_family_to_end_ends_it_after_a_part_that_was_just_finished(tmp_path: Path) -> None:
+    family = parts(tmp_path, a="calls", b="works")
+    assert not train_parts(family)
+    assert log(tmp_path) == ["a"]
+    assert (tmp_path / "a" / "final").is_dir()
+    assert train_parts(family)
 
 
 def test_what_is_left_counts_a_checkpoint_at_its_own_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

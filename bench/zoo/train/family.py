@@ -13,21 +13,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import hydra
 import torch
 from omegaconf import DictConfig
 
 from bench.errors import BenchError, unknown_name
-from bench.zoo.train.loop import FINAL, STATE, STOPPED
+from bench.zoo.train.loop import FINAL, STATE, STOPPED, asked_to_end
 
 ENDED = (STOPPED, -signal.SIGTERM)
 """Exit statuses of a process that was asked to end: it saved a checkpoint, or had none to save."""
+LOOK = 0.5
+"""Seconds between looks at the clock."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,21 @@ def train_parts(parts: Sequence[FamilyPart], deadline: float = float("inf")) -> 
     Raises:
         BenchError: a part failed.
     """
-    for part in parts:
-        if part.done.exists():
-            continue
-        if time.time() >= deadline:
-            return False
-        print(f"\n{part.name}: {' '.join(part.command)}", flush=True)
-        status = _run(part.command, deadline)
-        if status in ENDED:
-            return False
-        if status or not part.done.exists():
-            what = f"ended with status {status}" if status else f"did not write {part.done}"
-            raise BenchError(f"The part {part.name!r} {what}.", "See above why. The same command goes on from there.")
+    with asked_to_end() as asked:
+        for part in parts:
+            if part.done.exists():
+                continue
+            if asked.is_set() or time.time() >= deadline:
+                return False
+            print(f"\n{part.name}: {' '.join(part.command)}", flush=True)
+            status = _run(part.command, deadline, asked)
+            if status in ENDED:
+                return False
+            if status or not part.done.exists():
+                what = f"ended with status {status}" if status else f"did not write {part.done}"
+                raise BenchError(
+                    f"The part {part.name!r} {what}.", "See above why. The same command goes on from there."
+                )
     return True
 
 
@@ -132,24 +137,16 @@ def seconds_until(until: str | float | None, now: datetime) -> float:
     return (then + timedelta(days=then <= now) - now).total_seconds()
 
 
-def _run(command: Sequence[str], deadline: float) -> int:
-    """Exit status of a process, which is asked to end at the deadline, and when this process is."""
+def _run(command: Sequence[str], deadline: float, asked: Event) -> int:
+    """Exit status of a process, which is asked to end at the deadline, or once this one is asked to."""
     process = subprocess.Popen(command)
-    with _passed_on(process):
+    while True:
         try:
-            return process.wait(None if deadline == float("inf") else max(0.0, deadline - time.time()))
+            return process.wait(timeout=LOOK)
         except subprocess.TimeoutExpired:
-            process.terminate()
-            return process.wait()
-
-
-@contextmanager
-def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            if asked.is_set() or time.time() >= deadline:
+                process.terminate()
+                return process.wait()
 
 
 @hydra.main(version_base=None, config_path="conf", config_name="family")

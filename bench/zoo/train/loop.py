@@ -113,7 +113,7 @@ def train(part: Part, schedule: Schedule, out: Path) -> None:
     Raises:
         SystemExit: with `STOPPED`, after saving a checkpoint, when the process was asked to end (SIGTERM).
     """
-    with _asked_to_end() as asked:
+    with asked_to_end() as asked:
         _train(part, schedule, out, asked)
 
 
@@ -166,7 +166,7 @@ def _train(part: Part, schedule: Schedule, out: Path, asked: Event) -> None:
 
 
 @contextmanager
-def _asked_to_end() -> Iterator[Event]:
+def asked_to_end() -> Iterator[Event]:
     """An event that is set once the process is sent SIGTERM, which is how machines that are taken back say so."""
     asked = Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
