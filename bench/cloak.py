@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,7 +94,7 @@ def folders(place: Path) -> Iterator[Path]:
         yield from folders(folder)
 
 
-def _refuse_twins(names: Sequence[str] | dict[str, object], folder: Path) -> None:
+def _refuse_twins(names: Iterable[str], folder: Path) -> None:
     """Raises BenchError if two photos would be saved under one name."""
     stems: dict[str, str] = {}
     for name in names:

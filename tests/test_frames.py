@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +11,6 @@ from bench.errors import BenchError
 from bench.frames import load_images, load_results
 from bench.record import save
 from tests.boards import record
-from tests.conftest import ROOT
 
 
 def test_every_cell_of_every_run_is_a_row(tmp_path: Path) -> None:
@@ -37,14 +34,8 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
             load(tmp_path / "empty")
 
 
-def test_the_readmes_line_needs_no_further_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_package_for_data_frames_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(record("none", "ann", 1.0), tmp_path / "cells")
     for package in ("pandas", "polars"):
         monkeypatch.setitem(sys.modules, package, None)
-    code = re.search("`(from bench.frames import load_results; [^`]*)`", (ROOT / "README.md").read_text())
-    assert code is not None
-    imported, _, call = code[1].replace("runs/<run>", str(tmp_path)).partition("; ")
-    namespace: dict[str, Any] = {}
-    exec(imported, namespace)
-    assert [row["identity"] for row in eval(call, namespace).to_pylist()] == ["ann"]
-    assert "to_pandas" not in call
+    assert [row["identity"] for row in load_results(tmp_path).to_pylist()] == ["ann"]

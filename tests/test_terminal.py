@@ -62,7 +62,7 @@ def test_a_run_shows_names_as_they_are() -> None:
     console, found = wide(), records()
     with Display(console, 1) as display:
         display.finish(found[0], f"{NAME}, {LABEL}")
-    assert run.conclude(found, standings(found), Path("runs/[dim]x"), console) == 1
+    assert run.conclude(found, standings(found), found, Path("runs/[dim]x"), console) == 1
     told = text(console)
     for name in (f"{NAME}, {LABEL}", "[/]lora on", "runs/[dim]x/report.md", "failed: [/b] of [link=x]"):
         assert name in told
