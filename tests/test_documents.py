@@ -88,7 +88,7 @@ def test_files_modules_and_names_that_are_named_are_there() -> None:
 
 
 def commands() -> Iterator[tuple[str, list[str]]]:
-    """Module and words of every command in the READMEs that tests/test_docs.py does not run; a sweep by its first choice."""
+    """Module and words of the commands in READMEs that tests/test_docs.py leaves out; of a sweep its first choice."""
     for file in DOCUMENTS:
         if file.parent == ROOT or "docs" in file.parts:
             continue
