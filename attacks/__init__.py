@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.errors import BenchError
-from bench.ranges import Several
-from bench.registry import Registry
+from bench.core.errors import BenchError
+from bench.core.ranges import Several
+from bench.core.registry import Registry
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from attacks.training import Recipe
-    from bench.models.base import Base
+    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.finetuning import Recipe
 
 
 @dataclass
@@ -150,7 +150,7 @@ def personalise(
     """Fine-tune `weights` of a base on photos (n, 3, h, w) in [0, 1], with class pictures if the recipe wants them."""
     import torch
 
-    from attacks.training import finetune
+    from bench.models.diffusion.finetuning import finetune
 
     with torch.no_grad():
         latents = base.posterior(photos)

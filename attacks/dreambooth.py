@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, Attack, FitContext, personalise
-from attacks.training import Recipe
-from bench.presets import fill
-from bench.ranges import Count, Decay, Rate, Several, Weight
+from bench.core.presets import fill
+from bench.core.ranges import Count, Decay, Rate, Several, Weight
+from bench.models.diffusion.finetuning import Recipe
 
 
 def _preset(

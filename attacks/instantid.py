@@ -11,10 +11,10 @@ from torch import Tensor
 
 from attacks import Artifact, FitContext
 from attacks.zero_shot import ZeroShot, find_faces, guided, recogniser_pack
-from bench.images import to_tensor
-from bench.models.adapters import Adapter
-from bench.models.alignment import ALIGNED, TEMPLATE
-from bench.ranges import Scale
+from bench.core.images import to_tensor
+from bench.core.ranges import Scale
+from bench.models.adapters.locate import Adapter
+from bench.models.faces.alignment import ALIGNED, TEMPLATE
 
 OWN_RECOGNISER = "facelet-id-b"
 """What the embedded adapter was trained with: another than FaceID's, as with the published ones."""
@@ -25,7 +25,7 @@ class InstantId(ZeroShot):
     """InstantID: one face embedding and five key points, nothing is trained.
 
     The stock ControlNet pipeline with a stock IP-Adapter; only the ControlNet's text is swapped for the face tokens
-    (`bench.models.instantid`). Several photos give the mean of their raw embeddings.
+    (`bench.models.adapters.locate.instantid`). Several photos give the mean of their raw embeddings.
 
     Attributes:
         ip_scale: weight of the face tokens in the UNet.
@@ -65,7 +65,7 @@ class InstantId(ZeroShot):
         return {"embedding": embedding.float().to(photos.device), "points": points.float().to(photos.device)}
 
     def build(self, adapter: Adapter) -> Any:
-        from bench.models.instantid import IdentityNet
+        from bench.models.adapters.instantid import IdentityNet
 
         net = IdentityNet.from_pretrained(adapter.folder / "ControlNetModel", dtype=torch.float32)
         return self.base.pipeline(net.to(self.base.device))
@@ -74,7 +74,7 @@ class InstantId(ZeroShot):
         self.attach_ip_adapter(adapter, self.ip_scale)
 
     def extras(self, artifact: Artifact, templates: Sequence[str], steps: int, guidance: float) -> dict[str, Any]:
-        from bench.models.instantid import draw_points, face_tokens
+        from bench.models.adapters.instantid import draw_points, face_tokens
 
         embeddings = guided(artifact["embedding"][None, None], guidance)
         self._pipeline.controlnet.face = face_tokens(self.base.unet, embeddings)

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from attacks import Artifact, FitContext
 from attacks.zero_shot import RECOGNISER, ZeroShot, find_faces, guided, recogniser_pack
-from bench.images import to_pixels, to_tensor
-from bench.models.adapters import Adapter
-from bench.models.alignment import align
-from bench.models.clip import load_image_encoder, see, see_nothing, see_patches
-from bench.ranges import Scale
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Scale
+from bench.models.adapters.clip import load_image_encoder, see, see_nothing, see_patches
+from bench.models.adapters.locate import Adapter
+from bench.models.faces.alignment import align
 
 CROPPED = ("plus-face", "full-face", "faceid-plus", "faceid-plusv2")
 """Variants that show CLIP aligned faces instead of whole photos."""

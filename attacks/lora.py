@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, Attack, FitContext, personalise
-from attacks.training import Recipe
-from bench.presets import fill
-from bench.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
+from bench.core.presets import fill
+from bench.core.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
+from bench.models.diffusion.finetuning import Recipe
 
 ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")

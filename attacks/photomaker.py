@@ -11,14 +11,14 @@ from torch import Tensor
 
 from attacks import Artifact, FitContext
 from attacks.zero_shot import RECOGNISER, ZeroShot, find_faces, recogniser_pack
-from bench.errors import BenchError
-from bench.models.adapters import Adapter
-from bench.models.base import Condition
-from bench.models.clip import clip_pixels
-from bench.ranges import Scale, Share
+from bench.core.errors import BenchError
+from bench.core.ranges import Scale, Share
+from bench.models.adapters.clip import clip_pixels
+from bench.models.adapters.locate import Adapter
+from bench.models.diffusion.base import Condition
 
 if TYPE_CHECKING:
-    from bench.models.photomaker import PhotoMakerEncoder
+    from bench.models.adapters.photomaker import PhotoMakerEncoder
 
 CLASS_WORD, TRIGGER = "person", "img"
 ADAPTER = "photomaker"
@@ -142,7 +142,7 @@ class PhotoMaker(ZeroShot):
 
     @property
     def _encoder(self) -> PhotoMakerEncoder:
-        from bench.models.photomaker import load_encoder
+        from bench.models.adapters.photomaker import load_encoder
 
         width = int(self.base.unet.config.cross_attention_dim)
         return load_encoder(self.adapter, width, str(self.base.device))

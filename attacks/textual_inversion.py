@@ -14,11 +14,11 @@ from torch.utils.hooks import RemovableHandle
 
 from attacks import Artifact, Attack, FitContext, personalise
 from attacks.per_layer import attend_by_layer, cross_attentions, read_by_layer
-from attacks.training import Recipe
-from bench.errors import BenchError
-from bench.models.base import Base
-from bench.presets import fill
-from bench.ranges import Count, Decay, Range, Rate
+from bench.core.errors import BenchError
+from bench.core.presets import fill
+from bench.core.ranges import Count, Decay, Range, Rate
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.finetuning import Recipe
 
 PLACEHOLDER = "<cloak>"
 INITIALISER = "person"

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, Attack
-from bench.errors import BenchError, FitFailed
-from bench.images import to_pixels
-from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
-from bench.models.published import together
-from bench.models.recogniser import DetectedFace, Pack, analyser, largest, locate_pack
-from bench.ranges import Count
+from bench.core.errors import BenchError, FitFailed
+from bench.core.images import to_pixels
+from bench.core.ranges import Count
+from bench.models.adapters.locate import Adapter, load_ip_adapter, locate_adapter
+from bench.models.faces.insightface import DetectedFace, Pack, analyser, largest, locate_pack
+from bench.models.weights.published import together
 
 RECOGNISER = "facelet-id-a"
 """The recogniser that the embedded adapters were trained with, but for InstantID's."""

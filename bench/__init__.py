@@ -3,7 +3,7 @@
 From Python: `bench.cloak`, `bench.evaluate` and `bench.export`; see `bench.api`.
 """
 
-from bench.imports import settle
+from bench.core.imports import settle
 
 __version__ = "0.1.0"
 

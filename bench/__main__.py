@@ -12,13 +12,13 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from bench.cli import complain, guarded
-from bench.compose import prepare
-from bench.errors import BenchError, system_errors, writing
-from bench.imports import HOME
-from bench.paths import expanded
-from bench.plugins import told
-from bench.statuses import ends, gathered, noted
+from bench.config.compose import prepare
+from bench.core.cli import complain, guarded
+from bench.core.errors import BenchError, system_errors, writing
+from bench.core.imports import HOME
+from bench.core.paths import expanded
+from bench.core.plugins import told
+from bench.runner.sweep_status import ends, gathered, noted
 
 
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
@@ -26,10 +26,10 @@ def task(config: DictConfig) -> None:
     """One job: a run. In a sweep, a job that fails does not stop the others."""
     from hydra.core.hydra_config import HydraConfig
 
-    from bench.plugins import import_plugins
-    from bench.run import run
-    from bench.settings import parse
-    from bench.terminal import terminal
+    from bench.config.schema import parse
+    from bench.core.plugins import import_plugins
+    from bench.core.terminal import terminal
+    from bench.runner.run import run
 
     words = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
     with contextlib.suppress(FileNotFoundError):  # on another machine
@@ -63,8 +63,8 @@ def _where(hydra: Any) -> list[str]:
 
 def _foretell(arguments: Sequence[str]) -> None:
     """Say which jobs of a sweep cannot run, before the others do."""
-    from bench.sweep import lacking
-    from bench.terminal import terminal
+    from bench.core.terminal import terminal
+    from bench.runner.sweep import lacking
 
     for value, error in lacking(arguments):
         text = f"Warning: {value} cannot run: {' '.join(str(error).split())}"

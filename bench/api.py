@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.paths import expanded
+from bench.core.paths import expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from PIL import Image
 
-    from bench.record import Record
+    from bench.results.record import Record
     from bench.runner.full_size import CloakedPhoto
 
     Picture = Image.Image | npt.NDArray[np.uint8]
@@ -63,7 +63,7 @@ def cloak(
     Raises:
         BenchError: a setting, a photo without a face, or a photo that cannot be read.
     """
-    from bench.models.pool import Pool
+    from bench.models.diffusion.model_cache import Pool
     from bench.runner.full_size import cloak_person
     from bench.store import Store, default_root
 
@@ -90,8 +90,8 @@ def evaluate(
         BenchError: the settings, the data or a model file is wrong.
     """
 
-    from bench.run import default_out, run
-    from bench.terminal import terminal
+    from bench.core.terminal import terminal
+    from bench.runner.run import default_out, run
 
     place = {} if out is None else {"out": os.fspath(out)}
     settings = settings_for(overrides, defense=defense, attack=attack, data=data, **place)
@@ -110,7 +110,7 @@ def export(run: Path | str, folder: Path | str) -> int:
     Raises:
         BenchError: the run has no records, or the store no longer has its pictures.
     """
-    from bench.picture_folders import write
+    from bench.report.picture_folders import write
 
     return write(expanded(run), expanded(folder))
 
@@ -128,14 +128,14 @@ class Evaluation:
     @cached_property
     def cells(self) -> list[Record]:
         """A record for every cell, also for those that failed (`status`, `reason`)."""
-        from bench.record import load_all
+        from bench.results.record import load_all
 
         return load_all(self.out)
 
     @cached_property
     def images(self) -> pa.Table:
         """One row per generated picture."""
-        from bench.frames import load_images
+        from bench.results.frames import load_images
 
         return load_images(self.out)
 
@@ -151,8 +151,8 @@ class Evaluation:
         """
         import pyarrow as pa
 
-        from bench.standings import standings
-        from bench.tables import entries
+        from bench.report.comparisons import standings
+        from bench.report.tables import entries
 
         rows = [vars(entry) for entry in entries(self.cells, standings(self.cells))]
         table = pa.Table.from_pylist(rows)
@@ -164,7 +164,7 @@ class Evaluation:
 
 def settings_for(overrides: Sequence[str], **chosen: Any) -> Any:
     """The settings of a run from a few choices and further words of a command line, which come last and win."""
-    from bench.compose import settings_of
+    from bench.config.compose import settings_of
 
     words = [f"{key}={_quoted(value)}" for key, value in chosen.items()]
     return settings_of(["logger=none", *words, *overrides])
@@ -176,9 +176,9 @@ def read_photos(place: Path) -> dict[str, Image.Image]:
     Raises:
         BenchError: there is no such place, or no photo in it, or one cannot be read.
     """
+    from bench.core.errors import BenchError
     from bench.data.photo_files import scan
     from bench.data.photo_reader import read_image
-    from bench.errors import BenchError
 
     if place.is_file():
         return {place.name: read_image(place)}

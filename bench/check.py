@@ -22,21 +22,21 @@ from rich.text import Text
 from torch import Tensor
 
 from attacks import ATTACKS, Attack, FitContext
-from bench.budget import audit
-from bench.cli import guarded
+from bench.core.budget import audit
+from bench.core.cli import guarded
+from bench.core.errors import BenchError, reason_of
+from bench.core.images import to_pixels, to_tensor
+from bench.core.plugins import import_plugins, loaded_class
+from bench.core.registry import build
+from bench.core.seeding import generator
+from bench.core.terminal import terminal
+from bench.core.types import Budget
 from bench.data.synthetic import Synthetic
-from bench.errors import BenchError, reason_of
-from bench.images import to_pixels, to_tensor
-from bench.models.base import Base, randn
-from bench.models.checkpoint import locate
-from bench.models.loading import load_base
-from bench.plugins import import_plugins, loaded_class
-from bench.registry import build
-from bench.seeds import generator
-from bench.stages.class_photos import class_photos
+from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
+from bench.runner.stages.class_images import class_photos
 from bench.store import Store
-from bench.terminal import terminal
-from bench.types import Budget
 from defenses import DEFENSES, Context, Defense
 
 Check = tuple[str, Callable[[], bool]]

@@ -21,10 +21,10 @@ from rich.table import Table
 
 from bench import api
 from bench.api import DEMONSTRATION, read_photos, settings_for
-from bench.cli import callable_module, guarded
-from bench.errors import BenchError
-from bench.paths import expanded
-from bench.terminal import terminal
+from bench.core.cli import callable_module, guarded
+from bench.core.errors import BenchError
+from bench.core.paths import expanded
+from bench.core.terminal import terminal
 
 if TYPE_CHECKING:
     from bench.runner.full_size import CloakedPhoto
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     told = parser.parse_intermixed_args(arguments)
     settings, console = settings_for(told.settings), terminal()
 
-    from bench.models.pool import Pool
+    from bench.models.diffusion.model_cache import Pool
     from bench.runner.full_size import cloak_person, square_of
     from bench.store import Store, default_root
 

@@ -15,18 +15,18 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from bench import numbered
-from bench.arms import Arm
-from bench.cli import guarded
-from bench.derived import setting_of
-from bench.errors import BenchError
-from bench.paths import expanded
-from bench.record import load_all
-from bench.stages.describe import described
-from bench.standings import by_attack
+from bench.core import numbered
+from bench.core.cli import guarded
+from bench.core.errors import BenchError
+from bench.core.paths import expanded
+from bench.core.terminal import terminal
+from bench.core.types import Array
+from bench.evaluation.instrument import described
+from bench.report.comparisons import by_attack
+from bench.results.arms import Arm
+from bench.results.record import load_all
+from bench.results.relative import setting_of
 from bench.store import Store, default_root
-from bench.terminal import terminal
-from bench.types import Array
 from metrics.distribution import People, frechet, kid, kid_interval
 from metrics.features import Features, extractor
 

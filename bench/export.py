@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.api import export, settings_for
-from bench.cli import callable_module, guarded
-from bench.errors import BenchError
-from bench.paths import expanded
+from bench.core.cli import callable_module, guarded
+from bench.core.errors import BenchError
+from bench.core.paths import expanded
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,8 +44,8 @@ def write_crops(words: Sequence[str], folder: Path) -> int:
     Raises:
         BenchError: the settings or the data are wrong, or two photos of a person have one name.
     """
-    from bench.images import png_bytes
-    from bench.plan import load_data
+    from bench.core.images import png_bytes
+    from bench.runner.plan import load_data
 
     data = load_data(settings_for(words))
     people = [person for person in data.identities if person.name in data.selected]

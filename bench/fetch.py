@@ -15,34 +15,18 @@ import shutil
 import sys
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from bench.cli import guarded
-from bench.compose import settings_of
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.models.checkpoint import COPIES
-from bench.models.published import CLIP, PACKS, Published, gigabytes, insightface_home
-from bench.settings import MetricSettings, RunSettings
-from bench.terminal import terminal
-
-
-def table(wanted: Iterable[Published]) -> Table:
-    """What is missing, for a terminal; the last line is the sum."""
-    wanted = list(wanted)
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("what", "from", "size", "licence"):
-        made.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
-    for item in wanted:
-        made.add_row(*map(Text, (item.title, item.place, gigabytes(item.size), item.licence)))
-    made.add_section()
-    made.add_row("all", "", gigabytes(sum(item.size for item in wanted)), "")
-    return made
+from bench.config.compose import settings_of
+from bench.config.schema import RunSettings
+from bench.core.cli import guarded
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.terminal import terminal
+from bench.models.weights.checkpoint import COPIES
+from bench.models.weights.published import Published, insightface_home
+from bench.models.weights.wanted import of_metrics, table
 
 
 def missing(settings: RunSettings) -> list[Published]:
@@ -51,20 +35,12 @@ def missing(settings: RunSettings) -> list[Published]:
     Raises:
         BenchError: a method's settings or the data are wrong.
     """
-    from bench.models.pool import Pool
-    from bench.plan import cells, load_data
+    from bench.models.diffusion.model_cache import Pool
+    from bench.runner.plan import cells, load_data
 
     settings = settings.model_copy(update={"dry_run": True})  # which tells of everything that is missing
     planned = cells(settings, load_data(settings), Pool("cpu"))
     return list(dict.fromkeys([*(item for cell in planned for item in cell.wanted), *of_metrics(settings.metric)]))
-
-
-def of_metrics(metric: MetricSettings) -> list[Published]:
-    """What scoring lacks and could be fetched: recognisers, and the model of `clip_score`. pyiqa fetches its own."""
-    wanted = [PACKS[name] for name in metric.recognisers if name in PACKS and not Path(name).is_dir()]
-    if "clip_score" in metric.quality and not Path(metric.clip).is_dir():
-        wanted.append(Published(f"The CLIP model {metric.clip}", metric.clip, CLIP))
-    return [item for item in wanted if item.folder() is None]
 
 
 def download(wanted: Published) -> Path:

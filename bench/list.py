@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from attacks import ATTACKS
-from bench.cli import guarded
+from bench.core.cli import guarded
+from bench.core.plugins import import_plugins
+from bench.core.registry import Entry, Registry
+from bench.core.terminal import terminal
 from bench.data import SOURCES
 from bench.loggers import LOGGERS
-from bench.plugins import import_plugins
-from bench.registry import Entry, Registry
-from bench.terminal import terminal
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 

@@ -19,14 +19,14 @@ import numpy as np
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict
 
-from bench import markdown
-from bench.arms import arms as divided
-from bench.arms import attack_key, chain_key, names
-from bench.conditions import Told
-from bench.errors import BenchError, unknown_name
-from bench.names import natural
-from bench.paths import expanded
-from bench.record import Record, load_all
+from bench.core.errors import BenchError, unknown_name
+from bench.core.names import natural
+from bench.core.paths import expanded
+from bench.report import markdown
+from bench.results.arms import arms as divided
+from bench.results.arms import attack_key, chain_key, names
+from bench.results.conditions import Told
+from bench.results.record import Record, load_all
 from bench.stats import mean_interval
 
 PAPERS = Path(__file__).parent / "papers"
@@ -263,6 +263,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from bench.cli import guarded
+    from bench.core.cli import guarded
 
     sys.exit(guarded(main, sys.argv[1:]))

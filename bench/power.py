@@ -19,14 +19,14 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from bench.cli import guarded, ranged
-from bench.errors import BenchError, unknown_name
-from bench.paths import expanded
-from bench.ranges import Count, Range, Weight
+from bench.core.cli import guarded, ranged
+from bench.core.errors import BenchError, unknown_name
+from bench.core.paths import expanded
+from bench.core.ranges import Count, Range, Weight
+from bench.core.terminal import terminal
 from bench.stats.comparison import Scores
 from bench.stats.table import plain_budget, read, same_text
 from bench.stats.variance import ALPHA, POWER, detectable, people_needed, power
-from bench.terminal import terminal
 
 Difference = Annotated[float, Range(ge=-1e6, le=1e6)]
 PEOPLE = (5, 10, 20, 50, 100, 200)

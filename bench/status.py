@@ -19,12 +19,12 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from bench.cli import guarded
-from bench.errors import BenchError
-from bench.ledger import FILE
-from bench.paths import expanded
-from bench.progress import Progress, progress
-from bench.terminal import terminal
+from bench.core.cli import guarded
+from bench.core.errors import BenchError
+from bench.core.paths import expanded
+from bench.core.terminal import terminal
+from bench.results.manifest import FILE
+from bench.results.progress import Progress, progress
 
 EVERY = 2.0
 """Seconds between two looks."""

@@ -16,16 +16,16 @@ from collections.abc import Iterator
 import torch
 
 from attacks import ATTACKS, FitContext
-from bench.compose import settings_of
-from bench.meter import Meter
-from bench.models.checkpoint import locate
-from bench.models.computing import Computing
-from bench.models.loading import load_base
-from bench.models.published import ADAPTERS
-from bench.plan import plain_settings
-from bench.seeds import generator
-from bench.settings import Method
-from bench.work import PEAK, at_once, clock, counted, flops, generation, memory, seconds
+from bench.config.compose import settings_of
+from bench.config.compute import Computing
+from bench.config.schema import Method
+from bench.core.meter import Meter
+from bench.core.seeding import generator
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.published import ADAPTERS
+from bench.runner.flops import PEAK, at_once, clock, counted, flops, generation, memory, seconds
+from bench.runner.plan import plain_settings
 from benchmarks.full_size import base_of
 from benchmarks.work import PHOTOS, kept_bytes
 

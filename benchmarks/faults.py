@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.record import load_all
+from bench.results.record import load_all
 from benchmarks.overhead import tiny
 
 WORDS = [*tiny("dreambooth"), "data.limit=2", "suite.budgets=[8]", "workers=1", "threads=1"]

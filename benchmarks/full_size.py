@@ -9,12 +9,12 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from bench.models.base import Base
-from bench.models.checkpoint import Checkpoint, locate
-from bench.models.computing import Computing
-from bench.models.files import ZOO
-from bench.models.loading import load_base
-from bench.models.sdxl import SdxlBase
+from bench.config.compute import Computing
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.loading import load_base
+from bench.models.diffusion.sdxl import SdxlBase
+from bench.models.weights.checkpoint import Checkpoint, locate
+from bench.models.weights.files import ZOO
 from benchmarks.work import UNETS, VAE
 
 TOKENS = 77

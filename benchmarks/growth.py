@@ -24,11 +24,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
+from bench.core.seeding import derive
 from bench.data.synthetic import Synthetic
-from bench.record import load_all
-from bench.run import run
-from bench.seeds import derive
+from bench.results.record import load_all
+from bench.runner.run import run
 from benchmarks.sharing import outputs, passes
 
 SIDE, REFERENCES, MOST = 128, 3, 12

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.compose import settings_of
-from bench.record import load_all
-from bench.run import run
+from bench.config.compose import settings_of
+from bench.results.record import load_all
+from bench.runner.run import run
 from benchmarks.overhead import tiny
 
 GRID = [

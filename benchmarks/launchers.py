@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.record import Record, load_all
+from bench.results.record import Record, load_all
 from bench.store import write_atomic
 
 SMALL = ["defense=photoguard,mist", "attack=ip_adapter,instantid", "data.limit=1"]

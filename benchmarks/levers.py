@@ -16,8 +16,8 @@ from statistics import median
 
 import torch
 
-from bench.models.base import Base
-from bench.seeds import generator
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
 from benchmarks.full_size import base_of
 from benchmarks.limits import COUNTS, PROMPT, Step, asked, cloak, descend, generate, took
 from defenses.objectives import denoising_loss

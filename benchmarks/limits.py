@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.meter import Meter
-from bench.models.base import Base
-from bench.models.computing import Computing
-from bench.seeds import generator
+from bench.config.compute import Computing
+from bench.core.meter import Meter
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
 from benchmarks.full_size import SIZES, base_of
 from defenses.objectives import denoising_loss
 

@@ -29,16 +29,18 @@ from unittest.mock import patch
 
 from rich.console import Console
 
-from bench import numbered, record, run
-from bench.compose import settings_of
+from bench.config.compose import settings_of
+from bench.core import numbered
 from bench.data.synthetic import Synthetic
-from bench.pipeline import Pipeline
-from bench.record import Record
-from bench.scoring import Scorer
-from bench.stages import measure
+from bench.evaluation import detections
+from bench.evaluation.scorer import Scorer
+from bench.results import record
+from bench.results.record import Record
+from bench.runner import run
+from bench.runner.pipeline import Pipeline
 from bench.store import Entry, Store
 
-SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (numbered, "load"), (measure, "load"))
+SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (numbered, "load"), (detections, "load"))
 REPORT = ((run, "collect"), (run, "conclude"), (run, "standings"), (record, "load_all"))
 KINDS = ("computing", "executing", "scoring", "report")
 

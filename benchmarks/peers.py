@@ -30,14 +30,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from bench.core.images import to_tensor
+from bench.core.meter import Cost, Meter
+from bench.core.seeding import generator
+from bench.core.types import Budget
 from bench.data.folder import Folder
-from bench.images import to_tensor
-from bench.meter import Cost, Meter
-from bench.models.base import Base
-from bench.models.checkpoint import locate
-from bench.models.loading import load_base
-from bench.seeds import generator
-from bench.types import Budget
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
 from benchmarks import released
 from benchmarks.released import CLASS_PROMPT, PROMPT, RATE, Cloak
 from defenses import Context, Defense

@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.images import to_pixels
-from bench.models.base import Base
+from bench.core.images import to_pixels
+from bench.models.diffusion.base import Base
 from defenses.targets import pattern
 
 PROMPT, CLASS_PROMPT = "a photo of sks person", "a photo of person"

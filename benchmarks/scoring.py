@@ -20,12 +20,12 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from bench.config.schema import MetricSettings
+from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
-from bench.instruments import QUALITY, VISIBILITY, Comparison, Quality
-from bench.models.judge import DETECTION_SIDE, Judge, weights
-from bench.settings import MetricSettings
-from bench.types import Pixels
-from bench.witness import Witness
+from bench.evaluation.auxiliary import Witness
+from bench.evaluation.image_metrics import QUALITY, VISIBILITY, Comparison, Quality
+from bench.models.faces.judges import DETECTION_SIDE, Judge, weights
 from benchmarks.limits import Step, timed
 
 COUNT = 16

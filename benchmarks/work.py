@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from attacks import ATTACKS, FitContext
-from bench.models.base import Base
-from bench.passes import Passes, counting
-from bench.plan import plain_settings
-from bench.seeds import generator
-from bench.types import Budget
-from bench.work import FILE, comparable
+from bench.core.profiling import Passes, counting
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base
+from bench.runner.flops import FILE, comparable
+from bench.runner.plan import plain_settings
 from defenses import DEFENSES, Context
 from tests import tiny
 

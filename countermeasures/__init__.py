@@ -9,13 +9,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.registry import Registry
-from bench.types import Pixels
+from bench.core.registry import Registry
+from bench.core.types import Pixels
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.base import Base
+    from bench.models.diffusion.base import Base
 
 
 @dataclass(frozen=True)

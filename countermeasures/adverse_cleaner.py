@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.images import to_pixels, to_tensor
-from bench.ranges import Range, Several
-from bench.types import Pixels
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Range, Several
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.images import to_pixels, to_tensor
-from bench.models.base import Base, randn
-from bench.ranges import Count, SamplerSteps, Share
-from bench.types import Pixels
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Count, SamplerSteps, Share
+from bench.core.types import Pixels
+from bench.models.diffusion.base import Base, randn
 from countermeasures import Purifier
 
 

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.images import to_pixels, to_tensor
-from bench.models.base import Base, randn
-from bench.ranges import Count, Range, Rate, Share, Weight
-from bench.types import Pixels
+from bench.core.errors import BenchError
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Count, Range, Rate, Share, Weight
+from bench.core.types import Pixels
+from bench.models.diffusion.base import Base, randn
 from countermeasures import Purifier
 
 

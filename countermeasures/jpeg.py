@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.images import jpeg
-from bench.ranges import Quality
-from bench.types import Pixels
+from bench.core.images import jpeg
+from bench.core.ranges import Quality
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 if TYPE_CHECKING:

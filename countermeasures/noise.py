@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.images import to_pixels, to_tensor
-from bench.ranges import Sigma
-from bench.types import Pixels
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Sigma
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 if TYPE_CHECKING:

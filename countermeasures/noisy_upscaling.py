@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.errors import BenchError
-from bench.images import resize, to_tensor
-from bench.models.checkpoint import Checkpoint, locate
-from bench.prompts import Caption
-from bench.ranges import Guidance, Range, SamplerSteps, Sigma
-from bench.types import Pixels
+from bench.config.prompts import Caption
+from bench.core.errors import BenchError
+from bench.core.images import resize, to_tensor
+from bench.core.ranges import Guidance, Range, SamplerSteps, Sigma
+from bench.core.types import Pixels
+from bench.models.weights.checkpoint import Checkpoint, locate
 from countermeasures import Countermeasure
 
 

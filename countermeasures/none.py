@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.types import Pixels
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from bench.ranges import SomeShare
-from bench.types import Pixels
+from bench.core.ranges import SomeShare
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 if TYPE_CHECKING:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.images import to_pixels, to_tensor
-from bench.prompts import Caption
-from bench.ranges import Guidance, SamplerSteps, SomeShare
-from bench.types import Pixels
+from bench.config.prompts import Caption
+from bench.core.images import to_pixels, to_tensor
+from bench.core.ranges import Guidance, SamplerSteps, SomeShare
+from bench.core.types import Pixels
 from countermeasures import Purifier
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.base import Base
+    from bench.models.diffusion.base import Base
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ImageToImage(Purifier):
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
         import torch
 
-        from bench.models.base import randn
+        from bench.models.diffusion.base import randn
 
         scheduler = base.pipeline().scheduler
         scheduler.set_timesteps(self.steps)

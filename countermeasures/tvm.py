@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from bench.ranges import Range
-from bench.types import Pixels
+from bench.core.ranges import Range
+from bench.core.types import Pixels
 from countermeasures import Countermeasure
 
 if TYPE_CHECKING:

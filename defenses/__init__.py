@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from bench.presets import fill
-from bench.registry import Registry
-from bench.types import Budget, Identity
+from bench.core.presets import fill
+from bench.core.registry import Registry
+from bench.core.types import Budget, Identity
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.base import Base
+    from bench.models.diffusion.base import Base
 
 
 def ignore(share: float) -> None:

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.lora import Lora
-from attacks.training import Recipe, finetune
-from bench.prompts import Caption
-from bench.ranges import Count, Rate, Several, StepLevels
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, Rate, Several, StepLevels
+from bench.models.diffusion.finetuning import Recipe, finetune
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, ascend

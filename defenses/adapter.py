@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.models.adapters import Adapter, load_ip_adapter, locate_adapter
-from bench.models.base import Base
-from bench.models.published import together
-from bench.ranges import Sigma
+from bench.core.ranges import Sigma
+from bench.models.adapters.locate import Adapter, load_ip_adapter, locate_adapter
+from bench.models.diffusion.base import Base
+from bench.models.weights.published import together
 from defenses import Defense
 from defenses.encoders import FACELET, OFFICIAL, fingerprints
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from bench.prompts import Caption
-from bench.ranges import Count, SomeShare
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, SomeShare
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend, share_of

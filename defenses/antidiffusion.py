@@ -22,11 +22,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.models.attention import Maps, watched
-from bench.models.base import Base, Condition
-from bench.prompts import Caption
-from bench.ranges import Count, Decay, Rate, Several, StepLevels, Weight
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
+from bench.models.diffusion.attention import Maps, watched
+from bench.models.diffusion.base import Base, Condition
+from bench.models.diffusion.finetuning import Recipe
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend

@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from defenses import Context
 from defenses.objectives import caption, denoise, denoising_loss
 from defenses.pgd import Objective, ascend

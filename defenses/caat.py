@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bench.prompts import Caption
-from bench.ranges import Count, Decay, Rate, StepLevels
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, Decay, Rate, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
 from defenses.pgd import ascend

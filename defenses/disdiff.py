@@ -21,10 +21,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.models.attention import Maps, watched
-from bench.models.base import Base
-from bench.ranges import Count, Weight
+from bench.core.errors import BenchError
+from bench.core.ranges import Count, Weight
+from bench.models.diffusion.attention import Maps, watched
+from bench.models.diffusion.base import Base
 from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import ascend

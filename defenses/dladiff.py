@@ -31,15 +31,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.errors import BenchError
-from bench.models.alignment import ALIGNED, inverse, warp
-from bench.models.attention import watched
-from bench.models.base import Base
-from bench.models.embedding import alignment
-from bench.prompts import Caption
-from bench.ranges import Count, Range, Rate, Several, Sigma, StepLevels
-from bench.types import Budget
+from bench.config.prompts import Caption
+from bench.core.errors import BenchError
+from bench.core.ranges import Count, Range, Rate, Several, Sigma, StepLevels
+from bench.core.types import Budget
+from bench.models.diffusion.attention import watched
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.finetuning import Recipe
+from bench.models.faces.alignment import ALIGNED, inverse, warp
+from bench.models.faces.embedder import alignment
 from defenses import Context, Defense
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin

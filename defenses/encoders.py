@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.hashing import hash_of
-from bench.models.clip import load_image_encoder
-from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
-from bench.models.files import ZOO, hashes
-from bench.models.published import together
-from bench.models.recogniser import Pack, locate_pack
+from bench.core.errors import BenchError
+from bench.core.hashing import hash_of
+from bench.models.adapters.clip import load_image_encoder
+from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
+from bench.models.faces.insightface import Pack, locate_pack
+from bench.models.weights.files import ZOO, hashes
+from bench.models.weights.published import together
 
 FACELET = {
     "recognisers": ("facelet-id-a", "facelet-id-b"),
@@ -126,7 +126,7 @@ def photo_similarity(clean: Tensor, folders: Sequence[Path]) -> Similarity:
 def look(tower: Any, photos: Tensor) -> Tensor:
     """(n, dim) embeddings by CLIP of photos (n, 3, h, w) in [0, 1]; differentiable.
 
-    The photo is resized as `bench.models.clip.clip_pixels` does, but not rounded to 8 bits in between.
+    The photo is resized as `bench.models.adapters.clip.clip_pixels` does, but not rounded to 8 bits in between.
     """
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 

@@ -20,8 +20,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.ranges import Count, Range, StepLevels
+from bench.core.ranges import Count, Range, StepLevels
+from bench.models.diffusion.base import Base
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.ranges import Count, Several, StepLevels
+from bench.core.ranges import Count, Several, StepLevels
+from bench.models.diffusion.finetuning import Recipe
 from defenses import Context
 from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.base import randn
-from bench.prompts import Caption
-from bench.ranges import Count, StepLevels
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, StepLevels
+from bench.models.diffusion.base import randn
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs

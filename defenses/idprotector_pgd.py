@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bench.ranges import Count, Share, Sigma, StepLevels
+from bench.core.ranges import Count, Share, Sigma, StepLevels
 from defenses import Context, Defense
 from defenses.encoders import (
     FACELET,

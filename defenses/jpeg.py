@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from bench.images import jpeg, to_pixels, to_tensor
-from bench.ranges import Quality
+from bench.core.images import jpeg, to_pixels, to_tensor
+from bench.core.ranges import Quality
 from defenses import Context, Defense
 from defenses.pgd import project
 

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.models.base import Base, Posterior, Snapshot
-from bench.ranges import Count, Several, SomeShare
+from bench.core.ranges import Count, Several, SomeShare
+from bench.models.diffusion.base import Base, Posterior, Snapshot
+from bench.models.diffusion.finetuning import Recipe
 from defenses import Context
 from defenses.objectives import denoising_loss
 from defenses.pgd import Objective, ascend

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.base import Base, Condition, Posterior, randn
+from bench.models.diffusion.base import Base, Condition, Posterior, randn
 from defenses.pgd import Objective
 
 Timesteps = Callable[[], Tensor]

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.types import Budget
+from bench.core.types import Budget
 
 Objective = Callable[[Tensor], Tensor]
 """Photos (n, 3, h, w) in [0, 1] -> a scalar to be made large. It may draw noise anew at every call."""

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bench.models.base import Base, Condition, randn
-from bench.ranges import Count, SamplerSteps, SomeShare
+from bench.core.ranges import Count, SamplerSteps, SomeShare
+from bench.models.diffusion.base import Base, Condition, randn
 from defenses import Context, Defense
 from defenses.objectives import caption, latent_distance
 from defenses.pgd import Objective, Size, annealed, ascend, random_start

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from bench.ranges import Count, StepLevels
+from bench.core.ranges import Count, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import latent_shift
 from defenses.pgd import ascend, random_start

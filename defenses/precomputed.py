@@ -16,16 +16,16 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from bench.budget import audit
+from bench.core.budget import audit
+from bench.core.errors import BenchError, unknown_name
+from bench.core.hashing import hash_of
+from bench.core.images import to_tensor
+from bench.core.names import composed
+from bench.core.types import Budget, Identity, Pixels
 from bench.data.photo_files import place, scan, scan_all, subfolders
 from bench.data.photo_reader import read_image
-from bench.errors import BenchError, unknown_name
-from bench.hashing import hash_of
-from bench.images import to_tensor
-from bench.models.files import hashes
-from bench.models.published import together
-from bench.names import composed
-from bench.types import Budget, Identity, Pixels
+from bench.models.weights.files import hashes
+from bench.models.weights.published import together
 from defenses import Context, Defense
 
 LAYOUT = "Give defense.root=<folder>/<person>/<photo>.png."

@@ -18,8 +18,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bench.prompts import Caption
-from bench.ranges import Count, SomeShare, Weight
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, SomeShare, Weight
 from defenses import Context, Defense
 from defenses.objectives import latent_distance, score_distillation
 from defenses.pgd import ascend, share_of

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.ranges import Weight
+from bench.core.ranges import Weight
+from bench.models.diffusion.base import Base
 from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, ascend

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe, finetune
-from bench.models.base import Base, Posterior
-from bench.prompts import Caption
-from bench.ranges import Count, Decay, Rate, Several, StepLevels, Weight
+from bench.config.prompts import Caption
+from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
+from bench.models.diffusion.base import Base, Posterior
+from bench.models.diffusion.finetuning import Recipe, finetune
 from defenses import Context, Defense
 
 Move = Callable[[Base, Tensor], Tensor]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.models.base import Base, Condition
-from bench.types import Budget
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base, Condition
 from defenses.objectives import Timesteps, caption, denoise
 from defenses.pgd import project
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-from bench.ranges import Range
-from bench.registry import hints
+from bench.core.ranges import Range
+from bench.core.registry import hints
 
 COMMANDS = {
     "python -m bench": ("bench.__main__", "a run or a sweep"),
@@ -56,7 +56,7 @@ def commands() -> str:
 
 def settings() -> str:
     """The settings of a run, from its types."""
-    from bench.settings import MetricSettings, ModelSettings, Protocol, RunSettings, Suite
+    from bench.config.schema import MetricSettings, ModelSettings, Protocol, RunSettings, Suite
 
     parts = [
         "# Settings",
@@ -104,7 +104,7 @@ def methods() -> str:
 
 def record() -> str:
     """The record's schema."""
-    from bench import record as records
+    from bench.results import record as records
 
     parts = ["# Record", "One strict-JSON file per cell, `<out>/cells/*.json`. " + _first_line(records.Record)]
     for model in (records.Record, records.DefenseFacts, records.MethodFacts, records.StageFacts, records.ImageFacts):
@@ -124,7 +124,7 @@ def api() -> str:
         "Countermeasures": "countermeasures",
         "Data sets": "bench.data",
         "Loggers": "bench.loggers",
-        "Base models": "bench.models.base",
+        "Base models": "bench.models.diffusion.base",
     }
     parts = ["# Python"]
     parts += [

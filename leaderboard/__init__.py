@@ -3,4 +3,4 @@
 Of the harness it reads records and statistics, and where pictures are packed or checked, the store's files.
 """
 
-import bench.imports  # noqa: F401  # before anything is imported from where the user stands
+import bench.core.imports  # noqa: F401  # before anything is imported from where the user stands

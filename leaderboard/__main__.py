@@ -14,8 +14,8 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.cli import guarded
-from bench.paths import expanded
+from bench.core.cli import guarded
+from bench.core.paths import expanded
 from bench.store import default_root
 
 FACTS = ("id", "kind", "title", "authors", "paper", "code", "licence", "amends", "description", "command")
@@ -107,7 +107,7 @@ def _build(options: Namespace) -> int:
 
 
 def _submit(options: Namespace) -> int:
-    from bench.terminal import terminal
+    from bench.core.terminal import terminal
     from leaderboard.submit import Wishes, submit
 
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
@@ -116,7 +116,7 @@ def _submit(options: Namespace) -> int:
 
 
 def _validate(options: Namespace) -> int:
-    from bench.terminal import terminal
+    from bench.core.terminal import terminal
     from leaderboard.validate import validate_all
 
     return validate_all(options.files, terminal())
@@ -130,7 +130,7 @@ def _compare(options: Namespace) -> int:
 
 
 def _verify(options: Namespace) -> int:
-    from bench.terminal import terminal
+    from bench.core.terminal import terminal
     from leaderboard.verify import verify
 
     return verify(options.run, options.store, options.entry, options.write, options.by, terminal())

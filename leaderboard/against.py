@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import markdown
-from bench.errors import BenchError, unknown_name
+from bench.core.errors import BenchError, unknown_name
+from bench.core.types import Array
+from bench.report import markdown
 from bench.stats import mean_interval
 from bench.stats.comparison import Pair, Scores, compare
-from bench.types import Array
 from leaderboard.board import ASIDE, Row, groups
 from leaderboard.data import Layout, scores
 from leaderboard.measures import MEASURES

@@ -12,12 +12,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.arms import attack_key, chain_key, label
-from bench.conditions import SAMPLER, departures
-from bench.hashing import hash_of
-from bench.record import Record
-from bench.standard import BASES
-from bench.validity import CONTROLS
+from bench.core.hashing import hash_of
+from bench.report.sanity_checks import CONTROLS
+from bench.results.arms import attack_key, chain_key, label
+from bench.results.conditions import SAMPLER, departures
+from bench.results.record import Record
+from bench.results.standard import BASES
 from leaderboard import naming
 from leaderboard.entry import RECORDS
 from leaderboard.measures import MEASURES

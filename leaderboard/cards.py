@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any
 
-from bench.errors import BenchError
-from bench.plugins import import_plugins
-from bench.record import Record
-from bench.registry import Registry
+from bench.core.errors import BenchError
+from bench.core.plugins import import_plugins
+from bench.core.registry import Registry
+from bench.results.record import Record
 from leaderboard.entry import MethodCard
 
 # By name, as plug-ins are: the leaderboard builds its pages without any method or torch, and only this asks them.

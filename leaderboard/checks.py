@@ -13,11 +13,11 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.arms import attack_label
-from bench.conditions import as_json, conditions, departures, text
-from bench.record import Record
+from bench.report.sanity_checks import CONTROLS
+from bench.results.arms import attack_label
+from bench.results.conditions import as_json, conditions, departures, text
+from bench.results.record import Record
 from bench.stats.comparison import fewest_people
-from bench.validity import CONTROLS
 from leaderboard.entry import PROTOCOL, Entry, Kind
 from leaderboard.faults import faults
 from leaderboard.strict import WHOLE, Problem, clip

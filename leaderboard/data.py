@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.arms import names, setting_text, telling
-from bench.names import natural
-from bench.validity import CONTROLS
+from bench.core.names import natural
+from bench.report.sanity_checks import CONTROLS
+from bench.results.arms import names, setting_text, telling
 from leaderboard.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
 from leaderboard.measures import MEASURES, SCALE
 from leaderboard.results import Result

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from bench.ranges import Budgeted, read_number
-from bench.record import Record
+from bench.core.ranges import Budgeted, read_number
+from bench.results.record import Record
 from leaderboard.scores import TOLERANCE, gap, scores
 from metrics.catalogue import find
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.conditions import differing, text
-from bench.standard import BASES
+from bench.results.conditions import differing, text
+from bench.results.standard import BASES
 
 if TYPE_CHECKING:
     from leaderboard.board import Group

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from bench.litter import is_litter
+from bench.core.litter import is_litter
 from leaderboard.entry import IMAGES, PICTURE, RECORDS
 from leaderboard.strict import WHOLE, BadEntry
 

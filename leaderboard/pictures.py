@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.budget import audit
-from bench.errors import BenchError
-from bench.hashing import sha256_array
-from bench.record import Record
-from bench.types import Budget, Pixels
+from bench.core.budget import audit
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_array
+from bench.core.types import Budget, Pixels
+from bench.results.record import Record
 from leaderboard.entry import IMAGES
 from leaderboard.runs import Album, is_invented
 from leaderboard.sprites import PHOTOS, Group, Sprite, Sprites, difference, draw

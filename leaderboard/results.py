@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.litter import is_litter
-from bench.record import Record
+from bench.core.errors import BenchError
+from bench.core.litter import is_litter
+from bench.results.record import Record
 from leaderboard.entry import IMAGES, RECORDS, Entry
 from leaderboard.pack import ENTRY, MB, Pack, open_pack
 from leaderboard.sprites import Sprite, Sprites, file_name

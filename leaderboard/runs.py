@@ -16,13 +16,13 @@ from pathlib import Path
 from PIL import Image
 
 import bench
-from bench import numbered
-from bench.errors import BenchError
-from bench.hashing import sha256_array, sha256_file
-from bench.images import crop_centre, read_png, resize
-from bench.record import Record
+from bench.core import numbered
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_array, sha256_file
+from bench.core.images import crop_centre, read_png, resize
+from bench.core.types import Pixels
+from bench.results.record import Record
 from bench.store import Store
-from bench.types import Pixels
 from leaderboard.strict import parse
 
 INVENTED = Path(bench.__file__).parent / "zoo" / "synthetic"

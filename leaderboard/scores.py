@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.record import Record
+from bench.results.record import Record
 from metrics import identity
 
 SCORES = ("fdfr", "ism_detected", "ism_zero", "ilr")

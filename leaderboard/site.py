@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import bench
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from leaderboard import row_page
 from leaderboard.board import groups
 from leaderboard.data import Layout, page_data, picture_data, picture_file

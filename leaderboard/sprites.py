@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, RootModel, StringConstraints, field_validator
 
-from bench.types import Pixels
+from bench.core.types import Pixels
 from leaderboard.entry import PICTURE, Sha256
 from leaderboard.strict import Strict
 

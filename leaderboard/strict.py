@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 M = TypeVar("M", bound=BaseModel)
 

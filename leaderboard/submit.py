@@ -22,10 +22,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from bench.errors import BenchError, unknown_name
-from bench.hashing import sha256_file
-from bench.record import Record
-from bench.validity import CONTROLS
+from bench.core.errors import BenchError, unknown_name
+from bench.core.hashing import sha256_file
+from bench.report.sanity_checks import CONTROLS
+from bench.results.record import Record
 from leaderboard.cards import cards
 from leaderboard.entry import RECORDS, Entry, MethodCard
 from leaderboard.pack import ENTRY

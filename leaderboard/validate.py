@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bench.record import Record
+from bench.results.record import Record
 from leaderboard.checks import MOST, Findings, check
 from leaderboard.entry import PROTOCOL, RECORDS
 from leaderboard.pack import named

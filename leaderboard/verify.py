@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.errors import BenchError
-from bench.hashing import sha256_array
-from bench.record import Record
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_array
+from bench.results.record import Record
 from leaderboard import verification
 from leaderboard.entry import RECORDS
 from leaderboard.results import Result, open_result

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.stats.intervals import Interval
-from bench.types import Array
+from bench.core.types import Array, Interval
 
 People = npt.NDArray[Any]
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.types import Array, Pixels
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.types import Array, Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from math import comb
 
 import numpy as np
 
-from bench.types import Array
+from bench.core.types import Array
 
 MIN_DETECTED = 5
 """Fewer detected faces than this make a mean over detected faces meaningless."""

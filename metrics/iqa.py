@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.images import to_tensor
-from bench.types import Array, Pixels
+from bench.core.errors import BenchError
+from bench.core.images import to_tensor
+from bench.core.types import Array, Pixels
 from metrics.offline import offline
 
 INSTALL = "pip install 'cloakbench[full]'"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import correlate, gaussian_filter, uniform_filter
 
-from bench.types import Array, Pixels
+from bench.core.types import Array, Pixels
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, the finest first (Wang et al. 2003, section 3.2)."""

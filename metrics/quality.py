@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.measure import blur_effect
 
-from bench.types import Array, Pixels
+from bench.core.types import Array, Pixels
 
 
 def blur(picture: Pixels) -> float:

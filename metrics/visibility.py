@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.types import Pixels
-
-
-def linf(clean: Pixels, cloaked: Pixels) -> int:
-    """Largest change of any value, in grey levels of 255."""
-    return int(np.abs(clean.astype(np.int16) - cloaked.astype(np.int16)).max())
+from bench.core.budget import linf as linf
+from bench.core.types import Pixels
 
 
 def psnr(clean: Pixels, cloaked: Pixels) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import Record
+from bench.results.record import Record
 from leaderboard.sprites import draw
 
 PROTOCOL = {"prompts": ["a photo of {subject}"], "images_per_prompt": 16, "far": 0.01}

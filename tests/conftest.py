@@ -13,12 +13,12 @@ from hypothesis import settings
 from torch import Tensor
 
 from attacks import FitContext
-from bench.images import to_pixels, to_tensor
-from bench.models.base import Base
-from bench.models.checkpoint import locate
-from bench.models.loading import load_base
-from bench.seeds import generator
-from bench.types import Budget
+from bench.core.images import to_pixels, to_tensor
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
 from defenses import Context
 
 ROOT = Path(__file__).parent.parent

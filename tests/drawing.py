@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from attacks import Artifact, Attack
-from bench.models.base import Base, randn
-from bench.seeds import generator
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base, randn
 from tests.conftest import fit_context
 
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]

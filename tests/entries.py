@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from bench import numbered, standard
+from bench.core import numbered
+from bench.core.hashing import hash_of, sha256_array, sha256_file
+from bench.core.images import read_png
+from bench.core.types import Pixels
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.hashing import hash_of, sha256_array, sha256_file
-from bench.images import read_png
-from bench.record import Record, StageFacts, save
+from bench.results import standard
+from bench.results.record import Record, StageFacts, save
 from bench.store import Store
-from bench.types import Pixels
 from metrics.visibility import linf, psnr, ssim
 
 PICTURES = 8

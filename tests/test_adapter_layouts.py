@@ -7,8 +7,8 @@ import torch
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor
 
-from bench.models.adapters import load_ip_adapter
-from bench.models.base import Base
+from bench.models.adapters.locate import load_ip_adapter
+from bench.models.diffusion.base import Base
 from bench.zoo.train.adapter import fresh_projections, projections
 from bench.zoo.train.instantid import official
 from bench.zoo.train.ip_adapter import fresh, image_proj, lora

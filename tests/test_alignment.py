@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.transform import SimilarityTransform
 
-from bench.models.alignment import TEMPLATE, align, compose, face_box, inverse, move, similarity, warp
+from bench.models.faces.alignment import TEMPLATE, align, compose, face_box, inverse, move, similarity, warp
 
 FACE = torch.tensor([[41.0, 50.0], [70.0, 46.0], [57.0, 66.0], [46.0, 83.0], [71.0, 79.0]])
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from attacks import ATTACKS, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
-from attacks.training import Recipe, finetune
-from bench.models.base import Base, Condition, Posterior
-from bench.seeds import generator
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base, Condition, Posterior
+from bench.models.diffusion.finetuning import Recipe, finetune
 from tests.conftest import fit_context
 from tests.drawing import pictures, plain, second
 
@@ -159,9 +159,9 @@ def test_the_prior_is_weighed_beside_the_person(base: Base, monkeypatch: pytest.
 def test_diverged_training_is_an_error_and_not_protection(tmp_path: object, base: Base, photos: Tensor) -> None:
     from pathlib import Path
 
-    from bench.errors import BenchError
-    from bench.images import png_bytes, to_pixels
-    from bench.stages.fit import fit
+    from bench.core.errors import BenchError
+    from bench.core.images import png_bytes, to_pixels
+    from bench.runner.stages.fit import fit
     from bench.store import Store
 
     root = Path(str(tmp_path))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import BenchError
-from bench.models.base import Base, randn
-from bench.models.checkpoint import locate
-from bench.models.files import ZOO
+from bench.core.errors import BenchError
+from bench.models.diffusion.base import Base, randn
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.files import ZOO
 
 
 def test_restore_is_bit_for_bit(base: Base) -> None:
@@ -61,7 +61,7 @@ def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
     """The same latents; what the encoder sees at once is as large as it may be."""
     many = photos[torch.arange(5) % len(photos)] * torch.linspace(0.5, 1, 5)[:, None, None, None]
     whole, sizes = base.posterior(many), list[int]()
-    monkeypatch.setattr("bench.models.base.ENCODED", 2 * many[0, 0].numel())
+    monkeypatch.setattr("bench.models.diffusion.base.ENCODED", 2 * many[0, 0].numel())
     handle = base.vae.encoder.register_forward_hook(lambda _, inputs, output: sizes.append(len(output)))
     with torch.no_grad():
         parts = base.posterior(many)
@@ -143,7 +143,7 @@ def test_shipped_weights_must_have_the_published_hash(tmp_path: Path, monkeypatc
     shutil.copytree(ZOO / "facelet-1", tmp_path / "facelet-1")
     shutil.copy(ZOO / "manifest.json", tmp_path)
     for module in ("checkpoint", "files"):
-        monkeypatch.setattr(f"bench.models.{module}.ZOO", tmp_path)
+        monkeypatch.setattr(f"bench.models.weights.{module}.ZOO", tmp_path)
     locate("facelet-1", "zoo")
     weights = tmp_path / "facelet-1" / "vae" / "diffusion_pytorch_model.safetensors"
     data = bytearray(weights.read_bytes())

@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from attacks import ATTACKS
-from bench import numbered
-from bench.batches import in_batches
-from bench.meter import Meter
-from bench.models.base import Base
-from bench.settings import ModelSettings, Protocol
-from bench.stages import class_photos, generate
-from bench.stages.fit import ARTIFACT
+from bench.config.schema import ModelSettings, Protocol
+from bench.core import numbered
+from bench.core.meter import Meter
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.batching import in_batches
+from bench.runner.stages import class_images, generate
+from bench.runner.stages.fit import ARTIFACT
 from bench.store import Store
 from tests import tiny
 
@@ -123,10 +123,10 @@ def test_generated_pictures_are_the_same_on_a_small_card(
 
 
 def test_class_photos_are_the_same_on_a_small_card(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(class_photos, "STEPS", 2)
-    large = class_photos.class_photos(Store(tmp_path / "large"), base, 5)
+    monkeypatch.setattr(class_images, "STEPS", 2)
+    large = class_images.class_photos(Store(tmp_path / "large"), base, 5)
     small(monkeypatch, base, room=4)
     with Meter() as meter:
-        few = class_photos.class_photos(Store(tmp_path / "small"), base, 5)
+        few = class_images.class_photos(Store(tmp_path / "small"), base, 5)
     assert meter.cost.halvings == 1
     assert (few - large).abs().max() <= 1 / 255

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
 from benchmarks import faults, kills
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.derived import GATES
-from bench.instruments import QUALITY, VISIBILITY
-from bench.scoring import WITNESSED
+from bench.evaluation.image_metrics import QUALITY, VISIBILITY
+from bench.evaluation.scorer import WITNESSED
+from bench.results.relative import GATES
 from bench.stats.table import read
 from metrics.catalogue import METRICS, find
 

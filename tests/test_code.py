@@ -15,10 +15,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bench.code
-from bench.code import code_version, module_version
-from bench.hashing import hash_of, sha256_array, sha256_file
-from bench.seeds import derive, generator
+import bench.core.code_version
+from bench.core.code_version import code_version, module_version
+from bench.core.hashing import hash_of, sha256_array, sha256_file
+from bench.core.seeding import derive, generator
 
 MAIN = '''
 """What the module is for."""
@@ -55,7 +55,7 @@ class Project:
 
     def version(self, module: str = "main") -> str:
         """The version of a module that a new process would see."""
-        bench.code.forget()
+        bench.core.code_version.forget()
         importlib.invalidate_caches()
         return module_version(f"project_of_a_test.{module}")
 
@@ -68,11 +68,11 @@ def forget() -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(bench.code, "PROJECT", ("project_of_a_test",))
+    monkeypatch.setattr(bench.core.code_version, "PROJECT", ("project_of_a_test",))
     forget()
     yield Project(tmp_path)
     forget()
-    bench.code.forget()
+    bench.core.code_version.forget()
 
 
 # --- code versions --------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_module_that_is_not_imported_does_not_count(project: Project) -> None:
 
 
 def test_plumbing_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.code, "HARMLESS", frozenset({"project_of_a_test.helper"}))
+    monkeypatch.setattr(bench.core.code_version, "HARMLESS", frozenset({"project_of_a_test.helper"}))
     before = project.version()
     project.write(helper=HELPER.replace("2)", "3)") + "\nextra = 1\n", deep="y = 3\n")
     assert project.version() == before
@@ -311,4 +311,4 @@ def test_a_file_hash_is_the_known_one(tmp_path: Path) -> None:
 
 def test_settings_and_addresses_of_weights_are_no_code_of_a_stage() -> None:
     """What they say of a cell is in its keys; a new setting must not cost a store."""
-    assert {"bench.settings", "bench.models.published"} <= bench.code.HARMLESS
+    assert {"bench.config.schema", "bench.models.weights.published"} <= bench.core.code_version.HARMLESS

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 import bench
 from bench.__main__ import main
-from bench.compose import prepare, settings_of
-from bench.errors import BenchError
-from bench.registry import build
-from bench.settings import RunSettings, parse
+from bench.config.compose import prepare, settings_of
+from bench.config.schema import RunSettings, parse
+from bench.core.errors import BenchError
+from bench.core.registry import build
 from defenses.precomputed import Precomputed
 
 GROUPS = ["defense", "attack", "countermeasure", "data", "model", "suite", "metric", "logger"]
@@ -351,7 +351,7 @@ def test_a_plugin_of_hydra_that_is_not_installed_says_how_to_get_it(word: str, p
 def test_the_extras_that_are_named_exist() -> None:
     import tomllib
 
-    from bench.explain import EXTRAS
+    from bench.config.explain import EXTRAS
 
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
     named = {extra[len("'cloakbench[") : -2] for extra in EXTRAS.values() if "cloakbench" in extra}
@@ -384,7 +384,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunSetti
         begun.append((settings, words))
         return 0
 
-    monkeypatch.setattr("bench.run.run", run)
+    monkeypatch.setattr("bench.runner.run.run", run)
     monkeypatch.chdir(tmp_path)
     return begun
 

@@ -14,13 +14,13 @@ from attacks import FitContext
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from attacks.textual_inversion import TextualInversion
-from attacks.training import Recipe, finetune
-from bench.models.checkpoint import locate
-from bench.models.computing import Computing
-from bench.models.loading import load_base
-from bench.models.pool import Pool
-from bench.seeds import generator
-from bench.settings import ModelSettings
+from bench.config.compute import Computing
+from bench.config.schema import ModelSettings
+from bench.core.seeding import generator
+from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.loading import load_base
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights.checkpoint import locate
 from tests import tiny
 
 FULL: dict[str, Any] = {"steps": 2, "learning_rate": 1e-3, "batch": 2, "preset": "hf"}

@@ -6,20 +6,21 @@ from typing import Any
 
 import pytest
 
-from bench import report, standard
-from bench.arms import Arm, arms
-from bench.compose import settings_of
-from bench.conditions import columns, departures, differing, text
-from bench.hashing import hash_of
-from bench.models.pool import Pool
-from bench.pipeline import Pipeline
-from bench.plan import cells, load_data
-from bench.record import Record
-from bench.settings import shipped_model
-from bench.standings import long_form, standings
+from bench.config.compose import settings_of
+from bench.config.schema import shipped_model
+from bench.core.hashing import hash_of
+from bench.models.diffusion.model_cache import Pool
+from bench.report import document
+from bench.report.comparisons import long_form, standings
+from bench.report.sanity_checks import findings
+from bench.results import standard
+from bench.results.arms import Arm, arms
+from bench.results.conditions import columns, departures, differing, text
+from bench.results.record import Record
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import cells, load_data
 from bench.stats.table import as_csv, read
 from bench.store import Store
-from bench.validity import findings
 from tests.test_arms import defense, record
 
 MODEL = {"name": "facelet-1", "revision": None} | standard.BASES["facelet-1"]
@@ -156,15 +157,15 @@ def test_scores_of_several_conditions_are_columns_of_their_own(tmp_path: Any) ->
 
 def test_the_report_says_what_was_not_made_alike() -> None:
     few, many = made(leak=0.25, model={"steps": 2}), made(leak=1.0)
-    text_of_both = report.markdown([few, many], standings([few, many]))
+    text_of_both = document.markdown([few, many], standings([few, many]))
     assert "Note: These results were not all made alike: steps 2 and steps 20." in text_of_both
     assert "| clean (steps 2) | 1 |" in text_of_both
     assert "| clean (steps 20) | 1 |" in text_of_both
-    (beside,) = report.beside([many], [few, many])
+    (beside,) = document.beside([many], [few, many])
     assert "results made with steps 2; these are with steps 20" in beside
-    assert report.beside([many], [many]) == []
-    assert "on facelet-1 (steps 2), people of" in str(report.table([few], []).title)
-    assert "on facelet-1, people of" in str(report.table([many], []).title)
+    assert document.beside([many], [many]) == []
+    assert "on facelet-1 (steps 2), people of" in str(document.table([few], []).title)
+    assert "on facelet-1, people of" in str(document.table([many], []).title)
     swapped = [made(), made(photos="d" * 64)]
     assert any(f.severity == "warning" and "photos dddddddd" in f.message for f in findings(swapped))
 

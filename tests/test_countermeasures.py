@@ -12,18 +12,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.compose import prepare
-from bench.errors import BenchError
-from bench.images import to_pixels, to_tensor
-from bench.models.base import Base
-from bench.models.pool import Pool
-from bench.models.published import Missing
-from bench.pipeline import Pipeline
-from bench.plan import cells, load_data, plain_settings
-from bench.settings import Method
-from bench.stages import counter
+from bench.config.compose import prepare
+from bench.config.schema import Method
+from bench.core.errors import BenchError
+from bench.core.images import to_pixels, to_tensor
+from bench.core.types import Pixels
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights.published import Missing
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import cells, load_data, plain_settings
+from bench.runner.stages import countermeasure
 from bench.store import Store
-from bench.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
 from countermeasures.adverse_cleaner import bilateral, guided
 from countermeasures.grid_pure import tiles
@@ -180,7 +180,7 @@ def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path:
     def key(folder: str) -> str:
         each = made("noisy_upscaling", weights=folder)
         method = Method(name="noisy_upscaling", settings=plain_settings(each))
-        return counter.key("photos", [method], [each], Pool("cpu").fingerprint(parsed().model), 0)
+        return countermeasure.key("photos", [method], [each], Pool("cpu").fingerprint(parsed().model), 0)
 
     there = SMALL["noisy_upscaling"]["weights"]
     copy = shutil.copytree(there, tmp_path / "copy")
@@ -391,14 +391,14 @@ def test_a_suite_crosses_countermeasures_with_attacks() -> None:
 
 
 def test_a_chain_is_each_after_the_other_with_its_own_randomness(tmp_path: Any) -> None:
-    from bench import numbered
+    from bench.core import numbered
 
     protected, folder = tmp_path / "protected", tmp_path / "treated"
     protected.mkdir()
     folder.mkdir()
     numbered.save(protected, [photo()])
     chain = [made("noise"), made("noise")]
-    counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada")
+    countermeasure.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada")
     (found,) = numbered.load(folder)
     change = found.astype(float) - photo()
     inner = (photo() > 60) & (photo() < 195)
@@ -409,10 +409,10 @@ def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
     (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
     half = first.model.model_copy(update={"precision": "bf16"})
     bases = [Pool("cpu").fingerprint(model) for model in (first.model, half)] + ["other"]
-    keys = [counter.key("photos", first.countermeasures, first.counters, base, 0) for base in bases]
+    keys = [countermeasure.key("photos", first.countermeasures, first.counters, base, 0) for base in bases]
     assert len(set(keys)) == 3
     (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
-    keys = [counter.key("photos", plain.countermeasures, plain.counters, base, 0) for base in bases]
+    keys = [countermeasure.key("photos", plain.countermeasures, plain.counters, base, 0) for base in bases]
     assert len(set(keys)) == 1
 
 
@@ -420,7 +420,7 @@ def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
 
 
 def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_path: Any) -> None:
-    from bench import numbered
+    from bench.core import numbered
 
     (cell,) = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=2", ONE) if c.attack.name != "none"]
     originals = [p.pixels for p in cell.donor.protect]
@@ -430,7 +430,7 @@ def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_pat
     folder.mkdir()
     numbered.save(protected, [255 - pixels for pixels in originals])
     chain = [made("jpeg", quality=50)]
-    counter.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada", cell.leaked)
+    countermeasure.counter(folder, protected, chain, lambda: pytest.fail("no base is needed"), 0, "ada", cell.leaked)
     random = torch.Generator()
     expected = chain[0].apply([*originals[:2], *(255 - pixels for pixels in originals[2:])], random)
     for found, wanted in zip(numbered.load(folder), expected, strict=True):

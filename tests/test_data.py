@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.images import crop_centre, crop_square, png_bytes, read_png, resize, to_pixels, to_tensor
+from bench.core.types import Dataset, Identity, Pixels
 from bench.data import SOURCES
 from bench.data.folder import Folder
-from bench.errors import BenchError
-from bench.images import crop_centre, crop_square, png_bytes, read_png, resize, to_pixels, to_tensor
-from bench.types import Dataset, Identity, Pixels
 
 SIDE = 16
 

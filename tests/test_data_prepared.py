@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.images import read_png
 from bench.data import SOURCES
-from bench.data.origins import ORIGINS, People, from_folder, from_hub, from_parquet, names_of
 from bench.data.prepare import HEADER, Choice, choose, main, write
 from bench.data.prepared import LFW
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.images import read_png
+from bench.data.upstream import ORIGINS, People, from_folder, from_hub, from_parquet, names_of
 
 CHOICE = Choice(people=0, photos=2, smallest=40, side=32)
 
@@ -34,7 +34,9 @@ def picture(faces: int, shade: int, side: int = 48) -> Image.Image:
 
 @pytest.fixture(autouse=True)
 def finder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.models.judge.find_boxes", lambda image: [None] * (image.getpixel((0, 0))[0] // 10))
+    monkeypatch.setattr(
+        "bench.models.faces.judges.find_boxes", lambda image: [None] * (image.getpixel((0, 0))[0] // 10)
+    )
 
 
 def person(folder: Path, count: int, faces: int = 1, side: int = 48, shade: int = 0) -> None:

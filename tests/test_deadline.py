@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import deadline as module
-from bench.deadline import deadline
-from bench.errors import BenchError
-from bench.pipeline import Pipeline
-from bench.plan import Cell
-from bench.record import Record
+from bench.core.errors import BenchError
+from bench.results.record import Record
+from bench.runner import timeout as module
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import Cell
+from bench.runner.timeout import deadline
 from tests.test_run import small_run
 
 SOON = 0.05
@@ -88,7 +88,7 @@ def test_a_cell_that_hangs_fails_and_the_others_go_on(tmp_path: Path, monkeypatc
         return self._record(cell, "ok", metrics={"ilr": 0.5})
 
     monkeypatch.setattr(Pipeline, "_run", attempt)
-    monkeypatch.setattr("bench.sheet.draw", lambda records, store: b"")
+    monkeypatch.setattr("bench.report.contact_sheet.draw", lambda records, store: b"")
     status, records, text = small_run(tmp_path, "timeout=2")
     assert status == 1
     assert {r.defense.name: r.status for r in records} == {"none": "ok", "noise": "failed", "aspl": "ok"}

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.budget import audit
-from bench.images import png_bytes, read_png, to_pixels
-from bench.models.base import Base
-from bench.types import Budget
+from bench.core.budget import audit
+from bench.core.images import png_bytes, read_png, to_pixels
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base
 from defenses import DEFENSES, Defense
 from tests import tiny
 from tests.conftest import defend_context

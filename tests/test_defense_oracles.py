@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.errors import BenchError
-from bench.models.attention import Maps, watched
-from bench.models.base import Base
-from bench.seeds import generator
-from bench.types import Budget
+from bench.core.errors import BenchError
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.attention import Maps, watched
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.finetuning import Recipe
 from defenses import DEFENSES, Context
 from defenses.antidiffusion import amount
 from defenses.aspl import previous, targeted_loss

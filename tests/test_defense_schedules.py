@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.training import Recipe
-from bench.models.base import Base, Condition, Posterior
-from bench.seeds import generator
-from bench.types import Budget
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base, Condition, Posterior
+from bench.models.diffusion.finetuning import Recipe
 from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
 from defenses.dladiff import DLADiff

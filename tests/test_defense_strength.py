@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.seeds import generator
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
 from defenses import DEFENSES
 from defenses.photoguard import edited
 from defenses.targets import pattern
@@ -130,7 +130,7 @@ def test_it_does_more_than_noise(
 
 def test_disdiff_takes_attention_from_the_persons_token(base: Base, photos: Tensor) -> None:
     """The erasure alone, at timesteps where steps are large."""
-    from bench.models.attention import watched
+    from bench.models.diffusion.attention import watched
     from defenses.disdiff import erasure, token_places
 
     def erased(seen: Tensor) -> float:

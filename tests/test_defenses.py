@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.seeds import generator
-from bench.types import Budget
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base
 from defenses import DEFENSES
 from defenses.aspl import Aspl
 from defenses.pgd import annealed, ascend, project, random_start

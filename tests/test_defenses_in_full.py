@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.budget import audit
+from bench.core.budget import audit
+from bench.core.images import png_bytes, read_png, to_pixels, to_tensor
+from bench.core.seeding import generator
+from bench.core.types import Budget, Identity, Pixels
 from bench.data.synthetic import Synthetic
-from bench.images import png_bytes, read_png, to_pixels, to_tensor
-from bench.models.base import Base
-from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
-from bench.models.recogniser import locate_pack
-from bench.seeds import generator
-from bench.types import Budget, Identity, Pixels
+from bench.models.diffusion.base import Base
+from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
+from bench.models.faces.insightface import locate_pack
 from defenses import DEFENSES, Context
 from tests.test_defense_strength import Goal, grey, loss, predicts_the_pattern, shifted
 

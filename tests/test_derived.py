@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.derived import gate_of, with_derived
-from bench.record import ImageFacts, Record
+from bench.results.record import ImageFacts, Record
+from bench.results.relative import gate_of, with_derived
 from tests.test_arms import defense, record
 
 CLEAN = defense("none", 0.0)

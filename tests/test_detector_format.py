@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError
-from bench.models.alignment import TEMPLATE, align, face_box
-from bench.types import Pixels
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
+from bench.models.faces.alignment import TEMPLATE, align, face_box
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.scrfd import STRIDES, Detector, Levels, anchors, decode
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from bench.display import Display
-from bench.record import Record
+from bench.results.record import Record
+from bench.runner.progress_bar import Display
 from tests.test_record import FULL, record
 
 STAGE = FULL["stages"]["fit"] | {"seconds": 12.4}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from cleanfid.fid import frechet_distance, get_folder_features, kernel_distance
 
-from bench.errors import BenchError
-from bench.images import png_bytes
+from bench.core.errors import BenchError
+from bench.core.images import png_bytes
 from metrics.distribution import MIN_FRECHET, _mmd, frechet, kid, kid_interval
 from metrics.features import BATCH, Features, extractor
 

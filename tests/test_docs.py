@@ -22,10 +22,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from bench.compose import prepare, settings_of
+from bench.config.compose import prepare, settings_of
+from bench.core.images import png_bytes
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.images import png_bytes
-from bench.run import run
+from bench.runner.run import run
 from tests.conftest import ROOT
 from tests.test_run import small_run
 

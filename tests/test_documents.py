@@ -13,7 +13,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
 from defenses import DEFENSES
 from tests.conftest import ROOT
 

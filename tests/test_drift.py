@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.compose import settings_of
-from bench.run import run
+from bench.config.compose import settings_of
+from bench.runner.run import run
 from leaderboard.verify import verify
 from tests.conftest import ROOT
 from tests.test_run import prepared

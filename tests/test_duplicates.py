@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_array
+from bench.core.images import jpeg
+from bench.core.types import Dataset, Identity, Photo, Pixels
 from bench.data import dataset
-from bench.duplicates import Duplicate, duplicates, refuse
-from bench.errors import BenchError
-from bench.hashing import sha256_array
-from bench.images import jpeg
-from bench.types import Dataset, Identity, Photo, Pixels
+from bench.data.duplicates import Duplicate, duplicates, refuse
 
 
 def scene(seed: int, side: int = 64) -> Pixels:
@@ -97,7 +97,7 @@ def test_a_copy_saved_again_is_named_and_not_refused(copy: object) -> None:
 def test_many_photos_are_compared_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     people = [person(f"p{i}", 100 * i, A=jpeg(scene(100 * i + 11), 80)) for i in range(6)]
     whole = found(*people)
-    monkeypatch.setattr("bench.duplicates.BLOCK", 7)
+    monkeypatch.setattr("bench.data.duplicates.BLOCK", 7)
     assert found(*people) == whole
     assert len(whole) == 6
 

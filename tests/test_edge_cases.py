@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.calibrate import calibrate
-from bench.code import code_version
-from bench.compose import prepare
+from bench.config.compose import prepare
+from bench.core.code_version import code_version
+from bench.core.errors import BenchError
+from bench.core.hashing import hash_of
+from bench.core.images import crop_centre
+from bench.core.plugins import import_plugins, loaded_class
+from bench.core.registry import Registry
 from bench.data.folder import Folder
-from bench.errors import BenchError
-from bench.hashing import hash_of
-from bench.images import crop_centre
-from bench.plugins import import_plugins, loaded_class
-from bench.registry import Registry
+from bench.evaluation.thresholds import calibrate
 from bench.store import Store, write_atomic
 from tests.conftest import ROOT
 
@@ -50,7 +50,8 @@ def test_integer_keys_are_not_strings() -> None:
 
 def test_finding_a_code_version_imports_nothing() -> None:
     script = (
-        "import sys; from bench.code import module_version; module_version('defenses'); print('torch' in sys.modules)"
+        "import sys; from bench.core.code_version import module_version; "
+        "module_version('defenses'); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import BenchError
-from bench.images import to_pixels
-from bench.models.alignment import align, move
-from bench.models.base import Base
-from bench.models.clip import load_image_encoder, see
-from bench.models.embedding import FaceEmbedder, aligned, alignment, find_points
-from bench.models.recogniser import Pack, locate_pack
-from bench.seeds import generator
-from bench.types import Budget
+from bench.core.errors import BenchError
+from bench.core.images import to_pixels
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.adapters.clip import load_image_encoder, see
+from bench.models.diffusion.base import Base
+from bench.models.faces.alignment import align, move
+from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
+from bench.models.faces.insightface import Pack, locate_pack
 from defenses import DEFENSES
 from defenses.adapter import adapted
 from defenses.dladiff import DLADiff
@@ -278,7 +278,7 @@ def test_layers_are_one_and_two() -> None:
 
 
 def test_an_adapter_is_taken_out_again_even_after_an_error(base: Base, adapter: Path) -> None:
-    from bench.models.adapters import locate_adapter
+    from bench.models.adapters.locate import locate_adapter
 
     before = base.snapshot()["unet"]
     with pytest.raises(KeyError), adapted(base, locate_adapter("ip-adapter", str(adapter), "tiny")):

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench.errors import BenchError, FitFailed, reason_of
-from bench.models.pool import Pool
-from bench.pipeline import Pipeline
-from bench.plan import cells, load_data
+from bench.core.errors import BenchError, FitFailed, reason_of
+from bench.models.diffusion.model_cache import Pool
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import cells, load_data
 from tests.test_settings import parsed
 
 

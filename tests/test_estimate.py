@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import record as records
-from bench.estimate import Row, estimate, remembered, table
-from bench.pipeline import Keys
-from bench.plan import Cell
+from bench.results import record as records
+from bench.runner.estimate import Row, estimate, remembered, table
+from bench.runner.pipeline import Keys
+from bench.runner.plan import Cell
 from tests.test_arms import defense, record
 from tests.test_suite import planned
 

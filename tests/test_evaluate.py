@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from bench.errors import BenchError
-from bench.models.files import ZOO
+from bench.core.errors import BenchError
+from bench.models.weights.files import ZOO
 from bench.zoo.evaluate import PER_PERSON, Family, Held, faceless, overlap
 
 

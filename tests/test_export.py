@@ -12,10 +12,10 @@ from rich.console import Console
 
 import bench.export as command
 from bench.api import Evaluation, export
-from bench.compose import settings_of
-from bench.errors import BenchError
-from bench.record import load_all
-from bench.run import run
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.results.record import load_all
+from bench.runner.run import run
 from tests.test_run import SMALL, prepared, small_run
 
 

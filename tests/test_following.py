@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.config.schema import MetricSettings, Protocol
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
-from bench.errors import BenchError
-from bench.following import Following
-from bench.models.files import ZOO
-from bench.scoring import Scorer, Scores, Shown
-from bench.settings import MetricSettings, Protocol
+from bench.evaluation.clip_score import Following
+from bench.evaluation.scorer import Scorer, Scores, Shown
+from bench.models.weights.files import ZOO
 from bench.store import Store
-from bench.types import Pixels
 
 PROMPTS = ("a photo of {subject}", "a dslr portrait of {subject}")
 

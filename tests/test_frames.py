@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
-from bench.frames import load_images, load_results
-from bench.record import save
+from bench.core.errors import BenchError
+from bench.results.frames import load_images, load_results
+from bench.results.record import save
 from tests.boards import record
 
 

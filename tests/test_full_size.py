@@ -12,10 +12,10 @@ from PIL import Image
 
 import bench.cloak as command
 from bench.api import cloak
+from bench.core.errors import BenchError
+from bench.core.types import Budget
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.errors import BenchError
 from bench.runner.full_size import brought_back, square_of
-from bench.types import Budget
 
 QUICK = ["defense=noise"]
 FACE = sorted(SYNTHETIC.glob("p*/set_A/*.png"))[0]

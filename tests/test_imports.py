@@ -66,7 +66,7 @@ def test_a_run_with_workers_is_that_of_the_program(folder: Path) -> None:
 
 def test_a_module_of_the_same_name_that_was_imported_before_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.py").write_text("")
-    done = call(tmp_path, "-c", "import metrics, bench.errors")
+    done = call(tmp_path, "-c", "import metrics, bench.core.errors")
     assert f"ImportError: {tmp_path / 'metrics.py'} was imported as 'metrics'" in done.stderr
     assert call(tmp_path, "-c", "import bench, metrics.catalogue").returncode == 0
 
@@ -82,8 +82,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from bench.compose import settings_of
-from bench.run import run
+from bench.config.compose import settings_of
+from bench.runner.run import run
 from defenses import DEFENSES, Defense
 from helper_of_a_script import same
 

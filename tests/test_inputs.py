@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.core.images import png_bytes
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.errors import BenchError
-from bench.images import png_bytes
-from bench.inputs import checked, warnings
-from bench.models.pool import Pool
-from bench.pipeline import Pipeline
-from bench.places import nearest, refuse_full, refuse_unwritable
-from bench.plan import Cell
-from bench.record import Record
-from bench.record import _name as record_name
-from bench.run import logger_of, run
-from bench.validity import findings
+from bench.models.diffusion.model_cache import Pool
+from bench.report.sanity_checks import findings
+from bench.results.record import Record
+from bench.results.record import _name as record_name
+from bench.runner.inputs import checked, warnings
+from bench.runner.pipeline import Pipeline
+from bench.runner.places import nearest, refuse_full, refuse_unwritable
+from bench.runner.plan import Cell
+from bench.runner.run import logger_of, run
 from tests.test_run import SMALL, acquainted
 
 PEOPLE = sorted(folder.name for folder in SYNTHETIC.iterdir() if folder.is_dir())
@@ -139,7 +139,7 @@ def test_whose_face_the_attack_does_not_find_is_told(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bright = float(np.mean([np.asarray(Image.open(file)).mean() for file in sets(people, 2, "B")]))
-    monkeypatch.setattr("bench.inputs.analyser", lambda pack: Blind(sets(people, 2, "B"), bright))
+    monkeypatch.setattr("bench.runner.inputs.analyser", lambda pack: Blind(sets(people, 2, "B"), bright))
     attack = [word for word in words(tmp_path) if not word.startswith("attack")]
     settings = settings_of([*attack, "attack=instantid"])
     planned, pipeline = checked(settings, tmp_path / "out", logger_of(settings, tmp_path, Console()), Pool("cpu"))

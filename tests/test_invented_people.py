@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.types import Array
+from bench.core.types import Array
+from bench.models.diffusion.base import Base
 from bench.zoo import make_identities
 from bench.zoo.make_identities import (
     BASE_PASSES,

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.images import resize
+from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.errors import BenchError
-from bench.images import resize
-from bench.models.dlib_network import DlibNetwork
-from bench.models.judge import Judge, find_boxes, weights
-from bench.types import Array, Pixels
+from bench.models.faces.dlib_resnet import DlibNetwork
+from bench.models.faces.judges import Judge, find_boxes, weights
 
 SIDE = 256
 
@@ -139,7 +139,7 @@ def test_fingerprint_is_stable() -> None:
 def test_fingerprint_follows_the_background_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Judge().fingerprint
     np.save(tmp_path / "background.npy", np.zeros(128))
-    monkeypatch.setattr("bench.models.judge.BACKGROUND", tmp_path / "background.npy")
+    monkeypatch.setattr("bench.models.faces.judges.BACKGROUND", tmp_path / "background.npy")
     assert Judge().fingerprint != before
 
 

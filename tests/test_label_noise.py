@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.label_noise import Sighting, doubts
-from bench.types import Array
+from bench.core.types import Array
+from bench.evaluation.label_noise import Sighting, doubts
 
 DIMENSIONS = 64
 NOBODY = np.empty((0, DIMENSIONS))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.types import Dataset
 from bench.data.folder import Folder
 from bench.data.layout import set_of
-from bench.errors import BenchError
-from bench.types import Dataset
 
 
 def write(folder: Path, *names: str) -> None:

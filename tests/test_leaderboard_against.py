@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from leaderboard.__main__ import main
 from leaderboard.against import against
 from tests.boards import pack, record, table

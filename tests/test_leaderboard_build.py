@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.errors import BenchError
-from bench.record import ModelFacts
-from bench.standard import BASES
+from bench.core.errors import BenchError
+from bench.results.record import ModelFacts
+from bench.results.standard import BASES
 from leaderboard.board import groups
 from leaderboard.results import open_all
 from leaderboard.site import build

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.errors import BenchError
-from bench.record import Record
+from bench.core.errors import BenchError
+from bench.results.record import Record
 from leaderboard import pack, results
 from leaderboard.checks import Findings
 from leaderboard.entry import SCHEMA_FILE, schema

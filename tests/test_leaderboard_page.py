@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.types import Array
 from bench.stats.comparison import Scores, compare, tiers
 from bench.stats.intervals import mean_interval
-from bench.types import Array
 from leaderboard.site import build
 from tests.boards import hundred_thousand, pack, record, table
 

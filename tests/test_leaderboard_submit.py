@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from bench.core.errors import BenchError
+from bench.core.images import resize
+from bench.core.types import Pixels
 from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.errors import BenchError
-from bench.images import resize
-from bench.record import MethodFacts, Record, load_all, save
-from bench.standard import BASES
-from bench.types import Pixels
+from bench.results.record import MethodFacts, Record, load_all, save
+from bench.results.standard import BASES
 from defenses import DEFENSES
 from leaderboard.__main__ import main
 from leaderboard.checks import Findings

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.errors import BenchError
-from bench.record import Record, load_all, save
+from bench.core.errors import BenchError
+from bench.results.record import Record, load_all, save
 from leaderboard.results import open_all, open_result
 from leaderboard.runs import Album, open_store
 from leaderboard.scores import SCORES

@@ -22,21 +22,21 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
+from bench.config.schema import Method
+from bench.core.errors import BenchError
+from bench.core.images import read_png
+from bench.core.types import Dataset
 from bench.data import Source
-from bench.errors import BenchError
-from bench.images import read_png
 from bench.loggers import LOGGERS, Logger, Run
 from bench.loggers.csv_file import FILE
 from bench.loggers.guard import Guard
-from bench.loggers.rows import title
 from bench.loggers.wandb_content import run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in
-from bench.record import Record, load_all
-from bench.run import default_out, run
-from bench.settings import Method
-from bench.standings import standings
-from bench.types import Dataset
+from bench.report.comparisons import standings
+from bench.results.record import Record, load_all
+from bench.results.rows import title
+from bench.runner.run import default_out, run
 from tests.conftest import ROOT
 from tests.test_arms import defense
 from tests.test_record import FULL, record
@@ -476,7 +476,7 @@ def test_under_an_agent_there_is_one_run_and_the_network_is_never_used(tmp_path:
 def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-    from bench.compose import prepare
+    from bench.config.compose import prepare
 
     sweep: Any = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "wandb_sweep.yaml"))
     assert sweep["command"][2:] == ["-m", "bench", "${args_no_hyphens}"]
@@ -491,7 +491,7 @@ def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
 
 def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake()
-    monkeypatch.setattr("bench.standings.compare", None)
+    monkeypatch.setattr("bench.report.document.comparisons.compare", None)
     assert "tiers_lora" not in run_tables(standing_records(), [])
     Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(standing_records(), [])
     assert text.getvalue() == ""
@@ -724,7 +724,7 @@ def test_a_run_takes_a_logger_of_a_plugin(default_run: tuple[Path, str], tmp_pat
 
 
 def test_wandb_is_imported_only_when_used() -> None:
-    code = "import sys, bench.run, bench.loggers.wandb_runs, bench.list; print('wandb' in sys.modules)"
+    code = "import sys, bench.runner.run, bench.loggers.wandb_runs, bench.list; print('wandb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -11,7 +11,7 @@ import pytest
 KEEPS = """
 import resource
 import sys
-from bench.memory import keep_freed
+from bench.runner.memory import keep_freed
 
 def used():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()

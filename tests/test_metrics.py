@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from bench.budget import audit
-from bench.calibrate import MIN_PAIRS, calibrate
-from bench.errors import BenchError
-from bench.types import Array, Budget, Pixels
+from bench.core.budget import audit
+from bench.core.errors import BenchError
+from bench.core.types import Array, Budget, Pixels
+from bench.evaluation.thresholds import MIN_PAIRS, calibrate
 from metrics.identity import MIN_DETECTED, centroid, fdfr, ilr, ism_detected, ism_zero
 from metrics.perceptual import _ssim_maps
 from metrics.visibility import linf, psnr, ssim

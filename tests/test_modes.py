@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.pipeline import Pipeline
-from bench.plan import Cell
-from bench.record import Record, load_all, save
+from bench.results.record import Record, load_all, save
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import Cell
 from bench.store import Store
 from tests.test_run import finished, flaky, results, small_run
 
@@ -62,8 +62,9 @@ def test_retry_leaves_alone_what_is_settled(tmp_path: Path, monkeypatch: pytest.
 def test_read_only_computes_nothing(finished: tuple[Path, list[object]], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, records = finished
     before = made(folder)
-    for stage in ("protect", "counter", "fit", "generate", "measure"):
-        monkeypatch.setattr(f"bench.stages.{stage}.{stage}", None)
+    for stage in ("protect.protect", "countermeasure.counter", "fit.fit", "generate.generate"):
+        monkeypatch.setattr(f"bench.runner.stages.{stage}", None)
+    monkeypatch.setattr("bench.evaluation.detections.measure", None)
     status, again, _ = small_run(folder, "mode=read_only", f"out={folder / 'second'}")
     assert status == 0
     assert results(load_all(folder / "second")) == results(records)  # type: ignore[arg-type]

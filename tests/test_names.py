@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import unknown_name
-from bench.names import composed, natural
-from bench.record import load_all, save
+from bench.core.errors import unknown_name
+from bench.core.names import composed, natural
+from bench.results.record import load_all, save
 from tests.boards import record
 
 NFC, NFD = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import numbered
-from bench.errors import BenchError
-from bench.types import Pixels
+from bench.core import numbered
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
 
 MANY = 1_002
 """As text, 1000.png comes before 101.png: from picture 101 on, 901 pictures would be others."""

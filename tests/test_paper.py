@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.paper import Claim, grouped, load, main, report, verdict
-from bench.record import Record
-from bench.standard import BASES
+from bench.results.record import Record
+from bench.results.standard import BASES
 from tests.test_record import FULL
 
 PAPER = load("dladiff")

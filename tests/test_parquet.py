@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
 from bench.data.parquet import Parquet
-from bench.errors import BenchError
 
 
 def encoded(level: int) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.models.base import Base
-from bench.passes import counting
+from bench.core.profiling import counting
+from bench.models.diffusion.base import Base
 from bench.store import META, Store
 from tests import tiny
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import report, status
-from bench.cli import guarded
-from bench.compose import settings_of
-from bench.errors import BenchError, of_system, system_errors
-from bench.models.published import insightface_home
-from bench.paths import all_expanded, expanded
-from bench.plugins import import_plugins
+from bench import status
+from bench.config.compose import settings_of
+from bench.core.cli import guarded
+from bench.core.errors import BenchError, of_system, system_errors
+from bench.core.paths import all_expanded, expanded
+from bench.core.plugins import import_plugins
+from bench.models.weights.published import insightface_home
+from bench.report import document
 from bench.store import __main__ as keeping
 from bench.store import default_root
 from leaderboard.__main__ import main as leaderboard
@@ -127,7 +128,7 @@ def test_plug_ins_are_expanded(home: Path) -> None:
     [
         (keeping.main, ["ls", "--store", "~/st"], "home/st"),
         (status.main, ["~/run"], "home/run"),
-        (report.main, ["$SCRATCH/run"], "scratch/run"),
+        (document.main, ["$SCRATCH/run"], "scratch/run"),
         (leaderboard, ["submit", "~/run"], "home/run"),
         (leaderboard, ["build", "~/results", "-o", "~/site"], "home/results"),
         (leaderboard, ["compare", "$SCRATCH/results", "mine"], "scratch/results"),
@@ -208,7 +209,7 @@ def test_an_interrupt_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    code = "from bench.cli import guarded\nguarded(lambda _: [print('x' * 99) for _ in range(9999)] and 0, [])"
+    code = "from bench.core.cli import guarded\nguarded(lambda _: [print('x' * 99) for _ in range(9999)] and 0, [])"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None

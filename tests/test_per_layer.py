@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attacks.per_layer import cross_attentions
 from attacks.textual_inversion import TextualInversion, initial_rows
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from tests.conftest import fit_context
 from tests.drawing import check_taken_out, pictures, plain, second
 from tests.tiny import SIDE, tiny_base

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from bench.images import to_tensor
-from bench.types import Pixels
+from bench.core.images import to_tensor
+from bench.core.types import Pixels
 from metrics.perceptual import ciede2000, gmsd, l1, ms_ssim, worst
 from metrics.quality import blur, usable
 from metrics.visibility import ssim

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
+from bench.core.litter import is_litter
+from bench.core.types import Dataset
 from bench.data.folder import Folder
-from bench.data.origins import from_folder
 from bench.data.photo_files import OTHER_PICTURES, SUFFIXES, entries, scan, scan_all, subfolders
-from bench.errors import BenchError
-from bench.litter import is_litter
-from bench.types import Dataset
+from bench.data.upstream import from_folder
 from tests.conftest import ROOT
 from tests.test_photo_reader import HEIC
 

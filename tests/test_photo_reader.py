@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
 from bench.data.photo_reader import MOST_PIXELS, is_picture, read_image
-from bench.errors import BenchError
-from bench.types import Pixels
 
 SIDE = 16
 HEIC = (

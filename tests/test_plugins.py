@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.code import code_version, forget
-from bench.errors import BenchError
-from bench.plugins import PREFIX, import_plugins, loaded_class
+from bench.core.code_version import code_version, forget
+from bench.core.errors import BenchError
+from bench.core.plugins import PREFIX, import_plugins, loaded_class
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def test_plugin_file_that_raises_is_shown_with_its_error_and_can_be_mended(tmp_p
 
 def test_bench_error_of_a_plugin_file_is_passed_on_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "raises_bench_error.py"
-    file.write_text("from bench.errors import BenchError\nraise BenchError('the weights are missing')\n")
+    file.write_text("from bench.core.errors import BenchError\nraise BenchError('the weights are missing')\n")
     with pytest.raises(BenchError, match=r"^the weights are missing$"):
         import_plugins([str(file)])
 

@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench import numbered
-from bench.budget import audit
-from bench.errors import BenchError
-from bench.images import to_pixels
-from bench.seeds import generator
-from bench.settings import Method
-from bench.stages import protect as protect_stage
+from bench.config.schema import Method
+from bench.core import numbered
+from bench.core.budget import audit
+from bench.core.errors import BenchError
+from bench.core.images import to_pixels
+from bench.core.seeding import generator
+from bench.core.types import Budget, Identity, Photo
+from bench.runner.stages import protect as protect_stage
 from bench.store import Store
-from bench.types import Budget, Identity, Photo
 from defenses import Context
 from defenses.precomputed import Precomputed
 

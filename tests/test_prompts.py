@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from transformers import CLIPTokenizer
 
-import bench.lengths
+import bench.runner.prompt_lengths
 from attacks import ATTACKS, Attack
-from bench.compose import prepare
-from bench.errors import BenchError
-from bench.lengths import check_texts
-from bench.models.files import ZOO
-from bench.models.pool import Pool
-from bench.plan import cells, load_data
-from bench.prompts import captions
+from bench.config.compose import prepare
+from bench.config.prompts import captions
+from bench.core.errors import BenchError
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights.files import ZOO
+from bench.runner.plan import cells, load_data
+from bench.runner.prompt_lengths import check_texts
 from defenses import DEFENSES
 from tests.test_settings import parsed
 
@@ -168,8 +168,8 @@ def test_a_person_of_many_photos_fills_photomakers_prompt() -> None:
 
 
 def test_short_texts_need_no_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.lengths, "_tokenizer", None)
-    bench.lengths._check_length("a photo of sks person", "", "facelet-1", FOLDER)
+    monkeypatch.setattr(bench.runner.prompt_lengths, "_tokenizer", None)
+    bench.runner.prompt_lengths._check_length("a photo of sks person", "", "facelet-1", FOLDER)
 
 
 @pytest.mark.parametrize("text", ["a " * 22, "!" * 22, "supercalifragilistic", "a photo of sks person"])

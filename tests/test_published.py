@@ -14,14 +14,14 @@ import pytest
 
 from attacks import ATTACKS
 from bench import fetch
-from bench.compose import settings_of
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.models.adapters import locate_adapter
-from bench.models.checkpoint import locate
-from bench.models.published import ADAPTERS, PACKS, Missing, Published, gigabytes, insightface_home, together
-from bench.models.recogniser import locate_pack
-from bench.witness import Witness
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.evaluation.auxiliary import Witness
+from bench.models.adapters.locate import locate_adapter
+from bench.models.faces.insightface import locate_pack
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.published import ADAPTERS, PACKS, Missing, Published, gigabytes, insightface_home, together
 from defenses import DEFENSES
 from tests.test_suite import planned
 
@@ -38,7 +38,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("bench.models.published.insightface_home", lambda: tmp_path / "packs")
+    monkeypatch.setattr("bench.models.weights.published.insightface_home", lambda: tmp_path / "packs")
     monkeypatch.setattr("bench.fetch.insightface_home", lambda: tmp_path / "packs")
     return tmp_path
 
@@ -211,7 +211,7 @@ def test_together_tells_of_everything_that_failed_and_once() -> None:
 def test_a_dry_run_tells_of_everything_and_asks_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from bench.run import run
+    from bench.runner.run import run
 
     words = ["model=sd15", "defense=dladiff", "attack=instantid", "dry_run=true", "logger=none"]
     told = io.StringIO()

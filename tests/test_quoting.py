@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
-from bench.quoting import as_names, pieces, quoted, read, rejected, shell_word, spelled
+from bench.config.quoting import as_names, pieces, quoted, read, rejected, shell_word, spelled
+from bench.core.errors import BenchError
 
 LETTERS = "aé张 1'\"\\()[]{}=,;&#!~$%@:/.|<>*?`\t"
 TEXTS = st.text(st.sampled_from(LETTERS)) | st.text(st.characters(exclude_categories=["Cs", "Cc"]))

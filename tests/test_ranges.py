@@ -12,11 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import pytest
 from pydantic import BaseModel
 
-from bench.compose import REGISTRIES, _registry
-from bench.errors import BenchError
-from bench.ranges import Budgeted, Count, Range, StepLevels
-from bench.registry import build, hints
-from bench.settings import Dose, Grid, ModelSettings, Protocol, RunSettings, Suite
+from bench.config.compose import REGISTRIES, _registry
+from bench.config.schema import Dose, Grid, ModelSettings, Protocol, RunSettings, Suite
+from bench.core.errors import BenchError
+from bench.core.ranges import Budgeted, Count, Range, StepLevels
+from bench.core.registry import build, hints
 from tests.test_settings import parsed
 
 PLUGINS = [(group, name) for group in REGISTRIES for name in _registry(group).names()]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BenchError
-from bench.images import to_tensor
-from bench.models.recogniser import FaceAnalyser, Recogniser, _sides, largest, locate_pack
-from bench.types import Pixels
-from bench.workers import threads
+from bench.core.errors import BenchError
+from bench.core.images import to_tensor
+from bench.core.types import Pixels
+from bench.models.faces.insightface import FaceAnalyser, Recogniser, _sides, largest, locate_pack
+from bench.runner.workers import threads
 from tests import tiny
 
 
@@ -121,7 +121,7 @@ def test_loading_is_silent(pack: Path, capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_locating_needs_neither_onnxruntime_nor_torch(pack: Path) -> None:
     code = (
-        "import sys; from bench.models.recogniser import locate_pack; from bench.models import adapters;"
+        "import sys; from bench.models.faces.insightface import locate_pack; from bench.models import adapters;"
         f"print(locate_pack({str(pack)!r}).fingerprint);"
         "print([m for m in ('torch', 'onnxruntime', 'insightface') if m in sys.modules])"
     )
@@ -153,7 +153,7 @@ def test_of_several_packs_one_must_be_chosen(pack: Path, tmp_path: Path) -> None
 def test_a_pack_that_comes_with_the_package_goes_by_its_name(
     pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.models.recogniser.ZOO", tmp_path)
+    monkeypatch.setattr("bench.models.faces.insightface.ZOO", tmp_path)
     shutil.copytree(pack, tmp_path / "recognisers" / "facelet-id-a")
     assert locate_pack("facelet-id-a").path == tmp_path / "recognisers" / "facelet-id-a"
 

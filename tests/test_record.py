@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.record import SCHEMA_FILE, SCHEMA_VERSION, Record, load, load_all, save, schema
+from bench.results.record import SCHEMA_FILE, SCHEMA_VERSION, Record, load, load_all, save, schema
 from tests.conftest import ROOT
 
 FULL: dict[str, Any] = {

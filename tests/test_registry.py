@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import bench.registry
-from bench.errors import BenchError, unknown_name
-from bench.registry import Registry, build
+import bench.core.registry
+from bench.core.errors import BenchError, unknown_name
+from bench.core.registry import Registry, build
 
 
 class Cloak:
@@ -57,7 +57,7 @@ def points(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     def entry_points(*, group: str) -> list[EntryPoint]:
         return [point for point in found if point.group == group]
 
-    monkeypatch.setattr(bench.registry, "entry_points", entry_points)
+    monkeypatch.setattr(bench.core.registry, "entry_points", entry_points)
     return found
 
 
@@ -238,7 +238,7 @@ def test_entry_point_that_is_no_dataclass_is_broken(points: list[EntryPoint]) ->
 
 def test_entry_points_are_not_read_for_a_known_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scanning all installed packages takes a noticeable time."""
-    monkeypatch.setattr(bench.registry, "entry_points", fail)
+    monkeypatch.setattr(bench.core.registry, "entry_points", fail)
     registry = new(builtin=f"{__name__}:Veil")
     registry.register("veil")(Veil)
     assert registry.get("veil") is Veil

@@ -20,15 +20,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from bench import latex, plots, report, tables
-from bench.arms import label
-from bench.conclusions import conclusions
-from bench.errors import BenchError
-from bench.markdown import escape, paragraph
-from bench.markdown import table as markdown_lines
-from bench.record import MethodFacts, Record, StageFacts, save
-from bench.report import main
-from bench.standings import WORST, standings
+from bench.core.errors import BenchError
+from bench.report import document, latex, plots, tables
+from bench.report.comparisons import WORST, standings
+from bench.report.conclusions import conclusions
+from bench.report.document import main
+from bench.report.markdown import escape, paragraph
+from bench.report.markdown import table as markdown_lines
+from bench.results.arms import label
+from bench.results.record import MethodFacts, Record, StageFacts, save
 from tests.test_arms import defense, record
 from tests.test_standings import PEOPLE, THRESHOLDS, markdown, run
 
@@ -48,7 +48,7 @@ def entries(records: list[Record]) -> list[tables.Entry]:
 
 
 def table_of(records: list[Record]) -> Table:
-    return report.table(records, standings(records))
+    return document.table(records, standings(records))
 
 
 def parsed(text: str) -> list[list[str]]:

@@ -23,16 +23,16 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from bench.compose import settings_of
+from bench.config.compose import settings_of
+from bench.config.schema import Protocol
+from bench.core.errors import Unwritable
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.errors import Unwritable
-from bench.pipeline import Pipeline
-from bench.plan import Cell
-from bench.record import Record, load_all
-from bench.run import run
-from bench.settings import Protocol
-from bench.stages.generate import noise_seeds
-from bench.standings import Standing
+from bench.report.comparisons import Standing
+from bench.results.record import Record, load_all
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import Cell
+from bench.runner.run import run
+from bench.runner.stages.generate import noise_seeds
 from tests.conftest import ROOT
 
 SMALL = [
@@ -179,9 +179,9 @@ PLACES = {
     "record": "bench.record:save",
     "protect": "defenses.pgd:project",
     "counter": "countermeasures.none:NoCountermeasure.apply",
-    "fit": "bench.models.base:Base.denoising_errors",
-    "generate": "bench.models.base:Base.decode",
-    "measure": "bench.stages.measure:measure",
+    "fit": "bench.models.diffusion.base:Base.denoising_errors",
+    "generate": "bench.models.diffusion.base:Base.decode",
+    "measure": "bench.evaluation.detections:measure",
 }
 """What a run dies in, as soon as it comes there."""
 
@@ -212,7 +212,7 @@ def test_arms_are_compared_once_and_a_command_speaks_of_its_own_cells(
         compared.append(len(records))
         return []
 
-    monkeypatch.setattr("bench.run.standings", standings)
+    monkeypatch.setattr("bench.runner.run.standings", standings)
     shutil.copytree(finished[0] / "store", tmp_path / "store")
     small_run(tmp_path)
     assert compared == [4]
@@ -360,7 +360,7 @@ def flaky(monkeypatch: pytest.MonkeyPatch, failures: dict[str, int], status: str
         return self._record(cell, status if bad else "ok", "broken" if bad else "", metrics={"ilr": 0.5})
 
     monkeypatch.setattr(Pipeline, "run", attempt)
-    monkeypatch.setattr("bench.sheet.draw", lambda records, store: b"")
+    monkeypatch.setattr("bench.report.contact_sheet.draw", lambda records, store: b"")
     return tried
 
 

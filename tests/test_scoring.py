@@ -20,17 +20,17 @@ import pytest
 import requests
 from PIL import Image
 
+from bench.config.schema import MetricSettings, Protocol
+from bench.core.errors import BenchError
+from bench.core.types import Array, Dataset, Pixels
 from bench.data.synthetic import ROOT, SIDE, Synthetic
-from bench.errors import BenchError
-from bench.instruments import Quality
-from bench.models.judge import Judge
-from bench.scoring import Scorer, Scores, Shown
-from bench.settings import MetricSettings, Protocol
-from bench.stages import measure
-from bench.stages.describe import described
+from bench.evaluation import detections
+from bench.evaluation.auxiliary import Witness, seen
+from bench.evaluation.image_metrics import Quality
+from bench.evaluation.instrument import described
+from bench.evaluation.scorer import Scorer, Scores, Shown
+from bench.models.faces.judges import Judge
 from bench.store import Store
-from bench.types import Array, Dataset, Pixels
-from bench.witness import Witness, seen
 from metrics import iqa, perceptual, visibility
 from metrics.catalogue import find
 from metrics.offline import offline
@@ -72,7 +72,7 @@ def own(data: Dataset, store: Store) -> Scores:
     person = data.identities[0]
     clean = [photo.pixels for photo in person.clean]
     pictures = shown("own", [*clean, np.zeros_like(clean[0]) + 90, np.zeros_like(clean[0])])
-    faces = measure.Seen(tuple(tuple(Judge().find(p)) for p in pictures.pictures))
+    faces = detections.Seen(tuple(tuple(Judge().find(p)) for p in pictures.pictures))
     cloaked = shown("cloaked", noisy([photo.pixels for photo in person.protect]))
     return scorer(data, store).score(person, person, cloaked, pictures, faces)
 
@@ -293,7 +293,7 @@ def test_pyiqa_metrics_without_weights_say_how_to_fetch_them(name: str, monkeypa
 
 def test_pyiqa_scores_alone_as_in_a_batch(data: Dataset) -> None:
     pyiqa = pytest.importorskip("pyiqa", reason="needs pip install 'cloakbench[full]'")
-    from bench.images import to_tensor
+    from bench.core.images import to_tensor
 
     pictures = [photo.pixels for photo in data.identities[0].clean]
     scores = iqa.score("entropy", pictures)
@@ -306,7 +306,8 @@ def test_pyiqa_scores_alone_as_in_a_batch(data: Dataset) -> None:
 
 def test_scoring_imports_no_optional_package() -> None:
     code = (
-        "import sys, bench.scoring; sys.exit(bool({'pyiqa', 'cleanfid', 'matplotlib', 'torch'} & sys.modules.keys()))"
+        "import sys, bench.evaluation.scorer; "
+        "sys.exit(bool({'pyiqa', 'cleanfid', 'matplotlib', 'torch'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

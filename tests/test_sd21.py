@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS, Attack
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from tests import tiny
 from tests.conftest import fit_context
 from tests.drawing import call, pictures, plain, second, stock

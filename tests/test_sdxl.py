@@ -14,12 +14,12 @@ from torch import Tensor
 
 from attacks import ATTACKS, Attack
 from attacks.textual_inversion import PLACEHOLDER
-from bench.errors import BenchError
-from bench.models.base import Base
-from bench.models.checkpoint import locate
-from bench.models.computing import Computing
-from bench.models.sdxl import SdxlBase
-from bench.seeds import generator
+from bench.config.compute import Computing
+from bench.core.errors import BenchError
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.sdxl import SdxlBase
+from bench.models.weights.checkpoint import locate
 from tests import tiny
 from tests.conftest import fit_context
 from tests.drawing import call, noise, pictures, plain, prompts, stock
@@ -110,7 +110,7 @@ def test_the_unet_is_told_the_size_in_pixels(base: Base) -> None:
 
 
 def test_the_vae_keeps_full_precision(folder: Path, faces: Tensor) -> None:
-    from bench.models.loading import load_base
+    from bench.models.diffusion.loading import load_base
 
     half, full = (load_base(locate("tiny", str(folder)), "cpu", Computing(precision)) for precision in ("bf16", "fp32"))
     assert torch.equal(half.encode(faces), full.encode(faces))
@@ -174,7 +174,7 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
 
 def test_a_new_word_is_read_by_diffusers(base: Base, folder: Path, faces: Tensor) -> None:
     """Two embeddings, two tokenizers, and a pooled state that is taken at the end of the text, not at the new word."""
-    from bench.models.loading import load_base
+    from bench.models.diffusion.loading import load_base
 
     attack = ATTACKS.create("textual_inversion", SETTINGS["textual_inversion"]).resolved("sdxl")
     attack.prepare(base)

@@ -16,12 +16,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from attacks import ATTACKS
-from bench.compose import prepare
+from bench.config.compose import prepare
+from bench.config.schema import Method, RunSettings, parse
+from bench.core.errors import BenchError
+from bench.core.registry import Registry
 from bench.data import SOURCES
-from bench.errors import BenchError
 from bench.loggers import LOGGERS
-from bench.registry import Registry
-from bench.settings import Method, RunSettings, parse
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.record import Record
+from bench.results.record import Record
 from benchmarks.sharing import by_command, compared, passes, seconds
 from tests.test_arms import record
 

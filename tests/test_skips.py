@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import record as records
-from bench.errors import BenchError
-from bench.models.checkpoint import locate
-from bench.models.loading import load_base
-from bench.standings import WORST, picked, standings
-from bench.validity import findings
+from bench.core.errors import BenchError
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
+from bench.report.comparisons import WORST, picked, standings
+from bench.report.sanity_checks import findings
+from bench.results import record as records
 from bench.zoo.train.adapter import save_groups
 from bench.zoo.train.ip_adapter import fresh
 from tests import tiny

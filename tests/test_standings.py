@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import report
-from bench.record import Record
-from bench.standings import WORST, long_form, picked, standings
+from bench.report import document
+from bench.report.comparisons import WORST, long_form, picked, standings
+from bench.results.record import Record
 from bench.stats.comparison import fewest_people
 from bench.stats.table import as_csv, read
 from tests.test_arms import defense, record
@@ -39,7 +39,7 @@ def run(people: list[str] = PEOPLE) -> list[Record]:
 
 def markdown(records: list[Record]) -> str:
     """What `report.md` says of records."""
-    return report.markdown(records, standings(records))
+    return document.markdown(records, standings(records))
 
 
 def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
@@ -95,7 +95,7 @@ def test_the_report_shows_them() -> None:
     text = markdown(run())
     assert "## What can be told apart: worst attack" in text
     assert "| aspl 8/255 | 1 | a | 12 |" in text
-    assert any("pairs of arms can be told apart" in line for line in report.remarks(run(), standings(run())))
+    assert any("pairs of arms can be told apart" in line for line in document.remarks(run(), standings(run())))
 
 
 def test_a_share_is_between_none_and_all() -> None:

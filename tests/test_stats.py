@@ -17,7 +17,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from bench import power as power_command
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.types import Array
 from bench.stats import __main__ as command
 from bench.stats.comparison import (
     Pair,
@@ -33,7 +34,6 @@ from bench.stats.comparison import (
 from bench.stats.intervals import Interval, bootstrap_interval, mean, mean_interval
 from bench.stats.table import Row, as_csv, read
 from bench.stats.variance import detectable, people_needed, power, variance_split
-from bench.types import Array
 
 
 def leaks(people: int, average: float, pictures: int = 16, seed: int = 0) -> Array:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from bench import ledger, status
-from bench.errors import BenchError
-from bench.ledger import FILE, Ledger, Planned
-from bench.loggers.rows import title
-from bench.progress import Progress, progress
-from bench.record import Record, load_all, save
+from bench import status
+from bench.core.errors import BenchError
+from bench.results import manifest
+from bench.results.manifest import FILE, Ledger, Planned
+from bench.results.progress import Progress, progress
+from bench.results.record import Record, load_all, save
+from bench.results.rows import title
 from bench.store.lease import held, lease
 from bench.store.prune import references
 from tests.conftest import ROOT
@@ -45,7 +46,7 @@ def one(number: int, made: float, out: Path, **changes: Any) -> Record:
 def begin(out: Path, count: int, words: tuple[str, ...] | None = ("defense=mist",)) -> None:
     """A ledger of cells 0, 1, ... that were begun at `START`."""
     plan = [Planned(cell=cell(i), identity=PEOPLE[i % 4], label=f"label {i}", keys={"fit": "k"}) for i in range(count)]
-    ledger.save(out, words, SETTINGS, out / "store", plan)
+    manifest.save(out, words, SETTINGS, out / "store", plan)
     content = json.loads((out / FILE).read_text())
     (out / FILE).write_text(json.dumps(content | {"started": START}))
 
@@ -67,7 +68,7 @@ def shown(out: Path, found: Progress) -> str:
 
 def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     begin(tmp_path, 3)
-    found = ledger.load(tmp_path)
+    found = manifest.load(tmp_path)
     assert found is not None
     assert (found.words, found.settings, found.started) == (("defense=mist",), SETTINGS, START)
     assert found.store == str((tmp_path / "store").resolve())
@@ -78,10 +79,10 @@ def test_a_ledger_is_read_back(tmp_path: Path) -> None:
 
 
 def test_no_ledger_is_none_and_a_broken_one_a_mistake(tmp_path: Path) -> None:
-    assert ledger.load(tmp_path) is None
+    assert manifest.load(tmp_path) is None
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(BenchError, match="is no ledger"):
-        ledger.load(tmp_path)
+        manifest.load(tmp_path)
 
 
 def made(words: tuple[str, ...] | None, settings: dict[str, Any] = SETTINGS) -> Ledger:
@@ -99,7 +100,7 @@ def test_a_command_does_one_person_again_in_a_run_of_its_own() -> None:
 
 @pytest.mark.parametrize("identity", ["001", "ann lee", "o'hara", "back\\slash", "Zoë", "a,b", "[x]", "true"])
 def test_any_name_comes_through_the_shell_and_hydra(identity: str) -> None:
-    from bench.settings import parse
+    from bench.config.schema import parse
     from tests.test_settings import composed
 
     words = shlex.split(made(("data=folder", "data.root=x")).command(identity) or "")
@@ -283,7 +284,7 @@ def test_what_failed_is_done_again_by_its_command(tmp_path: Path) -> None:
     words = [word for word in SMALL if not word.startswith("defense.")]
     words += ["out=runs/one", "plugins=[broken.py]", "defense=broken", "defense.how=bug", "controls=[]"]
     assert call(tmp_path, "bench", *words).returncode == 1
-    plan = ledger.load(tmp_path / "runs" / "one")
+    plan = manifest.load(tmp_path / "runs" / "one")
     assert plan is not None
     records = {r.cell: r for r in load_all(tmp_path / "runs" / "one")}
     assert {each.cell: each.label for each in plan.cells} == {r.cell: title(r) for r in records.values()}
@@ -307,7 +308,7 @@ def test_what_failed_is_done_again_by_its_command(tmp_path: Path) -> None:
 def test_a_run_holds_its_lease_and_has_its_ledger_before_the_first_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.pipeline import Pipeline
+    from bench.runner.pipeline import Pipeline
     from tests.test_run import small_run
 
     seen: list[Progress] = []

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.statuses import KILLED, VARIABLE, End, ends, gathered, noted
+from bench.runner.sweep_status import KILLED, VARIABLE, End, ends, gathered, noted
 from tests.conftest import ROOT
 
-JOB = "import os, sys; from bench.statuses import noted\nwith noted(sys.argv[1:]): os._exit(0)"
+JOB = "import os, sys; from bench.runner.sweep_status import noted\nwith noted(sys.argv[1:]): os._exit(0)"
 
 
 def test_every_job_is_noted_with_its_end(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
+from bench.core.hashing import sha256_file
 from bench.data.synthetic import Synthetic
-from bench.hashing import sha256_file
-from bench.models.files import ZOO
-from bench.models.judge import Judge
+from bench.models.faces.judges import Judge
+from bench.models.weights.files import ZOO
 from bench.zoo.make_manifest import shipped_files, size
 
 ADAPTERS = ZOO / "adapters" / "facelet-1"

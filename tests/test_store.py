@@ -13,7 +13,7 @@ from typing import IO
 import pytest
 from filelock import Timeout
 
-from bench.meter import Meter
+from bench.core.meter import Meter
 from bench.store import META, Store, write_atomic
 
 KEY = "ab" * 32
@@ -220,7 +220,7 @@ def test_write_atomic_replaces_and_leaves_no_scratch_file(tmp_path: Path) -> Non
 def test_meter_measures_time_and_memory() -> None:
     """In a process of its own: a large one may lose more memory meanwhile, to the kernel, than the block takes."""
     code = """
-from bench.meter import Meter
+from bench.core.meter import Meter
 def touched(megabytes):
     block = bytearray(megabytes * 2**20)
     block[::4096] = b"x" * len(block[::4096])  # untouched memory is not resident

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.store import META, Store
 from bench.store.__main__ import main
 from bench.store.inventory import Item, items

@@ -11,14 +11,14 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from bench.arms import arms
-from bench.compose import settings_of
-from bench.errors import BenchError
-from bench.models.pool import Pool
-from bench.plan import Cell, cells, load_data
-from bench.record import MethodFacts
-from bench.report import table
-from bench.standings import standings
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.models.diffusion.model_cache import Pool
+from bench.report.comparisons import standings
+from bench.report.document import table
+from bench.results.arms import arms
+from bench.results.record import MethodFacts
+from bench.runner.plan import Cell, cells, load_data
 from tests.test_run import small_run
 
 TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"

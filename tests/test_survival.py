@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.record import ModelFacts, Record
-from bench.standard import BASES
-from bench.standings import WORST
+from bench.report.comparisons import WORST
+from bench.report.robustness import BEST, Grid, Verdict, grids, sentences
+from bench.results.record import ModelFacts, Record
+from bench.results.standard import BASES
 from bench.stats import mean_interval
-from bench.survival import BEST, Grid, Verdict, grids, sentences
 from tests.test_arms import defense, record
 from tests.test_standings import markdown
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.sweep import lacking
+from bench.runner.sweep import lacking
 
 SMALL = ["-m", "logger=none", "data.limit=1", "defense=none", "controls=[none]"]
 

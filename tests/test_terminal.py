@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import report, run, status
-from bench.cli import complain
-from bench.display import Display
-from bench.errors import BenchError
+from bench import status
+from bench.core.cli import complain
+from bench.core.errors import BenchError
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.power import main as power
-from bench.record import Record, save
-from bench.standings import long_form, standings
+from bench.report import document
+from bench.report.comparisons import long_form, standings
+from bench.results.record import Record, save
+from bench.runner import run
+from bench.runner.progress_bar import Display
 from bench.stats.__main__ import main as stats
 from bench.stats.table import as_csv
 from leaderboard.against import against
@@ -82,7 +84,7 @@ def test_so_do_errors_and_loggers(capsys: pytest.CaptureFixture[str], tmp_path: 
 @pytest.mark.parametrize(
     ("command", "words", "names"),
     [
-        (report.main, ["RUN"], [LABEL, "[/]lora"]),
+        (document.main, ["RUN"], [LABEL, "[/]lora"]),
         (status.main, ["RUN"], ["failed: plain, [/red]x", "[/b] of [link=x]"]),
         (stats, ["RUN/scores.csv", "--pairs", "--metric", "ilr"], [LABEL, "ilr/[/]lora at budget"]),
         (stats, ["RUN/scores.csv", "--metric", "ilr", "--against", "clean"], [LABEL]),
@@ -127,7 +129,7 @@ def test_no_command_makes_a_console_that_interprets() -> None:
 
 def test_report_md_shows_names_as_they_are() -> None:
     found = records()
-    told = report.markdown(found, standings(found))
+    told = document.markdown(found, standings(found))
     assert "## What can be told apart: [/]lora" in told
     assert r"x :cat: \\[y] 8/255" in told
     assert r"[bold]ada[\_]" in told

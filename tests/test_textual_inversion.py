@@ -12,9 +12,9 @@ from torch import Tensor
 
 from attacks import ATTACKS
 from attacks.textual_inversion import PLACEHOLDER, TextualInversion, initial_rows
-from bench.errors import BenchError
-from bench.models.base import Base
-from bench.seeds import generator
+from bench.core.errors import BenchError
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
 from tests.conftest import fit_context
 from tests.drawing import call, check_taken_out, pictures, plain, second, stock
 from tests.tiny import SIDE, WIDTH, tiny_base

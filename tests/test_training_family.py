@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 import bench.zoo.train as training
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.zoo.train.family import FamilyPart, print_left, read_parts, seconds_until, train_parts
 from bench.zoo.train.loop import STOPPED
 

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from bench.zoo.train.base import Diffusion, denoised, graft, pictures
 from bench.zoo.train.likeness import TIMESTEPS, Likeness
 from bench.zoo.train.names import WAYS, Names

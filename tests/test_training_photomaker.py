@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from transformers.image_utils import OPENAI_CLIP_STD
 
+from bench.core.images import to_tensor
 from bench.data.synthetic import Synthetic
-from bench.images import to_tensor
-from bench.models.adapters import read_groups
-from bench.models.base import Base
-from bench.models.clip import clip_pixels
-from bench.models.photomaker import PhotoMakerEncoder
+from bench.models.adapters.clip import clip_pixels
+from bench.models.adapters.locate import read_groups
+from bench.models.adapters.photomaker import PhotoMakerEncoder
+from bench.models.diffusion.base import Base
 from bench.zoo.train.adapter import SCALE, save_groups
 from bench.zoo.train.embeddings import tower_pixels
 from bench.zoo.train.ip_adapter import fresh

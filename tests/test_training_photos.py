@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from bench.models.alignment import ALIGNED, TEMPLATE, move, similarity
-from bench.models.files import ZOO
-from bench.types import Array
+from bench.core.types import Array
+from bench.models.faces.alignment import ALIGNED, TEMPLATE, move, similarity
+from bench.models.weights.files import ZOO
 from bench.zoo.make_background import main as make_background
 from bench.zoo.train.adapter import Partners
 from bench.zoo.train.captions import ANY, BARE, NAMED, caption, genders

@@ -14,10 +14,10 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bench.core.images import to_tensor
 from bench.data.synthetic import Synthetic
-from bench.images import to_tensor
-from bench.models.base import Base
-from bench.models.recogniser import FaceAnalyser, largest, locate_pack
+from bench.models.diffusion.base import Base
+from bench.models.faces.insightface import FaceAnalyser, largest, locate_pack
 from bench.zoo.train.adapter import SCALE, Adapter, save_groups
 from bench.zoo.train.base import NOISE
 from bench.zoo.train.instantid import InstantId

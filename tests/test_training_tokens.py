@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from bench.zoo.train import tokens
 from bench.zoo.train.adapter import projections, save_groups
 from bench.zoo.train.ip_adapter import IpAdapter, fresh

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.record import Record, StageFacts
-from bench.validity import CHECKS, findings
+from bench.report.sanity_checks import CHECKS, findings
+from bench.results.record import Record, StageFacts
 from tests.test_arms import defense
 from tests.test_arms import record as plain
 

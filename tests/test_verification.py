@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.types import Array
+from bench.core.types import Array
 from bench.zoo.verification import at_most, true_accept_rate
 
 

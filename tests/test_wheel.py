@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bench.imports import PACKAGES
+from bench.core.imports import PACKAGES
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.wheel

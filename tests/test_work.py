@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from attacks import ATTACKS, FitContext
-from bench.models.base import Base, randn
-from bench.passes import counting
-from bench.plan import plain_settings
-from bench.seeds import generator
-from bench.settings import Method
-from bench.work import at_once, comparable, counted, flops, forwards, generation, memory, networks, seconds
+from bench.config.schema import Method
+from bench.core.profiling import counting
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base, randn
+from bench.runner.flops import at_once, comparable, counted, flops, forwards, generation, memory, networks, seconds
+from bench.runner.plan import plain_settings
 from benchmarks.costs import lines
 from benchmarks.work import count, network_costs
 from defenses import DEFENSES

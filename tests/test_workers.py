@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import workers
-from bench.compose import settings_of
-from bench.errors import BenchError
-from bench.models.pool import Pool
-from bench.record import Record, load_all
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.models.diffusion.model_cache import Pool
+from bench.results.record import Record, load_all
+from bench.runner import workers
+from bench.runner.workers import Crew, _live_as_long_as, _next, _order, execute, how_many, threads, threads_of
 from bench.store import Store
-from bench.workers import Crew, _live_as_long_as, _next, _order, execute, how_many, threads, threads_of
 from tests.conftest import ROOT
 from tests.test_run import SMALL, finished, prepared, results, small_run
 

@@ -19,15 +19,15 @@ from attacks.instantid import InstantId
 from attacks.ip_adapter import IpAdapter
 from attacks.photomaker import PhotoMaker
 from attacks.zero_shot import ZeroShot, find_faces, guided
-from bench.errors import BenchError, FitFailed
-from bench.images import to_pixels
-from bench.models.adapters import locate_adapter
-from bench.models.base import Base, Condition
-from bench.models.clip import clip_pixels
-from bench.models.recogniser import FaceAnalyser, locate_pack
-from bench.seeds import generator
-from bench.settings import Method
-from bench.stages import fit
+from bench.config.schema import Method
+from bench.core.errors import BenchError, FitFailed
+from bench.core.images import to_pixels
+from bench.core.seeding import generator
+from bench.models.adapters.clip import clip_pixels
+from bench.models.adapters.locate import locate_adapter
+from bench.models.diffusion.base import Base, Condition
+from bench.models.faces.insightface import FaceAnalyser, locate_pack
+from bench.runner.stages import fit
 from tests import tiny
 from tests.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
 from tests.tiny import person
@@ -445,7 +445,7 @@ def test_photomakers_perceiver_is_that_of_faceid_plus_with_wider_heads() -> None
     """An independent module: diffusers' for FaceID-Plus, with the residual of its second version."""
     from diffusers.models.embeddings import IPAdapterFaceIDPlusImageProjection
 
-    from bench.models.photomaker import HEAD, FacePerceiver
+    from bench.models.adapters.photomaker import HEAD, FacePerceiver
 
     width, seen = 2 * HEAD, tiny.HIDDEN
     torch.manual_seed(0)
@@ -483,7 +483,7 @@ def test_photomakers_perceiver_is_that_of_faceid_plus_with_wider_heads() -> None
 def test_identity_net_must_see_the_face_and_not_the_text(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     from diffusers import ControlNetModel
 
-    from bench.models.instantid import IdentityNet
+    from bench.models.adapters.instantid import IdentityNet
 
     attack = make("instantid")
     artifact = attack.fit(person(0), CONTEXT)
@@ -495,7 +495,7 @@ def test_identity_net_must_see_the_face_and_not_the_text(make: Make, monkeypatch
 def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: Base, weights: dict[str, str]) -> None:
     from diffusers import ControlNetModel
 
-    from bench.models.instantid import IdentityNet
+    from bench.models.adapters.instantid import IdentityNet
 
     folder = Path(weights["instantid"]) / "ControlNetModel"
     ours, theirs = IdentityNet.from_pretrained(folder), ControlNetModel.from_pretrained(folder)
@@ -534,7 +534,7 @@ def test_the_template_pose_is_the_same_for_everybody(make: Make) -> None:
 
 @pytest.mark.parametrize("side", [64, 128, 512])
 def test_key_points_are_drawn_in_their_colours(side: int) -> None:
-    from bench.models.instantid import COLOURS, draw_points
+    from bench.models.adapters.instantid import COLOURS, draw_points
 
     points = np.array(tiny.POINTS) / tiny.SIDE
     drawn = draw_points(points, side)
@@ -602,7 +602,7 @@ def test_a_face_attack_without_a_recogniser_says_what_to_pass(weights: dict[str,
 def test_shipped_adapters_are_found_by_the_name_of_the_base(
     weights: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.models.adapters.ZOO", tmp_path)
+    monkeypatch.setattr("bench.models.adapters.locate.ZOO", tmp_path)
     shutil.copytree(weights["base"], tmp_path / "adapters" / "facelet-1" / "ip-adapter")
     assert locate_adapter("ip-adapter", "zoo", "facelet-1") == dataclasses.replace(
         locate_adapter("ip-adapter", weights["base"], "tiny"),

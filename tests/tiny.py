@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.models.base import Base
-from bench.models.checkpoint import locate
-from bench.models.files import ZOO
-from bench.models.loading import load_base
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.files import ZOO
 
 WIDTH = 128
 """Width of the text states; that of one attention head of PhotoMaker's second version."""

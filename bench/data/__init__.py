@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.errors import unknown_name
-from bench.hashing import hash_of
-from bench.names import composed
-from bench.registry import Registry
-from bench.types import Dataset, Identity
+from bench.core.errors import unknown_name
+from bench.core.hashing import hash_of
+from bench.core.names import composed
+from bench.core.registry import Registry
+from bench.core.types import Dataset, Identity
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from PIL import Image
 
-from bench.hashing import sha256_array
-from bench.images import crop_centre, crop_square, resize
-from bench.ranges import Range
-from bench.types import Photo
+from bench.core.hashing import sha256_array
+from bench.core.images import crop_centre, crop_square, resize
+from bench.core.ranges import Range
+from bench.core.types import Photo
 
 Crop = Literal["auto", "centre", "face"]
 Margin = Annotated[float, Range(gt=0, le=10, unit="sides of the face box")]
@@ -50,7 +50,7 @@ class Cutter:
         return Photo(name, pixels, sha256_array(pixels))
 
     def _face(self, image: Image.Image, place: str) -> Image.Image:
-        from bench.models.judge import find_boxes
+        from bench.models.faces.judges import find_boxes
 
         boxes = find_boxes(image)
         if not boxes:

@@ -19,16 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from bench.core.errors import BenchError, unknown_name
+from bench.core.names import composed
+from bench.core.ranges import Several
+from bench.core.types import Dataset, Identity, Photo
 from bench.data import Source, dataset
 from bench.data.crops import Crop, Cutter, Margin, NoFace
 from bench.data.layout import EXPECTED, refuse_wrong_level, sets_of
 from bench.data.photo_files import place, scan, subfolders
 from bench.data.photo_reader import read_image
-from bench.errors import BenchError, unknown_name
-from bench.models.published import together
-from bench.names import composed
-from bench.ranges import Several
-from bench.types import Dataset, Identity, Photo
+from bench.models.weights.published import together
 
 MIN_CLEAN = 3
 """Fewer clean photos than this give no stable reference for the judge."""

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from bench.core.errors import BenchError
 from bench.data.photo_files import scan, subfolders
-from bench.errors import BenchError
 
 SETS = ("set_A", "set_B", "set_C")
 EXPECTED = "Give the folder that holds one folder per person, each with set_A, set_B (and set_C), or just photos."

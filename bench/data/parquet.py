@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.core.errors import BenchError, unknown_name
+from bench.core.names import composed
+from bench.core.ranges import Several
+from bench.core.types import Dataset, Identity, Photo
 from bench.data import Source, dataset
 from bench.data.crops import Crop, Cutter, Margin, NoFace
 from bench.data.folder import MIN_CLEAN, MIN_FLAT
 from bench.data.photo_reader import read_image
-from bench.errors import BenchError, unknown_name
-from bench.models.published import together
-from bench.names import composed
-from bench.ranges import Several
-from bench.types import Dataset, Identity, Photo
+from bench.models.weights.published import together
 
 
 @dataclass(frozen=True)

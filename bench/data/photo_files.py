@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.errors import BenchError
+from bench.core.litter import is_litter
+from bench.core.names import composed, natural
 from bench.data.photo_reader import is_picture
-from bench.errors import BenchError
-from bench.litter import is_litter
-from bench.names import composed, natural
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".heic", ".heif", ".hif", ".avif", ".gif"),

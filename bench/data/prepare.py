@@ -23,8 +23,16 @@ from typing import Annotated
 
 import numpy as np
 
-from bench.cli import guarded, ranged
-from bench.data.origins import (
+from bench.core.cli import guarded, ranged
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.images import crop_centre, png_bytes, resize
+from bench.core.paths import expanded
+from bench.core.ranges import Count, Range, Several
+from bench.core.registry import hints
+from bench.core.types import Pixels
+from bench.data.photo_files import files_below
+from bench.data.upstream import (
     ORIGINS,
     PARQUET,
     Found,
@@ -37,14 +45,6 @@ from bench.data.origins import (
     names_of,
     unheard,
 )
-from bench.data.photo_files import files_below
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.images import crop_centre, png_bytes, resize
-from bench.paths import expanded
-from bench.ranges import Count, Range, Several
-from bench.registry import hints
-from bench.types import Pixels
 
 HEADER = "dataset.json"
 """In the prepared folder: name, licence, origin, settings, the hash of every photo, and what could not be read."""
@@ -97,7 +97,7 @@ def choose(
 
 def _usable(photos: Sequence[Found], wanted: int, choice: Choice, tell: Tell) -> list[tuple[Found, Pixels]]:
     """The first so many that are large enough and show exactly one face."""
-    from bench.models.judge import find_boxes
+    from bench.models.faces.judges import find_boxes
 
     kept: list[tuple[Found, Pixels]] = []
     for photo in photos if len(photos) >= wanted else ():

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.names import composed
+from bench.core.ranges import Several
+from bench.core.types import Dataset
 from bench.data import Source
 from bench.data.crops import Margin
 from bench.data.folder import Folder
-from bench.data.origins import ORIGINS
 from bench.data.photo_files import place, scan_all
 from bench.data.prepare import HEADER
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.names import composed
-from bench.ranges import Several
-from bench.types import Dataset
+from bench.data.upstream import ORIGINS
 
 
 @dataclass(frozen=True)

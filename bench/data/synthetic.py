@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_file
+from bench.core.ranges import Several
+from bench.core.types import Dataset
 from bench.data import Source, dataset
 from bench.data.folder import Folder
-from bench.errors import BenchError
-from bench.hashing import sha256_file
-from bench.models.files import ZOO
-from bench.ranges import Several
-from bench.types import Dataset
+from bench.models.weights.files import ZOO
 
 ROOT = ZOO / "synthetic"
 SIDE = 128

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.record import Record
-from bench.registry import Registry
-from bench.standings import Standing
-from bench.types import Pixels
+from bench.core.registry import Registry
+from bench.core.types import Pixels
+from bench.report.comparisons import Standing
+from bench.results.record import Record
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from bench.core.spreadsheet import as_text
 from bench.loggers import Logger, Run
-from bench.loggers.rows import Value, row
-from bench.record import Record
-from bench.spreadsheet import as_text
+from bench.results.record import Record
+from bench.results.rows import Value, row
 from bench.store import write_atomic
 
 FILE = "cells.csv"

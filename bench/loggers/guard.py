@@ -8,10 +8,10 @@ from dataclasses import replace
 from rich.console import Console
 from rich.text import Text
 
-from bench.errors import BenchError, reason_of
+from bench.core.errors import BenchError, reason_of
 from bench.loggers import Logger, Run
-from bench.record import Record
-from bench.standings import Standing
+from bench.report.comparisons import Standing
+from bench.results.record import Record
 
 LONGEST = 200
 """Characters of an error that are shown."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.loggers import Logger, Run
-from bench.record import Record
+from bench.results.record import Record
 
 
 @dataclass(frozen=True)

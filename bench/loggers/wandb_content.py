@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.arms import arms
-from bench.loggers.rows import Value, costs, row
-from bench.record import Record
-from bench.standings import LONG, Standing, long_form
+from bench.report.comparisons import LONG, Standing, long_form
+from bench.results.arms import arms
+from bench.results.record import Record
+from bench.results.rows import Value, costs, row
 from bench.stats import summary, table
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from bench.paths import expanded
+from bench.core.paths import expanded
 
 
 def package() -> Any:

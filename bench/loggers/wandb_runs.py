@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench import ledger
-from bench.errors import BenchError
-from bench.hashing import hash_of
+from bench.core.errors import BenchError
+from bench.core.hashing import hash_of
+from bench.core.paths import expanded
 from bench.loggers import Logger, Run
-from bench.loggers.rows import title
 from bench.loggers.wandb_content import Grid, config, images, outcome, run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in, package, place
-from bench.paths import expanded
-from bench.record import Record
+from bench.results import manifest
+from bench.results.record import Record
+from bench.results.rows import title
 
 PROJECT = "cloakbench"
 QUIET = {
@@ -103,7 +103,7 @@ class Wandb(Logger):
         facts = {"name": run.name, "job_type": "summary", "config": {"data": run.data, "defense": run.defense}}
         ok = all(record.status == "ok" for record in records)
         with self._open(run, mode, f"all cells of {run.name}", ok, [run.data], **facts) as (wandb, opened):
-            plan = ledger.load(run.out)  # what the folder has of other commands is not this run's outcome
+            plan = manifest.load(run.out)  # what the folder has of other commands is not this run's outcome
             cells = {cell.cell for cell in plan.cells} if plan else {record.cell for record in records}
             opened.summary.update(run_outcome(records, run.defense, cells))
             opened.log({name: _table(wandb, grid) for name, grid in run_tables(records, run.standings).items()})

@@ -1,1 +1,1 @@
-"""What runs: cells on workers, stage by stage; and cloaks of photos that are no benchmark's."""
+"""What runs: settings become cells, cells run on workers, stage by stage; and cloaks of anybody's photos."""

@@ -17,19 +17,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bench import numbered
-from bench.budget import audit
+from bench.config.schema import RunSettings
+from bench.core import numbered
+from bench.core.budget import audit
+from bench.core.errors import BenchError
+from bench.core.hashing import sha256_array
+from bench.core.images import crop_square, resize
+from bench.core.types import Budget, Identity, Photo, Pixels
 from bench.data.crops import face_square
-from bench.errors import BenchError
-from bench.hashing import sha256_array
-from bench.images import crop_square, resize
-from bench.models.judge import find_boxes
-from bench.models.pool import Pool
-from bench.plan import resolved_defense
-from bench.settings import RunSettings
-from bench.stages import protect
+from bench.models.diffusion.model_cache import Pool
+from bench.models.faces.judges import find_boxes
+from bench.runner.plan import resolved_defense
+from bench.runner.stages import protect
 from bench.store import Store
-from bench.types import Budget, Identity, Photo, Pixels
 from defenses import ignore
 from metrics.visibility import psnr
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from bench.cli import guarded
-from bench.errors import unknown_name
-from bench.paths import expanded
+from bench.core.cli import guarded
+from bench.core.errors import unknown_name
+from bench.core.paths import expanded
+from bench.core.terminal import terminal
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read, same_text
-from bench.terminal import terminal
 from metrics.catalogue import find, plain
 
 

@@ -13,9 +13,9 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from bench.core.types import Array
 from bench.stats.intervals import Interval, mean_interval, resampled
 from bench.stats.variance import ALPHA
-from bench.types import Array
 
 EXACT = 14
 """Up to so many people, all ways to flip the signs are tried; for more, `FLIPS` at random."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bench.types import Array
+from bench.core.types import Array, Interval
 
 RESAMPLES = 10_000
 FEW = 15
@@ -24,13 +24,6 @@ FEW = 15
 Method = Literal["auto", "t", "bca", "percentile"]
 Statistic = Callable[[Array], Array]
 """(..., people, columns) -> (...)."""
-
-
-class Interval(NamedTuple):
-    """A confidence interval."""
-
-    low: float
-    high: float
 
 
 def mean_interval(

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.errors import BenchError, unknown_name
-from bench.names import composed
-from bench.ranges import Budgeted, read_number
-from bench.spreadsheet import as_text, restored
+from bench.core.errors import BenchError, unknown_name
+from bench.core.names import composed
+from bench.core.ranges import Budgeted, read_number
+from bench.core.spreadsheet import as_text, restored
 from bench.stats.comparison import Scores
 from metrics.catalogue import find, plain
 

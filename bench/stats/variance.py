@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from bench.types import Array
+from bench.core.types import Array
 
 ALPHA = 0.05
 """Level of all tests."""

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.hashing import sha256_file, sha256_files
-from bench.meter import Cost, Meter
-from bench.paths import expanded
+from bench.core.hashing import sha256_file, sha256_files
+from bench.core.meter import Cost, Meter
+from bench.core.paths import expanded
 
 META = "meta.json"
 

@@ -25,14 +25,14 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli import guarded
-from bench.errors import BenchError
-from bench.paths import expanded
+from bench.core.cli import guarded
+from bench.core.errors import BenchError
+from bench.core.paths import expanded
+from bench.core.terminal import terminal
 from bench.store import Store, default_root
 from bench.store.inventory import Item, items
 from bench.store.lease import gate, held
 from bench.store.prune import references, remove, superfluous
-from bench.terminal import terminal
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

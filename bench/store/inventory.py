@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.hashing import sha256_file
+from bench.core.hashing import sha256_file
 from bench.store import META, Store, read_meta
 
 State = Literal["whole", "discarded", "damaged", "unfinished"]

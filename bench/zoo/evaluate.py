@@ -22,20 +22,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bench.config.compute import Computing
+from bench.core.errors import BenchError
+from bench.core.images import to_pixels, to_tensor
+from bench.core.paths import expanded
+from bench.core.seeding import generator
+from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
-from bench.errors import BenchError
-from bench.images import to_pixels, to_tensor
-from bench.models.alignment import face_box
-from bench.models.base import Base, randn
-from bench.models.checkpoint import locate
-from bench.models.clip import load_image_encoder, see
-from bench.models.computing import Computing
-from bench.models.files import ZOO
-from bench.models.loading import load_base
-from bench.models.recogniser import FaceAnalyser, Recogniser, largest, locate_pack
-from bench.paths import expanded
-from bench.seeds import generator
-from bench.types import Array, Pixels
+from bench.models.adapters.clip import load_image_encoder, see
+from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.loading import load_base
+from bench.models.faces.alignment import face_box
+from bench.models.faces.insightface import FaceAnalyser, Recogniser, largest, locate_pack
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.files import ZOO
 from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
@@ -211,6 +211,6 @@ def overlap(left: Array, right: Array) -> float:
 
 
 if __name__ == "__main__":
-    from bench.cli import guarded
+    from bench.core.cli import guarded
 
     sys.exit(guarded(main, sys.argv[1:]))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.models.judge import BACKGROUND
-from bench.types import Array
+from bench.core.types import Array
+from bench.models.faces.judges import BACKGROUND
 from bench.zoo.train.photos import Faces
 
 

@@ -24,15 +24,15 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
+from bench.config.schema import shipped_model
+from bench.core.hashing import sha256_file
+from bench.core.images import crop_square, png_bytes, resize, to_pixels
+from bench.core.seeding import derive, generator
+from bench.core.types import Array, Pixels
 from bench.data.synthetic import ROOT
-from bench.hashing import sha256_file
-from bench.images import crop_square, png_bytes, resize, to_pixels
-from bench.models.checkpoint import locate
-from bench.models.judge import Judge
-from bench.models.loading import load_base
-from bench.seeds import derive, generator
-from bench.settings import shipped_model
-from bench.types import Array, Pixels
+from bench.models.diffusion.loading import load_base
+from bench.models.faces.judges import Judge
+from bench.models.weights.checkpoint import locate
 from bench.zoo.train.person import People, Sampler
 from bench.zoo.train.photos import Faces
 from metrics.identity import centroid

@@ -1,6 +1,7 @@
 """Write `bench/zoo/manifest.json`: the published SHA-256 of every shipped weight and configuration file.
 
-Run `python -m bench.zoo.make_manifest` after changing any of them; `bench.models.checkpoint` verifies against it.
+Run `python -m bench.zoo.make_manifest` after changing any of them; `bench.models.weights.checkpoint`
+verifies against it.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bench.hashing import sha256_file
-from bench.models.files import ZOO
+from bench.core.hashing import sha256_file
+from bench.models.weights.files import ZOO
 
 MODELS = ("facelet-1", "facelet-2")
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

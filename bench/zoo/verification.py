@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.types import Array
+from bench.core.types import Array
 
 
 def true_accept_rate(embeddings: Array, people: npt.NDArray[np.generic], false_accepts: float = 0.01) -> float:

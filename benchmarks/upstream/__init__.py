@@ -28,7 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from attacks import ATTACKS
-from bench.models.base import Base
+from bench.models.diffusion.base import Base
 from tests import tiny
 from tests.conftest import fit_context
 from tests.drawing import pictures

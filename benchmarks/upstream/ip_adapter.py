@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.images import to_pixels
-from bench.models.alignment import align
-from bench.models.base import Base
-from bench.models.recogniser import FaceAnalyser, locate_pack
+from bench.core.images import to_pixels
+from bench.models.diffusion.base import Base
+from bench.models.faces.alignment import align
+from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import SCALE, Comparison, FullPrecision, difference, drawn, grouped, imported, replaced
 from tests import tiny
 from tests.drawing import GUIDANCE, STEPS, noise, plain, prompts, stock

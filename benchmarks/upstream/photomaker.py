@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from bench.images import to_pixels
-from bench.models.base import Base
-from bench.models.recogniser import FaceAnalyser, locate_pack
+from bench.core.images import to_pixels
+from bench.models.diffusion.base import Base
+from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import Comparison, difference, drawn, grouped, imported, replaced
 from tests import tiny
 from tests.drawing import GUIDANCE, STEPS, TEMPLATES, noise, plain

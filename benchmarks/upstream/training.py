@@ -27,12 +27,12 @@ from torch import Tensor
 
 from attacks import ATTACKS, Artifact, FitContext
 from attacks.lora import ADAPTER
-from bench.images import to_pixels, to_tensor
-from bench.models import base as base_module
-from bench.models.base import Base
-from bench.models.checkpoint import locate
-from bench.models.loading import load_base
-from bench.seeds import generator
+from bench.core.images import to_pixels, to_tensor
+from bench.core.seeding import generator
+from bench.models.diffusion import base as base_module
+from bench.models.diffusion.base import Base
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
 from benchmarks.upstream import Comparison, difference, imported, replaced
 from tests import tiny
 from tests.drawing import stock

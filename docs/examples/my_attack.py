@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks import ATTACKS, Artifact, Attack, FitContext
-from bench.ranges import Share
+from bench.core.ranges import Share
 
 
 @ATTACKS.register("mean_photo")

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.ranges import Count, StepLevels
+from bench.core.ranges import Count, StepLevels
 from defenses import DEFENSES, Context, Defense
 from defenses.pgd import ascend
 

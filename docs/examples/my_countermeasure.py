@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.types import Pixels
+from bench.core.types import Pixels
 from countermeasures import COUNTERMEASURES, Countermeasure
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.core.hashing import sha256_array
+from bench.core.images import crop_centre, resize
+from bench.core.types import Dataset, Identity, Photo
 from bench.data import SOURCES, Source, dataset
-from bench.hashing import sha256_array
-from bench.images import crop_centre, resize
-from bench.types import Dataset, Identity, Photo
 
 
 @SOURCES.register("zips")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bench.loggers import LOGGERS, Logger, Run
-from bench.record import Record
+from bench.results.record import Record
 
 
 @LOGGERS.register("lines")

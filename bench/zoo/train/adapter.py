@@ -20,7 +20,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.models.adapters import read_groups
+from bench.models.adapters.locate import read_groups
 from bench.zoo.train.base import Diffusion
 from bench.zoo.train.captions import ANY, bare, caption
 from bench.zoo.train.likeness import DETECTOR, PICTURES, Likeness

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2.functional import jpeg, rgb_to_grayscale
 
-from bench.types import Pixels
+from bench.core.types import Pixels
 from bench.zoo.train.precision import device
 
 Change = Callable[[Tensor, torch.Generator], Tensor]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.alignment import MIRRORED, face_box, move, warp
+from bench.models.faces.alignment import MIRRORED, face_box, move, warp
 from bench.zoo.train.augment import on, placement, some, uniform
 
 SIZES = (0.17, 0.98)

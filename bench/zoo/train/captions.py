@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from bench.types import Array
+from bench.core.types import Array
 from bench.zoo.train.photos import Faces
 
 ANY = (

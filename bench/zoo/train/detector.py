@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 from torchvision.ops import box_iou, distance_box_iou_loss, sigmoid_focal_loss
 
-from bench.models.alignment import face_box
+from bench.models.faces.alignment import face_box
 from bench.zoo.train.augment import degrade, take
 from bench.zoo.train.canvas import Canvases, paint, textures, tiles
 from bench.zoo.train.loop import Part, Schedule, train

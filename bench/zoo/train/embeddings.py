@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from bench.models.clip import load_image_encoder, see
-from bench.models.recogniser import Recogniser, locate_pack
+from bench.models.adapters.clip import load_image_encoder, see
+from bench.models.faces.insightface import Recogniser, locate_pack
 from bench.zoo.train.precision import device
 from bench.zoo.train.views import Views
 
@@ -25,7 +25,8 @@ Embed = Callable[[Tensor], Tensor]
 def tower_pixels(photos: Tensor, side: int) -> Tensor:
     """What a CLIP tower of that input side sees of square photos (n, 3, h, w) in [0, 1].
 
-    As `bench.models.clip.clip_pixels`, without its loop over photos and its rounding, on average 0.3 grey levels.
+    As `bench.models.adapters.clip.clip_pixels`, without its loop over photos and its rounding, which is 0.3 grey levels
+    on average.
     """
     mean, spread = photos.new_tensor(OPENAI_CLIP_MEAN), photos.new_tensor(OPENAI_CLIP_STD)
     shrunk = F.interpolate(photos, size=(side, side), mode="bicubic", antialias=True).clamp(0, 1)

@@ -21,9 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from bench.errors import BenchError
-from bench.models.alignment import ALIGNED
-from bench.types import Pixels
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
+from bench.models.faces.alignment import ALIGNED
 from bench.zoo.train.networks import EMBEDDING, load
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.scrfd import STRIDES, Detector, InsightfaceFormat

@@ -23,7 +23,7 @@ import hydra
 import torch
 from omegaconf import DictConfig
 
-from bench.errors import BenchError, unknown_name
+from bench.core.errors import BenchError, unknown_name
 from bench.zoo.train.loop import FINAL, STATE, STOPPED, asked_to_end
 
 ENDED = (STOPPED, -signal.SIGTERM)

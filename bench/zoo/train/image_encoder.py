@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
+from bench.models.faces.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
 from bench.zoo.train.augment import cut_hole, jitter, on, relight, soften, some, take
 from bench.zoo.train.embeddings import tower_pixels
 from bench.zoo.train.identity import Teacher

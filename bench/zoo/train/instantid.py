@@ -17,9 +17,9 @@ from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from omegaconf import DictConfig
 from torch import Tensor
 
-from bench.images import to_tensor
-from bench.models.adapters import load_ip_adapter
-from bench.models.instantid import IdentityNet, draw_points
+from bench.core.images import to_tensor
+from bench.models.adapters.instantid import IdentityNet, draw_points
+from bench.models.adapters.locate import load_ip_adapter
 from bench.zoo.train.adapter import (
     SCALE,
     fresh_projections,

@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from bench.models.adapters import load_ip_adapter
+from bench.models.adapters.locate import load_ip_adapter
 from bench.zoo.train.adapter import (
     MOST,
     SCALE,

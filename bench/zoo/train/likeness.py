@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.models.alignment import align
-from bench.models.files import ZOO
+from bench.models.faces.alignment import align
+from bench.models.weights.files import ZOO
 from bench.zoo.train.networks import load
 from bench.zoo.train.precision import autocast, device
 from bench.zoo.train.scrfd import Detector, normalise, surest

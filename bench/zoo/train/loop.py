@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.images import to_pixels
-from bench.seeds import generator
+from bench.core.images import to_pixels
+from bench.core.seeding import generator
 from bench.zoo.train.precision import device
 
 STATE = "state.pt"

@@ -19,8 +19,8 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from bench.hashing import hash_of, sha256_file
-from bench.types import Array
+from bench.core.hashing import hash_of, sha256_file
+from bench.core.types import Array
 from bench.zoo.train.adapter import Adapter
 from bench.zoo.train.base import Diffusion, denoised, pictures
 from bench.zoo.train.loop import Schedule, train

@@ -1,8 +1,8 @@
 """Train PhotoMaker, version 2: `python -m bench.zoo.train.photomaker`. Its id encoder, and a LoRA on the attentions.
 
 In the caption the word "person" is repeated once per token, two for a photo, and each copy is fused with one (Li et al.
-2024, section 3.2; version 2 has no paper, see `bench.models.photomaker`). The vision tower is the family's CLIP image
-encoder and stays as it is. There is far too little data here for the authors' way, which is to learn from denoising
+2024, section 3.2; version 2 has no paper, see `bench.models.adapters.photomaker`). The vision tower is the family's
+CLIP image encoder and stays as it is. There is far too little data here for the authors' way, which is to learn from denoising
 alone; so it learns from the base with a trained FaceID adapter: at every step, to predict what that predicts of the
 same person.
 """
@@ -22,8 +22,8 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from attacks.photomaker import CLASS_WORD
-from bench.models.adapters import load_ip_adapter, read_groups
-from bench.models.photomaker import PhotoMakerEncoder
+from bench.models.adapters.locate import load_ip_adapter, read_groups
+from bench.models.adapters.photomaker import PhotoMakerEncoder
 from bench.zoo.train.adapter import MOST, SCALE, Adapter, ids, save_groups
 from bench.zoo.train.base import Step
 from bench.zoo.train.embeddings import embed_faces, tower_pixels

@@ -23,12 +23,12 @@ import torch
 from omegaconf import DictConfig
 from PIL import Image
 
-from bench.images import to_tensor
-from bench.models.dlib_network import PADDING
-from bench.models.dlib_network import SIDE as CHIP
-from bench.models.recogniser import Recogniser, locate_pack
-from bench.names import natural
-from bench.types import Array, Pixels
+from bench.core.images import to_tensor
+from bench.core.names import natural
+from bench.core.types import Array, Pixels
+from bench.models.faces.dlib_resnet import PADDING
+from bench.models.faces.dlib_resnet import SIDE as CHIP
+from bench.models.faces.insightface import Recogniser, locate_pack
 from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.splits import Described, split_people
 
@@ -205,8 +205,8 @@ def _alone() -> None:
 def _networks() -> tuple[Any, Any, Any, Any]:
     import dlib
 
-    from bench.models.dlib_network import DlibNetwork
-    from bench.models.judge import weights
+    from bench.models.faces.dlib_resnet import DlibNetwork
+    from bench.models.faces.judges import weights
 
     return (
         dlib.get_frontal_face_detector(),

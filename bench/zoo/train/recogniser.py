@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from bench.models.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
+from bench.models.faces.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
 from bench.zoo.train.augment import degrade, jitter, take
 from bench.zoo.train.identity import ArcFace, Teacher, instances
 from bench.zoo.train.loop import Part, Schedule, train

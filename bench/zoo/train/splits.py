@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from bench.types import Array
+from bench.core.types import Array
 
 TUNE, TUNE_PHOTOS = 24, 12
 """How many people are kept for tuning, and how many photos each must have."""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
-from bench.seeds import generator
-from bench.types import Array
+from bench.core.seeding import generator
+from bench.core.types import Array
 
 TAKEN = {"be", "de", "do", "go", "ha", "he", "hi", "ho", "le", "ma", "me", "ne", "no", "pa", "so", "to"}
 """Words, and tokens of the first edition's tokenizer."""

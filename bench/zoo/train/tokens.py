@@ -16,8 +16,8 @@ from diffusers.models.embeddings import IPAdapterFaceIDImageProjection
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from bench.models.adapters import read_groups
-from bench.seeds import generator
+from bench.core.seeding import generator
+from bench.models.adapters.locate import read_groups
 from bench.zoo.train.adapter import Adapter
 from bench.zoo.train.embeddings import embed_faces
 from bench.zoo.train.loop import Schedule, train, untrained

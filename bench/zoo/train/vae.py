@@ -25,8 +25,8 @@ from diffusers import AutoencoderKL
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from bench.errors import BenchError
-from bench.models.alignment import ALIGNED, TEMPLATE, similarity, warp
+from bench.core.errors import BenchError
+from bench.models.faces.alignment import ALIGNED, TEMPLATE, similarity, warp
 from bench.zoo.train.adversary import Critic
 from bench.zoo.train.augment import take
 from bench.zoo.train.fidelity import likeness, psnr, reconstruction

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bench.models.alignment import ALIGNED, MIRRORED, TEMPLATE, face_box, similarity
-from bench.seeds import generator
-from bench.types import Array
+from bench.core.seeding import generator
+from bench.core.types import Array
+from bench.models.faces.alignment import ALIGNED, MIRRORED, TEMPLATE, face_box, similarity
 from bench.zoo.train.augment import take
 from bench.zoo.train.captions import genders
 from bench.zoo.train.photos import SIDE, Faces

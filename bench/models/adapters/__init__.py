@@ -1,0 +1,1 @@
+"""Adapters of zero-shot attacks, from their official layouts."""

@@ -1,0 +1,1 @@
+"""Base models: loading, sampling, batches, attention, fine-tuning."""

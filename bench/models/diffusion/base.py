@@ -1,0 +1,400 @@
+"""`Base`: one diffusion model that defenses attack through and attacks personalise.
+
+Defenses and attacks are written against this class, never against a pipeline, so the embedded family (128 px) and
+Stable Diffusion run the same code. Parts are stock diffusers and transformers classes.
+
+Shapes: photos are (n, 3, h, w) in [0, 1]; latents are (n, c, h/f, w/f), already multiplied by the VAE's scaling
+factor; timesteps are (n,) integers in [0, 1000).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bench.config.compute import Computing
+from bench.core.errors import BenchError
+from bench.models.diffusion.batching import in_batches
+from bench.models.weights.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the UNet is told about the picture.
+
+    Attributes:
+        hidden: (n, tokens, dim) hidden states of the text encoder, or of both of SDXL side by side.
+        pooled: (n, dim) pooled state of SDXL's second text encoder; None for models that are not told.
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+
+    def expand(self, count: int) -> Condition:
+        """One condition for `count` pictures."""
+        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
+        return Condition(self.hidden.expand(count, -1, -1), pooled)
+
+    def beside(self, other: Condition) -> Condition:
+        """The conditions of these pictures, then those of others."""
+        pooled = None
+        if self.pooled is not None and other.pooled is not None:
+            pooled = torch.cat([self.pooled, other.pooled])
+        return Condition(torch.cat([self.hidden, other.hidden]), pooled)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The VAE's distribution over latents of some photos: `mean` and `std`, both (n, c, h/f, w/f), scaled.
+
+    Cached once per photo set, then sampled at every training step, as a trainer that re-encodes would do.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator, index: Tensor | None = None) -> Tensor:
+        mean, std = (self.mean, self.std) if index is None else (self.mean[index], self.std[index])
+        return mean + std * randn(mean.shape, generator, mean.device)
+
+
+ENCODED = 2**21
+"""Pixels that the VAE encodes at once: 8 photos of 512 px."""
+
+Snapshot = dict[str, dict[str, Tensor]]
+"""Weights of the UNet and of the text encoders, by part and name."""
+
+
+def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+    """Standard normal fp32 noise drawn on the CPU, so that the same seed gives the same noise on every device."""
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32).to(device)
+
+
+def learns(module: torch.nn.Module) -> bool:
+    """Whether any of its weights is being trained."""
+    return any(weight.requires_grad for weight in module.parameters())
+
+
+class Base:
+    """A Stable-Diffusion-type model (epsilon or v prediction); `bench.models.diffusion.loading` loads one.
+
+    Attributes:
+        tokenizers: the tokenizer; two for SDXL.
+        text_encoders: the text encoder of each tokenizer.
+        half_vae: whether the VAE computes in half precision where the rest does.
+    """
+
+    half_vae: ClassVar[bool] = True
+
+    def __init__(
+        self, checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device, computing: Computing
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = device
+        self.computing = computing
+        self.scheduler = parts["scheduler"]
+        self.vae = parts["vae"]
+        self.unet = parts["unet"]
+        self.tokenizers = [part for name, part in parts.items() if name.startswith("tokenizer")]
+        self.text_encoders = [part for name, part in parts.items() if name.startswith("text_encoder")]
+        for module in self._modules.values():
+            module.requires_grad_(False).eval()
+        if computing.channels_last:
+            for module in (self.vae, self.unet):
+                module.to(memory_format=torch.channels_last)
+        if computing.compile:
+            self.unet.compile(dynamic=False)
+        self._loaded: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def tokenizer(self) -> Any:
+        """The first tokenizer."""
+        return self.tokenizers[0]
+
+    @property
+    def text_encoder(self) -> Any:
+        """The first text encoder."""
+        return self.text_encoders[0]
+
+    @property
+    def tunable(self) -> dict[str, Any]:
+        """Part name -> module, of all that an attacker may train: the UNet and the text encoders."""
+        names = (f"text_encoder{suffix}" for suffix in ("", "_2"))
+        return {"unet": self.unet} | dict(zip(names, self.text_encoders, strict=False))
+
+    # -- images and latents ------------------------------------------------------------------------------------
+
+    def posterior(self, photos: Tensor) -> Posterior:
+        """The VAE's distribution for photos (n, 3, h, w) in [0, 1]; differentiable.
+
+        Without gradients, many photos are encoded some at a time: 200 class pictures of 1,024 px would fill any GPU.
+        """
+        if torch.is_grad_enabled():
+            return self._posterior(photos)
+        most = max(1, ENCODED // (photos.shape[-2] * photos.shape[-1]))
+
+        def some(part: slice) -> list[tuple[Tensor, Tensor]]:
+            found = self._posterior(photos[part])
+            return list(zip(found.mean, found.std, strict=True))
+
+        means, stds = zip(*in_batches(len(photos), most, some), strict=True)
+        return Posterior(torch.stack(means), torch.stack(stds))
+
+    def _posterior(self, photos: Tensor) -> Posterior:
+        with self._autocast(self.half_vae):
+            distribution = self.vae.encode(photos * 2 - 1).latent_dist
+        scale = self.vae.config.scaling_factor
+        return Posterior(distribution.mean.float() * scale, distribution.std.float() * scale)
+
+    def encode(self, photos: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents of photos (n, 3, h, w) in [0, 1]: a sample if a generator is given, else the mean; differentiable."""
+        posterior = self.posterior(photos)
+        return posterior.mean if generator is None else posterior.sample(generator)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Photos (n, 3, h, w) in [0, 1] of latents."""
+        with self._autocast(self.half_vae):
+            photos: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+        return (photos.float() / 2 + 0.5).clamp(0, 1)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one latent at the model's own resolution."""
+        side = int(self.unet.config.sample_size)
+        return int(self.unet.config.in_channels), side, side
+
+    @property
+    def side(self) -> int:
+        """Side of the pictures that `sample` makes, pixels."""
+        return self.latent_shape[-1] * self.factor
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent, along a side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    # -- denoising ---------------------------------------------------------------------------------------------
+
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        """Text conditions of n prompts; differentiable with respect to the text encoders' weights."""
+        with self._reading(), self._autocast():
+            hidden = self.text_encoder(self.ids(prompts))[0]
+        return Condition(hidden.float())
+
+    def unconditional(self) -> Condition:
+        """What guidance steers away from: the condition (1) without a prompt."""
+        return self.condition([""])
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """The text encoders are on the device; afterwards, unless they learn, they wait where memory is cheap."""
+        movable = self.text_encoders if self.computing.offload else []
+        for encoder in movable:
+            encoder.to(self.device)
+        yield
+        for encoder in movable:
+            if not learns(encoder):
+                encoder.to("cpu")
+
+    def ids(self, prompts: Sequence[str], which: int = 0) -> Tensor:
+        """(n, tokens) padded ids of n prompts by one of the tokenizers."""
+        ids: Tensor = self.tokenizers[which](
+            list(prompts), padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+        return ids.to(self.device)
+
+    def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
+        """The UNet's prediction for noised latents, in fp32; `more` goes to the UNet (what an adapter wants)."""
+        with self._autocast():
+            predicted: Tensor = self.unet(latents, timesteps, condition.hidden, return_dict=False, **more)[0]
+        return predicted.float()
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """q(z_t | z_0): the latents noised to `timesteps`."""
+        noised: Tensor = self.scheduler.add_noise(latents, noise, timesteps)
+        return noised
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What `predict` should return: the noise, or the velocity for a v-prediction model."""
+        kind = self.scheduler.config.prediction_type
+        if kind == "epsilon":
+            return noise
+        if kind == "v_prediction":
+            velocity: Tensor = self.scheduler.get_velocity(latents, noise, timesteps)
+            return velocity
+        raise BenchError(f"Prediction type {kind!r} is not supported.", "Use an epsilon or v_prediction checkpoint.")
+
+    def clean(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The latents that a prediction for noised latents amounts to: the inverse of `add_noise` and `target`."""
+        kept = self.kept(timesteps)
+        signal, spread = kept.sqrt(), (1 - kept).sqrt()
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return signal * noised - spread * predicted
+        return (noised - spread * predicted) / signal
+
+    def kept(self, timesteps: Tensor) -> Tensor:
+        """(n, 1, 1, 1) share of the signal's variance that is left at each timestep (alpha-bar of DDPM)."""
+        alphas: Tensor = self.scheduler.alphas_cumprod
+        return alphas.to(self.device)[timesteps][:, None, None, None]
+
+    @property
+    def length(self) -> int:
+        """Length of the noise schedule."""
+        return int(self.scheduler.config.num_train_timesteps)
+
+    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) timesteps, uniform over the schedule."""
+        return torch.randint(0, self.length, (count,), generator=generator).to(self.device)
+
+    def denoising_errors(self, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
+        """Squared error (n,) of one random denoising step per latent: the loss of DDPM (Ho et al. 2020, eq. 14).
+
+        Timesteps are uniform over the schedule; noise and timesteps come from `generator` alone.
+        """
+        timesteps = self.random_timesteps(len(latents), generator)
+        noise = randn(latents.shape, generator, self.device)
+        predicted = self.predict(self.add_noise(latents, noise, timesteps), timesteps, condition)
+        errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
+        return errors
+
+    def pipeline(self, controlnet: Any = None) -> Any:
+        """A stock diffusers pipeline around this model's own parts, with the DPM-Solver++ scheduler.
+
+        Adapters are loaded through it, into the parts themselves: whoever does so takes them out again.
+
+        Args:
+            controlnet: what the pictures shall follow besides; None for nothing.
+        """
+        from diffusers import DPMSolverMultistepScheduler
+
+        made = self._pipeline_kind(controlnet is not None)(
+            vae=self.vae,
+            unet=self.unet,
+            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
+            feature_extractor=None,
+            **self._pipeline_parts(),
+            **({} if controlnet is None else {"controlnet": controlnet}),
+        )
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    def _pipeline_kind(self, controlled: bool) -> Any:
+        import diffusers
+
+        return diffusers.StableDiffusionControlNetPipeline if controlled else diffusers.StableDiffusionPipeline
+
+    def _pipeline_parts(self) -> dict[str, Any]:
+        return {
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "safety_checker": None,  # a black picture would count as protection
+            "requires_safety_checker": False,
+        }
+
+    @torch.no_grad()
+    def sample(
+        self,
+        condition: Condition,
+        noise: Tensor,
+        steps: int,
+        guidance: float,
+        pipeline: Any = None,
+        **extra: Any,
+    ) -> Tensor:
+        """Generate pictures (n, 3, h, w) in [0, 1] with DPM-Solver++ and classifier-free guidance.
+
+        Args:
+            condition: n conditions.
+            noise: (n, c, h, w) standard normal initial latents; the only randomness.
+            steps: solver steps.
+            guidance: guidance scale; 1 switches it off.
+            pipeline: one made by `pipeline`, with whatever was loaded into it; a plain one by default.
+            extra: further arguments of the pipeline's call, such as `ip_adapter_image_embeds`.
+        """
+        empty = self.unconditional().expand(len(noise))
+        pooled = {}
+        if condition.pooled is not None:
+            pooled = {"pooled_prompt_embeds": condition.pooled, "negative_pooled_prompt_embeds": empty.pooled}
+        with self._autocast():
+            latents = (pipeline or self.pipeline())(
+                prompt_embeds=condition.hidden,
+                negative_prompt_embeds=empty.hidden,
+                **pooled,
+                latents=noise.to(self.device),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                output_type="latent",
+                **extra,
+            ).images
+        return self.decode(latents.float())
+
+    # -- weights -----------------------------------------------------------------------------------------------
+
+    def clone(self) -> Base:
+        """A second model to train on the side: own UNet and text encoders, shared (frozen) VAE and tokenizers.
+
+        It starts from the present weights and remembers no others, so it cannot be restored.
+        """
+        parts = {"vae": self.vae, "scheduler": self.scheduler}
+        parts |= {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
+        parts |= {name: copy.deepcopy(module) for name, module in self.tunable.items()}
+        return type(self)(self.checkpoint, parts, self.device, self.computing)
+
+    def copy_weights_from(self, other: Base) -> None:
+        """Overwrite UNet and text encoders in place with another model's."""
+        self.load_snapshot({name: module.state_dict() for name, module in other.tunable.items()})
+
+    def snapshot(self) -> Snapshot:
+        """A copy of the present weights of UNet and text encoders, on the CPU."""
+        return {
+            name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
+            for name, module in self.tunable.items()
+        }
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Overwrite UNet and text encoders in place with the weights of a snapshot."""
+        for name, module in self.tunable.items():
+            module.load_state_dict(snapshot[name])
+
+    def parameters(self, text_encoder: bool = True) -> list[torch.nn.Parameter]:
+        """The weights of the UNet, and of the text encoders if asked for, made trainable."""
+        modules = [self.unet, *self.text_encoders] if text_encoder else [self.unet]
+        return [p.requires_grad_(True) for module in modules for p in module.parameters()]
+
+    def remember(self) -> None:
+        """Make the present weights those that `restore` goes back to; they are kept in the computer's own memory."""
+        self._loaded = {
+            name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
+            for name, module in self._modules.items()
+        }
+
+    def restore(self) -> None:
+        """Back to the remembered weights, bit for bit; gradients are dropped and everything is frozen again.
+
+        Raises:
+            RuntimeError: a module gained or lost weights (an adapter was left in it).
+        """
+        for name, module in self._modules.items():
+            module.load_state_dict(self._loaded[name], strict=True)
+            module.eval()
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Make no weight trainable and drop all gradients."""
+        for module in self._modules.values():
+            module.requires_grad_(False)
+            for parameter in module.parameters():
+                parameter.grad = None
+
+    @property
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"vae": self.vae} | self.tunable
+
+    def _autocast(self, wanted: bool = True) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted and self.computing.precision == "bf16")

@@ -1,0 +1,119 @@
+"""The one trainer: the denoising loss on a few photos, with optional prior preservation.
+
+Attacks personalise with it; defenses that imitate an attacker train their surrogates with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.models.diffusion.base import Base, Condition, Posterior, learns
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to fine-tune.
+
+    Attributes:
+        steps: optimiser steps.
+        learning_rate: AdamW learning rate, constant.
+        batch: photos per step; the photos are gone through in turn, with fresh noise each time.
+        weight_decay: AdamW weight decay.
+        prior_weight: weight of the prior-preservation loss on class pictures; 0 leaves it out.
+        class_count: class pictures for the prior.
+        prompt: caption of the person's photos.
+        class_prompt: caption of the class pictures.
+        max_norm: gradient-norm clip.
+    """
+
+    steps: int
+    learning_rate: float
+    batch: int
+    weight_decay: float = 1e-2
+    prior_weight: float = 0.0
+    class_count: int = 0
+    prompt: str = "a photo of sks person"
+    class_prompt: str = "a photo of person"
+    max_norm: float = 1.0
+
+    @classmethod
+    def of(cls, method: Any, **settings: Any) -> Recipe:
+        """The recipe in a method's settings (after `resolved`); `settings` add to them or replace them."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(method, field.name)]
+        return cls(**({name: getattr(method, name) for name in names} | settings))
+
+    @property
+    def wants_strangers(self) -> bool:
+        """Whether the prior-preservation loss is on."""
+        return self.prior_weight > 0 and self.class_count > 0
+
+
+def finetune(
+    base: Base,
+    weights: Sequence[torch.nn.Parameter],
+    photos: Posterior,
+    recipe: Recipe,
+    generator: torch.Generator,
+    strangers: Posterior | None = None,
+    progress: Callable[[float], None] | None = None,
+    start: int = 0,
+) -> None:
+    """Train `weights` in place on the person's photos (DreamBooth, Ruiz et al., CVPR 2023, eq. 2).
+
+    Instance and class losses are two means over `batch` pictures each, of one pass through the UNet. Latents are
+    sampled anew from the cached posterior at every step. All randomness comes from `generator`.
+
+    Args:
+        base: the model that `weights` belong to.
+        weights: what to train; everything else stays frozen.
+        photos: posterior of the person's photos, (n, c, h, w).
+        recipe: how.
+        generator: CPU generator.
+        strangers: posterior of class pictures; None leaves the prior loss out.
+        progress: called with the share done.
+        start: how many photos former lessons have taken; these go on with the next, in turn.
+    """
+    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    others = _in_turns(strangers, recipe.batch, generator) if strangers is not None else None
+    told = _captions(base)
+    for step in range(recipe.steps):
+        turn = (torch.arange(recipe.batch) + start + step * recipe.batch) % len(photos.mean)
+        latents, condition = photos.sample(generator, turn), told(recipe.prompt).expand(recipe.batch)
+        if others is not None:
+            latents = torch.cat([latents, next(others)])
+            condition = condition.beside(told(recipe.class_prompt).expand(recipe.batch))
+        errors = base.denoising_errors(latents, condition, generator)
+        loss = errors[: recipe.batch].mean()
+        if others is not None:
+            loss = loss + recipe.prior_weight * errors[recipe.batch :].mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
+        optimizer.step()
+        if progress is not None:
+            progress((step + 1) / recipe.steps)
+
+
+def _captions(base: Base) -> Callable[[str], Condition]:
+    """Reads a prompt: once, if what reads it does not learn."""
+
+    def read(prompt: str) -> Condition:
+        return base.condition([prompt])
+
+    return read if any(map(learns, base.text_encoders)) else functools.cache(read)
+
+
+def _in_turns(strangers: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Latents of `count` class pictures at a time, every picture once before any comes again."""
+    queue = torch.empty(0, dtype=torch.long)
+    while True:
+        while len(queue) < count:
+            queue = torch.cat([queue, torch.randperm(len(strangers.mean), generator=generator)])
+        yield strangers.sample(generator, queue[:count])
+        queue = queue[count:]

@@ -1,0 +1,67 @@
+"""Base models, each verified and loaded once per process, on first need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.config.schema import ModelSettings
+from bench.core.errors import BenchError
+from bench.models.weights.checkpoint import Checkpoint, locate
+
+if TYPE_CHECKING:
+    from bench.models.diffusion.base import Base
+
+
+class Pool:
+    """Keeps checkpoints and loaded bases. A base is lent out; whoever changes its weights restores them.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self._checkpoints: dict[ModelSettings, Checkpoint] = {}
+        self._bases: dict[ModelSettings, Base] = {}
+        self._device = device
+
+    @property
+    def device(self) -> str:
+        """The device in use; "auto" takes a GPU if there is one.
+
+        Raises:
+            BenchError: PyTorch has no such GPU.
+        """
+        if self._device.startswith(("auto", "cuda")):
+            import torch
+
+            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            if self._device == "auto":
+                self._device = "cuda" if there else "cpu"
+            elif int(self._device.partition(":")[2] or 0) >= there:
+                raise BenchError(f"device={self._device}, but PyTorch sees {there} GPUs.", "Try device=auto.")
+        elif self._device.startswith(("mps", "xpu")):
+            import torch
+
+            kind, _, number = self._device.partition(":")
+            module = getattr(torch, kind)
+            if not module.is_available() or int(number or 0) >= module.device_count():
+                raise BenchError(f"device={self._device}, but PyTorch sees no such device.", "Try device=auto.")
+        return self._device
+
+    def checkpoint(self, model: ModelSettings) -> Checkpoint:
+        """The verified files of a model; loads no weights."""
+        if model not in self._checkpoints:
+            self._checkpoints[model] = locate(model.name, model.source, model.revision, model.mirrors)
+        return self._checkpoints[model]
+
+    def fingerprint(self, model: ModelSettings) -> str:
+        """What outputs that a model has part in depend on: its files, and how it computes."""
+        return model.computing.applied_to(self.checkpoint(model).fingerprint)
+
+    def base(self, model: ModelSettings) -> Base:
+        """The loaded model."""
+        if model not in self._bases:
+            from bench.models.diffusion.loading import load_base
+
+            self._bases[model] = load_base(self.checkpoint(model), self.device, model.computing)
+        return self._bases[model]

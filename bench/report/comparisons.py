@@ -1,0 +1,148 @@
+"""What a run can tell apart: its arms in tiers, for every attack and for the worst attack on every person.
+
+An attack after a countermeasure counts as an attack of its own: the attacker may choose both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.core.types import Array
+from bench.results.arms import Arm, arms, attack_label, chain_label, met
+from bench.results.record import Record
+from bench.results.relative import with_derived
+from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking, worst_attack
+from bench.stats.table import Row
+from metrics.catalogue import METRICS
+
+WORST = "worst attack"
+METRIC = "ilr"
+LONG = tuple(name for name, metric in METRICS.items() if metric.head and metric.topic == "identity")
+"""The identity metrics that come first, wherever there is no room for all."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The arms of one attack, or of the worst.
+
+    Attributes:
+        attack: which, or `WORST`.
+        scores: their identity leak rates, person by person.
+        pairs: all of them compared.
+        order: how firm their order is.
+    """
+
+    attack: str
+    scores: Scores
+    pairs: list[Pair]
+    order: Ranking | None
+
+
+def standings(records: Sequence[Record]) -> list[Standing]:
+    """One for every attack with at least two arms and two people, and one for the worst of several attacks.
+
+    The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
+    against one of them has no worst attack: what was not tried was not survived.
+    """
+    attacks, people, methods, cube = _cube(records)
+    layers = dict(zip(attacks, cube, strict=True))
+    if len(attacks) > 1:
+        layers[WORST] = worst_attack(cube, lower_is_better=True)
+    found = [(attack, _known(methods, people, values)) for attack, values in layers.items()]
+    return [
+        Standing(a, scores, compare(scores), ranking(scores)) for a, scores in found if min(scores.values.shape) > 1
+    ]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What leaks of an arm, by how the attacker picks an attack.
+
+    Attributes:
+        arm: its label.
+        per_person: mean over people of the highest leak rate: one attack for every person.
+        once: highest mean over people: one attack for everybody.
+        attack: that one.
+    """
+
+    arm: str
+    per_person: float
+    once: float
+    attack: str
+
+
+def picked(records: Sequence[Record]) -> list[Picked]:
+    """For every arm, over the people on whom all attacks were tried; nothing if the run has one attack alone."""
+    attacks, _, methods, cube = _cube(records)
+    found = []
+    for column, arm in enumerate(methods if len(attacks) > 1 else ()):
+        values = cube[:, ~np.isnan(cube[:, :, column]).any(axis=0), column]
+        if values.size:
+            means = values.mean(axis=1)
+            found.append(
+                Picked(arm, float(values.max(axis=0).mean()), float(means.max()), attacks[int(means.argmax())])
+            )
+    return found
+
+
+def long_form(records: Sequence[Record]) -> list[Row]:
+    """One row per attack, metric, arm and person, as `python -m bench.stats` reads them.
+
+    The attack is part of the metric's name, and the budget part of the method's.
+    """
+    complete = with_derived(records)
+    return [
+        Row(arm.label, person, "as named", f"{metric}/{attack}", value)
+        for attack, found in by_attack(complete).items()
+        for metric in metrics_of(complete)
+        for arm in found
+        for person, value in arm.values(metric).items()
+    ]
+
+
+def metrics_of(records: Sequence[Record]) -> list[str]:
+    """Names of the metrics that some record has a value of, in the order of the catalogue."""
+    found = {name for r in records for name, value in r.metrics.items() if value is not None}
+    place = {name: number for number, name in enumerate(METRICS)}
+    return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
+
+
+def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
+    """The arms of every attack, after each countermeasure by itself: only photos treated the same are compared.
+
+    The base and other people are no arms.
+    """
+    attacks = list(dict.fromkeys(attack_label(r) for r in records))
+    ordered = sorted(records, key=lambda r: (attacks.index(attack_label(r)), chain_label(r)))
+    groups: dict[str, list[Record]] = {met(r): [] for r in ordered if r.attack.name != "none"}
+    for record in records:
+        if not record.of_another_person and record.attack.name != "none":
+            groups[met(record)].append(record)
+    own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
+    return {name: arms(group, own) for name, group in groups.items()}
+
+
+def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:
+    """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
+    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
+    tables = {attack: table for attack, table in tables.items() if any(table.values())}  # the others did not run at all
+    people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
+    methods = list(dict.fromkeys(method for table in tables.values() for method in table))
+    cube = np.array([[[t.get(m, {}).get(p, np.nan) for m in methods] for p in people] for t in tables.values()])
+    return list(tables), people, methods, cube.reshape(len(tables), len(people), len(methods))
+
+
+def _known(methods: Sequence[str], people: Sequence[str], values: Array) -> Scores:
+    """Without the people and methods that have no value at all."""
+    rows = np.flatnonzero(~np.isnan(values).all(axis=1))
+    columns = np.flatnonzero(~np.isnan(values).all(axis=0))
+    return Scores(
+        tuple(methods[int(column)] for column in columns),
+        tuple(people[int(row)] for row in rows),
+        values[rows][:, columns],
+        lower_is_better=True,
+        bounds=(0, 1),
+    )

@@ -1,0 +1,76 @@
+"""A run's pictures in folders for people: `<person>/<arm>/photo|cloaked|change x8/` and `generated/<attack>/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.core import numbered
+from bench.core.errors import BenchError
+from bench.core.types import Pixels
+from bench.results import manifest, record
+from bench.results.arms import arms
+from bench.results.record import Record
+from bench.store import Store, default_root
+
+ENLARGED = 8
+"""How many times a change is enlarged, so that it can be seen."""
+
+
+def write(run: Path, folder: Path) -> int:
+    """Write all pictures of a run's cells that are ok; how many they are.
+
+    Raises:
+        BenchError: the run has no such cells, or the store no longer has a picture.
+    """
+    records = [r for r in record.load_all(run) if r.status == "ok"] if run.is_dir() else []
+    if not records:
+        raise BenchError(
+            f"{run}: there are no finished cells in {run / 'cells'}.", "Name the folder of a run: runs/<run>."
+        )
+    plan = manifest.load(run)
+    store = Store(Path(plan.store) if plan else default_root())
+    clean = {r.identity: _load(store, r, "protect") for r in records if r.defense.name == "none"}
+    count = 0
+    for arm in arms(records):
+        for cell in arm.records:
+            place = folder / _safe(cell.identity) / _safe(arm.label)
+            pictures = {f"generated/{_safe(cell.attack.name)}": _load(store, cell, "generate")}
+            if cell.attack.name != "none":
+                pictures |= _photos(_load(store, cell, "protect"), clean.get(cell.photos_of or cell.identity))
+            for name, several in pictures.items():
+                count += _write(place / name, several)
+    return count
+
+
+def _photos(cloaked: list[Pixels], clean: list[Pixels] | None) -> dict[str, list[Pixels]]:
+    """What a method was given, what it made of it, and the difference, enlarged around grey."""
+    if clean is None:
+        return {"cloaked": cloaked}
+    changes = [
+        (128 + ENLARGED * (after.astype(np.int16) - before)).clip(0, 255).astype(np.uint8)
+        for before, after in zip(clean, cloaked, strict=True)
+    ]
+    return {"photo": clean, "cloaked": cloaked, f"change x{ENLARGED}": changes}
+
+
+def _load(store: Store, cell: Record, stage: str) -> list[Pixels]:
+    entry = store.find(stage, cell.stages[stage].key)
+    if entry is None:
+        raise BenchError(
+            f"{store.root} no longer has the pictures of {cell.identity} ({stage}).",
+            "Repeat the run's command: it makes them again.",
+        )
+    return numbered.load(entry.path)
+
+
+def _write(folder: Path, pictures: list[Pixels]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    numbered.save(folder, pictures)
+    return len(pictures)
+
+
+def _safe(name: str) -> str:
+    """A label as the name of a folder: "noise 8/255" is "noise 8-255"."""
+    return "".join("-" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in name).strip(". ") or "-"

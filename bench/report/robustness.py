@@ -1,0 +1,183 @@
+"""What is left of a cloak's protection once somebody has treated the photos first.
+
+A protection is what clean photos leak more than cloaked ones, person by person, both treated the same: a blur that
+costs the attack itself something is no merit of the cloak. Intervals are 95 % over people, cell by cell: of twenty
+protections that are not there, one will look as if it were.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from statistics import fmean
+from typing import Any
+
+from bench.core.names import natural
+from bench.report.comparisons import METRIC, WORST
+from bench.results.arms import arms, attack_key, chain_key, names
+from bench.results.conditions import Told
+from bench.results.record import MethodFacts, Record
+from bench.stats import mean_interval
+
+UNTREATED = "none"
+BEST = "best of them"
+"""The countermeasure that leaks most of each person, or none: what an attacker picks who can try them all."""
+CLEAN = "clean"
+
+Leaks = Mapping[str, float]
+"""Person -> leak rate."""
+
+
+class Verdict(StrEnum):
+    """Of a protection under a countermeasure."""
+
+    HOLDS = "holds"
+    """There is still a protection: the interval is above 0."""
+    BROKEN = "broken"
+    """There was one without the countermeasure, it has become less, and none can be shown any more."""
+    OPEN = "?"
+    """There was one, and neither can be said."""
+    NOTHING = ""
+    """There was none to begin with, or clean photos themselves."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cloak under one countermeasure.
+
+    Attributes:
+        people: how many were tried with it.
+        leak: mean identity leak rate.
+        verdict: on its protection.
+    """
+
+    people: int
+    leak: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cloaks under all countermeasures, against one attack or the worst.
+
+    Attributes:
+        attack: which.
+        cloaks, chains: labels; clean photos and no countermeasure come first.
+        cells: by cloak and chain; what was not tried is not there.
+    """
+
+    attack: str
+    cloaks: tuple[str, ...]
+    chains: tuple[str, ...]
+    cells: dict[tuple[str, str], Cell]
+
+
+def grids(records: Sequence[Record]) -> list[Grid]:
+    """One for every attack, and one for the worst attack on each person, if photos were treated and left untreated.
+
+    Seeds are averaged, person by person. Results of other conditions (data, sampler, protocol) have grids of their own.
+    """
+    own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
+    told = Told(own, but=("on", "seed"))
+    parts: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in own:
+        parts[told.texts(record)].append(record)
+    found = [(", ".join(texts), grid) for texts, part in parts.items() for grid in _grids(part)]
+    return [replace(grid, attack=f"{grid.attack} ({text})") if text else grid for text, grid in found]
+
+
+def _grids(own: Sequence[Record]) -> list[Grid]:
+    chains, attacks = names(map(chain_key, own)), names(map(attack_key, own))
+    if UNTREATED not in chains.values() or len(chains) < 2:
+        return []
+    bases, cloaks = {r.base for r in own}, _cloaks(own)
+    leaks: dict[str, dict[tuple[str, str], dict[str, dict[int, list[float]]]]] = {}
+    for number, record in enumerate(own):
+        value = record.metrics.get(METRIC)
+        if value is not None:
+            attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
+            place = cloaks[number], chains[chain_key(record)]
+            people = leaks.setdefault(attack, defaultdict(lambda: defaultdict(lambda: defaultdict(list))))[place]
+            people[record.identity][record.seed].append(value)
+    means: dict[str, dict[tuple[str, str], Leaks]] = {
+        attack: {place: _over_seeds(people) for place, people in found.items()} for attack, found in leaks.items()
+    }
+    if len(means) > 1:
+        places = {place: None for found in means.values() for place in found}
+        means[WORST] = {place: _highest([found.get(place, {}) for found in means.values()]) for place in places}
+    rows = tuple(dict.fromkeys(cloaks.values()))
+    columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, natural(name))))
+    return [_grid(attack, rows, columns, found) for attack, found in means.items()]
+
+
+def _over_seeds(people: Mapping[str, Mapping[int, Sequence[float]]]) -> Leaks:
+    """Means. Who has two results of one seed is left out: the records do not state what sets these apart."""
+    single = {person: values for person, values in people.items() if all(len(each) == 1 for each in values.values())}
+    return {person: fmean(each[0] for each in values.values()) for person, values in single.items()}
+
+
+def _cloaks(records: Sequence[Record]) -> dict[int, str]:
+    """Number of a record -> what its cloak is called, whatever it was tried against; controls first."""
+    same: dict[str, Any] = {"countermeasure": [], "attack": MethodFacts(name="any", config={}), "base": "any"}
+    same |= {"model": None, "surrogate_models": None, "weights": None, "provenance": {}, "photos_of": "", "seed": 0}
+    alike = [r.model_copy(update={**same, "identity": str(number)}) for number, r in enumerate(records)]
+    return {int(record.identity): arm.label for arm in arms(alike) for record in arm.records}
+
+
+def _grid(
+    attack: str, cloaks: tuple[str, ...], chains: tuple[str, ...], leaks: Mapping[tuple[str, str], Leaks]
+) -> Grid:
+    tried = dict(leaks)
+    tried |= {(cloak, BEST): _highest([leaks.get((cloak, chain), {}) for chain in chains]) for cloak in cloaks}
+    cells = {
+        (cloak, chain): Cell(len(found), sum(found.values()) / len(found), _verdict(tried, cloak, chain))
+        for (cloak, chain), found in tried.items()
+        if found
+    }
+    return Grid(attack, cloaks, (*chains, BEST), cells)
+
+
+def _highest(several: Sequence[Leaks]) -> Leaks:
+    """Of the people who have a value in all: what was not tried was not survived."""
+    people = set.intersection(*map(set, several)) if several else set()
+    return {person: max(found[person] for found in several) for person in sorted(people)}
+
+
+def _verdict(leaks: Mapping[tuple[str, str], Leaks], cloak: str, chain: str) -> Verdict:
+    before, now = (_protection(leaks, cloak, each) for each in (UNTREATED, chain))
+    if cloak == CLEAN or not _above(before):
+        return Verdict.NOTHING
+    if _above(now):
+        return Verdict.HOLDS
+    lost = {person: before[person] - now[person] for person in before.keys() & now.keys()}
+    return Verdict.BROKEN if _above(lost) else Verdict.OPEN
+
+
+def _protection(leaks: Mapping[tuple[str, str], Leaks], cloak: str, chain: str) -> Leaks:
+    clean, cloaked = leaks.get((CLEAN, chain), {}), leaks.get((cloak, chain), {})
+    return {person: clean[person] - cloaked[person] for person in sorted(clean.keys() & cloaked.keys())}
+
+
+def _above(differences: Leaks) -> bool:
+    """Whether the interval of their mean is above 0."""
+    return len(differences) > 1 and mean_interval(list(differences.values()), bounds=(-1, 1)).low > 0
+
+
+def sentences(found: Sequence[Grid]) -> Iterator[str]:
+    """For every countermeasure, what becomes of the protections that there are without it; the worst attack aside."""
+    single = [grid for grid in found if not grid.attack.startswith(WORST)]
+    for chain in single[0].chains[1:] if single else ():
+        verdicts: dict[Verdict, list[str]] = defaultdict(list)
+        for grid in single:
+            for cloak in grid.cloaks:
+                if cell := grid.cells.get((cloak, chain)):
+                    verdicts[cell.verdict].append(f"{cloak} against {grid.attack}")
+        judged = sum(len(named) for verdict, named in verdicts.items() if verdict is not Verdict.NOTHING)
+        counts = ", ".join(
+            f"{len(named)} {word}" + (f" ({'; '.join(named)})" if verdict is Verdict.BROKEN else "")
+            for verdict, word in ((Verdict.HOLDS, "hold"), (Verdict.BROKEN, "broken"), (Verdict.OPEN, "undecided"))
+            if (named := verdicts[verdict])
+        )
+        yield f"{chain}: of {judged} protections {counts or 'there is nothing to say'}."

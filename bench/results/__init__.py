@@ -1,0 +1,1 @@
+"""Records, and what is read off them: arms, tables of rows, provenance."""

@@ -1,0 +1,175 @@
+"""What a cell was made under beside its methods: data, base and sampler, protocol, judge, seed.
+
+Results of unequal conditions are never averaged. Tables that hold several name those that differ. What a record does
+not state (those of before version 0.2 say nothing of the sampler) is left out, not guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.core.hashing import hash_of
+from bench.results import standard
+from bench.results.record import Record
+
+Conditions = dict[str, Any]
+"""Name, as labels and columns have it -> value."""
+
+SAMPLER = ("steps", "guidance", "resolution", "precision", "family", "revision")
+"""How a base is used."""
+DATA = ("data", "photos")
+"""Whose photos: people of one name are one person only if these are equal."""
+HASHES = ("photos", "weights", "judge", "surrogate_models", "files")
+"""Conditions that are fingerprints: labels show their first characters."""
+FOLLOWS = {
+    **dict.fromkeys(("resolution", "precision", "family", "revision"), ("on",)),
+    "weights": ("on", "revision"),
+}
+"""Condition -> those that it follows from, if nothing else does."""
+
+
+def conditions(record: Record) -> Conditions:
+    """What a record shares with its clean arm, beside attack and countermeasures."""
+    stated = {
+        "data": record.data,
+        "photos": _fingerprint(record, "data"),
+        "on": record.base,
+        **sampler(record),
+        "weights": _fingerprint(record, "base"),
+        **protocol(record),
+        "judge": _fingerprint(record, "judge"),
+        "seed": record.seed,
+    }
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def sampler(record: Record) -> Conditions:
+    """How the base was used, as far as it is known."""
+    if record.model is not None:
+        return record.model.model_dump(include=set(SAMPLER))
+    precision = record.provenance.get("precision")
+    return {} if precision is None else {"precision": precision}
+
+
+def protocol(record: Record) -> Conditions:
+    """What was generated, and how leaks were counted."""
+    stated = record.provenance.get("protocol")
+    return dict(stated) if isinstance(stated, dict) else {} if stated is None else {"protocol": stated}
+
+
+def departures(record: Record) -> Conditions:
+    """Where a record departs from protocol 1; of a base that it does not know, all that is stated."""
+    usual = standard.PROTOCOL | standard.BASES.get(record.base, {})
+    stated = protocol(record) | sampler(record)
+    return {name: value for name, value in stated.items() if value not in (None, usual.get(name))}
+
+
+def columns(record: Record) -> dict[str, str | float | None]:
+    """The same as columns of a table: plain values, null where a record does not state one; settings as JSON."""
+    stated, asked = sampler(record), protocol(record)
+    return {
+        "data_fingerprint": _fingerprint(record, "data"),
+        "data_config": as_json(record.data_config) if record.data_config else None,
+        "base_fingerprint": _fingerprint(record, "base"),
+        **{name: stated.get(name) for name in SAMPLER},
+        "prompts": as_json(asked["prompts"]) if "prompts" in asked else None,
+        "images_per_prompt": asked.get("images_per_prompt"),
+        "far": asked.get("far"),
+        "defense_config": as_json(record.defense.config),
+        "countermeasure_config": as_json([step.config for step in record.countermeasure]),
+        "attack_config": as_json(record.attack.config),
+        "surrogate_models": as_json([model.model_dump() for model in record.surrogate_models or ()]),
+    }
+
+
+def differing(rows: Iterable[Mapping[str, Any]], cut: Iterable[str] = ()) -> list[str]:
+    """Names of the conditions in which rows differ, less those that follow from others.
+
+    Args:
+        rows: conditions.
+        cut: names of settings by which photos were cut. They explain a difference between photos, and say nothing
+            where there is none.
+    """
+    plain = [{name: as_json(value) for name, value in row.items()} for row in rows]
+    names = dict.fromkeys(name for row in plain for name in row)
+    several = [name for name in names if len({row[name] for row in plain if name in row}) > 1]
+    cut = set(cut)
+    explaining = [name for name in several if name in cut and _follows(plain, name, ("photos",))]
+    follows = FOLLOWS | {"photos": ("data", "resolution", *explaining)}
+    return [
+        name
+        for name in several
+        if name in explaining or not (name in cut or (name in follows and _follows(plain, name, follows[name])))
+    ]
+
+
+class Told:
+    """Which conditions set some records apart, and what labels say of them.
+
+    Args:
+        records: all that are to be told apart.
+        but: conditions that are told elsewhere.
+    """
+
+    def __init__(self, records: Sequence[Record], but: Iterable[str] = ()) -> None:
+        cut = {name for record in records for name in record.data_config or ()}
+        self.names = [name for name in differing(map(_all, records), cut) if name not in but]
+
+    def texts(self, record: Record) -> tuple[str, ...]:
+        """What a label says of a record's conditions: ("steps 20",)."""
+        return tuple(said for name in self.names if (said := _said(name, record)))
+
+    def values(self, records: Iterable[Record]) -> dict[str, list[str]]:
+        """Condition -> what labels say of it."""
+        several = list(records)
+        return {name: list(dict.fromkeys(said for r in several if (said := _said(name, r)))) for name in self.names}
+
+    def person(self, record: Record) -> str:
+        """What the record's person is called: where there are several data sets, with the name of theirs."""
+        data = [text(name, value) for name, value in _all(record).items() if name in DATA and name in self.names]
+        return f"{record.identity} ({', '.join(data)})" if data else record.identity
+
+
+def _said(name: str, record: Record) -> str:
+    """What a label says of one condition; nothing where it is none of the record's."""
+    stated = _all(record)
+    if name not in stated:
+        return f"{name} unknown" if name in SAMPLER else ""
+    return text(name, stated[name])
+
+
+def _all(record: Record) -> Conditions:
+    """Those of a record, and the settings by which its photos were cut."""
+    return conditions(record) | (record.data_config or {})
+
+
+def text(name: str, value: Any) -> str:
+    """A condition as a label has it: "steps 20", "photos 1a2b3c4d"."""
+    if name in HASHES:
+        return f"{name} {str(value)[:8]}"
+    if name == "prompts" and isinstance(value, list):
+        return f"prompt {json.dumps(value[0])}" if len(value) == 1 else f"{len(value)} prompts {hash_of(value)[:8]}"
+    return f"{name} {value if isinstance(value, str) else json.dumps(value)}"
+
+
+def as_json(value: Any) -> str:
+    """A value as one word that equal values share."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _follows(rows: Sequence[Mapping[str, str]], name: str, others: Sequence[str]) -> bool:
+    """Whether rows with equal others never differ in a condition."""
+    seen: dict[tuple[str | None, ...], str] = {}
+    return all(
+        seen.setdefault(tuple(row.get(other) for other in others), row[name]) == row[name]
+        for row in rows
+        if name in row
+    )
+
+
+def _fingerprint(record: Record, name: str) -> str | None:
+    facts = record.provenance.get(name)
+    value = facts.get("fingerprint") if isinstance(facts, dict) else None
+    return None if value is None else str(value)

@@ -1,0 +1,93 @@
+"""The ledger of a run, `<out>/plan.json`: what it consists of, written before its first cell.
+
+Records tell what is done; with the ledger they tell what is missing, and how to do a cell again.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.core.errors import BenchError
+from bench.store import write_atomic
+
+FILE = "plan.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Planned(_Strict):
+    """One cell: its hash, its person, what people call it, and its outputs in the store by stage."""
+
+    cell: str
+    identity: str
+    label: str
+    keys: dict[str, str]
+
+    @property
+    def outputs(self) -> list[str]:
+        """`<stage>/<key>` of all its outputs."""
+        return [f"{stage}/{key}" for stage, key in self.keys.items()]
+
+
+class Ledger(_Strict):
+    """A run as it was planned; a later command with the same folder takes its place."""
+
+    words: tuple[str, ...] | None
+    """What was set on the command line of `python -m bench`; null: the run was started by a script."""
+    settings: dict[str, Any]
+    store: str
+    """The store's folder, absolute."""
+    started: float
+    """When, in seconds of the epoch."""
+    cells: tuple[Planned, ...]
+
+    def command(self, identity: str) -> str | None:
+        """The command that does one person's cells again, in a run of its own; finished stages are reused.
+
+        None if the run was started by a script.
+        """
+        if self.words is None:
+            return None
+        words = [word for word in self.words if word.partition("=")[0] not in ("out", "data.identities")]
+        if "identities" in self.settings["data"]["settings"]:
+            words.append(f"data.identities=[{QuotedString(identity, Quote.single).with_quotes()}]")
+        return shlex.join(["python", "-m", "bench", *words])
+
+
+def save(
+    out: Path, words: Sequence[str] | None, settings: dict[str, Any], store: Path, cells: Sequence[Planned]
+) -> None:
+    """Write a run's ledger atomically."""
+    made = Ledger(
+        words=None if words is None else tuple(words),
+        settings=settings,
+        store=str(store.resolve()),
+        started=time.time(),
+        cells=tuple(cells),
+    )
+    write_atomic(out / FILE, (made.model_dump_json(indent=1) + "\n").encode())
+
+
+def load(out: Path) -> Ledger | None:
+    """A run's ledger; None if it has none.
+
+    Raises:
+        BenchError: it is not to be understood.
+    """
+    if not (out / FILE).is_file():
+        return None
+    try:
+        return Ledger.model_validate_json((out / FILE).read_bytes())
+    except ValidationError as error:
+        raise BenchError(
+            f"{out / FILE} is no ledger: {error.errors()[0]['msg']}.", "Repeat the run's command: it is written anew."
+        ) from error

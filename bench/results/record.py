@@ -1,0 +1,163 @@
+"""The result record: one strict-JSON file per cell. This schema is its documentation.
+
+Records hold per-image facts and the metrics of one cell; means over people, intervals and ranks are computed from
+records later. There is no NaN: a metric that does not exist is null, and `unavailable` says why.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.core.names import natural
+from bench.core.types import Status
+from bench.store import write_atomic
+
+SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DefenseFacts(_Strict):
+    """The defense, its budget in grey levels and its settings."""
+
+    name: str
+    budget: float
+    config: dict[str, Any]
+
+
+class MethodFacts(_Strict):
+    """An attack or a countermeasure and its settings."""
+
+    name: str
+    config: dict[str, Any]
+
+
+class ModelFacts(_Strict):
+    """A base and how it was used: everything of it that decides a result, beside its weights."""
+
+    name: str
+    revision: str | None
+    family: str
+    resolution: int = Field(description="side of the photos in pixels")
+    steps: int = Field(description="sampler steps")
+    guidance: float
+    precision: str = Field(description="and what else the last digits depend on: fp32, bf16+channels_last")
+
+
+class StageFacts(_Strict):
+    """Cost and identity of one stage's output."""
+
+    seconds: float = Field(description="wall time of the computation that made the output")
+    peak_mb: float = Field(description="its peak memory in MB")
+    passes: dict[str, dict[str, int]] | None = Field(
+        default=None, description="samples through networks, by network and kind; null if nobody counted"
+    )
+    halvings: int = Field(default=0, description="batches halved because memory ran out; last digits may differ")
+    key: str = Field(description="content key in the store")
+    cached: bool = Field(description="whether this run found it in the store")
+
+
+class ImageFacts(_Strict):
+    """One generated picture."""
+
+    prompt: int
+    image: int
+    noise_seed: int
+    faces: int = Field(description="faces the judge found")
+    similarity: float | None = Field(description="largest cosine to the reference; null without a face")
+    sha256: str
+    quality: dict[str, float] = Field(default={}, description="scores of the picture itself, by metric")
+
+
+class Record(_Strict):
+    """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed.
+
+    Everything that `cell` is a hash of is stated: in fields, or as `provenance.protocol` and
+    `provenance.data.fingerprint`. Records of before version 0.2 lack `model`, `surrogate_models`, `weights` and
+    `data_config`: there they are null, and not known.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    cell: str = Field(description="hash of everything that names the cell")
+    status: Status
+    reason: str = Field("", description="why the status is not ok")
+    data: str
+    identity: str
+    photos_of: str = Field("", description="whose photos the attacker had; another person's in one control")
+    defense: DefenseFacts
+    countermeasure: list[MethodFacts]
+    attack: MethodFacts
+    base: str
+    surrogates: list[str]
+    model: ModelFacts | None = Field(None, description="how the base was used")
+    surrogate_models: list[ModelFacts] | None = Field(None, description="how the surrogates were")
+    weights: list[str] | None = Field(
+        None, description="fingerprints of the files of the base, the surrogates and the methods"
+    )
+    data_config: dict[str, Any] | None = Field(None, description="settings by which photos were cut")
+    seed: int
+    metrics: dict[str, float | None] = {}
+    unavailable: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
+    stages: dict[str, StageFacts] = {}
+    images: list[ImageFacts] = []
+    provenance: dict[str, Any] = {}
+
+    @property
+    def of_another_person(self) -> bool:
+        """Whether the attacker had another person's photos."""
+        return self.photos_of not in ("", self.identity)
+
+
+def save(record: Record, folder: Path) -> Path:
+    """Write `<folder>/<identity>-<defense>-<attack>-<cell>.json` atomically."""
+    path = folder / _name(record, record.cell)
+    write_atomic(path, (json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n").encode())
+    return path
+
+
+def discard(done: Record, folder: Path, cell: str) -> None:
+    """Delete the record of another cell of the same methods, if there is one.
+
+    What was skipped for want of files has been done since.
+    """
+    (folder / _name(done, cell)).unlink(missing_ok=True)
+
+
+def _name(record: Record, cell: str) -> str:
+    name = f"{record.identity}-{record.defense.name}-{record.attack.name}"
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    safe = f"_{safe[1:]}" if safe.startswith(".") else safe  # hidden files are no records
+    # File systems take 255 bytes, temporary names included; the hash is what tells names apart.
+    return f"{safe.encode()[:180].decode(errors='ignore')}-{cell[:12]}.json"
+
+
+def load(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        pydantic.ValidationError: it does not follow the schema.
+    """
+    return Record.model_validate_json(path.read_text())
+
+
+def load_all(out: Path) -> list[Record]:
+    """All records of a run, by person (numbers count: 9 before 10), then by file name."""
+    records = [load(path) for path in sorted((out / "cells").glob("[!.]*.json"))]
+    return sorted(records, key=lambda record: natural(record.identity))
+
+
+def schema() -> str:
+    """The JSON Schema that `record.schema.json` holds."""
+    return json.dumps(Record.model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":  # python -m bench.record: write the schema after a change
+    SCHEMA_FILE.write_text(schema())

@@ -1,0 +1,47 @@
+"""A cell as one line of a table, for loggers that have tables."""
+
+from __future__ import annotations
+
+from bench.results.arms import attack_label, label
+from bench.results.conditions import columns
+from bench.results.record import Record
+
+Value = str | float | None
+
+
+def title(record: Record) -> str:
+    """What a cell is called: "ada, aspl 8/255, jpeg, dreambooth"."""
+    counters = [c.name for c in record.countermeasure if c.name != "none"]
+    whose = f"photos of {record.photos_of}" if record.of_another_person else label(record)
+    attack = [] if record.attack.name == "none" else [attack_label(record)]
+    return ", ".join([record.identity, whose, *counters, *attack])
+
+
+def row(record: Record) -> dict[str, Value]:
+    """Column -> value: what names the cell and all that decided it, its status, its metrics, the cost of its stages."""
+    return {
+        "cell": record.cell,
+        "title": title(record),
+        "status": record.status,
+        "reason": record.reason,
+        "data": record.data,
+        "identity": record.identity,
+        "photos_of": record.photos_of,
+        "defense": record.defense.name,
+        "budget": record.defense.budget,
+        "countermeasure": "+".join(c.name for c in record.countermeasure),
+        "attack": record.attack.name,
+        "base": record.base,
+        "surrogates": "+".join(record.surrogates),
+        "seed": record.seed,
+        **columns(record),
+        **record.metrics,
+        **costs(record),
+    }
+
+
+def costs(record: Record) -> dict[str, Value]:
+    """Seconds and peak memory in MB of every stage, of the computation that made its output."""
+    return {
+        f"{stage}/{name}": getattr(f, name) for stage, f in record.stages.items() for name in ("seconds", "peak_mb")
+    }

@@ -1,0 +1,26 @@
+"""What protocol 1 fixes: what is generated, and how every shipped base samples.
+
+Titles and boards name what departs from it; records of before version 0.2 that do not say how their base sampled are
+taken by the board to follow it. conf/ sets the same values by default. Who changes them there makes another protocol:
+add it here, and raise `leaderboard.entry.PROTOCOL`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROTOCOL: dict[str, Any] = {
+    "prompts": ["a photo of {subject}", "a dslr portrait of {subject}"],
+    "images_per_prompt": 8,
+    "far": 0.01,
+}
+_EMBEDDED = {"family": "facelet", "resolution": 128, "precision": "fp32", "steps": 20, "guidance": 5.0}
+_FULL = {"family": "sd", "resolution": 512, "precision": "bf16", "steps": 25, "guidance": 7.5}
+BASES: dict[str, dict[str, Any]] = {
+    "facelet-1": _EMBEDDED,
+    "facelet-2": _EMBEDDED,
+    "sd15": _FULL,
+    "sd21": _FULL,
+    "sdxl": _FULL | {"family": "sdxl", "resolution": 1024, "guidance": 5.0},
+}
+"""Base -> how it is used: facts of `bench.results.record.ModelFacts`."""

@@ -1,0 +1,197 @@
+"""What methods compute: samples that pass through the networks, and what these cost at the size of Stable Diffusion.
+
+The passes are counted, by running every method with its published settings on a model of random weights (`python -m
+benchmarks.work`), and kept in `work.json`. The cost of one pass is counted too, on the real architectures without
+weights. Both are exact; the seconds are not, for they take rates measured on one GPU (`benchmarks/README.md`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from bench.config.schema import Method
+from bench.core.profiling import Passes
+from bench.runner.plan import Cell
+
+FILE = Path(__file__).with_suffix(".json")
+COST = {"plain": 1, "inputs": 2, "weights": 3}
+"""What a sample costs, in forward passes: alone, with gradients of what went in, and with those of the weights too."""
+PEAK = 989e12
+"""bf16 FLOP/s of an H100 or H200 (dense)."""
+RATES = {"plain": 400e12, "inputs": 130e12, "weights": 130e12}
+"""FLOP/s that UNet and ControlNet reach in bf16 autocast, as measured on an H200: alone, and with gradients."""
+VAE_RATE, XL_VAE_RATE = 90e12, 50e12
+"""The same of the autoencoder, whose large activations hold it back; SDXL's computes in fp32."""
+STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4}
+"""Seconds that a step with gradients takes however small its batch: launching kernels, of which there are thousands."""
+AT_ONCE = 4
+"""Photos in a step of a cloak that says nothing else."""
+
+STAGES = ("protect", "fit", "generate")
+
+
+def forwards(samples: Mapping[str, int]) -> int:
+    """Passes as so many forward passes of one sample."""
+    return sum(COST[kind] * count for kind, count in samples.items())
+
+
+def networks() -> dict[str, dict[str, float]]:
+    """Base -> network -> FLOP of a forward pass of one sample at the base's own resolution; and sizes, for memory."""
+    found: dict[str, dict[str, float]] = _file()["networks"]
+    return found
+
+
+def counted(stage: str, method: Method) -> Passes | None:
+    """What a method computes for one person, if it was counted with just these settings.
+
+    Settings that name files do not matter, nor what type of model it is.
+    """
+    wanted = stage, method.name, comparable(method.settings)
+    for entry in _file()["counted"]:
+        if (entry["stage"], entry["name"], entry["settings"]) == wanted:
+            found: Passes = entry["passes"]
+            return found
+    return None
+
+
+def generation(attack: Method, pictures: int, steps: int, guidance: float) -> Passes:
+    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID."""
+    passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
+    more = {"controlnet": passes} if attack.name == "instantid" else {}
+    return {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}}
+
+
+def flops(passes: Passes, base: str) -> float:
+    """FLOP of passes on a base of known size.
+
+    Raises:
+        KeyError: its size is not known.
+    """
+    sizes = networks()[base]
+    return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
+
+
+def memory(attack: Method, base: str) -> float:
+    """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
+
+    fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
+    that the UNet keeps for a batch, with fused attention and without recomputing any. With prior preservation there are
+    two batches. A LoRA or a learned word is too small to count. What the VAE and the generating take is not in it.
+
+    Raises:
+        KeyError: the base's size is not known.
+    """
+    sizes, settings = networks()[base], attack.settings
+    parts = ["unet", "text", "vae", *(["controlnet"] if attack.name == "instantid" else [])]
+    weights = sum(sizes[f"{part}_parameters"] for part in parts)
+    trained = 0.0
+    if attack.name == "dreambooth":
+        trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
+    kept = sizes["kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"]
+    return 4 * weights + 3 * 4 * trained + at_once(attack, 0) * kept / 2
+
+
+def seconds(passes: Passes, base: str, at_once: int) -> float:
+    """About how long an H100 takes, if so many samples with gradients pass in one step.
+
+    Raises:
+        KeyError: the base's size is not known.
+    """
+    sizes, vae = networks()[base], XL_VAE_RATE if base == "sdxl" else VAE_RATE
+    plain = learning = 0.0
+    for network, samples in passes.items():
+        for kind, count in samples.items():
+            rate = vae if network in ("encoder", "decoder") else RATES[kind]
+            took = sizes[network] * COST[kind] * count / rate
+            plain, learning = (plain + took, learning) if kind == "plain" else (plain, learning + took)
+    with_gradients = sum(count for kind, count in passes.get("unet", {}).items() if kind != "plain")
+    return plain + max(learning, STEP[base] * with_gradients / at_once)
+
+
+def at_once(method: Method, unsaid: int = AT_ONCE) -> int:
+    """Samples in a step of a fit or a cloak; `unsaid` is the batch of one that has no such setting."""
+    return int(method.settings.get("batch") or unsaid) * (2 if method.settings.get("prior_weight") else 1)
+
+
+def table(planned: Sequence[Cell]) -> Table | None:
+    """What cells compute on bases of known size, whether they can run here or not; None if nothing is known.
+
+    Every piece of work counts once, however many cells share it, and whether it is in the store or not.
+    """
+    work: dict[tuple[str, str, str], dict[Any, tuple[float, float]]] = defaultdict(dict)
+    needs: dict[tuple[str, str, str], float] = {}
+    for cell in planned:
+        for stage, name, base, key, passes, samples in _pieces(cell):
+            work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
+        if cell.model.name in networks():
+            needs["fit", cell.attack.name, cell.model.name] = memory(cell.attack, cell.model.name)
+    if not work:
+        return None
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")
+    for heading in ("stage", "method", "base", "times", "PFLOP each", "PFLOP", "H100", "memory"):
+        made.add_column(heading, justify="left" if heading in ("stage", "method", "base") else "right")
+    every = np.zeros(2)
+    for (stage, name, base), pieces in sorted(work.items(), key=lambda item: STAGES.index(item[0][0])):
+        computed, took = total = np.sum(list(pieces.values()), axis=0)
+        every += total
+        each = f"{computed / len(pieces) / 1e15:.1f}"
+        needed = f"{needs[stage, name, base] / 1e9:.0f} GB" if (stage, name, base) in needs else ""
+        sums = str(len(pieces)), each, f"{computed / 1e15:.1f}", clock(took), needed
+        made.add_row(stage, Text(name), Text(base), *sums)
+    made.add_section()
+    made.add_row("all", "", "", "", "", f"{every[0] / 1e15:.1f}", clock(every[1]), "")
+    return made
+
+
+def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
+    """(stage, method, base, what makes it one piece of work, passes, samples in a step), where passes are known."""
+    cloak = (cell.donor.name, str(cell.defense.facts()), cell.budget.levels)
+    found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
+    if cell.surrogates and cell.surrogates[0].name in networks():
+        passes, base = counted("protect", cell.defense), cell.surrogates[0].name
+        if passes is not None:
+            yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)
+    if cell.model.name in networks():
+        passes, model = counted("fit", cell.attack), cell.model
+        if passes is not None:
+            yield "fit", cell.attack.name, model.name, found, passes, at_once(cell.attack)
+        pictures = len(cell.protocol["prompts"]) * cell.protocol["images_per_prompt"]
+        made = generation(cell.attack, pictures, model.steps, model.guidance)
+        yield "generate", cell.attack.name, model.name, found, made, AT_ONCE
+
+
+def clock(seconds: float) -> str:
+    """So many seconds in the unit that suits."""
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
+
+
+FILES = ("weights", "recogniser", "recognisers", "image_encoder", "image_encoders", "adapter", "sides")
+"""Settings that say where files lie, and the sides of attention maps, which are smaller where passes are counted."""
+
+
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide how much a method computes, as plain values of JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps({k: v for k, v in settings.items() if k not in FILES}))
+    return plain
+
+
+@cache
+def _file() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_text())
+    return found

@@ -1,0 +1,264 @@
+"""From settings to cells: which combinations a run consists of, with everything resolved that decides their results."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from attacks import ATTACKS, Attack
+from bench.config.schema import Chain, Dose, Grid, Method, ModelSettings, RunSettings
+from bench.core.errors import BenchError, reason_of
+from bench.core.hashing import hash_of
+from bench.core.types import Budget, Dataset, Identity, Photo
+from bench.data import SOURCES
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights.published import Missing, Published, merged, together
+from bench.results.record import ModelFacts
+from countermeasures import COUNTERMEASURES, Countermeasure
+from defenses import DEFENSES, Defense
+
+_NOTHING: Chain = (Method(name="none"),)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
+
+    `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
+    Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
+    are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
+    are two cells. `skip` says why the cell cannot run here: files of it are missing. `wanted` are those of them that
+    can be fetched.
+    """
+
+    data: Dataset
+    identity: Identity
+    donor: Identity
+    defense: Method
+    budget: Budget
+    countermeasures: Chain
+    attack: Method
+    model: ModelSettings
+    surrogates: tuple[ModelSettings, ...]
+    weights: tuple[str, ...]
+    seed: int
+    protocol: dict[str, Any]
+    defend: Defense = dataclasses.field(compare=False)
+    counters: tuple[Countermeasure, ...] = dataclasses.field(compare=False)
+    attacker: Attack = dataclasses.field(compare=False)
+    skip: str = dataclasses.field(default="", compare=False)
+    wanted: tuple[Published, ...] = dataclasses.field(default=(), compare=False)
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of everything that names the cell. The code is not part of it: a new version replaces the old result."""
+        if self.skip:
+            return self.combination
+        defense, attack = (
+            self.defense.without(self.defend.files()),
+            self.attack.without(self.attacker.files(self.model.name)),
+        )
+        counters = tuple(
+            method.without(made.files()) for method, made in zip(self.countermeasures, self.counters, strict=True)
+        )
+        return self._hash(defense, attack, counters, self.weights)
+
+    @property
+    def combination(self) -> str:
+        """Hash of what was asked for, whatever the files behind it: the id of a cell that lacks them."""
+        return self._hash(self.defense, self.attack, self.countermeasures, ())
+
+    def _hash(self, defense: Method, attack: Method, counters: Chain, weights: tuple[str, ...]) -> str:
+        return hash_of(
+            {
+                "data": [self.data.name, self.data.fingerprint],
+                "identity": [self.identity.name, self.donor.name],
+                "defense": [defense.facts(), self.budget.levels],
+                "countermeasures": [method.facts() for method in counters],
+                "attack": attack.facts(),
+                "base": facts_of(self.model).model_dump(),
+                "surrogates": [facts_of(surrogate).model_dump() for surrogate in self.surrogates],
+                "weights": list(weights),
+                "seed": self.seed,
+                "protocol": self.protocol,
+            }
+        )
+
+    @property
+    def leaked(self) -> tuple[Photo, ...]:
+        """The photos that the attacker has uncloaked."""
+        return self.donor.protect[: self.attacker.clean_photos]
+
+    @property
+    def label(self) -> str:
+        """For people: "ada, aspl 8/255, jpeg, dreambooth"."""
+        if self.attack.name == "none":
+            return f"{self.identity.name}, base"
+        cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
+        if self.donor is not self.identity:
+            cloak = f"photos of {self.donor.name}"
+        counters = [method.name for method in self.countermeasures if method.name != "none"]
+        return ", ".join([self.identity.name, cloak, *counters, self.attack.name])
+
+
+def load_data(settings: RunSettings) -> Dataset:
+    """The data set, at the base's resolution."""
+    source = SOURCES.create(settings.data.name, settings.data.settings)
+    data = source.load(settings.model.resolution)
+    return dataclasses.replace(data, cut={name: getattr(source, name) for name in source.cut})
+
+
+def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
+    """All cells of a run, person by person, controls first.
+
+    Every run has its controls: the base without personalisation, no cloak, and noise at the same budget. Without them
+    no number says anything about a cloak. A suite goes on without what is not on this machine: those cells say why
+    they are skipped. What was asked for by itself is an error instead.
+
+    A dry run skips, and so tells of everything that is missing.
+
+    Raises:
+        BenchError: an unknown method or setting, too few people for the suite, or files are missing and there is no
+            suite.
+    """
+    people = {person.name: person for person in data.identities}
+    most = max(len(people[name].protect) for name in data.selected)
+    found: dict[str, Cell] = {}
+    lacking: list[BenchError] = []
+    for name, grid in itertools.product(data.selected, settings.suite.grids):
+        model = grid.model or settings.model
+        surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
+        _check(grid, model, settings, data)
+        arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
+        for (dose, (attack, attacker), another), chain in arms:
+            # The base sees no photos.
+            if attacker.clean_photos > most > 0:
+                raise BenchError(
+                    f"attack.clean_photos={attacker.clean_photos}, but nobody has more than {most} photos to cloak.",
+                    "Give at most that many.",
+                )
+            counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
+            defense, defend = resolved_defense(dose, surrogates[0])
+            used = surrogates if defend.needs_surrogate else ()
+            made = tuple(made for _, made in counters)
+            weights, skip = _weights((model, *used), defend, attacker, made, pool)
+            if skip and not grid.listed and not settings.dry_run:
+                lacking.append(skip)
+            cell = Cell(
+                data=data,
+                identity=people[name],
+                donor=people[_next(name, data)] if another else people[name],
+                defense=defense,
+                budget=Budget(0 if defense.name == "none" else dose.budget or 0),
+                countermeasures=tuple(method for method, _ in counters),
+                attack=attack,
+                model=model,
+                surrogates=used,
+                weights=weights,
+                seed=settings.seed,
+                protocol=settings.protocol.model_dump(mode="json"),
+                defend=defend,
+                counters=made,
+                attacker=attacker,
+                skip=reason_of(skip).replace("\n", " ") if skip else "",
+                wanted=skip.wanted if isinstance(skip, Missing) else (),
+            )
+            found.setdefault(cell.id, cell)
+    if lacking:
+        raise merged(lacking)
+    return list(found.values())
+
+
+def _weights(
+    models: tuple[ModelSettings, ...],
+    defend: Defense,
+    attacker: Attack,
+    counters: tuple[Countermeasure, ...],
+    pool: Pool,
+) -> tuple[tuple[str, ...], BenchError | None]:
+    """Fingerprints of the models, the attacker's first, and of the methods' own files; or what is wrong with them."""
+
+    def of_model(model: ModelSettings) -> dict[str, str]:
+        return {"": pool.checkpoint(model).fingerprint}
+
+    sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
+    sources += [defend.files, partial(attacker.files, models[0].name), *(each.files for each in counters)]
+    try:
+        return tuple(value for found in together(sources) for value in found.values()), None
+    except BenchError as error:
+        return (), error
+
+
+def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Dataset) -> None:
+    """Raises BenchError if a grid cannot run on these data."""
+    if grid.another_person and len(data.identities) < 2:
+        raise BenchError(
+            f"suite={settings.suite.name} needs at least two people, and {data.name} has one.",
+            "Add people, or set suite.another_person=false.",
+        )
+    for each in (model, grid.surrogate or model):
+        if each.resolution != settings.model.resolution:
+            raise BenchError(
+                f"suite={settings.suite.name} wants photos of {each.resolution} px for {each.name}, and of "
+                f"{settings.model.resolution} px for {settings.model.name}.",
+                "A run cuts its photos to one size: choose models of one resolution.",
+            )
+
+
+def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple[Dose, tuple[Method, Attack], bool]]:
+    """(defense and budget, attack, whether the photos are another person's) of one person's cells, controls first."""
+    doses = grid.defenses
+    if doses is None:
+        controls = [Dose(name=name) for name in settings.controls]
+        own = Dose(name=settings.defense.name, settings=settings.defense.settings)
+        doses = (*controls, *(dose for dose in [own] if dose.name not in settings.controls))
+    budgets = grid.budgets or (settings.budget,)
+    spread = [
+        dose.model_copy(update={"budget": budget})
+        for dose in doses
+        for budget in (budgets if dose.budget is None else (dose.budget,))
+    ]
+    (nothing,), chosen = _NOTHING, (settings.attack,) if grid.attacks is None else grid.attacks
+    attacks = [_attack(method, model) for method in chosen if method.name != "none"]
+    clean = Dose(name="none")
+    arms = [(clean, _attack(nothing, model), False)]
+    arms += [(clean, attack, True) for attack in attacks if grid.another_person]
+    return arms + [(dose, attack, False) for attack in attacks for dose in spread]
+
+
+def _next(name: str, data: Dataset) -> str:
+    """The person after this one, in a circle over everybody."""
+    names = [person.name for person in data.identities]
+    return names[(names.index(name) + 1) % len(names)]
+
+
+def resolved_defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:
+    """A defense with the presets of the base that it optimises against: its name with all settings, and what runs."""
+    made = DEFENSES.create(method.name, method.settings).resolved(surrogate.family)
+    return Method(name=method.name, settings=plain_settings(made)), made
+
+
+def _attack(method: Method, model: ModelSettings) -> tuple[Method, Attack]:
+    made = ATTACKS.create(method.name, method.settings).resolved(model.family)
+    return Method(name=method.name, settings=plain_settings(made)), made
+
+
+def _countermeasure(method: Method) -> tuple[Method, Countermeasure]:
+    made = COUNTERMEASURES.create(method.name, method.settings)
+    return Method(name=method.name, settings=plain_settings(made)), made
+
+
+def plain_settings(made: Any) -> dict[str, Any]:
+    """A plug-in's settings as plain values, lists instead of tuples."""
+    values = {f.name: getattr(made, f.name) for f in dataclasses.fields(made) if f.init}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+def facts_of(model: ModelSettings) -> ModelFacts:
+    """What names a model: where its files happen to lie does not, nor what changes no digit."""
+    facts = model.model_dump(mode="json", exclude={"source", "mirrors", *vars(model.computing)})
+    return ModelFacts(**facts, precision=model.computing.arithmetic)

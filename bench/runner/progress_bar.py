@@ -1,0 +1,63 @@
+"""The progress display: stage, person, share done and time left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from bench.results.record import Record
+
+WEIGHTS = {"protect": 0.4, "fit": 0.45, "generate": 0.05, "measure": 0.1}
+"""Rough share of a cell's time that each stage takes: good enough for a time estimate."""
+
+
+class Display:
+    """Shows a run of `count` cells on a console."""
+
+    def __init__(self, console: Console, count: int) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=count)
+        self._done = 0
+        self._parts: dict[str, float] = {}  # of the cells under way, by label
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, label: str, stage: str, share: float) -> None:
+        """A stage of a cell has come to `share`."""
+        names = list(WEIGHTS)
+        before = sum(WEIGHTS[name] for name in names[: names.index(stage)])
+        self._parts[label] = before + WEIGHTS[stage] * share
+        done = self._done + sum(self._parts.values())
+        self._progress.update(self._task, description=f"{stage:8s} {label}", completed=done)
+
+    def finish(self, record: Record, label: str) -> None:
+        """A cell is done: leave one line about it."""
+        self._done += 1
+        self._parts.pop(label, None)
+        self._progress.update(self._task, completed=self._done + sum(self._parts.values()))
+        work = sum(stage.seconds for stage in record.stages.values() if not stage.cached)
+        leak = record.metrics.get("ilr")
+        result = f"ILR {leak:.2f}" if leak is not None else record.status
+        took = f"{work:.0f} s" if work else "in the store" if record.stages else ""
+        self._console.print(Text(f"{label:45s} {result:10s} {took}"))

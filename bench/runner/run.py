@@ -1,0 +1,226 @@
+"""A run: every cell executed, every record written, then the report. Finished work survives whatever comes later."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.filesize import decimal
+from rich.text import Text
+
+from bench.config.schema import RunSettings
+from bench.core import numbered
+from bench.core.hashing import hash_of
+from bench.data import SOURCES
+from bench.loggers import LOGGERS, Run
+from bench.loggers.guard import Guard
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights import wanted as wanted_files
+from bench.report import contact_sheet, document
+from bench.report.comparisons import Standing, long_form, standings
+from bench.results import manifest, record
+from bench.results.conditions import columns
+from bench.results.manifest import Planned
+from bench.results.record import Record
+from bench.runner import estimate, flops, inputs
+from bench.runner.cache_mode import choose
+from bench.runner.pipeline import Pipeline
+from bench.runner.plan import Cell
+from bench.runner.progress_bar import Display
+from bench.runner.workers import execute, how_many
+from bench.stats.table import as_csv
+from bench.store import Store, default_root, write_atomic
+from bench.store.lease import lease
+
+BESIDE = {
+    *("out", "store", "dry_run", "keep_artifacts", "logger", "mode"),
+    *("device", "workers", "threads", "retries", "timeout", "fail_fast"),
+}
+"""Settings that change no result."""
+SHOWN = 20
+"""Cells that a dry run names, and skipped files that a run does."""
+
+
+def run(settings: RunSettings, console: Console, words: Sequence[str] | None = None) -> int:
+    """Execute a run.
+
+    Args:
+        settings: what to do.
+        console: where to tell about it.
+        words: the same as a person set it on the command line, so that the ledger can say how to do a cell again.
+
+    Returns:
+        The exit status: 0 if every cell is ok, else 1.
+
+    Raises:
+        BenchError: the settings, the data or a model file is wrong; found before any work is done.
+    """
+    out = Path(settings.out) if settings.out else default_out(settings)
+    logger = logger_of(settings, out, console)
+    planned, pipeline = inputs.checked(settings, out, logger, Pool(settings.devices[0]))
+    store, skipped = pipeline.store, pipeline.data.skipped
+    for line in skipped[:SHOWN]:
+        console.print(f"Skipped: {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(skipped) > SHOWN:
+        console.print(f"... and {len(skipped) - SHOWN} more files that are no photos")
+    for line in inputs.warnings(planned, pipeline):
+        console.print(f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if settings.dry_run:
+        show_plan(planned, pipeline, out.parent, console)
+        return 0
+
+    chosen = choose(planned, pipeline, out)
+    planned = [new if isinstance(new, Cell) else old for old, new in zip(planned, chosen, strict=True)]
+    todo = [cell for cell in chosen if isinstance(cell, Cell)]
+    records = [record for record in chosen if isinstance(record, Record)]
+    plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
+    manifest.save(out, words, settings.model_dump(mode="json"), store.root, plan)
+    with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
+        with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
+            for cell, done in finished:
+                record.save(done, out / "cells")
+                if not cell.skip:
+                    record.discard(done, out / "cells", cell.combination)
+                records.append(done)
+                display.finish(done, cell.label)
+                logger.log(done)
+                if settings.fail_fast and done.status == "failed":
+                    console.print(f"Stopped (fail_fast). Cells not tried: {len(planned) - len(records)}.")
+                    break
+        place = {cell.id: index for index, cell in enumerate(planned)}
+        records.sort(key=lambda done: place[done.cell])
+        every = record.load_all(out)
+        compared = standings(every)
+        collect(every, compared, out, store)
+        logger.finish(every, compared)
+    if len(every) > len(records):  # others' commands had this folder, too
+        compared = standings(records)
+    return conclude(records, compared, every, out, console)
+
+
+def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
+    """The run's logger, which cannot make it fail.
+
+    Raises:
+        BenchError: no such logger, data set or setting.
+    """
+    made = LOGGERS.create(settings.logger.name, settings.logger.settings)
+    run = Run(
+        out=out,
+        data=settings.data.name,
+        invented=SOURCES.get(settings.data.name).invented,
+        defense=settings.defense.name,
+        pictures=lambda r: numbered.load(
+            Store(default_root(settings.store)).path("generate", r.stages["generate"].key), len(r.images)
+        ),
+    )
+    return Guard(made, settings.logger.name, run, console)
+
+
+def collect(records: Sequence[Record], compared: Sequence[Standing], out: Path, store: Store) -> None:
+    """Write what is derived from records and their standings: images.parquet, scores.csv, report.md, sheet.png."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(image_table(records), sink)
+    write_atomic(out / "images.parquet", sink.getvalue().to_pybytes())
+    write_atomic(out / "scores.csv", as_csv(long_form(records)))
+    write_atomic(out / "report.md", document.markdown(records, compared).encode())
+    write_atomic(out / "sheet.png", contact_sheet.draw(records, store))
+
+
+def conclude(
+    records: Sequence[Record], compared: Sequence[Standing], every: Sequence[Record], out: Path, console: Console
+) -> int:
+    """Print the table, what else the folder holds, where the files are, and what went wrong."""
+    console.print(document.table(records, compared, every))
+    for line in document.beside(records, every) + document.remarks(records, compared):
+        console.print(line, markup=False, emoji=False)
+    console.print(Text(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}"), soft_wrap=True)
+    bad = [r for r in records if r.status != "ok"]
+    # Each once, in order; why cells were skipped is among the remarks.
+    reasons = dict.fromkeys((r.status, r.reason) for r in bad if r.status != "skipped")
+    for status, reason in reasons:
+        console.print(Text.assemble((status, "bold red"), f": {reason}"), soft_wrap=True)
+    if bad:
+        console.print(f"{len(bad)} of {len(records)} cells are not ok; the others are kept. Mend the cause and repeat.")
+    return 1 if bad else 0
+
+
+def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Console) -> None:
+    """What a run would do: its cells, what is in the store already, and what the rest takes by earlier runs."""
+    running = [cell for cell in planned if not cell.skip]
+    for cell in running[:SHOWN]:
+        console.print(Text(cell.label))
+    if len(running) > SHOWN:
+        console.print(f"... and {len(running) - SHOWN} more")
+    for reason in dict.fromkeys(cell.skip for cell in planned if cell.skip):
+        labels = [cell.label for cell in planned if cell.skip == reason]
+        told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
+        console.print(Text(told), soft_wrap=True)
+    wanted = dict.fromkeys(item for cell in planned for item in cell.wanted)
+    wanted |= dict.fromkeys(wanted_files.of_metrics(pipeline.settings.metric))
+    if wanted:
+        console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")
+        console.print(wanted_files.table(wanted))
+    console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
+    console.print(Text(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.'))
+    count = how_many(pipeline.settings, pipeline.pool.device, len(running))
+    if count > 1:
+        console.print(f"They are sums over {count} workers: divide by {count}.")
+    room = decimal(estimate.disk(planned, pipeline))
+    console.print(Text(f"Pictures take about {room} more in {pipeline.store.root}."))
+    if (computing := flops.table(planned)) is not None:
+        console.print(computing)
+    console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")
+
+
+def image_table(records: Sequence[Record]) -> pa.Table:
+    """One row per generated picture of all records."""
+    rows = [
+        {
+            "cell": r.cell,
+            "data": r.data,
+            "identity": r.identity,
+            "defense": r.defense.name,
+            "budget": r.defense.budget,
+            "countermeasure": "+".join(c.name for c in r.countermeasure),
+            "attack": r.attack.name,
+            "base": r.base,
+            "seed": r.seed,
+            **columns(r),
+            "threshold": r.thresholds["ilr"],
+            **image.model_dump(exclude={"quality"}),
+            "quality": list(image.quality.items()),
+        }
+        for r in records
+        for image in r.images
+    ]
+    return pa.Table.from_pylist(rows, schema=_IMAGE_SCHEMA)
+
+
+_IMAGE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("cell", "data", "identity", "defense")]
+    + [("budget", pa.float64())]
+    + [(name, pa.string()) for name in ("countermeasure", "attack", "base")]
+    + [("seed", pa.int64()), ("data_fingerprint", pa.string()), ("data_config", pa.string())]
+    + [("base_fingerprint", pa.string()), ("steps", pa.int32()), ("guidance", pa.float64())]
+    + [("resolution", pa.int32()), ("precision", pa.string()), ("family", pa.string()), ("revision", pa.string())]
+    + [("prompts", pa.string()), ("images_per_prompt", pa.int32()), ("far", pa.float64())]
+    + [(f"{method}_config", pa.string()) for method in ("defense", "countermeasure", "attack")]
+    + [("surrogate_models", pa.string()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
+    + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
+    + [("quality", pa.map_(pa.string(), pa.float64()))]
+)
+
+
+def default_out(settings: RunSettings) -> Path:
+    """`runs/<date>-<name>`; the name ends in a hash of the settings, so that different runs never share a folder."""
+    facts = settings.model_dump(mode="json", exclude=BESIDE)
+    parts = [settings.defense.name, f"{settings.budget:g}", settings.attack.name]
+    if settings.suite.name != "single":
+        parts = [settings.suite.name]
+    return Path("runs") / "-".join([datetime.date.today().isoformat(), *parts, settings.data.name, hash_of(facts)[:6]])

@@ -1,0 +1,70 @@
+"""Stage 3: an attack personalises a base model on the photos it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from attacks import Attack, FitContext
+from bench.config.schema import Method
+from bench.core import numbered
+from bench.core.code_version import code_version, module_version
+from bench.core.errors import BenchError
+from bench.core.hashing import hash_of
+from bench.core.images import to_tensor
+from bench.core.seeding import generator
+from bench.models.diffusion.base import Base
+from bench.runner.stages.class_images import class_photos
+from bench.store import Store
+
+ARTIFACT = "artifact.safetensors"
+
+
+def key(found: str, method: Method, attack: Attack, name: str, base: str, identity: str, seed: int) -> str:
+    """Hash of the found photos' key, the attack, its settings, code and files, the base model and the seed.
+
+    `name` and `base` are the base model's name and fingerprint.
+
+    An attack that does not look at the photos has one key for all of them, so it runs once.
+    """
+    files = attack.files(name)
+    return hash_of(
+        {
+            "code": [module_version(__name__), code_version(type(attack))],
+            "photos": [found, identity, seed] if attack.needs_photos else [],
+            "attack": method.without(files).facts(),
+            "files": files,
+            "base": base,
+        }
+    )
+
+
+def fit(
+    folder: Path,
+    found: Path,
+    attack: Attack,
+    base: Base,
+    identity: str,
+    seed: int,
+    store: Store,
+    progress: Callable[[float], None],
+) -> None:
+    """Write what the attack learned as `artifact.safetensors`.
+
+    Raises:
+        FitFailed: the attack cannot use these photos.
+        BenchError: the training diverged.
+    """
+    # The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
+    context = FitContext(generator(seed, "fit", identity), lambda b, count: class_photos(store, b, count), progress)
+    attack.prepare(base)
+    try:
+        artifact = attack.fit(to_tensor(numbered.load(found)).to(base.device), context)
+    finally:
+        attack.reset()
+    for name, tensor in artifact.items():
+        if not bool(tensor.isfinite().all()):
+            raise BenchError(f"The attack diverged: {name} is not finite.", "Lower attack.learning_rate.")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in artifact.items()}, folder / ARTIFACT)
