@@ -15,6 +15,7 @@ from bench.__main__ import main
 from bench.config.compose import prepare, settings_of
 from bench.config.schema import RunSettings, parse
 from bench.core.errors import BenchError
+from bench.core.paths import expanded
 from bench.core.registry import build
 from defenses.precomputed import Precomputed
 
@@ -229,7 +230,7 @@ def test_an_empty_text_is_no_value_where_one_must_be_given() -> None:
 @pytest.mark.parametrize("place", ["/photos/José (1)", "/p/O'Brien & co.", '/p/"x"\\', "~/x!", "张;#=%"])
 def test_what_is_printed_for_a_place_is_taken_and_means_the_place(place: str) -> None:
     (typed,) = shlex.split(refused("data=folder", f"data.root={place}").fix.removeprefix("Type: "))
-    assert settings_of(["data=folder", typed]).data.settings["root"] == place
+    assert settings_of(["data=folder", typed]).data.settings["root"] == str(expanded(place))
 
 
 def test_brackets_are_part_of_a_text_and_make_a_list_of_names() -> None:

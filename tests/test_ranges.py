@@ -12,14 +12,14 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import pytest
 from pydantic import BaseModel
 
-from bench.config.compose import REGISTRIES, _registry
+from bench.config.methods import REGISTRIES, registry_of
 from bench.config.schema import Dose, Grid, ModelSettings, Protocol, RunSettings, Suite
 from bench.core.errors import BenchError
 from bench.core.ranges import Budgeted, Count, Range, StepLevels
 from bench.core.registry import build, hints
 from tests.test_settings import parsed
 
-PLUGINS = [(group, name) for group in REGISTRIES for name in _registry(group).names()]
+PLUGINS = [(group, name) for group in REGISTRIES for name in registry_of(group).names()]
 MODELS: list[type[BaseModel]] = [ModelSettings, Dose, Grid, Suite, Protocol, RunSettings]
 
 
@@ -47,7 +47,7 @@ def settings_of(cls: type[Any]) -> dict[str, list[tuple[type, Range | None]]]:
 
 @pytest.mark.parametrize(("group", "name"), PLUGINS)
 def test_every_number_of_a_plugin_has_a_range(group: str, name: str) -> None:
-    found = settings_of(_registry(group).get(name))
+    found = settings_of(registry_of(group).get(name))
     assert [setting for setting, each in found.items() for _, bounds in each if bounds is None] == []
 
 
@@ -67,7 +67,7 @@ def outside(kind: type, bounds: Range) -> Iterator[float]:
 
 @pytest.mark.parametrize(("group", "name"), PLUGINS)
 def test_a_number_outside_its_range_is_named(group: str, name: str) -> None:
-    registry = _registry(group)
+    registry = registry_of(group)
     cls = registry.get(name)
     needed = {f.name: "x" for f in dataclasses.fields(cls) if f.init and f.default is dataclasses.MISSING}
     for setting, each in settings_of(cls).items():
@@ -84,7 +84,7 @@ def test_a_number_outside_its_range_is_named(group: str, name: str) -> None:
 
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_defaults_and_presets_are_within_their_ranges(group: str) -> None:
-    registry = _registry(group)
+    registry = registry_of(group)
     for name in registry.names():
         cls = registry.get(name)
         needed = {f.name: "x" for f in dataclasses.fields(cls) if f.init and f.default is dataclasses.MISSING}
@@ -156,7 +156,7 @@ def test_other_denominators_are_converted_and_refused(value: str, same: str) -> 
 
 def test_a_step_in_another_unit_is_converted() -> None:
     """DLADiff's is published as 5e-3 of [0, 1]."""
-    defenses = _registry("defense")
+    defenses = registry_of("defense")
     with pytest.raises(BenchError, match=r"defense\.step=0\.005") as caught:
         defenses.create("dladiff", {"step": 5e-3})
     assert "that is 1.275: give 1.275" in caught.value.fix
@@ -248,5 +248,5 @@ def test_settings_of_a_run_have_ranges(word: str, said: str) -> None:
 )
 def test_settings_that_do_not_go_together_are_named(group: str, name: str, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(BenchError, match="Bad setting") as caught:
-        _registry(group).create(name, settings)
+        registry_of(group).create(name, settings)
     assert said in caught.value.fix

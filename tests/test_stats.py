@@ -18,7 +18,7 @@ from statsmodels.stats.power import TTestPower
 
 from bench import power as power_command
 from bench.core.errors import BenchError
-from bench.core.types import Array
+from bench.core.types import Array, Interval
 from bench.stats import __main__ as command
 from bench.stats.comparison import (
     Pair,
@@ -31,7 +31,7 @@ from bench.stats.comparison import (
     tiers,
     worst_attack,
 )
-from bench.stats.intervals import Interval, bootstrap_interval, mean, mean_interval
+from bench.stats.intervals import bootstrap_interval, mean, mean_interval
 from bench.stats.table import Row, as_csv, read
 from bench.stats.variance import detectable, people_needed, power, variance_split
 

@@ -38,10 +38,10 @@ class Keys:
     """The store keys of one cell's stages, known before any work."""
 
     protect: str
-    countermeasure: str
+    counter: str
     fit: str
     generate: str
-    detections: str
+    measure: str
 
 
 class Pipeline:

@@ -13,8 +13,8 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
-from bench.core.types import Array
-from bench.stats.intervals import Interval, mean_interval, resampled
+from bench.core.types import Array, Interval
+from bench.stats.intervals import mean_interval, resampled
 from bench.stats.variance import ALPHA
 
 EXACT = 14
