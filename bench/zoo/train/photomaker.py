@@ -1,10 +1,10 @@
 """Train PhotoMaker, version 2: `python -m bench.zoo.train.photomaker`. Its id encoder, and a LoRA on the attentions.
 
-In the caption the word "person" is repeated once per token, two for a photo, and each copy is fused with one (Li et al.
-2024, section 3.2; version 2 has no paper, see `bench.models.adapters.photomaker`). The vision tower is the family's
-CLIP image encoder and stays as it is. There is far too little data here for the authors' way, which is to learn from denoising
-alone; so it learns from the base with a trained FaceID adapter: at every step, to predict what that predicts of the
-same person.
+In the caption the word "person" is repeated once per token, two for a photo, and each copy is fused with one (Li et
+al. 2024, section 3.2; version 2 has no paper, see `bench.models.adapters.photomaker`). The vision tower is the
+family's CLIP image encoder and stays as it is. There is far too little data here for the authors' way, which is to
+learn from denoising alone; so it learns from the base with a trained FaceID adapter: at every step, to predict what
+that predicts of the same person.
 """
 
 from __future__ import annotations
