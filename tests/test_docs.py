@@ -106,7 +106,8 @@ def planned(words: list[str]) -> None:
     if "--help" in words:
         return
     if "-m" in words:
-        prepare([word for word in words if word != "-m"])
+        _, sweep = prepare([*words, "logger=none"])
+        assert sweep
         return
     text = StringIO()
     assert run(settings_of([*words, "logger=none", "dry_run=true"]), Console(file=text)) == 0

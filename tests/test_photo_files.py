@@ -167,7 +167,8 @@ def test_photos_beside_the_sets_are_named(tmp_path: Path) -> None:
 
 
 def test_too_few_photos_say_what_was_not_counted(tmp_path: Path) -> None:
-    photo(tmp_path / "ada" / "holiday" / "1.png")
+    for file in ("1.png", "holiday/2.png"):
+        photo(tmp_path / "ada" / file)
     with pytest.raises(BenchError, match=r"too few photos .*Not counted: ada/holiday is a folder"):
         load(tmp_path)
 

@@ -188,14 +188,14 @@ class Veil:
 @pytest.mark.parametrize(
     ("settings", "message", "fix"),
     [
-        ({"layers": True}, "layers=True", "Give a whole number of at least 1."),
+        ({"layers": True}, "layers=true", "Give a whole number of at least 1."),
         ({"layers": 1.5}, "layers=1.5", "Give a whole number of at least 1."),
         ({"layers": "many"}, "layers='many'", "Give a whole number of at least 1."),
         ({"blur": 20}, "blur=20", "Give a number of at least 0 and below 20 (pixels)."),
         ({"budget": 0.1}, "budget=0.1", "that is 25.5, about 26/255"),
         ({"free": math.nan}, "free=nan", "Give a finite number."),
         ({"free": "inf"}, "free=inf", "Give a finite number."),
-        ({"many": [1.0, -math.inf]}, "many=(1.0, -inf)", "Give a finite number."),
+        ({"many": [1.0, -math.inf]}, "many=[1.0, -inf]", "Give a finite number."),
         ({"layers": 4, "blur": 4, "free": 2}, "layers=4, blur=4", "Layers and blur are too much together."),
     ],
 )

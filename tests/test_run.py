@@ -136,7 +136,9 @@ def test_all_arms_share_the_generation_noise(finished: tuple[Path, list[Record]]
 
 def test_noise_depends_on_seed_prompt_and_image_and_on_nothing_else() -> None:
     def seeds(prompts: int, images: int, seed: int = 0) -> list[int]:
-        return noise_seeds(Protocol(prompts=("x",) * prompts, images_per_prompt=images, far=0.01), seed)
+        return noise_seeds(
+            Protocol(prompts=(*(f"{n} {{subject}}" for n in range(prompts)),), images_per_prompt=images, far=0.01), seed
+        )
 
     assert len(set(seeds(3, 4))) == 12
     assert seeds(3, 4)[:4] == seeds(1, 4)  # further prompts change nothing for the first

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def sha256_file(path: Path) -> str:
@@ -25,6 +26,8 @@ def sha256_files(folder: Path) -> dict[str, str]:
 
 def sha256_array(array: np.ndarray[Any, Any]) -> str:
     """SHA-256 of an array's type, shape and bytes: equal pictures have equal hashes, whatever file they came from."""
+    import numpy as np  # not at the top: commands that hash no picture start without it
+
     digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
