@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,12 +72,33 @@ def _foretell(arguments: Sequence[str]) -> None:
         terminal(stderr=True).print(text, style="yellow", highlight=False, soft_wrap=True)
 
 
+COMMANDS = (
+    "cloak",
+    "check",
+    "distribution",
+    "export",
+    "fetch",
+    "list",
+    "paper",
+    "power",
+    "report",
+    "stats",
+    "status",
+    "store",
+)
+"""`cloakbench list` is `python -m bench.list`."""
+
+
 def main() -> int:
-    """Check the command line, hand over to Hydra, and report the worst status of all jobs."""
+    """A run or a sweep; or, with the name of another command first, that one."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        name = sys.argv.pop(1)
+        runpy.run_module(f"bench.{name}", run_name="__main__", alter_sys=True)  # ends by sys.exit
     return guarded(_main, sys.argv[1:])
 
 
 def _main(arguments: Sequence[str]) -> int:
+    """Check the command line, hand over to Hydra, and report the worst status of all jobs."""
     sys.argv[1:], sweep = prepare(arguments)
     if sweep:
         _foretell(arguments)

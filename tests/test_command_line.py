@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import bench
-from bench.__main__ import main
+from bench.__main__ import COMMANDS, main
 from bench.config.compose import prepare, settings_of
 from bench.config.schema import RunSettings, parse
 from bench.core.errors import BenchError
@@ -402,3 +404,17 @@ def test_hydra_runs_what_was_meant(
         assert settings.data.settings["identities"] == ["1e3"]
         assert settings.attack.settings["rank"] == 3
         assert settings_of(again) == settings
+
+
+def test_other_commands_are_subcommands_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cloakbench", "list", "loggers"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert "wandb" in capsys.readouterr().out
+
+
+def test_every_subcommand_is_a_command() -> None:
+    assert all(importlib.util.find_spec(f"bench.{name}") for name in COMMANDS)
