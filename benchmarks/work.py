@@ -1,4 +1,4 @@
-"""Count what every method computes, and write `bench/work.json`.
+"""Count what every method computes, and write `bench/runner/flops.json`.
 
     python -m benchmarks.work          # an hour on a core; goes on after what the file has
 

@@ -1,6 +1,6 @@
 """`entry.json`: what an entry of the leaderboard is, who made it, and which files belong to it.
 
-This schema is its documentation. The numbers are in the entry's records (`bench.record`), not here.
+This schema is its documentation. The numbers are in the entry's records (`bench.results.record`), not here.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def test_record_cannot_be_changed() -> None:
 
 
 def test_committed_schema_is_the_current_one() -> None:
-    assert SCHEMA_FILE.read_text() == schema(), "run python -m bench.record, and think about SCHEMA_VERSION"
+    assert SCHEMA_FILE.read_text() == schema(), "run python -m bench.results.record, and think about SCHEMA_VERSION"
 
 
 def test_schema_allows_no_unknown_field() -> None:

@@ -178,7 +178,7 @@ setattr(owner, last, dying)
 """
 
 PLACES = {
-    "record": "bench.record:save",
+    "record": "bench.results.record:save",
     "protect": "defenses.pgd:project",
     "counter": "countermeasures.none:NoCountermeasure.apply",
     "fit": "bench.models.diffusion.base:Base.denoising_errors",

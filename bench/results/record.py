@@ -159,5 +159,5 @@ def schema() -> str:
     return json.dumps(Record.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
-if __name__ == "__main__":  # python -m bench.record: write the schema after a change
+if __name__ == "__main__":  # python -m bench.results.record: write the schema after a change
     SCHEMA_FILE.write_text(schema())

@@ -1,7 +1,7 @@
 """What methods compute: samples that pass through the networks, and what these cost at the size of Stable Diffusion.
 
 The passes are counted, by running every method with its published settings on a model of random weights (`python -m
-benchmarks.work`), and kept in `work.json`. The cost of one pass is counted too, on the real architectures without
+benchmarks.work`), and kept in `flops.json`. The cost of one pass is counted too, on the real architectures without
 weights. Both are exact; the seconds are not, for they take rates measured on one GPU (`benchmarks/README.md`).
 """
 
