@@ -310,7 +310,7 @@ def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: st
         (["data=folder", "data.root=/nowhere"], "/nowhere", "one folder per person"),
         (["data=folder"], "data.root", "data.root="),
         (["budget=300"], "budget", "255"),
-        (["defense=aspl", "defense.rounds=many"], "rounds", "integer"),
+        (["defense=aspl", "defense.rounds=many"], "rounds", "whole number"),
     ],
 )
 def test_a_mistake_is_one_short_message_with_a_fix(words: list[str], message: str, fix: str, tmp_path: Path) -> None:
