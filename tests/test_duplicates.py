@@ -105,3 +105,8 @@ def test_many_photos_are_compared_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 def test_where_a_photo_lies_is_said_if_it_is_known() -> None:
     here = Photo("a.png", scene(0), "x", place="ann/a.png")
     assert Identity("ann", (here,), ()).place("A", here) == "ann/a.png"
+
+
+def test_people_none_of_whose_photos_has_a_face_have_no_photos_in_common() -> None:
+    nobody = Identity("ada", (), (), (), "no face found in ada/1.png")
+    assert found(nobody) == []

@@ -96,7 +96,7 @@ def refuse(found: Sequence[Duplicate], selected: Sequence[str]) -> None:
 
 def _near(photos: Sequence[Pixels]) -> Iterator[tuple[int, int]]:
     """Pairs of photos (h, w, 3) uint8 whose thumbnails are nearly equal."""
-    thumbnails = np.array([_thumbnail(photo) for photo in photos], np.float32).reshape(len(photos), -1)
+    thumbnails = np.array([_thumbnail(photo) for photo in photos], np.float32).reshape(len(photos), 3 * SIDE**2)
     squares = (thumbnails**2).sum(1)
     for start in range(0, len(thumbnails), BLOCK):
         block = slice(start, start + BLOCK)
