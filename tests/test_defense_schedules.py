@@ -97,7 +97,7 @@ def turns(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[t
 def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
     base: Base, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
-    settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 0, "step": 9.0}
+    settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 1, "step": 9.0}
     DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos))
     base.restore()
     first, batches = map(list, zip(*turns, strict=True))
@@ -130,7 +130,7 @@ def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
 def test_metacloak_learns_from_one_photo_after_the_other(
     base: Base, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
-    settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 0, "unroll_steps": 3}
+    settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 1, "unroll_steps": 3}
     for batch in (1, 0):
         made = DEFENSES.create("metacloak", {**settings, "batch": batch}).resolved("facelet")
         made.protect(photos, defend_context(base, photos=photos))

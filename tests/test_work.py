@@ -102,9 +102,9 @@ def test_every_published_default_has_a_count() -> None:
             assert counted("fit", Method(name=name, settings=plain_settings(attack))) is not None, (name, family)
 
 
-def test_the_readme_says_what_was_counted() -> None:
+def test_the_documentation_says_what_was_counted() -> None:
     """Of every defense, the passes of the UNet per photo with the published settings."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "guides" / "defenses.md").read_text()
     table = text[text.index("| defense | raises") :].partition("\n\n")[0]
     rows = [line.split(" | ") for line in table.splitlines()]
     for name in set(DEFENSES.names()) - {"none", "noise", "jpeg", "precomputed"}:
@@ -182,5 +182,5 @@ def test_memory_is_weights_gradients_moments_and_activations() -> None:
     assert more - tuned == pytest.approx(12 * sizes["text_parameters"])
 
 
-def test_the_readme_has_the_table_of_costs() -> None:
-    assert "\n".join(lines()) in (ROOT / "README.md").read_text()
+def test_the_documentation_has_the_table_of_costs() -> None:
+    assert "\n".join(lines()) in (ROOT / "docs" / "guides" / "full-size.md").read_text()
