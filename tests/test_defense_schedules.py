@@ -98,7 +98,7 @@ def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
     base: Base, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
     settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 1, "step": 9.0}
-    DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos))
+    DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos, levels=0))
     base.restore()
     first, batches = map(list, zip(*turns, strict=True))
     assert first == [0, 0, 1, 1, 0, 0]  # three steps on two photos: every other round begins with the second
@@ -133,7 +133,7 @@ def test_metacloak_learns_from_one_photo_after_the_other(
     settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 1, "unroll_steps": 3}
     for batch in (1, 0):
         made = DEFENSES.create("metacloak", {**settings, "batch": batch}).resolved("facelet")
-        made.protect(photos, defend_context(base, photos=photos))
+        made.protect(photos, defend_context(base, photos=photos, levels=0))
         base.restore()
     first, batches = map(list, zip(*turns, strict=True))
     # Three steps on two photos: every other lesson begins with the second, of those in the pool and of the others.
