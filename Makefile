@@ -19,7 +19,7 @@ slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 wheel: .venv/installed-dev
-	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+	$(BIN)/python -m pytest -m wheel tests/integration/test_wheel.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

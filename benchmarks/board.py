@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.boards import hundred_thousand
+from tests.support.boards import hundred_thousand
 
 
 def main() -> None:

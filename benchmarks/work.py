@@ -28,7 +28,7 @@ from bench.models.diffusion.base import Base
 from bench.runner.flops import FILE, comparable
 from bench.runner.plan import plain_settings
 from defenses import DEFENSES, Context
-from tests import tiny
+from tests.support import tiny
 
 PHOTOS = 4
 UNETS: dict[str, dict[str, Any]] = {

@@ -97,7 +97,7 @@ def _parser() -> ArgumentParser:
 
 
 def _build(options: Namespace) -> int:
-    from leaderboard.site import build
+    from leaderboard.site.build import build
 
     problems = build(options.results, options.out)
     for problem in problems:
@@ -108,7 +108,7 @@ def _build(options: Namespace) -> int:
 
 def _submit(options: Namespace) -> int:
     from bench.core.terminal import terminal
-    from leaderboard.submit import Wishes, submit
+    from leaderboard.submission.submit import Wishes, submit
 
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
     store = options.store if options.images else None
@@ -117,13 +117,13 @@ def _submit(options: Namespace) -> int:
 
 def _validate(options: Namespace) -> int:
     from bench.core.terminal import terminal
-    from leaderboard.validate import validate_all
+    from leaderboard.review.validate import validate_all
 
     return validate_all(options.files, terminal())
 
 
 def _compare(options: Namespace) -> int:
-    from leaderboard.against import against
+    from leaderboard.review.comparison import against
 
     print(against(options.results, Path(options.id).name.removesuffix(".zip")))
     return 0
@@ -131,7 +131,7 @@ def _compare(options: Namespace) -> int:
 
 def _verify(options: Namespace) -> int:
     from bench.core.terminal import terminal
-    from leaderboard.verify import verify
+    from leaderboard.review.verify import verify
 
     return verify(options.run, options.store, options.entry, options.write, options.by, terminal())
 

@@ -12,16 +12,11 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from attacks import FitContext
 from bench.core.images import to_pixels, to_tensor
-from bench.core.seeding import generator
-from bench.core.types import Budget
 from bench.models.diffusion.base import Base
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
-from defenses import Context
-
-ROOT = Path(__file__).parent.parent
+from tests.support.contexts import ROOT
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # A worker has one core, and so have the processes that it starts: threads that wait for each other are slow.
@@ -31,24 +26,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Reproducible and without a folder of examples: a failure here must be the same failure everywhere.
 settings.register_profile("cloakbench", derandomize=True, database=None, deadline=None)
 settings.load_profile("cloakbench")
-
-
-def fit_context(seed: int = 0) -> FitContext:
-    """What an attacker has, but for class pictures, which none of these recipes wants."""
-
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
-    return FitContext(generator(seed, "fit"), nobody)
-
-
-def defend_context(*bases: Base, photos: Tensor, levels: float = 8, seed: int = 0) -> Context:
-    """What a defender has, with the photos as their own reference, but for class pictures, as above."""
-
-    def nobody(base: Base, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
-    return Context(list(bases), photos, Budget(levels), generator(seed), nobody)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Titles and boards name what departs from it; records of before version 0.2 that do not say how their base sampled are
 taken by the board to follow it. conf/ sets the same values by default. Who changes them there makes another protocol:
-add it here, and raise `leaderboard.entry.PROTOCOL`.
+add it here, and raise `leaderboard.entries.entry.PROTOCOL`.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ from torch import Tensor
 
 from attacks import ATTACKS
 from bench.models.diffusion.base import Base
-from tests import tiny
-from tests.conftest import fit_context
-from tests.drawing import pictures
+from tests.support.contexts import fit_context
+from tests.support import tiny
+from tests.support.drawing import pictures
 
 SCALE = 0.6
 """Weight of every adapter."""

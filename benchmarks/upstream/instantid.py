@@ -15,8 +15,8 @@ from bench.models.adapters.instantid import draw_points
 from bench.models.diffusion.base import Base
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import SCALE, Comparison, difference, drawn, grouped, imported, replaced
-from tests import tiny
-from tests.drawing import GUIDANCE, STEPS, noise, plain, prompts
+from tests.support import tiny
+from tests.support.drawing import GUIDANCE, STEPS, noise, plain, prompts
 
 REFERENCE = "diffusers/examples/community"
 

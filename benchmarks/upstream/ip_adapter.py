@@ -16,8 +16,8 @@ from bench.models.diffusion.base import Base
 from bench.models.faces.alignment import align
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import SCALE, Comparison, FullPrecision, difference, drawn, grouped, imported, replaced
-from tests import tiny
-from tests.drawing import GUIDANCE, STEPS, noise, plain, prompts, stock
+from tests.support import tiny
+from tests.support.drawing import GUIDANCE, STEPS, noise, plain, prompts, stock
 
 REFERENCE = "tencent-ailab/IP-Adapter"
 PLAIN = {"base": "IPAdapter", "plus": "IPAdapterPlus", "plus-face": "IPAdapterPlus", "full-face": "IPAdapterFull"}

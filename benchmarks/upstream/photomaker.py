@@ -15,8 +15,8 @@ from bench.core.images import to_pixels
 from bench.models.diffusion.base import Base
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import Comparison, difference, drawn, grouped, imported, replaced
-from tests import tiny
-from tests.drawing import GUIDANCE, STEPS, TEMPLATES, noise, plain
+from tests.support import tiny
+from tests.support.drawing import GUIDANCE, STEPS, TEMPLATES, noise, plain
 
 REFERENCE = "TencentARC/PhotoMaker"
 MERGE = 0.4

@@ -34,8 +34,8 @@ from bench.models.diffusion.base import Base
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from benchmarks.upstream import Comparison, difference, imported, replaced
-from tests import tiny
-from tests.drawing import stock
+from tests.support import tiny
+from tests.support.drawing import stock
 
 REFERENCE = "diffusers/examples"
 PHOTOS, RANK = 4, 4

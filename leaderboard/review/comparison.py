@@ -1,0 +1,103 @@
+"""An entry beside the controls and the rows that are trusted, as Markdown: what a reviewer wants to see first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench.core.errors import BenchError, unknown_name
+from bench.core.types import Array
+from bench.report import markdown
+from bench.stats import mean_interval
+from bench.stats.comparison import Pair, Scores, compare
+from leaderboard.entries.reader import open_all
+from leaderboard.entries.strict_json import clip
+from leaderboard.site.board import ASIDE, Row, groups
+from leaderboard.site.measures import MEASURES
+from leaderboard.site.page_data import Layout, scores
+
+MEASURE = MEASURES[0]
+HEAD = ("row", "people", MEASURE.name, "95 %", "this one - row", "95 %", "p, Holm", "protects better")
+
+Spot = tuple[str, str]
+"""Attack and countermeasures."""
+
+
+def against(root: Path, name: str) -> str:
+    """Every row of an entry by its worst attack on each person, and its difference to the controls and the trusted.
+
+    Args:
+        root: folder of entries, this one among them.
+        name: the entry's id.
+
+    Raises:
+        BenchError: no usable entry has that id.
+    """
+    results, problems = open_all(root)
+    found, used, more = groups(results)
+    by_id = {result.entry.id: result for result in used}
+    if name not in by_id:
+        said = next((str(p) for p in (*problems, *more) if p.file.partition("/")[0] in (name, f"{name}.zip")), None)
+        raise BenchError(f"{name}: {said}", "Mend it first.") if said else unknown_name("entry", name, list(by_id))
+    trust = {entry for entry, result in by_id.items() if result.trusted}
+    lines = [f"## {_safe(by_id[name].entry.title or name)}"]
+    for group in found:
+        layout = Layout(group)
+        for row in layout.rows:
+            if not row.control and any(cell.entry == name for cell in row.all()):
+                lines += ["", f"### {_safe(layout.labels[row.key])}, {_safe(group.name)}", ""]
+                lines += _section(layout, row, [r for r in layout.rows if _beside(r, row, trust)])
+    return "\n".join(lines) + "\n"
+
+
+def _beside(other: Row, row: Row, trust: set[str]) -> bool:
+    """Whether a row says something of another one: clean photos, and what has the same budget and can be believed."""
+    if other is row or other.label in ASIDE:
+        return False
+    same = other.record.defense.budget == row.record.defense.budget
+    return other.label == "clean" or (same and (other.control or other.entry in trust))
+
+
+def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
+    """A row and those beside it, by the worst of what it was tried against."""
+    spots = sorted({(attack, chain) for attack, chain, _ in row.cells})
+    people = sorted({person for _, _, person in row.cells})
+    rows = [row, *others]
+    values = np.array([[_worst(one, spots, person) for one in rows] for person in people])
+    labels = tuple(layout.labels[one.key] for one in rows)
+    pairs = {pair.second: pair for pair in compare(Scores(labels, tuple(people), values, MEASURE.lower), against=0)}
+    counted = f"the worst of {len(spots)} attacks on each person" if len(spots) > 1 else "one attack"
+    yield f"By {counted}; a picture leaks from a similarity of {layout.group.threshold.get('ilr', 1):.2f}."
+    yield ""
+    lines = [[label, *_cells(values[:, number], pairs.get(number))] for number, label in enumerate(labels)]
+    yield from markdown.table(HEAD, lines, _safe)
+
+
+def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:
+    """The score of one person; NaN if anything is missing: what was not tried was not survived."""
+    known = [scores(row.cells.get((*spot, person), ()))[MEASURE.key] for spot in spots]
+    found = [float("nan") if value is None else float(value) for value in known]
+    return float(np.max(found) if MEASURE.lower else np.min(found))  # NaN if one of them is
+
+
+def _cells(values: Array, pair: Pair | None) -> list[str]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return ["0", "incomplete", *[""] * 5]
+    mean = [str(len(known)), f"{known.mean():.2f}", ""]
+    if len(known) > 1:
+        low, high = mean_interval(known, bounds=(MEASURE.low, MEASURE.high))
+        mean[2] = f"{low:.2f} to {high:.2f}"
+    if pair is None:
+        return [*mean, *[""] * 4]
+    winner = "this one" if (pair.difference < 0) == MEASURE.lower else "the row"
+    low, high = pair.interval
+    verdict = winner if pair.separable else "cannot be told apart"
+    return [*mean, f"{pair.difference:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{pair.adjusted:.3f}", verdict]
+
+
+def _safe(text: str) -> str:
+    """What a stranger wrote, as text that no Markdown obeys."""
+    return "".join(f"\\{c}" if c in "\\`*[]|~<>&#!" else c for c in clip(text))

@@ -1,0 +1,84 @@
+"""All checks of an entry, from its files to what its records say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bench.results.record import Record
+from leaderboard.entries.archive import named
+from leaderboard.entries.entry import PROTOCOL, RECORDS
+from leaderboard.entries.reader import Result, open_result
+from leaderboard.entries.sprites import fault
+from leaderboard.entries.strict_json import WHOLE, BadEntry, Problem, clip
+from leaderboard.review.entry_checks import MOST, Findings, check
+
+
+def validate(path: Path) -> Findings:
+    """Everything that is wrong with an entry; never raises for what an entry holds."""
+    try:
+        result = open_result(path)
+        shown: set[str] = set()
+        found = check(_noting(result, shown), result.entry, f"{result.pack.file}/{RECORDS}")
+        found.problems = [*found.problems, *_pictures(result, shown)][:MOST]
+    except BadEntry as error:
+        return Findings(problems=[error.problem])
+    if result.entry.protocol != PROTOCOL:
+        found.warnings.append(f"protocol {result.entry.protocol}: today's is {PROTOCOL}, so it stands on an old board.")
+    if result.entry.kind == "reference":
+        found.warnings.append("a reference entry: its pictures are shown unverified, so only maintainers add these.")
+    return found
+
+
+def _noting(result: Result, shown: set[str]) -> Iterator[Record]:
+    """The records, while cells that may have pictures are put into `shown`."""
+    for record in result.records():
+        if record.status == "ok" and record.data == "synthetic":
+            shown.add(record.cell)
+        yield record
+
+
+def _pictures(result: Result, shown: set[str]) -> Iterator[Problem]:
+    for cell, sprite in result.pictures.items():
+        file = f"{result.pack.file}/{sprite.file}"
+        if cell not in shown:
+            yield Problem(
+                file, "cell", "is of no ok record of invented people (data=synthetic). Leave the picture out."
+            )
+        elif said := fault(sprite, result.pack.read(sprite.file)):
+            yield Problem(file, WHOLE, said)
+
+
+def validate_all(files: Sequence[Path], console: Console) -> int:
+    """Print what is wrong with some entries; the exit status is 1 if anything is."""
+    bad = 0
+    for path in files:
+        found = validate(path)
+        bad += bool(found.problems)
+        verdict = ("problem", "red") if found.problems else ("pass", "green")
+        console.print(Text.assemble(verdict, f"  {clip(named(path).name)}  {counted(found)}"), soft_wrap=True)
+        tell(found, console)
+    return 1 if bad else 0
+
+
+def counted(found: Findings) -> str:
+    """ "8 cells (7 ok, 1 failed)" """
+    each = ", ".join(
+        f"{count} {status}" for status, count in sorted(found.statuses.items(), key=lambda x: x[0] != "ok")
+    )
+    return f"{found.statuses.total()} cells ({each or 'none'})"
+
+
+def tell(found: Findings, console: Console) -> None:
+    """Print problems and warnings, one a line; the same of several cells once."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found.problems:
+        groups.setdefault((problem.field, problem.message), []).append(problem)
+    for first, *others in groups.values():
+        more = f" ({len(others)} more cells)" if others else ""
+        console.print(Text(f"  problem: {first}{more}"), soft_wrap=True)
+    for warning in found.warnings:
+        console.print(Text(f"  warning: {warning}"), soft_wrap=True)

@@ -1,0 +1,204 @@
+"""What the page loads: groups as plain values, cells as columns of small integers.
+
+A hundred thousand cells must load within a second, so there is no object per cell: the page finds cell i in entry i of
+every column.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from bench.core.names import natural
+from bench.report.sanity_checks import CONTROLS
+from bench.results.arms import names, setting_text, telling
+from leaderboard.entries.reader import Result
+from leaderboard.site.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
+from leaderboard.site.measures import MEASURES, SCALE
+
+Settings = dict[tuple[str, ...], Any]
+
+
+class Layout:
+    """A group with everything in it numbered.
+
+    Attributes:
+        rows: controls first.
+        labels: key of a row -> what it is called, with what sets it apart from rows of the same name.
+        series: the same without the budget: rows that differ in nothing else make a curve.
+        people: names.
+        attacks, chains: names, in the order of their numbers.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.rows = sorted(group.rows.values(), key=_order)
+        tried = [place for row in self.rows if row.label != "base" for place in row.cells]
+        attacks, chains = _sorted({place[0] for place in tried}), _sorted({place[1] for place in tried})
+        self.labels = _labels(self.rows, lambda row: row.label)
+        self.series = _labels(self.rows, lambda row: row.record.defense.name)
+        self.people = sorted({person for row in self.rows for _, _, person in row.cells}, key=natural)
+        self.attacks, self.chains = list(attacks.values()), list(chains.values())
+        self._number = [{key: i for i, key in enumerate(keys)} for keys in (attacks, chains, self.people)]
+
+    def numbers(self, row: Row, place: Place) -> list[tuple[int, int, int]]:
+        """Attack, countermeasures and person of a cell; the base has neither, so it stands in the cells of all."""
+        attacks, chains, people = self._number
+        person = people[place[2]]
+        if row.label == "base":
+            return [(a, c, person) for a in attacks.values() for c in chains.values()]
+        return [(attacks[place[0]], chains[place[1]], person)]
+
+
+def page_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
+    """Everything the page knows, but the pictures."""
+    first = {layout.group.title: layout.group.id for layout in reversed(layouts)}
+    return {
+        "measures": [measure.facts() for measure in MEASURES],
+        "scale": SCALE,
+        "entries": {result.entry.id: entry_facts(result, results) for result in results},
+        "groups": [_group(layout, first[layout.group.title] == layout.group.id) for layout in layouts],
+    }
+
+
+def entry_facts(result: Result, results: Sequence[Result]) -> dict[str, Any]:
+    """What is shown of an entry."""
+    entry = result.entry
+    about = [r.entry for r in results if r.entry.amends == entry.id]
+    kept = ("id", "kind", "title", "authors", "paper", "code", "licence", "amends")
+    return {
+        **{name: getattr(entry, name) for name in kept},
+        "submitted": entry.submitted.isoformat(),
+        "verified": result.trusted,
+        "superseded_by": next((other.id for other in about if other.kind == "correction"), None),
+    }
+
+
+def picture_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
+    """Place on the page -> which file shows it, of the cells whose pictures may be shown."""
+    sprites = {result.entry.id: result.sprites() for result in results}
+    found = {}
+    for layout in layouts:
+        for number, row in enumerate(layout.rows):
+            for place, cells in row.cells.items():
+                shown = next((c for c in cells if c.id in sprites[c.entry]), None)
+                for attack, chain, person in layout.numbers(row, place) if shown else ():
+                    assert shown is not None
+                    sprite = sprites[shown.entry][shown.id]
+                    found[f"{layout.group.id} {number} {attack} {chain} {person}"] = {
+                        "file": picture_file(shown.entry, shown.id),
+                        "count": sprite.count,
+                        "groups": sprite.groups,
+                    }
+    return found
+
+
+def picture_file(entry: str, cell: str) -> str:
+    """Where the site keeps the pictures that an entry brought of a cell."""
+    return f"images/{entry}/{cell}.webp"
+
+
+def _group(layout: Layout, current: bool) -> dict[str, Any]:
+    group = layout.group
+    return {
+        "id": group.id,
+        "name": group.name,
+        "current": current,
+        "facts": group.facts,
+        "threshold": group.threshold,
+        "people": layout.people,
+        "attacks": layout.attacks,
+        "chains": layout.chains,
+        "rows": [_row(layout, row) for row in layout.rows],
+        "cells": _cells(layout),
+    }
+
+
+def _order(row: Row) -> tuple[int, str, float, Any]:
+    name = row.label if row.label in ASIDE else row.record.defense.name
+    first = (*ASIDE, *CONTROLS, name).index(name)
+    return first, row.record.defense.name, row.record.defense.budget, row.key
+
+
+def _sorted(keys: set[str]) -> dict[str, str]:
+    """Keys and names by name, that of no countermeasure first."""
+    return dict(sorted(names(sorted(keys)).items(), key=lambda item: (item[1] != "none", natural(item[1]))))
+
+
+def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
+    """Key of a row -> its name, and what sets it apart from others of that name: settings, or whose it is."""
+    alike: dict[str, list[tuple[Row, Settings]]] = defaultdict(list)
+    for row in rows:
+        settings = {**row.record.defense.config, "surrogates": row.record.surrogates}
+        settings |= {"surrogate models": used} if (used := surrogates_apart(row.record)) else {}
+        alike[name(row)].append((row, {(setting,): value for setting, value in settings.items()}))
+    found = {}
+    for called, several in alike.items():
+        named = telling([settings for _, settings in several])
+        apart = {
+            row.key: [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.says(key, value)]
+            for row, own in several
+        }
+        for row, _ in several:  # rows may be alike though their settings are not: one has a setting of a later version
+            own = apart[row.key]
+            whose = {other.entry for other, _ in several if apart[other.key] == own}
+            parts = [*own, f"by {row.entry}"] if len(whose) > 1 else own
+            found[row.key] = f"{called} ({', '.join(parts)})" if parts else called
+    return found
+
+
+def _row(layout: Layout, row: Row) -> dict[str, Any]:
+    cells = row.all()
+    cloaked = row.label != "base"
+    return {
+        "id": row.id,
+        "label": layout.labels[row.key],
+        "series": layout.series[row.key],
+        "name": row.label,
+        "defense": row.record.defense.name,
+        "budget": row.record.defense.budget if cloaked else None,
+        "control": row.control,
+        "entry": row.entry,
+        "others": row.others(),
+        "bad": sum(cell.status != "ok" for cell in cells),
+        "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
+        "passes": mean([cell.passes for cell in cells]) if cloaked else None,
+        "sight": {name: _by_person(row, name, layout.people) if cloaked else None for name in SIGHT},
+    }
+
+
+def _by_person(row: Row, metric: str, people: Sequence[str]) -> list[float | None]:
+    """(people,) a metric of each person's cloaked photos, the same in all cells."""
+    values = {
+        person: cell.metrics[metric]
+        for (_, _, person), found in row.cells.items()
+        for cell in found
+        if metric in cell.metrics
+    }
+    return [round(values[person], 4) if person in values else None for person in people]
+
+
+def _cells(layout: Layout) -> dict[str, list[int | None]]:
+    columns: dict[str, list[int | None]] = {name: [] for name in ("row", "attack", "chain", "person")}
+    columns |= {measure.key: [] for measure in MEASURES}
+    for number, row in enumerate(layout.rows):
+        for place, cells in row.cells.items():
+            values = scores(cells)
+            whole = [None if values[m.key] is None else round(values[m.key] * SCALE) for m in MEASURES]
+            for numbers in layout.numbers(row, place):
+                for column, value in zip(columns.values(), (number, *numbers, *whole), strict=True):
+                    column.append(value)
+    return columns
+
+
+def scores(cells: Iterable[Cell]) -> dict[str, Any]:
+    """Metric -> its mean over seeds; None where no cell that is ok has it."""
+    ok = [cell for cell in cells if cell.status == "ok"]
+    return {measure.key: mean([cell.metrics.get(measure.key) for cell in ok]) for measure in MEASURES}
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

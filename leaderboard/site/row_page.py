@@ -1,0 +1,112 @@
+"""What the page of one row says: the method, its numbers by attack, what failed, how to repeat it, where it is from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from bench.stats import mean_interval
+from leaderboard.entries.reader import Result
+from leaderboard.site.board import ASIDE, Cell, Row
+from leaderboard.site.measures import MEASURES
+from leaderboard.site.page_data import Layout, mean, scores
+
+FAILURES = 50
+"""Cells that are listed one by one, at most."""
+CONTROL_TEXTS = {
+    "base": "The base model without personalisation: what it draws when nobody told it who to draw.",
+    "another person": "The attack on another person's photos: what passes for this person by chance.",
+    "none": "No cloak. What the attack leaks when nothing stands in its way.",
+    "noise": "Random noise of the same budget. A cloak that is no better protects by being noise.",
+    "jpeg": "JPEG compression only, within the budget.",
+}
+
+
+def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, Any]:
+    """Everything the template needs."""
+    record, cells = row.record, row.all()
+    result = results[row.entry] if row.entry else None
+    entry = result.entry if result else None
+    name = record.defense.name
+    card = entry.card.get(name) if entry else None
+    text = CONTROL_TEXTS[row.label if row.label in ASIDE else name] if row.control else ""
+    return {
+        "group": layout.group,
+        "label": layout.labels[row.key],
+        "control": row.control,
+        "entry": entry,
+        "verified": result is not None and result.trusted,
+        "description": card.description if card else text,
+        "paper": card.paper if card else "",
+        "breaks": [found for other in row.others() if (found := results[other].entry).kind == "break"],
+        "settings": {"budget": record.defense.budget, **record.defense.config},
+        "surrogates": record.surrogates,
+        "attacks": layout.attacks,
+        "table": _table(layout, row),
+        "people": _people(layout, row),
+        "seconds": mean([cell.seconds for cell in cells]),
+        "megabytes": mean([cell.megabytes for cell in cells]),
+        "passes": mean([cell.passes for cell in cells]),
+        "sight": {name: mean([cell.metrics.get(name) for cell in cells]) for name in ("linf", "psnr", "ssim")},
+        "failures": [_failure(layout, row, place, c) for place, found in row.cells.items() for c in found if c.reason][
+            :FAILURES
+        ],
+        "failed": sum(cell.status != "ok" for cell in cells),
+        "total": len(cells),
+        "provenance": record.provenance,
+        "warnings": _warnings(row, cells),
+    }
+
+
+def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
+    """One line per attack and countermeasure: the mean of every measure, the first one's interval, and the people."""
+    found: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for place, cells in row.cells.items():
+        for attack, chain, _ in layout.numbers(row, place):
+            found[attack, chain].append(scores(cells))
+    lines = []
+    for (attack, chain), values in sorted(found.items()):
+        known = {m.key: [v[m.key] for v in values if v[m.key] is not None] for m in MEASURES}
+        first = known[MEASURES[0].key]
+        bounds = (MEASURES[0].low, MEASURES[0].high)
+        lines.append(
+            {
+                "attack": layout.attacks[attack],
+                "chain": layout.chains[chain],
+                "means": [mean(known[m.key]) for m in MEASURES],
+                "interval": mean_interval(first, bounds=bounds) if len(first) > 1 else None,
+                "people": len(first),
+            }
+        )
+    return lines
+
+
+def _people(layout: Layout, row: Row) -> list[tuple[str, list[float | None]]]:
+    """Person -> the first measure, by attack, without countermeasures or with the first."""
+    key, chain = MEASURES[0].key, layout.chains.index("none") if "none" in layout.chains else 0
+    values = {
+        numbers: scores(found)[key] for place, found in row.cells.items() for numbers in layout.numbers(row, place)
+    }
+    return [
+        (name, [values.get((a, chain, p)) for a in range(len(layout.attacks))]) for p, name in enumerate(layout.people)
+    ]
+
+
+def _failure(layout: Layout, row: Row, place: tuple[str, str, str], cell: Cell) -> tuple[str, str, str, str]:
+    attack, chain, person = layout.numbers(row, place)[0]
+    after = "" if layout.chains[chain] == "none" else f" after {layout.chains[chain]}"
+    return layout.people[person], layout.attacks[attack] + after, cell.status, cell.reason
+
+
+def _warnings(row: Row, cells: list[Cell]) -> list[str]:
+    found = []
+    budget = row.record.defense.budget
+    over = [cell for cell in cells if cell.metrics.get("linf", 0) > budget]
+    if over and row.label not in ("base", "clean", "another person"):
+        found.append(f"{len(over)} cells change a pixel by more than the budget of {budget:g} grey levels.")
+    if not row.control and cells and all(cell.metrics.get("linf", 1) == 0 for cell in cells):
+        found.append("The cloaked photos are equal to the clean ones.")
+    if len({person for _, _, person in row.cells}) < 5:
+        found.append("Fewer than five people: no difference to another row can be shown.")
+    return found

@@ -1,0 +1,111 @@
+"""A base computes the same in another memory layout, compiled, or with its text encoders out of the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks import FitContext
+from attacks.dreambooth import DreamBooth
+from attacks.lora import Lora
+from attacks.textual_inversion import TextualInversion
+from bench.config.compute import Computing
+from bench.config.schema import ModelSettings
+from bench.core.seeding import generator
+from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.loading import load_base
+from bench.models.diffusion.model_cache import Pool
+from bench.models.weights.checkpoint import locate
+from tests.support import tiny
+
+FULL: dict[str, Any] = {"steps": 2, "learning_rate": 1e-3, "batch": 2, "preset": "hf"}
+ATTACKS: dict[str, Callable[[], Any]] = {
+    "dreambooth": lambda: DreamBooth(**FULL, train_text_encoder=True, prior_weight=0.0),
+    "lora": lambda: Lora(**FULL, rank=2),
+    "textual_inversion": lambda: TextualInversion(**FULL, vectors=2),
+    "textual_inversion, per layer": lambda: TextualInversion(**FULL, vectors=2, per_layer=True),
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["sd", "sdxl"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tiny")
+    tiny.tiny_base(made, xl=request.param)
+    return made
+
+
+def attacked(folder: Path, attack: str, computing: Computing) -> Tensor:
+    """Pictures by a model that was personalised and asked, both on a base that computes so."""
+    base = load_base(locate("tiny", str(folder)), computing=computing)
+    method = ATTACKS[attack]().resolved("sdxl" if len(base.text_encoders) > 1 else "sd")
+    method.prepare(base)
+    photos = torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
+    artifact = method.fit(photos, FitContext(generator("fit"), lambda base, count: photos))
+    method.reset()
+    noise = torch.randn(2, *base.latent_shape, generator=generator("noise"))
+    with torch.no_grad():
+        pictures: Tensor = method.generate(artifact, ["a photo of {subject}"] * 2, noise, 2, 3.0)
+    method.reset()
+    return pictures
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("computing", [Computing(channels_last=True), Computing(offload=True)], ids=str)
+def test_attacks_find_the_same(folder: Path, attack: str, computing: Computing) -> None:
+    assert torch.allclose(attacked(folder, attack, computing), attacked(folder, attack, Computing()), atol=2e-4)
+
+
+def test_channels_stay_last_in_a_clone_and_after_restoring(folder: Path) -> None:
+    base = load_base(locate("tiny", str(folder)), computing=Computing(channels_last=True))
+    base.restore()
+    for each in (base, base.clone()):
+        for part in (each.unet, each.vae.decoder):
+            weight = part.conv_in.weight
+            assert weight.is_contiguous(memory_format=torch.channels_last)
+            assert not weight.is_contiguous()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_compiled_base_finds_the_same(folder: Path, attack: str) -> None:
+    compiled = attacked(folder, attack, Computing(compile=True))
+    assert torch.allclose(compiled, attacked(folder, attack, Computing()), atol=2e-3)
+
+
+def test_text_encoders_wait_elsewhere_unless_they_learn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = load_base(locate("tiny", str(folder)), computing=Computing(offload=True))
+    base.device = torch.device("cpu:0")  # stands for a GPU: another name than where they wait
+    count, moves = len(base.text_encoders), list[str]()
+    for encoder in base.text_encoders:
+        monkeypatch.setattr(encoder, "to", lambda place: moves.append(str(place)))
+    base.condition(["a photo of person"])
+    assert moves == ["cpu:0"] * count + ["cpu"] * count
+    moves.clear()
+    base.parameters(text_encoder=True)
+    base.condition(["a photo of person"])
+    assert moves == ["cpu:0"] * count
+
+
+def test_a_frozen_text_encoder_reads_each_prompt_once(folder: Path) -> None:
+    base = load_base(locate("tiny", str(folder)))
+    photos = base.posterior(torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos")))
+    recipe = Recipe(steps=3, learning_rate=1e-3, batch=1, prior_weight=1.0, class_count=2)
+    read = list[None]()
+    base.text_encoder.register_forward_hook(lambda *_: read.append(None))
+    for text_encoder, expected in ((False, 2), (True, 2 * 3)):
+        read.clear()
+        finetune(base, base.parameters(text_encoder), photos, recipe, generator("fit"), strangers=photos)
+        assert len(read) == expected
+
+
+def test_what_changes_digits_changes_keys_and_what_does_not_does_not() -> None:
+    def fingerprint(**settings: Any) -> str:
+        return Pool("cpu").fingerprint(ModelSettings(name="facelet-1", precision="fp32", **settings))
+
+    assert fingerprint(offload=True) == fingerprint()
+    assert len({fingerprint(), fingerprint(channels_last=True), fingerprint(compile=True)}) == 3

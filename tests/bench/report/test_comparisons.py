@@ -1,0 +1,132 @@
+"""What a run's report says can be told apart."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.report import document
+from bench.report.comparisons import WORST, long_form, picked, standings
+from bench.results.record import Record
+from bench.stats.comparison import fewest_people
+from bench.stats.table import as_csv, read
+from tests.support.plain_records import defense, record
+from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
+
+
+def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
+    found = {s.attack: s for s in standings(run())}
+    assert list(found) == ["dreambooth", "lora", WORST]
+    assert found["dreambooth"].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
+    apart = [(p.first, p.second) for p in found["dreambooth"].pairs if p.separable]
+    assert {(0, 2), (1, 2)} <= set(apart)
+
+
+def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_the_treatment() -> None:
+    jpeg = {"countermeasure": [{"name": "jpeg", "config": {}}]}
+    treated = [r.model_copy(update={"metrics": {"ilr": 0.95}}) for r in run() if r.attack.name == "lora"]
+    records = run() + [Record.model_validate(r.model_dump(mode="json") | jpeg) for r in treated]
+    found = {s.attack: s for s in standings(records)}
+    assert list(found) == ["dreambooth", "lora", "lora after jpeg", WORST]
+    assert all(s.scores.methods == ("clean", "noise 8/255", "aspl 8/255") for s in found.values())
+    assert found["lora"].scores.values.tolist() == standings(run())[1].scores.values.tolist()
+    assert found[WORST].scores.values.min() == 0.95
+    assert {p.separable for p in found["lora after jpeg"].pairs} == {False}
+
+
+def test_the_worst_attack_is_taken_person_by_person() -> None:
+    records = run()
+    worst = standings(records)[-1]
+    by_person = {(r.identity, r.attack.name): r.metrics["ilr"] or 0 for r in records if r.defense.name == "aspl"}
+    expected = [max(by_person[p, "dreambooth"], by_person[p, "lora"]) for p in PEOPLE]
+    assert worst.scores.values[:, 2].tolist() == expected
+
+
+def test_what_was_not_tried_was_not_survived() -> None:
+    records = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl" and r.identity == "p0")]
+    worst = standings(records)[-1]
+    assert math.isnan(worst.scores.values[0, 2])
+    untried = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl")]
+    assert standings(untried)[-1].scores.methods == ("clean", "noise 8/255")
+
+
+def test_one_attack_has_no_worst_and_one_arm_nothing_to_compare() -> None:
+    assert [s.attack for s in standings([r for r in run() if r.attack.name == "lora"])] == ["lora"]
+    assert standings([r for r in run() if r.defense.name == "none"]) == []
+    assert standings(run(PEOPLE[:1])) == []
+    assert standings([]) == []
+
+
+def test_the_base_and_other_people_are_no_arms() -> None:
+    base = record(attack={"name": "none", "config": {}}, defense=defense("none", 0.0))
+    stranger = record(photos_of="zoe", defense=defense("none", 0.0), attack={"name": "lora", "config": {}})
+    assert standings([*run(), base, stranger])[1].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
+
+
+def test_the_report_shows_them() -> None:
+    text = markdown(run())
+    assert "## What can be told apart: worst attack" in text
+    assert "| aspl 8/255 | 1 | a | 12 |" in text
+    assert any("pairs of arms can be told apart" in line for line in document.remarks(run(), standings(run())))
+
+
+def test_a_share_is_between_none_and_all() -> None:
+    """Student's t of two people reaches far beyond."""
+    assert "| clean | 1 | a | 2 |" in (text := markdown(run(PEOPLE[:2])))
+    assert "to 1.000 |" in text
+    assert "to 1.3" not in text
+    assert "| -0." not in text.partition("## All metrics")[0]
+
+
+def test_a_metric_can_be_named_without_its_attack(tmp_path: Path) -> None:
+    file = tmp_path / "scores.csv"
+    file.write_bytes(as_csv(long_form(run())))
+    found = read(file, higher=["ilr"], metric="ilr")
+    assert [metric for metric, _ in found] == ["ilr/dreambooth", "ilr/lora"]
+    assert not any(scores.lower_is_better for scores in found.values())
+    assert [metric for metric, _ in read(file, metric="ilr/lora")] == ["ilr/lora"]
+
+
+def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
+    assert "With 5 people no pair can ever be separated" in markdown(run(PEOPLE[:5]))
+    assert "can ever be" not in markdown(run())
+
+
+def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
+    """Names with commas, quotes and line breaks, too."""
+    odd = {person: f'{person},\n"x"' for person in PEOPLE}
+    records = [r.model_copy(update=dict.fromkeys(("identity", "photos_of"), odd[r.identity])) for r in run()]
+    file = tmp_path / "scores.csv"
+    file.write_bytes(as_csv(long_form(records)))
+    found = read(file)
+    assert [metric for metric, _ in found][:1] == ["ilr/dreambooth"]
+    wanted = standings(records)[0].scores
+    assert found["ilr/dreambooth", "as named"].people == wanted.people
+    assert np.array_equal(found["ilr/dreambooth", "as named"].values, wanted.values)
+
+
+@pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])
+def test_fewest_people(pairs: int, people: int) -> None:
+    assert fewest_people(pairs) == people
+
+
+def test_an_attacker_who_picks_once_gets_less_than_one_who_picks_per_person() -> None:
+    """By hand: two people, each safe from the other's attack."""
+    leaks = {("a", "dreambooth"): 1.0, ("a", "lora"): 0.2, ("b", "dreambooth"): 0.0, ("b", "lora"): 0.6}
+    records = [record(p, ilr, attack={"name": a, "config": {}}, thresholds=THRESHOLDS) for (p, a), ilr in leaks.items()]
+    (choice,) = picked(records)
+    assert choice.per_person == pytest.approx((1.0 + 0.6) / 2)
+    assert choice.once == pytest.approx((1.0 + 0.0) / 2)
+    assert choice.attack == "dreambooth"
+    assert f"| {choice.arm} | 0.80 | 0.50 | dreambooth |" in markdown(records)
+
+
+def test_a_choice_is_over_the_people_on_whom_all_attacks_were_tried() -> None:
+    records = [r for r in run() if not (r.attack.name == "lora" and r.identity == "p0")]
+    by_arm = {choice.arm: choice for choice in picked(records)}
+    rest = [r.metrics["ilr"] or 0 for r in run() if r.defense.name == "aspl" and r.attack.name == "lora"][1:]
+    assert by_arm["aspl 8/255"].once == pytest.approx(np.mean(rest))
+    assert picked([r for r in run() if r.attack.name == "lora"]) == []

@@ -1,0 +1,129 @@
+"""What a report says of cloaks whose photos somebody has treated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bench.report.comparisons import WORST
+from bench.report.robustness import BEST, Grid, Verdict, grids, sentences
+from bench.results.record import ModelFacts, Record
+from bench.results.standard import BASES
+from bench.stats import mean_interval
+from tests.support.plain_records import defense, record
+from tests.support.two_attacks import markdown
+
+PEOPLE = ("ann", "bob", "cat", "dan", "eve")
+CLEAN = (1.0, 0.9, 1.0, 0.8, 1.0)
+
+
+def cells(
+    name: str, leaks: Sequence[float], chain: str = "none", attack: str = "dreambooth", **changes: Any
+) -> list[Record]:
+    return [
+        record(
+            person,
+            leak,
+            cell=f"{name} {chain} {attack} {person} {changes}",
+            defense=defense(name, 0.0 if name == "none" else 8.0),
+            countermeasure=[{"name": chain, "config": {}}],
+            attack={"name": attack, "config": {}},
+            thresholds={"ilr": 0.5, "far": 0.01, "pairs": 240.0},
+            **changes,
+        )
+        for person, leak in zip(PEOPLE, leaks, strict=True)
+    ]
+
+
+def run(attack: str = "dreambooth") -> list[Record]:
+    """A cloak that survives a crop, not a JPEG, and perhaps a blur; one that never did anything; a crop that costs."""
+    cropped = [leak - 0.3 for leak in CLEAN]
+    return [
+        *cells("none", CLEAN, attack=attack),
+        *cells("none", CLEAN, "jpeg", attack),
+        *cells("none", CLEAN, "blur", attack),
+        *cells("none", cropped, "crop", attack),
+        *cells("aspl", (0.1, 0.0, 0.2, 0.1, 0.3), attack=attack),
+        *cells("aspl", (1.0, 0.9, 0.95, 0.8, 1.0), "jpeg", attack),
+        *cells("aspl", (0.0, 0.9, 0.0, 0.8, 1.0), "blur", attack),
+        *cells("aspl", (0.1, 0.1, 0.2, 0.0, 0.2), "crop", attack),
+        *cells("none", (0.0,) * 5, "wipe", attack),
+        *cells("aspl", (0.0,) * 5, "wipe", attack),
+        *cells("noise", CLEAN, attack=attack),
+        *cells("noise", cropped, "jpeg", attack),
+    ]
+
+
+def verdicts(grid: Grid, cloak: str) -> dict[str, Verdict]:
+    return {chain: cell.verdict for (name, chain), cell in grid.cells.items() if name == cloak}
+
+
+def test_verdicts_are_of_paired_differences_to_clean_photos_treated_the_same() -> None:
+    (grid,) = grids(run())
+    assert grid.attack == "dreambooth"
+    assert grid.chains == ("none", "blur", "crop", "jpeg", "wipe", BEST)
+    assert grid.cloaks == ("clean", "noise 8/255", "aspl 8/255")
+    found = verdicts(grid, "aspl 8/255")
+    assert found["none"] == found["crop"] == Verdict.HOLDS
+    assert found["jpeg"] == Verdict.BROKEN
+    assert found["wipe"] == Verdict.BROKEN  # nothing leaks, of clean photos either: no merit of the cloak
+    lost = [after - before for after, before in zip((0.0, 0.9, 0.0, 0.8, 1.0), (0.1, 0.0, 0.2, 0.1, 0.3), strict=True)]
+    assert mean_interval(lost).low < 0  # by hand: neither gone for certain nor there for certain
+    assert found["blur"] == Verdict.OPEN
+    assert set(verdicts(grid, "noise 8/255").values()) == set(verdicts(grid, "clean").values()) == {Verdict.NOTHING}
+
+
+def test_an_attacker_who_tries_all_gets_the_highest_leak_of_each_person() -> None:
+    (grid,) = grids(run())
+    assert grid.cells["aspl 8/255", BEST].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1) / 5)
+    assert grid.cells["clean", BEST].leak == pytest.approx(sum(CLEAN) / 5)
+    assert ("noise 8/255", BEST) not in grid.cells  # what was not tried was not survived
+
+
+def test_the_worst_attack_is_taken_person_by_person() -> None:
+    weak = [r.model_copy(update={"metrics": {"ilr": (r.metrics["ilr"] or 0) / 2}}) for r in run("lora")]
+    found = {grid.attack: grid for grid in grids([*run(), *weak])}
+    assert list(found) == ["dreambooth", "lora", WORST]
+    assert found[WORST].cells == found["dreambooth"].cells
+
+
+def test_seeds_are_averaged_and_bases_kept_apart() -> None:
+    again = [
+        r.model_copy(update={"seed": 1, "cell": f"{r.cell} again", "metrics": {"ilr": 0.0}})
+        for r in cells("aspl", (0.0,) * 5, "jpeg")
+    ]
+    (grid,) = grids([*run(), *again])
+    assert grid.cells["aspl 8/255", "jpeg"].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1) / 5 / 2)
+    elsewhere = [r.model_copy(update={"base": "facelet-2", "cell": f"{r.cell} elsewhere"}) for r in run()]
+    names = [grid.attack for grid in grids([*run(), *elsewhere])]
+    assert len(names) == 3
+    assert names[1] == "dreambooth on facelet-2"
+
+
+def test_other_conditions_are_grids_of_their_own() -> None:
+    sampled = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+    few, many = (
+        [r.model_copy(update={"model": ModelFacts(**sampled | {"steps": n}), "cell": f"{r.cell} {n}"}) for r in run()]
+        for n in (2, 20)
+    )
+    few = [r.model_copy(update={"metrics": {"ilr": 0.0}}) for r in few]
+    found = {grid.attack: grid for grid in grids([*few, *many])}
+    assert list(found) == ["dreambooth (steps 2)", "dreambooth (steps 20)"]
+    assert found["dreambooth (steps 2)"].cells["clean", "none"].leak == 0
+    assert found["dreambooth (steps 20)"].cells == grids(run())[0].cells
+
+
+def test_without_a_countermeasure_or_without_untreated_photos_there_is_nothing_to_say() -> None:
+    assert grids(cells("none", CLEAN) + cells("aspl", CLEAN)) == []
+    assert grids(cells("none", CLEAN, "jpeg") + cells("none", CLEAN, "blur")) == []
+    assert list(sentences([])) == []
+
+
+def test_the_report_has_the_grid_and_counts_what_holds() -> None:
+    text = markdown(run())
+    assert "## After countermeasures: dreambooth" in text
+    assert "0.14 holds" in text
+    assert "jpeg: of 1 protections 1 broken (aspl 8/255 against dreambooth)." in text
+    assert "crop: of 1 protections 1 hold." in text

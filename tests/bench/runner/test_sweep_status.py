@@ -1,0 +1,83 @@
+"""A sweep ends as its worst job did, whichever launcher ran it and wherever."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.runner.sweep_status import KILLED, VARIABLE, End, ends, gathered, noted
+from tests.support.contexts import ROOT
+
+JOB = "import os, sys; from bench.runner.sweep_status import noted\nwith noted(sys.argv[1:]): os._exit(0)"
+
+
+def test_every_job_is_noted_with_its_end(tmp_path: Path) -> None:
+    with gathered(tmp_path / "shared") as folder:
+        with noted(["a=1", "b=2"]) as end:
+            end.status = 0
+        with noted(["a=2"]) as end:
+            end.reason = "no such folder"
+        with pytest.raises(RuntimeError), noted(["a=3"]):
+            raise RuntimeError
+        assert ends(folder) == [End("a=1 b=2", 0), End("a=2", 1, "no such folder"), End("a=3", 1)]
+    assert not list((tmp_path / "shared").iterdir())
+    assert VARIABLE not in os.environ
+
+
+def test_a_job_that_never_ended_was_killed() -> None:
+    with gathered(None) as folder:
+        subprocess.run([sys.executable, "-c", JOB, "a=1"], cwd=ROOT, check=True)
+        assert ends(folder) == [End("a=1", KILLED, "killed")]
+
+
+def test_sweeps_within_a_job_keep_their_own_notes() -> None:
+    with gathered(None) as outer:
+        with gathered(None) as inner, noted(["inner"]) as end:
+            end.status = 0
+        with noted(["outer"]) as end:
+            end.status = 0
+        assert [end.words for end in ends(outer)] == ["outer"]
+        assert not inner.exists()
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_launchers_see_the_true_exit_status(launcher: str, tmp_path: Path) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher", reason="needs its launcher")
+    words = ["-m", f"hydra/launcher={launcher}", "data=folder", f"data.root={tmp_path}/a,{tmp_path}/b", "logger=none"]
+    environment = {**os.environ, "CLOAKBENCH_SWEEPS": str(tmp_path / "sweeps")}
+    command = [sys.executable, "-m", "bench", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "2 of 2 jobs failed" in done.stderr
+    for name in "ab":
+        assert f"data.root={tmp_path}/{name}: there is no such folder." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from defenses import DEFENSES, Defense
+
+@DEFENSES.register("plain_cloak")
+@dataclass(frozen=True)
+class PlainCloak(Defense):
+    def protect(self, photos, context):
+        return photos
+"""
+
+
+def test_workers_know_the_plugins(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs its launcher")
+    (tmp_path / "plain.py").write_text(PLUGIN)
+    words = ["-m", "hydra/launcher=joblib", f"plugins=[{tmp_path / 'plain.py'}]", "defense=plain_cloak", "budget=4,8"]
+    places = [f"out={tmp_path}/out", f"store={tmp_path}/store", "logger=none", "data.limit=1", "dry_run=true"]
+    environment = {**os.environ, "CLOAKBENCH_SWEEPS": str(tmp_path / "sweeps")}
+    command = [sys.executable, "-m", "bench", *words, *places]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "plain_cloak 4/255" in done.stdout
+    assert "plain_cloak 8/255" in done.stdout

@@ -1,0 +1,97 @@
+"""Pictures out of a run, crops for another tool, and the interface for Python."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+import bench.export as command
+from bench.api import Evaluation, export
+from bench.config.compose import settings_of
+from bench.core.errors import BenchError
+from bench.results.record import load_all
+from bench.runner.run import run
+from tests.support.runs import SMALL, prepared, small_run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    status, _, _ = small_run(folder)
+    assert status == 0
+    return folder / "out"
+
+
+def pictures(folder: Path) -> list[Path]:
+    return sorted(file.relative_to(folder) for file in folder.rglob("*.png"))
+
+
+def read(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    with Image.open(file) as image:
+        return np.asarray(image).astype(np.int16)
+
+
+def test_a_runs_pictures_are_in_folders_for_people(finished: Path, tmp_path: Path) -> None:
+    count = export(finished, tmp_path)
+    files = pictures(tmp_path)
+    assert count == len(files)
+    arms = {file.parts[1] for file in files}
+    assert arms == {"base", "clean", "noise 8-255", "aspl 8-255"}
+    person = tmp_path / files[0].parts[0]
+    assert {path.name for path in (person / "aspl 8-255").iterdir()} == {"photo", "cloaked", "change x8", "generated"}
+    arm = person / "aspl 8-255"
+    photo, cloaked, change = (read(arm / name / "000.png") for name in ("photo", "cloaked", "change x8"))
+    assert abs(cloaked - photo).max() == 8
+    assert (change == (128 + 8 * (cloaked - photo)).clip(0, 255)).all()
+    generated = arm / "generated" / "dreambooth"
+    assert len(list(generated.iterdir())) == len(load_all(finished)[0].images)
+
+
+def test_what_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="no finished cells"):
+        export(tmp_path, tmp_path / "x")
+    with pytest.raises(BenchError, match="one run's folder"):
+        command.main(["-o", str(tmp_path)])
+
+
+def test_crops_come_back_as_precomputed_cloaks(tmp_path: Path) -> None:
+    """Another tool's path: export, change by four lines, measure."""
+    crops = tmp_path / "crops"
+    assert command.main(["--crops", "-o", str(crops), "data.limit=1"]) == 0
+    for file in crops.rglob("*.png"):
+        with Image.open(file) as image:
+            pixels = np.asarray(image)
+        Image.fromarray((pixels // 8 * 8).astype(np.uint8)).save(file)
+    words = [word for word in SMALL if not word.startswith("defense")]
+    mine = ["defense=precomputed", f"defense.root={crops}", "defense.label=mine", "suite.defenses=null"]
+    text = StringIO()
+    assert run(settings_of([*words, *mine, *prepared(tmp_path)]), Console(file=text, width=200)) == 0, text.getvalue()
+    (cell,) = [r for r in load_all(tmp_path / "out") if r.defense.name == "precomputed"]
+    assert cell.metrics["linf"] == 7
+    assert "mine 8/255" in text.getvalue()
+
+
+def test_an_evaluation_has_cells_images_a_summary_and_a_report(finished: Path) -> None:
+    measured = Evaluation(finished)
+    assert {cell.status for cell in measured.cells} == {"ok"}
+    assert measured.images.num_rows == sum(len(cell.images) for cell in measured.cells)
+    summary = measured.summary()
+    rows = summary.to_pylist() if hasattr(summary, "to_pylist") else summary.to_dict("records")
+    assert {row["arm"] for row in rows} >= {"clean", "noise 8/255", "aspl 8/255"}
+    assert "aspl 8/255" in measured.report
+
+
+def test_one_name_is_the_command_and_the_function() -> None:
+    import bench
+
+    assert callable(bench.export)
+    assert callable(bench.cloak)
+    with pytest.raises(BenchError, match="no finished cells"):
+        bench.export("nowhere", "nowhere")
+    with pytest.raises(AttributeError, match="evaluate"):
+        bench.evaluat  # noqa: B018

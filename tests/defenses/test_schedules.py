@@ -1,0 +1,290 @@
+"""Which surrogate learns what, from which photos and how often: recorded at the one trainer all defenses share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.core.seeding import generator
+from bench.core.types import Budget
+from bench.models.diffusion.base import Base, Condition, Posterior
+from bench.models.diffusion.finetuning import Recipe
+from defenses import DEFENSES
+from defenses.antidiffusion import AntiDiffusion
+from defenses.dladiff import DLADiff
+from defenses.encoders import FACELET
+from defenses.objectives import denoise
+from defenses.pgd import ascend
+from defenses.surrogates import learn
+from tests.support import tiny
+from tests.support.contexts import defend_context
+
+USERS = ("surrogates", "ace")
+"""Modules of `defenses` that call the trainer."""
+
+Lessons = list[tuple[str, int, str]]
+"""(photos learned: "clean" or "cloaked", steps, what learns: "unet", "all" or "lora")."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return tiny.tiny_base(tmp_path_factory.mktemp("schedules") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    draw = torch.Generator().manual_seed(3)
+    return (0.4 + 0.5 * torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
+
+
+@pytest.fixture
+def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lessons]:
+    """`lessons(name, **settings)`: what was learned while a cloak was made."""
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 0)
+    taken: Lessons = []
+    with torch.no_grad():
+        clean = base.posterior(photos).mean
+
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
+        shown = "clean" if torch.equal(latents.mean, clean) else "cloaked"
+        parts = {id(weight) for weight in weights}
+        text = any(id(weight) in parts for weight in model.text_encoder.parameters())
+        lora = all("lora" in name for name, weight in model.unet.named_parameters() if id(weight) in parts)
+        taken.append((shown, recipe.steps, "lora" if lora else "all" if text else "unet"))
+
+    for module in USERS:
+        monkeypatch.setattr(f"defenses.{module}.finetune", finetune)
+
+    def protect(name: str, **settings: Any) -> Lessons:
+        taken.clear()
+        defense = DEFENSES.create(name, settings).resolved("facelet")
+        context = defend_context(base, photos=photos)
+        try:
+            defense.protect(photos.clone(), context)
+        finally:
+            base.restore()
+        return list(taken)
+
+    return protect
+
+
+@pytest.mark.parametrize("name", ["aspl", "antidreambooth", "simac", "disdiff"])
+def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, lessons: Callable[..., Lessons]) -> None:
+    more = {"sides": [8]} if name == "disdiff" else {}
+    found = lessons(name, rounds=2, surrogate_steps=3, pgd_steps=1, step=9.0, **more)
+    assert found == [("clean", 3, "all"), ("cloaked", 3, "all")] * 2
+
+
+@pytest.fixture
+def turns(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """(which photo comes first, photos a step) of every lesson; the cloak stays off, so photos can be told."""
+    with torch.no_grad():
+        clean = base.posterior(photos).mean
+    taken = []
+
+    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
+        first = latents.mean[start % len(latents.mean)]
+        taken.append(([torch.equal(first, one) for one in clean].index(True), recipe.batch))
+
+    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    return taken
+
+
+def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
+    base: Base, photos: Tensor, turns: list[tuple[int, int]]
+) -> None:
+    settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 1, "step": 9.0}
+    DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos, levels=0))
+    base.restore()
+    first, batches = map(list, zip(*turns, strict=True))
+    assert first == [0, 0, 1, 1, 0, 0]  # three steps on two photos: every other round begins with the second
+    assert batches == [1] * 6
+
+
+def test_fsmg_learns_once_from_clean_photos(lessons: Callable[..., Lessons]) -> None:
+    assert lessons("fsmg", surrogate_steps=7, pgd_steps=2) == [("clean", 7, "all")]
+
+
+def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
+    lessons: Callable[..., Lessons], base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+    original = Base.load_snapshot
+
+    def load(self: Base, snapshot: Any) -> None:
+        loads.append(id(snapshot))
+        original(self, snapshot)
+
+    monkeypatch.setattr(Base, "load_snapshot", load)
+    found = lessons("metacloak", pool_steps=10, snapshots=3, trials=2, unrolls=2, pgd_steps=1, unroll_steps=4)
+    assert found == [("clean", 5, "all")] * 2 + [("cloaked", 4, "all")] * 2 * 3 * 2
+    assert len(loads) == 6
+    assert loads[:3] == loads[3:]
+    assert len(set(loads)) == 3
+
+
+def test_metacloak_learns_from_one_photo_after_the_other(
+    base: Base, photos: Tensor, turns: list[tuple[int, int]]
+) -> None:
+    settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 1, "unroll_steps": 3}
+    for batch in (1, 0):
+        made = DEFENSES.create("metacloak", {**settings, "batch": batch}).resolved("facelet")
+        made.protect(photos, defend_context(base, photos=photos, levels=0))
+        base.restore()
+    first, batches = map(list, zip(*turns, strict=True))
+    # Three steps on two photos: every other lesson begins with the second, of those in the pool and of the others.
+    assert first == [0, 1, *[0, 1] * 3, *[0] * 8]
+    assert batches == [1] * 8 + [2] * 8
+
+
+def test_antidiffusion_teaches_the_unet_between_rounds(lessons: Callable[..., Lessons]) -> None:
+    found = lessons("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
+    assert found == [("cloaked", 5, "unet")] * 3
+
+
+def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(base: Base, photos: Tensor) -> None:
+    context = defend_context(base, photos=photos)
+    tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned_prompt(base, photos, context)
+
+    @torch.no_grad()
+    def loss(condition: Condition) -> float:
+        draws = [denoise(base, photos, condition.expand(2), generator("test", i)).error for i in range(8)]
+        return float(torch.stack(draws).mean())
+
+    assert loss(tuned) < loss(base.condition([""])) - 0.001
+
+
+def test_ace_learns_by_lora(lessons: Callable[..., Lessons]) -> None:
+    assert lessons("ace", rounds=2, pgd_steps=1, lora_steps=6) == [("cloaked", 6, "lora")] * 2
+
+
+STEPS = {"layers": [1], "static_steps": 9, "epochs": 2, "dynamic_steps": 4, "sides": [8]}
+STATIC, DYNAMIC = ("clean", 9, "unet"), ("cloaked", 4, "unet")
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, [STATIC, DYNAMIC, DYNAMIC]),
+        ({"dsur": False}, [DYNAMIC, DYNAMIC]),
+        ({"adft": False}, [STATIC]),
+        ({"dsur": False, "adft": False}, []),
+    ],
+)
+def test_dladiffs_switches(lessons: Callable[..., Lessons], switches: dict[str, bool], expected: Lessons) -> None:
+    assert lessons("dladiff", **STEPS, **switches) == expected
+
+
+def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention steps, loss steps, lessons, and again; the static surrogate learns once, before them."""
+    order: list[str] = []
+
+    def recording(cloaked: Tensor, clean: Tensor, objective: Any, budget: Budget, step: float, steps: int) -> Tensor:
+        order.append(f"{objective.__qualname__.split('.')[0]} x{steps}")
+        return ascend(cloaked, clean, objective, budget, step, steps)
+
+    monkeypatch.setattr("defenses.dladiff.ascend", recording)
+
+    def finetune(model: Base, *rest: Any, **more: Any) -> None:
+        order.append("learn" if model is base else "static")
+
+    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    settings = STEPS | {"attention_steps": 2, "loss_steps": 3}
+    defense = DEFENSES.create("dladiff", settings).resolved("facelet")
+    defense.protect(photos.clone(), defend_context(base, photos=photos))
+    base.restore()
+    assert order == ["static"] + ["attention_distance x2", "denoising_loss x3", "learn"] * 2
+
+
+def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> None:
+    defense = DEFENSES.create("dladiff", STEPS | {"dsur": False, "adft": False}).resolved("facelet")
+    context = defend_context(base, photos=photos)
+    assert torch.equal(defense.protect(photos.clone(), context), photos)
+
+
+@pytest.mark.parametrize(("timestep", "moved"), [(0, 4), (999, 0), (499, 2)])
+def test_disdiffs_steps_shrink_with_the_timestep(
+    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch, timestep: int, moved: int
+) -> None:
+    monkeypatch.setattr(Base, "random_timesteps", lambda self, count, generator: torch.full((count,), timestep))
+    monkeypatch.setattr("defenses.surrogates.finetune", lambda *args, **more: None)
+    settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 1, "step": 4.0, "sides": [8], "search": False}
+    defense = DEFENSES.create("disdiff", settings).resolved("facelet")
+    context = defend_context(base, photos=photos)
+    change = defense.protect(photos.clone(), context) - photos
+    base.restore()
+    assert float(change.abs().max()) * 255 == pytest.approx(moved, abs=0.02)
+
+
+def test_metacloak_moves_through_transforms(lessons: Callable[..., Lessons], monkeypatch: pytest.MonkeyPatch) -> None:
+    from defenses.transforms import random_view
+
+    views: list[Tensor] = []
+
+    def recording(photos: Tensor, draw: torch.Generator) -> Tensor:
+        views.append(random_view(photos, draw))
+        return views[-1]
+
+    monkeypatch.setattr("defenses.metacloak.random_view", recording)
+    small = {"pool_steps": 1, "snapshots": 2, "trials": 1, "unrolls": 2, "pgd_steps": 3}
+    lessons("metacloak", **small)
+    assert len(views) == 2 * 2 * 3
+    lessons("metacloak", transforms=False, **small)
+    assert len(views) == 2 * 2 * 3
+
+
+def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[float] = []
+
+    def interference(base: Base, clean: Tensor, prompt: str, weight: float, *rest: Any) -> Any:
+        weights.append(weight)
+        return lambda photos: photos.sum()
+
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 0)
+    monkeypatch.setattr("defenses.simac.interference", interference)
+    for variant in ("intended", "as_released"):
+        settings = {"variant": variant, "rounds": 1, "surrogate_steps": 1, "pgd_steps": 1}
+        defense = DEFENSES.create("simac", settings).resolved("facelet")
+        defense.protect(photos.clone(), defend_context(base, photos=photos))
+        base.restore()
+    assert weights == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("text_encoder", [True, False])
+def test_a_surrogate_learns_in_the_parts_that_it_should(base: Base, photos: Tensor, text_encoder: bool) -> None:
+    before = base.snapshot()
+    lessons = Recipe(steps=1, learning_rate=0.01, batch=2)
+    learn(base, photos, lessons, defend_context(base, photos=photos), text_encoder=text_encoder)
+    after = base.snapshot()
+    changed = {part: any(not torch.equal(before[part][k], after[part][k]) for k in before[part]) for part in before}
+    base.restore()
+    assert changed == {"unet": True, "text_encoder": text_encoder}
+
+
+def test_lessons_leave_nothing_trainable(base: Base, photos: Tensor) -> None:
+    """Else every later step of the cloak would also compute gradients of all weights, and keep them."""
+    learn(base, photos, Recipe(steps=1, learning_rate=0.01, batch=2), defend_context(base, photos=photos))
+    weights = [*base.unet.parameters(), *base.text_encoder.parameters()]
+    left = [weight for weight in weights if weight.requires_grad or weight.grad is not None]
+    base.restore()
+    assert left == []
+
+
+def test_a_snapshot_does_not_change_with_the_model(base: Base) -> None:
+    kept = base.snapshot()
+    with torch.no_grad():
+        next(base.unet.parameters()).add_(1)
+    assert not torch.equal(next(iter(kept["unet"].values())), next(iter(base.snapshot()["unet"].values())))
+    base.load_snapshot(kept)
+    assert all(torch.equal(a, b) for a, b in zip(kept["unet"].values(), base.unet.state_dict().values(), strict=True))
+
+
+def test_dladiffs_first_layer_alone_names_no_recogniser() -> None:
+    assert DLADiff(layers=(1,)).resolved("facelet").recognisers == ()
+    assert DLADiff().resolved("facelet").recognisers == FACELET["recognisers"]
+    assert DLADiff().resolved("facelet").attention_steps == 1
+    assert DLADiff().resolved("sd").attention_steps == 3

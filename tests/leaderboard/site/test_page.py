@@ -1,0 +1,499 @@
+"""The page in a real browser, from disk: what it computes, what a reader can do, what it never does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.core.types import Array
+from bench.stats.comparison import Scores, compare, tiers
+from bench.stats.intervals import mean_interval
+from leaderboard.site.build import build
+from tests.support.boards import hundred_thousand, pack, record, table
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+ATTACKS = ("dreambooth", "lora", "instantid")
+DEFENSES = ("none", "noise", "good", "weak")
+EVIL = '"><script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs the browser chromium (Debian: apt install chromium)")
+
+
+def scores(people: int, seed: int = 0) -> dict[str, Array]:
+    """Defense -> (attacks, people) leaks in sixteenths."""
+    rng = np.random.default_rng(seed)
+    level = {"none": 0.8, "noise": 0.78, "good": 0.2, "weak": 0.7}
+    person = rng.uniform(-0.15, 0.15, people)
+    return {
+        name: np.clip(np.round((level[name] + person + rng.normal(0, 0.1, (len(ATTACKS), people))) * 16) / 16, 0, 1)
+        for name in DEFENSES
+    }
+
+
+def write(results: Path, people: int = 12, **more: Any) -> None:
+    for name, values in scores(people).items():
+        leaks = dict(zip(ATTACKS, values.tolist(), strict=True))
+        records = table(name, leaks, **more) + table(name, leaks, chain=["jpeg"], **more)
+        if name == "weak":
+            records = [r for r in records if r.attack.name != "lora"]  # never tried
+        kind = "reference" if name in ("none", "noise") else "defense"
+        pack(results, name, records, pictures=name == "none", kind=kind, title=f"{name} {EVIL}", authors=[EVIL])
+    base = [record("none", f"person-{i:02}", 0.0, attack="none", **more) for i in range(people)]
+    pack(results, "base", base, kind="reference")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("board")
+    write(root / "results")
+    evil = table("evil", {EVIL: [0.5, 0.5]}, config={"note": EVIL})
+    pack(root / "results", "evil", evil, description=EVIL, submitted="2026-02-28")
+    assert build(root / "results", root / "site") == []
+    return root / "site"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield opened
+        opened.close()
+
+
+class Reader:
+    """Somebody at the page, and everything that goes wrong meanwhile."""
+
+    def __init__(self, browser: Any, site: Path, **context: Any) -> None:
+        self.page = browser.new_context(**context).new_page()
+        self.site = site
+        self.wrong: list[str] = []
+        self.page.on("console", lambda message: self.wrong.append(message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("request", lambda request: self._local(request.url))
+
+    def _local(self, address: str) -> None:
+        if not address.startswith(("file:", "data:", "blob:")):
+            self.wrong.append(f"asked {address}")
+
+    def open(self, where: str = "index.html") -> Any:
+        self.page.goto("about:blank")  # else a change of the hash alone would not load the page
+        self.page.goto(f"file://{self.site}/{where}")
+        if where.startswith("index.html"):
+            self.drawn()
+        return self.page
+
+    def drawn(self) -> None:
+        self.page.wait_for_selector("body[data-drawn]")
+
+    def sorted_by(self, sort: str) -> list[str]:
+        """The rows, as soon as they are sorted so."""
+        self.page.wait_for_function("sort => location.hash.includes(sort)", arg=f"sort={sort}")
+        return self.rows()
+
+    def rows(self) -> list[str]:
+        found: list[str] = self.page.eval_on_selector_all("#table tbody td a", "all => all.map(a => a.textContent)")
+        return found
+
+
+@pytest.fixture
+def reader(browser: Any, site: Path) -> Iterator[Reader]:
+    one = Reader(browser, site, viewport={"width": 1280, "height": 900})
+    yield one
+    assert one.wrong == []
+    assert one.page.evaluate("window.pwned") is None
+    one.page.context.close()
+
+
+def board(reader: Reader) -> dict[str, Any]:
+    """What the page computed: label -> line; and the pairs by labels."""
+    found: dict[str, Any] = reader.page.evaluate(
+        """() => {
+            const { lines, ranked, pairs } = Score.board();
+            const plain = (l) => ({ score: l.score, interval: l.interval, tier: l.tier ?? null, people: l.people,
+                                    coverage: l.coverage, broken: l.broken });
+            const name = (i) => ranked[i].row.label;
+            return { lines: Object.fromEntries(lines.map((l) => [l.row.label, plain(l)])),
+                     pairs: pairs.map((p) => [name(p.first), name(p.second), p.difference, p.p, p.adjusted]) };
+        }"""
+    )
+    return found
+
+
+def expected(people: int, attacks: tuple[int, ...]) -> Scores:
+    """The worst of some attacks, person by person, of the rows that were tried against all."""
+    values = {name: found[list(attacks)].max(axis=0) for name, found in scores(people).items()}
+    if 1 in attacks:
+        del values["weak"]
+    label = {"none": "clean", "noise": "noise 8/255", "good": "good 8/255", "weak": "weak 8/255"}
+    names = tuple(label[name] for name in values)
+    return Scores(names, tuple(map(str, range(people))), np.stack(list(values.values()), axis=1), True, (0, 1))
+
+
+@pytest.mark.parametrize("attacks", [(0, 1, 2), (0, 2)])
+def test_page_and_library_say_the_same(reader: Reader, attacks: tuple[int, ...]) -> None:
+    reader.open()
+    order = reader.page.evaluate("View.group().attacks")
+    chosen = ",".join(str(order.index(ATTACKS[a])) for a in attacks)
+    group = reader.page.evaluate("View.group().id")
+    reader.open(f"index.html#group={group}&attacks={chosen}")
+    found, oracle = board(reader), expected(12, attacks)
+    pairs = compare(oracle)
+    for number, name in enumerate(oracle.methods):
+        line, own = found["lines"][name], oracle.values[:, number]
+        assert line["score"] == pytest.approx(own.mean(), abs=1e-4)
+        assert line["interval"] == pytest.approx(mean_interval(own, bounds=(0, 1)), abs=2e-4)
+        assert line["tier"] == tiers(oracle, pairs)[number]
+        assert line["coverage"] == 1
+    by_name = {frozenset(p[:2]): p[2:] for p in found["pairs"]}
+    assert len(by_name) == len(pairs)
+    for pair in pairs:
+        difference, p, adjusted = by_name[frozenset((oracle.methods[pair.first], oracle.methods[pair.second]))]
+        assert abs(difference) == pytest.approx(abs(pair.difference), abs=1e-4)
+        assert (p, adjusted) == pytest.approx((pair.p, pair.adjusted), abs=1e-9)
+    if 1 in attacks:
+        weak = found["lines"]["weak 8/255"]
+        assert (weak["tier"], weak["people"]) == (None, 0)
+        assert weak["coverage"] == pytest.approx(2 / 3)
+
+
+def test_statistics_of_many_people(reader: Reader) -> None:
+    """Random resamples and signs: the same up to chance."""
+    rng = np.random.default_rng(3)
+    first, second = np.round(rng.beta(1, 3, 40), 4), np.round(rng.beta(1.6, 3, 40), 4)
+    reader.open()
+    interval = reader.page.evaluate("v => Stats.meanInterval(v, [0, 1])", first.tolist())
+    assert interval == pytest.approx(mean_interval(first), abs=0.004)
+    (pair,) = reader.page.evaluate("v => Stats.compare(v)", [first.tolist(), second.tolist()])
+    oracle = compare(Scores(("a", "b"), tuple(map(str, range(40))), np.stack([first, second], axis=1), True))[0]
+    assert pair["p"] == pytest.approx(oracle.p, abs=0.012)
+
+
+def test_quantiles_are_scipys(reader: Reader) -> None:
+    from scipy import stats
+
+    reader.open()
+    for freedom in (1, 4, 13, 60):
+        assert reader.page.evaluate(f"Stats.studentQuantile(0.975, {freedom})") == pytest.approx(
+            stats.t.ppf(0.975, freedom), rel=1e-6
+        )
+    for p in (0.001, 0.025, 0.5, 0.9):
+        assert reader.page.evaluate(f"Stats.normalQuantile({p})") == pytest.approx(stats.norm.ppf(p), abs=1e-5)
+
+
+def test_missing_people_are_left_out_of_a_pair(reader: Reader) -> None:
+    reader.open()
+    rows = [[0.1, 0.2, 0.3, 0.4], [0.5, 0.7, 0.5, None], [None, None, None, 0.1]]
+    found = reader.page.evaluate("v => Stats.compare(v.map((r) => r.map((x) => x ?? NaN)))", rows)
+    (pair,) = found
+    oracle = compare(Scores(("a", "b"), ("1", "2", "3"), np.array([[0.1, 0.5], [0.2, 0.7], [0.3, 0.5]]), True))[0]
+    assert (pair["people"], pair["p"]) == (3, pytest.approx(oracle.p))
+
+
+def test_sort_by_mouse_and_by_keyboard(reader: Reader) -> None:
+    page = reader.open()
+    before = reader.rows()
+    page.click("th:has-text('defense')")
+    assert reader.sorted_by("defense.asc") == sorted(before)
+    page.focus("th:has-text('defense') [tabindex='0'], th:has-text('defense')[tabindex='0']")
+    page.keyboard.press("Enter")
+    assert reader.sorted_by("defense.desc") == sorted(before, reverse=True)
+    reader.open(page.url.split("/")[-1])
+    assert reader.rows() == sorted(before, reverse=True)
+
+
+MISSING = {"–", "incomplete", "ref."}  # noqa: RUF001
+
+
+def test_what_is_missing_is_last_whichever_way_a_column_is_sorted(reader: Reader) -> None:
+    page = reader.open()
+    names = page.evaluate("Board.columns().filter((c) => c.orderable !== false).map((c) => c.name)")
+    seen = set()
+    for name in names:
+        place = page.evaluate("name => Board.columns().findIndex((c) => c.name === name)", name)
+        for direction in ("asc", "desc"):
+            reader.open(f"index.html#sort={name}.{direction}")
+            cells = page.eval_on_selector_all(
+                f"#table tbody tr td:nth-child({place + 1})", "all => all.map(c => c.innerText)"
+            )
+            lacking = [cell.strip() in MISSING for cell in cells]
+            assert lacking == sorted(lacking), (name, direction, cells)
+            seen |= {name} if any(lacking) and not all(lacking) else set()
+    attack = page.evaluate("`attack-${View.group().attacks.indexOf('lora')}`")
+    assert seen >= {"tier", "score", "broken", "budget", attack}
+
+
+def test_names_are_sorted_by_their_numbers(reader: Reader) -> None:
+    page = reader.open()
+    sort = "direction => ['b 16/255', 'b 8/255', null, 'a', ''].sort(DataTable.type('words').order[direction])"
+    assert page.evaluate(sort, "asc") == ["a", "b 8/255", "b 16/255", None, ""]
+    assert page.evaluate(sort, "desc") == ["b 16/255", "b 8/255", "a", None, ""]
+
+
+def test_rows_expand_on_a_narrow_screen_and_are_whole_again_on_a_wide_one(browser: Any, site: Path) -> None:
+    reader = Reader(browser, site, viewport={"width": 390, "height": 800})
+    page = reader.open("index.html#hidden=psnr,passes")
+    page.locator("#table tbody td.dtr-control").nth(1).click()
+    hidden = page.locator("#table tr.child .dtr-data")
+    hidden.first.wait_for()
+    texts = hidden.all_inner_texts()
+    assert len(texts) == page.evaluate("Board.columns().length") - 4
+    assert all(text.strip() and "[object" not in text for text in texts)
+    assert "100 %" in texts
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("() => !document.querySelector('#table tr.child')")
+    row = page.eval_on_selector("#table tbody tr:nth-child(2)", "row => [...row.cells].map((c) => c.innerText.trim())")
+    assert row[-len(texts) + 1 :] == [text.strip() for text in texts[1:]]
+    assert reader.wrong == []
+
+
+def test_search_narrows_the_rows(reader: Reader) -> None:
+    page = reader.open()
+    page.fill("#search", "goo")
+    assert reader.rows() == ["good 8/255"]
+    reader.open(page.url.split("/")[-1])
+    assert reader.rows() == ["good 8/255"]
+
+
+def test_the_choice_of_attacks_changes_scores_and_address(reader: Reader) -> None:
+    page = reader.open()
+    assert "incomplete" in page.inner_text("#table")
+    page.uncheck("#attacks label:has-text('lora') input")
+    reader.drawn()
+    assert "incomplete" not in page.inner_text("#table")
+    lines = board(reader)["lines"]
+    reader.open(page.url.split("/")[-1])
+    assert board(reader)["lines"] == lines
+    assert not page.is_checked("#attacks label:has-text('lora') input")
+
+
+def test_newest_entries_and_rows_lead_to_a_view_that_shows_them(reader: Reader) -> None:
+    """What is shown first are the attacks of most rows, which one that was just sent in may not have."""
+    shown = "() => View.state.attacks.map((i) => View.group().attacks[i])"
+    page = reader.open()
+    assert page.evaluate(shown) == sorted(ATTACKS)
+    page.locator("#newest a").first.click()
+    page.wait_for_function("location.hash.startsWith('#entry=evil')")
+    reader.drawn()
+    assert page.evaluate(shown) == [EVIL]
+    assert board(reader)["lines"]["evil 8/255"]["coverage"] == pytest.approx(2 / 12)  # of the people
+
+    reader.open()
+    page.click("#table a:has-text('weak 8/255')")
+    page.click("text=on the board")
+    reader.drawn()
+    assert page.evaluate(shown) == ["dreambooth", "instantid"]
+    assert board(reader)["lines"]["weak 8/255"]["coverage"] == 1
+    page.check("#attacks label:has-text('lora') input")
+    page.wait_for_function("!location.hash.includes('entry')")
+    reader.open(page.url.split("/")[-1])
+    assert page.evaluate(shown) == sorted(ATTACKS)
+
+
+def test_an_unknown_entry_in_the_address_changes_nothing(reader: Reader) -> None:
+    reader.open()
+    plain = board(reader)
+    reader.open("index.html#entry=nobody")
+    assert board(reader) == plain
+
+
+def test_columns_are_hidden_and_a_link_remembers_which(reader: Reader) -> None:
+    page = reader.open()
+    heads = page.locator("#table thead th")
+    before = heads.all_text_contents()
+    assert "coverage" in before
+    page.get_by_label("coverage", exact=True).uncheck()
+    page.wait_for_function("location.hash.includes('hidden=coverage')")
+    assert heads.all_text_contents() == [name for name in before if name != "coverage"]
+    again = reader.open(f"index.html#{page.url.partition('#')[2]}")
+    assert "coverage" not in again.locator("#table thead th").all_text_contents()
+    again.get_by_label("coverage", exact=True).check()
+    again.wait_for_function("!location.hash.includes('hidden')")
+    assert again.locator("#table thead th").all_text_contents() == before
+
+
+def test_compare_shows_the_difference_and_the_same_pictures(reader: Reader) -> None:
+    page = reader.open()
+    page.check("input[aria-label='compare clean']")
+    page.check("input[aria-label='compare good 8/255']")
+    page.click("#tab-compare")
+    page.wait_for_selector("#plot-compare svg")
+    (row,) = page.eval_on_selector_all(
+        "#compare-text tbody tr", "rows => rows.map(r => [...r.cells].map(c => c.textContent))"
+    )
+    oracle = expected(12, (0, 1, 2))
+    pair = next(p for p in compare(oracle) if {p.first, p.second} == {0, 2})
+    assert row[0] == "clean − good 8/255"  # noqa: RUF001
+    assert float(row[2]) == pytest.approx(pair.difference, abs=0.006)
+    assert row[-1] == "good 8/255"
+    assert page.locator("#compare-strips .tile").count() > 0
+
+
+def test_gallery_zooms_all_pictures_together_and_blurs_them(reader: Reader) -> None:
+    page = reader.open("index.html#tab=gallery")
+    tiles = page.locator("#gallery-strips .tile")
+    assert tiles.count() > 0
+    assert tiles.first.get_attribute("aria-label")
+    size = "el => getComputedStyle(el).backgroundSize"
+    before = tiles.first.evaluate(size)
+    page.evaluate(
+        "() => { const z = document.getElementById('zoom'); z.value = 3; z.dispatchEvent(new Event('input')) }"
+    )
+    assert tiles.first.evaluate(size) != before
+    assert tiles.first.evaluate(size) == tiles.nth(3).evaluate(size)
+    page.check("#blur")
+    reader.drawn()
+    assert "blur" in page.locator("#gallery-strips .tile").first.evaluate("el => getComputedStyle(el).filter")
+    assert "blur=1" in page.url
+
+
+def test_plots_are_drawn(reader: Reader) -> None:
+    page = reader.open("index.html#tab=plots")
+    for name in ("sight", "budget", "heat", "cost", "passes"):
+        page.wait_for_selector(f"#plot-{name} svg")
+
+
+def test_tabs_by_keyboard(reader: Reader) -> None:
+    page = reader.open()
+    page.focus("#tab-board")
+    page.keyboard.press("ArrowRight")
+    reader.drawn()
+    assert page.evaluate("document.activeElement.id") == "tab-plots"
+    assert page.is_visible("#plots")
+    assert not page.is_visible("#board")
+
+
+def test_dark_follows_the_system_and_the_button(browser: Any, site: Path) -> None:
+    paper = "() => getComputedStyle(document.body).backgroundColor"
+    found = {}
+    for scheme in ("light", "dark"):
+        reader = Reader(browser, site, color_scheme=scheme)
+        page = reader.open()
+        found[scheme] = page.evaluate(paper)
+        page.click("#theme")  # auto -> dark
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert reader.wrong == []
+    assert found["light"] != found["dark"]
+
+
+def test_every_kind_of_file_can_be_saved(reader: Reader) -> None:
+    page = reader.open()
+    for kind in ("csv", "json", "tex", "bib"):
+        with page.expect_download() as saved:
+            page.click(f"#save-{kind}")
+        text = Path(saved.value.path()).read_text()
+        assert text
+        if kind == "csv":
+            assert text.splitlines()[0].startswith("defense,budget,tier,people,score,low,high")
+        if kind == "tex":
+            assert text.count("\\\\\n") == 1 + len(reader.rows())
+
+
+def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Reader) -> None:
+    page = reader.open()
+    evil = """(kind) => {
+        const { lines } = Score.board(), label = '[x] =1+1 & 50% _|"';
+        lines[0] = { ...lines[0], row: { ...lines[0].row, label: kind === 'csv' ? '=1+1' : label } };
+        return Export[{ csv: 'csv', tex: 'latex', json: 'json' }[kind]](lines);
+    }"""
+    head, *rows = csv.reader(page.evaluate(evil, "csv").splitlines())
+    weak = dict(zip(head, next(row for row in rows if row[0] == "weak 8/255"), strict=True))
+    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["lora"], weak["people"]) == (
+        "",
+        "",
+        "",
+        "",
+        "",
+        "0",
+    )
+    assert float(weak["dreambooth"]) > 0
+    assert rows[0][0] == "'=1+1"
+    assert "–" not in page.evaluate(evil, "csv")  # noqa: RUF001
+    assert r"{[}x{]} =1+1 \& 50\% \_\textbar{}\textquotedbl{} &" in page.evaluate(evil, "tex")
+    (weak,) = [row for row in json.loads(page.evaluate(evil, "json"))["rows"] if row["defense"] == "weak 8/255"]
+    assert (weak["score"], weak["lora"]) == (None, None)
+    assert page.evaluate("Export.csv([])").startswith("defense,budget,tier")
+
+
+@pytest.mark.parametrize(
+    ("leaks", "rows"),
+    [
+        ({}, []),
+        ({"lora": [0.5]}, ["mine 8/255"]),
+        ({"lora": [None, None]}, ["mine 8/255"]),
+        ({"lora": [0.5, None]}, ["mine 8/255"]),
+    ],
+    ids=["no entry", "one person", "all failed", "one of two"],
+)
+def test_boards_of_next_to_nothing_are_drawn(
+    tmp_path: Path, browser: Any, leaks: dict[str, Any], rows: list[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    if leaks:
+        pack(tmp_path / "results", "mine", table("mine", leaks))
+    assert build(tmp_path / "results", tmp_path / "site") == []
+    reader = Reader(browser, tmp_path / "site")
+    for tab in ("board", "compare", "gallery"):
+        page = reader.open(f"index.html#tab={tab}")
+    assert ("no results yet" in page.inner_text("main")) == (not leaks)
+    page = reader.open()
+    shown = reader.rows() if leaks else []
+    assert shown == ([] if leaks.get("lora") == [None, None] else rows)
+    assert not {"NaN", "undefined", "null"} & set(page.inner_text("main").split())
+    assert reader.wrong == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(browser: Any, site: Path, width: int) -> None:
+    reader = Reader(browser, site, viewport={"width": width, "height": 800})
+    for tab in ("board", "plots", "compare", "gallery"):
+        page = reader.open(f"index.html#tab={tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+    assert reader.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, site: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+    reader = Reader(browser, site, color_scheme=scheme)
+    rows = sorted(path.name for path in (site / "rows").iterdir())[:2]
+    pages = [*(f"index.html#tab={tab}" for tab in ("board", "plots", "compare", "gallery")), "metrics.html"]
+    for where in [*pages, *(f"rows/{name}" for name in rows)]:
+        found = axe.Axe().run(reader.open(where)).response["violations"]
+        serious = [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == [], where
+
+
+def test_strangers_text_does_nothing_anywhere(reader: Reader) -> None:
+    page = reader.open()
+    for tab in ("board", "plots", "compare", "gallery"):
+        for group in page.evaluate("CLOAKBENCH.groups.map(g => g.id)"):
+            reader.open(f"index.html#tab={tab}&group={group}&search=%3Cimg%20src=x%20onerror=window.pwned=1%3E")
+            reader.open(f"index.html#tab={tab}&group={group}&sort=%22%3E&compare=x&person=99&attacks=77,-1")
+            reader.open(f"index.html#tab={tab}&group={group}&attacks=0,1,2,3")
+    for row in (reader.site / "rows").iterdir():
+        reader.open(f"rows/{row.name}")
+        assert page.evaluate("window.pwned") is None
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_cells(tmp_path: Path, browser: Any) -> None:
+    """Its size; `benchmarks.board` measures time and memory."""
+    hundred_thousand(tmp_path / "results")
+    assert build(tmp_path / "results", tmp_path / "site") == []
+    size = sum(path.stat().st_size for path in (tmp_path / "site").rglob("*") if path.is_file())
+    assert size < 25e6
+    reader = Reader(browser, tmp_path / "site")
+    reader.open()
+    assert len(reader.rows()) > 30
+    assert reader.wrong == []
