@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
     from bench.models.diffusion.finetuning import Recipe
 
 
@@ -29,12 +29,12 @@ class FitContext:
 
     Attributes:
         generator: the only source of randomness of the fit, on the CPU; the same for every defense.
-        class_photos: `class_photos(base, count)` -> (count, 3, h, w) pictures of "a photo of person" by that base.
+        class_images: `class_images(base, count)` -> (count, 3, h, w) pictures of "a photo of person" by that base.
         progress: call it with the share done, in [0, 1].
     """
 
     generator: torch.Generator
-    class_photos: Callable[[Base, int], Tensor]
+    class_images: Callable[[DiffusionModel, int], Tensor]
     progress: Callable[[float], None] | None = None
 
 
@@ -51,7 +51,7 @@ class Attack(ABC):
             had a cloak, say (Anti-DreamBooth's uncontrolled setting; there the clean photos are others, of set C).
     """
 
-    base: Base = field(init=False, repr=False, compare=False)
+    base: DiffusionModel = field(init=False, repr=False, compare=False)
     clean_photos: Several = field(default=0, kw_only=True)
 
     needs_photos: ClassVar[bool] = True
@@ -101,7 +101,7 @@ class Attack(ABC):
         """This attack with settings that depend on the base's family (`facelet`, `sd`) filled in."""
         return self
 
-    def prepare(self, base: Base) -> None:
+    def prepare(self, base: DiffusionModel) -> None:
         """Take a base model on loan; `reset` gives it back."""
         self.base = base
 
@@ -145,7 +145,7 @@ class Attack(ABC):
 
 
 def personalise(
-    base: Base, weights: Sequence[torch.nn.Parameter], photos: Tensor, recipe: Recipe, context: FitContext
+    base: DiffusionModel, weights: Sequence[torch.nn.Parameter], photos: Tensor, recipe: Recipe, context: FitContext
 ) -> None:
     """Fine-tune `weights` of a base on photos (n, 3, h, w) in [0, 1], with class pictures if the recipe wants them."""
     import torch
@@ -154,10 +154,10 @@ def personalise(
 
     with torch.no_grad():
         latents = base.posterior(photos)
-        strangers = None
-        if recipe.wants_strangers:
-            strangers = base.posterior(context.class_photos(base, recipe.class_count))
-    finetune(base, weights, latents, recipe, context.generator, strangers, context.progress)
+        class_images = None
+        if recipe.wants_class_images:
+            class_images = base.posterior(context.class_images(base, recipe.class_count))
+    finetune(base, weights, latents, recipe, context.generator, class_images, context.progress)
 
 
 ATTACKS: Registry[Attack] = Registry(

@@ -17,7 +17,7 @@ from attacks.per_layer import attend_by_layer, cross_attentions, read_by_layer
 from bench.core.errors import BenchError
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 
 PLACEHOLDER = "<cloak>"
@@ -108,7 +108,7 @@ class TextualInversion(Attack):
         self.base.restore()
 
 
-def initial_rows(base: Base, vectors: int) -> list[Tensor]:
+def initial_rows(base: DiffusionModel, vectors: int) -> list[Tensor]:
     """(vectors, dim) for each text encoder: its embedding of "person", once per vector (of every layer).
 
     Raises:
@@ -126,7 +126,7 @@ def initial_rows(base: Base, vectors: int) -> list[Tensor]:
     return rows
 
 
-def _names(base: Base) -> tuple[str, ...]:
+def _names(base: DiffusionModel) -> tuple[str, ...]:
     """What the artifact calls the rows of each text encoder."""
     return (PLACEHOLDER,) if len(base.text_encoders) == 1 else ("clip_l", "clip_g")
 
@@ -135,7 +135,7 @@ def _tokens(vectors: int) -> list[str]:
     return [PLACEHOLDER, *(f"{PLACEHOLDER}_{index}" for index in range(1, vectors))]
 
 
-def _insert(base: Base, rows: Sequence[Tensor], vectors: int) -> None:
+def _insert(base: DiffusionModel, rows: Sequence[Tensor], vectors: int) -> None:
     """Give a base a new word of so many tokens, with (vectors, dim) rows or as many for each of its cross-attentions.
 
     Tokenizer and embedding are replaced, not changed, so that taking them out is exact.
@@ -156,7 +156,7 @@ def _insert(base: Base, rows: Sequence[Tensor], vectors: int) -> None:
             )
 
 
-def _take_out(base: Base) -> None:
+def _take_out(base: DiffusionModel) -> None:
     for which, encoder in enumerate(base.text_encoders):
         embedding = encoder.get_input_embeddings()
         if isinstance(embedding, _Embedding):

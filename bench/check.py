@@ -32,10 +32,10 @@ from bench.core.seeding import generator
 from bench.core.terminal import terminal
 from bench.core.types import Budget
 from bench.data.synthetic import Synthetic
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
-from bench.runner.stages.class_images import class_photos
+from bench.runner.stages.class_images import class_images
 from bench.store import Store
 from defenses import DEFENSES, Context, Defense
 
@@ -100,9 +100,11 @@ def checks(cls: type[Any], store: Store) -> Iterator[Check]:
         yield from _attack_checks(method, base, photos, store)
 
 
-def _defense_checks(defense: Defense, base: Base, photos: Tensor, reference: Tensor, store: Store) -> Iterator[Check]:
+def _defense_checks(
+    defense: Defense, base: DiffusionModel, photos: Tensor, reference: Tensor, store: Store
+) -> Iterator[Check]:
     def protect(budget: float, seed: int = 0, count: int = 4) -> Tensor:
-        context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: class_photos(store, b, n))
+        context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: class_images(store, b, n))
         try:
             return defense.protect(photos[:count].clone(), context)
         finally:
@@ -121,14 +123,14 @@ def _defense_checks(defense: Defense, base: Base, photos: Tensor, reference: Ten
     yield "leaves the surrogate as it was after restore", lambda: _untouched(base)
 
 
-def _attack_checks(attack: Attack, base: Base, photos: Tensor, store: Store) -> Iterator[Check]:
+def _attack_checks(attack: Attack, base: DiffusionModel, photos: Tensor, store: Store) -> Iterator[Check]:
     templates = ["a photo of {subject}"] * 2
     noise = torch.stack([randn(base.latent_shape, generator("check", i), base.device) for i in range(2)])
 
     def fit() -> dict[str, Tensor]:
         attack.prepare(base)
         try:
-            return attack.fit(photos, FitContext(generator(0), lambda b, n: class_photos(store, b, n)))
+            return attack.fit(photos, FitContext(generator(0), lambda b, n: class_images(store, b, n)))
         finally:
             attack.reset()
 
@@ -169,7 +171,7 @@ def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def _untouched(base: Base) -> bool:
+def _untouched(base: DiffusionModel) -> bool:
     fresh = load_base(locate("facelet-1", "zoo"))
     return _same(base.unet.state_dict(), fresh.unet.state_dict()) and _same(
         base.text_encoder.state_dict(), fresh.text_encoder.state_dict()

@@ -10,9 +10,9 @@ from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from bench.config.compute import Computing
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
-from bench.models.diffusion.sdxl import SdxlBase
+from bench.models.diffusion.sdxl import SdxlModel
 from bench.models.weights.checkpoint import Checkpoint, locate
 from bench.models.weights.files import ZOO
 from benchmarks.work import UNETS, VAE
@@ -39,7 +39,7 @@ TEXT: dict[str, dict[str, Any]] = {
 SIZES = ("sd15", "sdxl")
 
 
-def base_of(model: str, device: str, computing: Computing) -> Base:
+def base_of(model: str, device: str, computing: Computing) -> DiffusionModel:
     """An embedded base, or one as large as `sd15` or `sdxl`."""
     if model not in SIZES:
         return load_base(locate(model, "zoo"), device, computing)
@@ -55,7 +55,7 @@ def base_of(model: str, device: str, computing: Computing) -> Base:
             kind = CLIPTextModelWithProjection if second else CLIPTextModel
             read = CLIPTextConfig(**config, max_position_embeddings=TOKENS, eos_token_id=words.eos_token_id)
             parts |= {name.replace("text_encoder", "tokenizer"): words, name: kind(read)}
-    made = (SdxlBase if model == "sdxl" else Base)(_nowhere(model), parts, torch.device(device), computing)
+    made = (SdxlModel if model == "sdxl" else DiffusionModel)(_nowhere(model), parts, torch.device(device), computing)
     made.remember()
     return made
 

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from benchmarks.full_size import base_of
 from benchmarks.limits import COUNTS, PROMPT, Step, asked, cloak, descend, generate, took
 from defenses.objectives import denoising_loss
@@ -48,7 +48,7 @@ def paired(one: Step, other: Step) -> tuple[float, float]:
     return slow, fast
 
 
-def levers(base: Base) -> Iterator[tuple[str, Step, Step]]:
+def levers(base: DiffusionModel) -> Iterator[tuple[str, Step, Step]]:
     """Name, and a step without and with it."""
     model, computing = base.checkpoint.name, base.computing
     photos, pictures, batch = COUNTS[model]
@@ -81,7 +81,7 @@ def levers(base: Base) -> Iterator[tuple[str, Step, Step]]:
         yield f"generation: {name}", generate(base, pictures), generate(other, pictures)
 
 
-def pgd(base: Base, count: int, frozen: bool) -> Step:
+def pgd(base: DiffusionModel, count: int, frozen: bool) -> Step:
     """A step of PGD by `backward`, as released code takes it right after the surrogate has learned."""
     photos = torch.rand(count, 3, base.side, base.side, device=base.device)
     loss = denoising_loss(base, PROMPT, count, generator("levers"))
@@ -95,7 +95,7 @@ def pgd(base: Base, count: int, frozen: bool) -> Step:
     return step
 
 
-def train(base: Base, count: int, encoded: bool = True, read: bool = True, fused: bool = True) -> Step:
+def train(base: DiffusionModel, count: int, encoded: bool = True, read: bool = True, fused: bool = True) -> Step:
     """A step of fine-tuning the UNet, and what it need not do again."""
     random, photos = generator("levers"), torch.rand(count, 3, base.side, base.side, device=base.device)
     weights = base.parameters(text_encoder=False)

@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.config.compute import Computing
 from bench.core.meter import Meter
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from benchmarks.full_size import SIZES, base_of
 from defenses.objectives import denoising_loss
 
@@ -65,7 +65,7 @@ def main() -> None:
         base.freeze()
 
 
-def asked(description: str | None) -> tuple[Base, argparse.Namespace]:
+def asked(description: str | None) -> tuple[DiffusionModel, argparse.Namespace]:
     """What the command line asks for: the base, and the rest."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
@@ -78,7 +78,7 @@ def asked(description: str | None) -> tuple[Base, argparse.Namespace]:
     return base_of(chosen.model, chosen.device, Computing(chosen.precision)), chosen
 
 
-def cloak(base: Base, count: int) -> Step:
+def cloak(base: DiffusionModel, count: int) -> Step:
     """A step of PGD on the denoising loss of some photos."""
     photos = torch.rand(count, 3, base.side, base.side, device=base.device)
     loss = denoising_loss(base, PROMPT, count, generator(0, "limits"))
@@ -90,14 +90,14 @@ def cloak(base: Base, count: int) -> Step:
     return step
 
 
-def generate(base: Base, count: int) -> Step:
+def generate(base: DiffusionModel, count: int) -> Step:
     """Some steps of the sampler, and the decoder."""
     noise = torch.randn(count, *base.latent_shape, generator=generator(0, "limits"))
     condition = base.condition([PROMPT]).expand(count)
     return lambda: base.sample(condition, noise, steps=STEPS, guidance=5.0)
 
 
-def fit(base: Base, count: int) -> Step:
+def fit(base: DiffusionModel, count: int) -> Step:
     """A step of DreamBooth, text encoder included."""
     random = generator(0, "limits")
     latents = torch.randn(count, *base.latent_shape, generator=random).to(base.device)
@@ -122,7 +122,7 @@ LOOPS = {"PGD on the denoising loss": cloak, f"generation in {STEPS} steps": gen
 """Name -> what makes one step of it for a batch of some size."""
 
 
-def product(base: Base) -> Callable[[], Tensor]:
+def product(base: DiffusionModel) -> Callable[[], Tensor]:
     """A large matrix product, computed as the base computes; four times as large for a GPU."""
     side = 1024 if base.device.type == "cpu" else 8192
     kind = torch.bfloat16 if base.computing.precision == "bf16" else torch.float32

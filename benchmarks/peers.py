@@ -35,7 +35,7 @@ from bench.core.meter import Cost, Meter
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.data.folder import Folder
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from benchmarks import released
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def measure(
-    comparison: Comparison, base: Base, people: Sequence[Any], classes: Tensor, budget: int, seeds: int
+    comparison: Comparison, base: DiffusionModel, people: Sequence[Any], classes: Tensor, budget: int, seeds: int
 ) -> list[str]:
     """One row of the table."""
     scores: dict[str, list[list[float]]] = {"theirs": [], "ours": []}
@@ -143,7 +143,7 @@ def measure(
     ]
 
 
-def comparisons(base: Base, peers: Path, classes: Tensor, budget: int) -> list[Comparison]:
+def comparisons(base: DiffusionModel, peers: Path, classes: Tensor, budget: int) -> list[Comparison]:
     """ASPL, PhotoGuard's encoder attack and Mist."""
     wanted = base.encode(pattern(base.side)).detach()
 
@@ -163,8 +163,8 @@ def comparisons(base: Base, peers: Path, classes: Tensor, budget: int) -> list[C
         return 1e4 * loss(photos, CLASS_PROMPT) - float(distance)
 
     step = budget / 8
-    lessons: dict[str, Any] = {"learning_rate": RATE, "prior_weight": 1.0, "class_count": CLASS_COUNT}
-    turns: dict[str, Any] = {"rounds": ROUNDS, "step": step, "batch": 1, **lessons}
+    recipe: dict[str, Any] = {"learning_rate": RATE, "prior_weight": 1.0, "class_count": CLASS_COUNT}
+    turns: dict[str, Any] = {"rounds": ROUNDS, "step": step, "batch": 1, **recipe}
     vin, shared = peers / "Anti-DreamBooth", (classes, budget, step)
     return [
         Comparison(
@@ -188,7 +188,7 @@ def comparisons(base: Base, peers: Path, classes: Tensor, budget: int) -> list[C
         Comparison(
             f"MetaCloak, {3 * UNROLLS} blocks",
             released.metacloak(base, peers / "MetaCloak", *shared, (POOL, KEPT), UNROLLS),
-            MetaCloak(pool_steps=POOL, snapshots=3, trials=1, unrolls=UNROLLS, batch=1, step=step / budget, **lessons),
+            MetaCloak(pool_steps=POOL, snapshots=3, trials=1, unrolls=UNROLLS, batch=1, step=step / budget, **recipe),
             lambda photos: loss(photos, PROMPT),
         ),
         Comparison(

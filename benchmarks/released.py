@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.core.images import to_pixels
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses.targets import pattern
 
 PROMPT, CLASS_PROMPT = "a photo of sks person", "a photo of person"
@@ -52,7 +52,7 @@ def source(file: Path, device: str) -> str:
     return re.sub(r"^(import (datasets|wandb)|from robust_facecloak.*)\n", "", text, flags=re.MULTILINE)
 
 
-def lessons(base: Base, classes: Tensor, step: float, budget: float) -> SimpleNamespace:
+def recipe(base: DiffusionModel, classes: Tensor, step: float, budget: float) -> SimpleNamespace:
     """The command line of Anti-DreamBooth and of those that began with its code; photos are in [-1, 1]."""
     folder = Path(tempfile.mkdtemp())
     for index, picture in enumerate(to_pixels(classes)):
@@ -75,18 +75,18 @@ def lessons(base: Base, classes: Tensor, step: float, budget: float) -> SimpleNa
     )
 
 
-def learners(base: Base) -> list[Any]:
+def learners(base: DiffusionModel) -> list[Any]:
     """A UNet and a text encoder of one's own, to be trained."""
     return [copy.deepcopy(module).requires_grad_(True) for module in (base.unet, base.text_encoder)]
 
 
-def aspl(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
+def aspl(base: DiffusionModel, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
     """Anti-DreamBooth's `attacks/aspl.py`: its inner loops, called as its `main` calls them."""
     module = module_from(source(clone / "attacks" / "aspl.py", str(base.device)), "released_aspl")
-    return _in_turns(base, module, lessons(base, classes, step, budget), rounds)
+    return _in_turns(base, module, recipe(base, classes, step, budget), rounds)
 
 
-def _in_turns(base: Base, module: Any, args: SimpleNamespace, rounds: int) -> Cloak:
+def _in_turns(base: DiffusionModel, module: Any, args: SimpleNamespace, rounds: int) -> Cloak:
     """ASPL's rounds; with SimAC's choice of timesteps if the module has one."""
 
     def cloak(photos: Tensor, reference: Tensor, seed: int) -> Tensor:
@@ -106,7 +106,7 @@ def _in_turns(base: Base, module: Any, args: SimpleNamespace, rounds: int) -> Cl
     return _quiet(cloak)
 
 
-def simac(base: Base, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
+def simac(base: DiffusionModel, clone: Path, classes: Tensor, budget: int, step: float, rounds: int) -> Cloak:
     """SimAC's `attacks/time_feature.py`: its choice of timesteps, then ASPL's rounds with its own `pgd_attack`."""
     module = module_from(source(clone / "attacks" / "time_feature.py", str(base.device)), "released_simac")
 
@@ -119,13 +119,13 @@ def simac(base: Base, clone: Path, classes: Tensor, budget: int, step: float, ro
         return [None, None, None, seen, None, None, None, None]
 
     module.set_unet_attr, module.save_feature_maps = watch, features
-    args = lessons(base, classes, step, budget)
+    args = recipe(base, classes, step, budget)
     args.pgd_eps = 2 * budget  # in 255ths, though photos are in [-1, 1]
     args.max_steps, args.delta_t = 50, 20
     return _in_turns(base, module, args, rounds)
 
 
-def fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: float, steps: int) -> Cloak:
+def fsmg(base: DiffusionModel, clone: Path, classes: Tensor, budget: int, step: float, steps: int) -> Cloak:
     """Anti-DreamBooth's `attacks/fsmg.py`: the loop of its `main`, against a surrogate as it is."""
     text = source(clone / "attacks" / "fsmg.py", str(base.device))
     start = text.index("    for _ in range(args.max_train_steps):\n        with accelerator.accumulate(unet):")
@@ -134,7 +134,7 @@ def fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: float, ste
     header = "import itertools\nimport torch\nimport torch.nn.functional as F\n\n"
     header += f"def loop({names}):\n    weight_dtype = torch.float32\n"
     module = module_from(f"{header}{loop}    return pertubed_images\n", "released_fsmg")
-    args = lessons(base, classes, step, budget)
+    args = recipe(base, classes, step, budget)
     args.max_train_steps = steps
     accelerator = SimpleNamespace(
         accumulate=lambda model: contextlib.nullcontext(),
@@ -157,7 +157,7 @@ def fsmg(base: Base, clone: Path, classes: Tensor, budget: int, step: float, ste
 
 
 def metacloak(
-    base: Base, clone: Path, classes: Tensor, budget: int, step: float, pool: tuple[int, int], unrolls: int
+    base: DiffusionModel, clone: Path, classes: Tensor, budget: int, step: float, pool: tuple[int, int], unrolls: int
 ) -> Cloak:
     """MetaCloak's `train_few_step` and `RobustPGDAttacker`, called as its `main` calls them; one pass over the pool.
 
@@ -173,7 +173,7 @@ def metacloak(
     module = module_from(text[: text.index("def load_model")], "released_metacloak")
     module.DreamBoothDatasetFromTensor = data.DreamBoothDatasetFromTensor
     worker = module_from(source(root / "attacks" / "worker" / "robust_pgd_worker.py", device), "released_worker")
-    args = lessons(base, classes, step, budget)
+    args = recipe(base, classes, step, budget)
     views = [transforms.GaussianBlur(7), transforms.Resize(base.side), transforms.CenterCrop(base.side)]
     views += [transforms.RandomHorizontalFlip(), transforms.Normalize([127.5] * 3, [127.5] * 3)]
 
@@ -204,7 +204,7 @@ def metacloak(
     return _quiet(cloak)
 
 
-def photoguard(base: Base, clone: Path, budget: int, steps: int) -> Cloak:
+def photoguard(base: DiffusionModel, clone: Path, budget: int, steps: int) -> Cloak:
     """PhotoGuard's `pgd` of the img2img notebook, one photo at a time as there."""
     notebook = json.loads((clone / "notebooks" / "demo_simple_attack_img2img.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
@@ -221,7 +221,7 @@ def photoguard(base: Base, clone: Path, budget: int, steps: int) -> Cloak:
     return _quiet(cloak)
 
 
-def mist(base: Base, clone: Path, budget: int, step: float, steps: int) -> Cloak:
+def mist(base: DiffusionModel, clone: Path, budget: int, step: float, steps: int) -> Cloak:
     """Mist's `target_model` and `LinfPGDAttack`, fused mode, one photo at a time as there."""
     sys.modules |= _advertorch()
     pgd = module_from((clone / "Masked_PGD.py").read_text(), "released_masked_pgd")
@@ -245,7 +245,7 @@ def mist(base: Base, clone: Path, budget: int, step: float, steps: int) -> Cloak
 class _LatentDiffusion(nn.Module):
     """What Mist calls on a CompVis model, on ours."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: DiffusionModel) -> None:
         super().__init__()
         self._base = [base]  # not a module of this one
 

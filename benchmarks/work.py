@@ -24,7 +24,7 @@ from attacks import ATTACKS, FitContext
 from bench.core.profiling import Passes, counting
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.runner.flops import FILE, comparable
 from bench.runner.plan import plain_settings
 from defenses import DEFENSES, Context
@@ -65,7 +65,7 @@ TEXT = {"sd15": 123.1e6, "sd21": 340.4e6, "sdxl": 123.1e6 + 694.7e6}
 """Parameters of the text encoders."""
 
 
-def methods(root: Path, base: Base) -> Iterator[tuple[str, str, Any]]:
+def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
     """(stage, name, method) of all that compute with a base while they protect or fit, with published settings."""
     pack, adapter = str(tiny.pack(root / "pack")), str(tiny.ip_adapter(root / "adapter", base.unet))
     chosen: list[tuple[str, str, dict[str, Any]]] = [
@@ -93,19 +93,19 @@ def methods(root: Path, base: Base) -> Iterator[tuple[str, str, Any]]:
         yield "protect", name, DEFENSES.create(name, needs.get(name, {})).resolved("sd")
 
 
-def count(stage: str, method: Any, base: Base, photos: Tensor) -> Passes:
+def count(stage: str, method: Any, base: DiffusionModel, photos: Tensor) -> Passes:
     """The passes of one method for one person. Class pictures are made once per base, and are not counted."""
 
-    def class_photos(base: Base, count: int) -> Tensor:
+    def class_images(base: DiffusionModel, count: int) -> Tensor:
         return torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=generator("class"))
 
     with counting() as passes:
         if stage == "fit":
             method.prepare(base)
-            method.fit(photos, FitContext(generator("fit"), class_photos))
+            method.fit(photos, FitContext(generator("fit"), class_images))
             method.reset()
         else:
-            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_photos))
+            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_images))
             base.restore()
     return passes
 

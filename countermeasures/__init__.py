@@ -15,7 +15,7 @@ from bench.core.types import Pixels
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Purifier(Countermeasure):
     """Base class of those that need a diffusion model: the attacker's base, before any personalisation."""
 
     @abstractmethod
-    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         """Treat photos (h, w, 3) uint8 with a model; all randomness is in `generator`."""
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.core.images import to_pixels, to_tensor
 from bench.core.ranges import Count, SamplerSteps, Share
 from bench.core.types import Pixels
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from countermeasures import Purifier
 
 
@@ -35,11 +35,11 @@ class GridPure(Purifier):
     steps: SamplerSteps = 10
     blend: Share = 0.1
 
-    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]
 
     @torch.no_grad()
-    def _purify(self, photo: Pixels, generator: torch.Generator, base: Base) -> list[Pixels]:
+    def _purify(self, photo: Pixels, generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         latents = base.encode(to_tensor([photo]).to(base.device))
         for _ in range(self.rounds):
             total, count = torch.zeros_like(latents), torch.zeros_like(latents)
@@ -49,7 +49,7 @@ class GridPure(Purifier):
             latents = (1 - self.blend) * total / count + self.blend * latents
         return to_pixels(base.decode(latents))
 
-    def _there_and_back(self, latents: Tensor, generator: torch.Generator, base: Base) -> Tensor:
+    def _there_and_back(self, latents: Tensor, generator: torch.Generator, base: DiffusionModel) -> Tensor:
         """Noise to timestep `steps` and denoise one timestep at a time, as DDPM does (Ho et al. 2020, algorithm 2)."""
         empty = base.unconditional()
         start = torch.tensor([self.steps - 1], device=base.device)

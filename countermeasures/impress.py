@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.ranges import Count, Range, Rate, Share, Weight
 from bench.core.types import Pixels
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from countermeasures import Purifier
 
 
@@ -50,10 +50,10 @@ class Impress(Purifier):
         if self.last_rate > self.rate:
             raise ValueError(f"last_rate must be at most rate, {self.rate:g}, and not {self.last_rate:g}: it falls")
 
-    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]
 
-    def _purify(self, photo: Pixels, generator: torch.Generator, base: Base) -> list[Pixels]:
+    def _purify(self, photo: Pixels, generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         far = _lpips(str(base.device)) if self.distance == "lpips" else dssim
         found = to_tensor([photo]).to(base.device) * 2 - 1
         noise = randn(found.shape, generator, base.device)

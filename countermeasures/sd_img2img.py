@@ -14,7 +14,7 @@ from countermeasures import Purifier
 if TYPE_CHECKING:
     import torch
 
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ImageToImage(Purifier):
         if self.strength * self.steps < 1:
             raise ValueError(f"strength {self.strength:g} of {self.steps} steps is not one step")
 
-    def purify(self, photos: list[Pixels], generator: torch.Generator, base: Base) -> list[Pixels]:
+    def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         import torch
 
         from bench.models.diffusion.base import randn

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
 
 
 def ignore(share: float) -> None:
@@ -36,18 +36,18 @@ class Context:
         reference: (m, 3, h, w) clean photos of the same person, in [0, 1] (set A).
         budget: the largest change allowed.
         generator: the only source of randomness, on the CPU.
-        class_photos: `class_photos(base, count)` -> (count, 3, h, w) pictures of "a photo of person" made by that
+        class_images: `class_images(base, count)` -> (count, 3, h, w) pictures of "a photo of person" made by that
             base, for prior preservation; generated once and kept.
         progress: call it with the share done, in [0, 1].
         identity: name of the person.
         names: file names of the photos to cloak, in their order.
     """
 
-    surrogates: Sequence[Base]
+    surrogates: Sequence[DiffusionModel]
     reference: Tensor
     budget: Budget
     generator: torch.Generator
-    class_photos: Callable[[Base, int], Tensor]
+    class_images: Callable[[DiffusionModel, int], Tensor]
     progress: Callable[[float], None] = ignore
     identity: str = ""
     names: Sequence[str] = ()

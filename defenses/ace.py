@@ -25,7 +25,7 @@ from bench.core.ranges import Count, Rate, Several, StepLevels
 from bench.models.diffusion.finetuning import Recipe, finetune
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
-from defenses.pgd import Objective, ascend
+from defenses.pgd import Objective, pgd
 from defenses.targets import pattern
 
 ENCODER_WEIGHT = 1e2
@@ -67,7 +67,7 @@ class Ace(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, cloaked = context.surrogates[0], photos
-        lessons = Recipe.of(self, steps=self.lora_steps, batch=len(photos))
+        recipe = Recipe.of(self, steps=self.lora_steps, batch=len(photos))
         lora = Lora(rank=self.rank, targets="attention", train_text_encoder=False)
         lora.prepare(base)
         weights = lora.attach(context.generator)
@@ -75,14 +75,14 @@ class Ace(Defense):
         try:
             for done in range(self.rounds):
                 base.freeze()
-                cloaked = ascend(
+                cloaked = pgd(
                     cloaked, photos, objective, context.budget, float(self.step or 0), int(self.pgd_steps or 0)
                 )
                 with torch.no_grad():
                     learned = base.posterior(cloaked)
                 for weight in weights:
                     weight.requires_grad_(True)
-                finetune(base, weights, learned, lessons, context.generator)
+                finetune(base, weights, learned, recipe, context.generator)
                 context.progress((done + 1) / self.rounds)
         finally:
             lora.reset()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from bench.core.ranges import Sigma
 from bench.models.adapters.locate import Adapter, load_ip_adapter, locate_adapter
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.weights.published import together
 from defenses import Defense
 from defenses.encoders import FACELET, OFFICIAL, fingerprints
@@ -55,7 +55,7 @@ class AdapterCloak(Defense):
 
 
 @contextmanager
-def adapted(base: Base, adapter: Adapter) -> Iterator[None]:
+def adapted(base: DiffusionModel, adapter: Adapter) -> Iterator[None]:
     """A base with an IP-Adapter in it, until the context ends."""
     pipeline = base.pipeline()
     load_ip_adapter(pipeline, adapter.tensors())

@@ -15,7 +15,7 @@ from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
-from defenses.pgd import ascend, share_of
+from defenses.pgd import pgd, share_of
 
 
 @dataclass(frozen=True)
@@ -37,4 +37,4 @@ class AdvDM(Defense):
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)
         step = share_of(context.budget, self.step)
-        return ascend(photos, photos, loss, context.budget, step, self.steps, progress=context.progress)
+        return pgd(photos, photos, loss, context.budget, step, self.steps, progress=context.progress)

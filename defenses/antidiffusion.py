@@ -25,11 +25,11 @@ from torch import Tensor
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.models.diffusion.attention import Maps, watched
-from bench.models.diffusion.base import Base, Condition
+from bench.models.diffusion.base import Condition, DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
-from defenses.pgd import ascend
+from defenses.pgd import pgd
 from defenses.surrogates import learn
 
 
@@ -49,7 +49,7 @@ class AntiDiffusion(Defense):
         weight_decay: AdamW weight decay.
         attention_weight: weight of the attention loss (published: 1).
         sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
-        prompt: what the UNet's lessons are captioned with.
+        prompt: what the UNet's fine-tuning is captioned with.
     """
 
     paper: ClassVar[str] = "AAAI 2025, arXiv 2503.05595"
@@ -74,15 +74,15 @@ class AntiDiffusion(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, cloaked, count = context.surrogates[0], photos, len(photos)
-        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=count)
+        recipe = Recipe.of(self, steps=self.surrogate_steps, batch=count)
         for done in range(self.rounds):
             condition = self._tuned_prompt(base, cloaked, context).expand(count)
             cloaked = self._disturb(base, cloaked, photos, condition, context)
-            learn(base, cloaked, lessons, context, text_encoder=False)
+            learn(base, cloaked, recipe, context, text_encoder=False)
             context.progress((done + 1) / self.rounds)
         return cloaked
 
-    def _tuned_prompt(self, base: Base, photos: Tensor, context: Context) -> Condition:
+    def _tuned_prompt(self, base: DiffusionModel, photos: Tensor, context: Context) -> Condition:
         """States of an empty prompt, trained to denoise the photos."""
         start = caption(base, "", 1)
         states = start.hidden.clone().requires_grad_(True)
@@ -95,13 +95,15 @@ class AntiDiffusion(Defense):
             optimizer.step()
         return dataclasses.replace(start, hidden=states.detach())
 
-    def _disturb(self, base: Base, cloaked: Tensor, photos: Tensor, condition: Condition, context: Context) -> Tensor:
+    def _disturb(
+        self, base: DiffusionModel, cloaked: Tensor, photos: Tensor, condition: Condition, context: Context
+    ) -> Tensor:
         def objective(candidates: Tensor) -> Tensor:
             with watched(base.unet, self.sides or ()) as maps:
                 error = denoise(base, candidates, condition, context.generator).error
             return error - self.attention_weight * amount(maps)
 
-        return ascend(cloaked, photos, objective, context.budget, float(self.step or 0), self.pgd_steps)
+        return pgd(cloaked, photos, objective, context.budget, float(self.step or 0), self.pgd_steps)
 
 
 def amount(maps: Maps) -> Tensor:

@@ -21,23 +21,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 from defenses.objectives import caption, denoise, denoising_loss
-from defenses.pgd import Objective, ascend
-from defenses.surrogates import InTurns
+from defenses.pgd import Objective, pgd
+from defenses.surrogates import AlternatingDefense
 from defenses.targets import pattern
 
 
 @dataclass(frozen=True)
-class Aspl(InTurns):
+class Aspl(AlternatingDefense):
     """Anti-DreamBooth (ASPL): raise the loss of a surrogate that is fine-tuned along the way.
 
     Several `surrogates` make it the ensemble variant, E-ASPL.
 
     Attributes:
         targeted: also pull each predicted previous latent to the target picture's (T-ASPL).
-        preset, rounds and others: see `defenses.surrogates.InTurns` and `Learner`.
+        preset, rounds and others: see `defenses.surrogates.AlternatingDefense` and `Learner`.
     """
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
@@ -47,14 +47,14 @@ class Aspl(InTurns):
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         objective = targeted_loss if self.targeted else denoising_loss
 
-        def move(student: Base, cloaked: Tensor) -> Tensor:
+        def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             loss = objective(student, self.prompt, len(photos), context.generator)
-            return ascend(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)
+            return pgd(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)
 
         return self.in_turns(photos, context, move)
 
 
-def targeted_loss(base: Base, prompt: str, count: int, generator: torch.Generator) -> Objective:
+def targeted_loss(base: DiffusionModel, prompt: str, count: int, generator: torch.Generator) -> Objective:
     """The denoising loss minus the distance of the predicted previous latent to the target's (T-ASPL, T-FSMG).
 
     Both are taken one timestep earlier: the prediction as the mean of DDPM's reverse step, the target's latent noised
@@ -73,9 +73,9 @@ def targeted_loss(base: Base, prompt: str, count: int, generator: torch.Generato
     return loss
 
 
-def previous(base: Base, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+def previous(base: DiffusionModel, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
     """The mean of DDPM's reverse step (Ho et al. 2020, eq. 7) from timesteps of at least 1 to those before."""
-    kept, before = base.kept(timesteps), base.kept(timesteps - 1)
-    ratio = kept / before
-    clean = base.clean(noised, predicted, timesteps)
-    return (before.sqrt() * (1 - ratio) * clean + ratio.sqrt() * (1 - before) * noised) / (1 - kept)
+    now, before = base.alpha_bar(timesteps), base.alpha_bar(timesteps - 1)
+    ratio = now / before
+    clean = base.predict_x0(noised, predicted, timesteps)
+    return (before.sqrt() * (1 - ratio) * clean + ratio.sqrt() * (1 - before) * noised) / (1 - now)

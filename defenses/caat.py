@@ -20,7 +20,7 @@ from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import denoising_loss
-from defenses.pgd import ascend
+from defenses.pgd import pgd
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Caat(Defense):
             optimizer.zero_grad()
 
         loss = denoising_loss(base, self.prompt, len(photos), context.generator)
-        return ascend(
+        return pgd(
             photos,
             photos,
             loss,

@@ -24,16 +24,16 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.ranges import Count, Weight
 from bench.models.diffusion.attention import Maps, watched
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 from defenses.objectives import caption, denoise
-from defenses.pgd import ascend
-from defenses.surrogates import InTurns
+from defenses.pgd import pgd
+from defenses.surrogates import AlternatingDefense
 from defenses.timesteps import greedy_timesteps
 
 
 @dataclass(frozen=True)
-class DisDiff(InTurns):
+class DisDiff(AlternatingDefense):
     """DisDiff: ASPL that also erases the attention to the person's token.
 
     Attributes:
@@ -41,7 +41,7 @@ class DisDiff(InTurns):
         sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
         search: choose timesteps as SimAC does (the released script does).
         token: the word whose attention is erased.
-        preset, rounds and others: see `defenses.surrogates.InTurns` and `Learner`; `step` is the largest.
+        preset, rounds and others: see `defenses.surrogates.AlternatingDefense` and `Learner`; `step` is the largest.
     """
 
     paper: ClassVar[str] = "ACM MM 2024, arXiv 2405.20584"
@@ -57,8 +57,8 @@ class DisDiff(InTurns):
             raise ValueError(f"token must be a word of prompt, {self.prompt!r}, and not {self.token!r}")
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "antidb": {**InTurns.presets["antidb"], "sides": (16,)},
-        "facelet": {**InTurns.presets["facelet"], "sides": (8, 16)},
+        "antidb": {**AlternatingDefense.presets["antidb"], "sides": (16,)},
+        "facelet": {**AlternatingDefense.presets["facelet"], "sides": (8, 16)},
     }
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
@@ -69,7 +69,7 @@ class DisDiff(InTurns):
             choose = greedy_timesteps(base, photos, self.prompt, context.budget, step, generator)
         places = token_places(base, self.prompt, self.token)
 
-        def move(student: Base, cloaked: Tensor) -> Tensor:
+        def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             condition, last = caption(student, self.prompt, count), torch.zeros(count)
 
             def objective(candidates: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class DisDiff(InTurns):
                 scale = 0.5 * (torch.cos(math.pi * last / (student.length - 1)) + 1)
                 return step * scale[:, None, None, None].to(cloaked)
 
-            return ascend(cloaked, photos, objective, context.budget, size, self.pgd_steps)
+            return pgd(cloaked, photos, objective, context.budget, size, self.pgd_steps)
 
         return self.in_turns(photos, context, move)
 
@@ -96,7 +96,7 @@ def erasure(maps: Maps, places: list[int]) -> Tensor:
     return (1 - torch.stack(shares)).square().mean()
 
 
-def token_places(base: Base, prompt: str, word: str) -> list[int]:
+def token_places(base: DiffusionModel, prompt: str, word: str) -> list[int]:
     """Positions of a word's tokens in a prompt's condition.
 
     Raises:

@@ -36,14 +36,14 @@ from bench.core.errors import BenchError
 from bench.core.ranges import Count, Range, Rate, Several, Sigma, StepLevels
 from bench.core.types import Budget
 from bench.models.diffusion.attention import watched
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 from bench.models.faces.alignment import ALIGNED, inverse, warp
 from bench.models.faces.embedder import alignment
 from defenses import Context, Defense
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
-from defenses.pgd import Objective, ascend, project
+from defenses.pgd import Objective, pgd, project
 from defenses.surrogates import learn
 
 PUBLISHED = (7, 11)
@@ -161,7 +161,7 @@ class DLADiff(Defense):
     def _against_fine_tuning(self, photos: Tensor, context: Context, budget: Budget) -> Tensor:
         """Alg. 1."""
         dynamic, count = context.surrogates[0], len(photos)
-        lessons = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
+        recipe = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
         loss = denoising_loss(dynamic, self.prompt, count, context.generator)
         distance = None
         if self.dsur:
@@ -170,18 +170,18 @@ class DLADiff(Defense):
         cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
         for done in range(epochs):
             if distance is not None:
-                cloaked = ascend(cloaked, photos, distance, budget, step, int(self.attention_steps or 0))
+                cloaked = pgd(cloaked, photos, distance, budget, step, int(self.attention_steps or 0))
             if self.adft:
-                cloaked = ascend(cloaked, photos, loss, budget, step, int(self.loss_steps or 0))
-                learn(dynamic, cloaked, lessons, context, text_encoder=False)
+                cloaked = pgd(cloaked, photos, loss, budget, step, int(self.loss_steps or 0))
+                learn(dynamic, cloaked, recipe, context, text_encoder=False)
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
 
-    def _static(self, surrogate: Base, context: Context) -> Base:
+    def _static(self, surrogate: DiffusionModel, context: Context) -> DiffusionModel:
         """Step 0: a surrogate that has learned the person from clean photos; the UNet only, and no prior term."""
-        lessons = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=float(self.static_rate or 0))
+        recipe = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=float(self.static_rate or 0))
         static = surrogate.clone()
-        learn(static, context.reference, lessons, context, text_encoder=False)
+        learn(static, context.reference, recipe, context, text_encoder=False)
         return static
 
     # -- layer 2 ---------------------------------------------------------------------------------------------------
@@ -214,17 +214,22 @@ class DLADiff(Defense):
             unfinished = (cosines.max(dim=0).values > self.threshold).detach()
             return -(cosines.sum(dim=0) * unfinished).sum()
 
-        # Perturbations are kept around one half: `ascend` holds photos within [0, 1], and the ball is the same.
+        # Perturbations are kept around one half: `pgd` holds photos within [0, 1], and the ball is the same.
         middle = torch.full((len(faces.rows), 3, ALIGNED, ALIGNED), 0.5, device=photos.device)
         step, steps = float(self.face_step or 0), int(self.face_steps or 0)
-        perturbation = ascend(middle, middle, distance, reach, step, steps)
+        perturbation = pgd(middle, middle, distance, reach, step, steps)
         context.progress(1.0)
         with torch.no_grad():
             return project(applied(perturbation), photos, context.budget)
 
 
 def attention_distance(
-    static: Base, dynamic: Base, clean: Tensor, prompt: str, sides: Collection[int], generator: torch.Generator
+    static: DiffusionModel,
+    dynamic: DiffusionModel,
+    clean: Tensor,
+    prompt: str,
+    sides: Collection[int],
+    generator: torch.Generator,
 ) -> Objective:
     """How far the dynamic surrogate's attention to the cloaked photos is from the static one's to the clean (Sec. 4.1).
 

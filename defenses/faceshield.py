@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, Range, StepLevels
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
-from defenses.pgd import ascend, nudged, project
+from defenses.pgd import nudged, pgd, project
 from defenses.transforms import blur
 
 
@@ -62,9 +62,7 @@ class FaceShield(AdapterCloak):
                 return torch.stack(moved).mean() - similarity(cloaked).mean()
 
             start = nudged(photos, context.budget, context.generator)
-            candidates = ascend(
-                start, photos, distance, context.budget, self.step, self.steps, progress=context.progress
-            )
+            candidates = pgd(start, photos, distance, context.budget, self.step, self.steps, progress=context.progress)
         return project(self._blurred(candidates, photos), photos, context.budget)
 
     def _blurred(self, candidates: Tensor, photos: Tensor) -> Tensor:
@@ -72,7 +70,7 @@ class FaceShield(AdapterCloak):
             return candidates
         return (photos + blur(candidates - photos, self.blur, radius=2)).clamp(0, 1)
 
-    def _read(self, base: Base, embeddings: Tensor) -> list[Tensor]:
+    def _read(self, base: DiffusionModel, embeddings: Tensor) -> list[Tensor]:
         """What the adapter makes of (n, dim) embeddings: its image tokens, and their keys and values in every layer."""
         (tokens,) = base.unet.encoder_hid_proj([embeddings[:, None]])
         tokens = tokens.squeeze(1)

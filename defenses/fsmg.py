@@ -23,8 +23,8 @@ from bench.models.diffusion.finetuning import Recipe
 from defenses import Context
 from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss
-from defenses.pgd import ascend
-from defenses.surrogates import Learner, learn, strangers
+from defenses.pgd import pgd
+from defenses.surrogates import Learner, class_posterior, learn
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class Fsmg(Learner):
     }
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        lessons = Recipe.of(self, steps=int(self.surrogate_steps or 0))
+        recipe = Recipe.of(self, steps=int(self.surrogate_steps or 0))
         objective = targeted_loss if self.targeted else denoising_loss
         losses = []
         for base in context.surrogates:
-            learn(base, context.reference, lessons, context, strangers(base, lessons, context))
+            learn(base, context.reference, recipe, context, class_posterior(base, recipe, context))
             losses.append(objective(base, self.prompt, len(photos), context.generator))
 
         def mean_loss(candidates: Tensor) -> Tensor:
             return torch.stack([loss(candidates) for loss in losses]).mean()
 
         step = float(self.step or 0)
-        return ascend(photos, photos, mean_loss, context.budget, step, self.pgd_steps, progress=context.progress)
+        return pgd(photos, photos, mean_loss, context.budget, step, self.pgd_steps, progress=context.progress)

@@ -27,7 +27,7 @@ from defenses import Context
 from defenses.adapter import AdapterCloak, adapted
 from defenses.encoders import Faces, face_similarity, image_encoder, look, packs
 from defenses.objectives import caption
-from defenses.pgd import ascend, nudged
+from defenses.pgd import nudged, pgd
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class IdGuardian(AdapterCloak):
 
         start = nudged(photos, context.budget, generator)
         with adapted(base, adapter):
-            return ascend(start, photos, objective, context.budget, self.step, self.steps, progress=context.progress)
+            return pgd(start, photos, objective, context.budget, self.step, self.steps, progress=context.progress)
 
 
 def unit(values: Tensor) -> Tensor:

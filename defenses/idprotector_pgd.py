@@ -30,7 +30,7 @@ from defenses.encoders import (
     packs,
     photo_similarity,
 )
-from defenses.pgd import ascend, nudged
+from defenses.pgd import nudged, pgd
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class IdProtectorPgd(Defense):
             return -sum((similarity(candidates).sum() for similarity in similarities), candidates.new_zeros(()))
 
         start = nudged(photos, context.budget, context.generator)
-        return ascend(
+        return pgd(
             start,
             photos,
             distance,

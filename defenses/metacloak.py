@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, Several, SomeShare
-from bench.models.diffusion.base import Base, Posterior, Snapshot
+from bench.models.diffusion.base import DiffusionModel, Posterior, Snapshot
 from bench.models.diffusion.finetuning import Recipe
 from defenses import Context
 from defenses.objectives import denoising_loss
-from defenses.pgd import Objective, ascend
-from defenses.surrogates import Learner, learn, strangers
+from defenses.pgd import Objective, pgd
+from defenses.surrogates import Learner, class_posterior, learn
 from defenses.transforms import random_view
 
 
@@ -81,34 +81,34 @@ class MetaCloak(Learner):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         surrogate = context.surrogates[0]
-        lessons = Recipe.of(self, steps=self.unroll_steps, batch=self.batch or len(photos))
-        others = strangers(surrogate, lessons, context)
-        pool = self._pool(surrogate, photos, lessons, others, context)
+        recipe = Recipe.of(self, steps=self.unroll_steps, batch=self.batch or len(photos))
+        others = class_posterior(surrogate, recipe, context)
+        pool = self._pool(surrogate, photos, recipe, others, context)
         blocks = [state for _ in range(int(self.trials or 0)) for state in pool]
         cloaked, step, start = photos, self.step * context.budget.whole_levels, 0
         for done, state in enumerate(blocks):
             surrogate.load_snapshot(state)
             for _ in range(int(self.unrolls or 0)):
                 loss = self._seen_loss(surrogate, len(photos), context.generator)
-                cloaked = ascend(cloaked, photos, loss, context.budget, step, self.pgd_steps)
-                learn(surrogate, cloaked, lessons, context, others, start=start)
-                start += lessons.steps * lessons.batch
+                cloaked = pgd(cloaked, photos, loss, context.budget, step, self.pgd_steps)
+                learn(surrogate, cloaked, recipe, context, others, start=start)
+                start += recipe.steps * recipe.batch
             context.progress((done + 1) / len(blocks))
         return cloaked
 
     def _pool(
-        self, surrogate: Base, photos: Tensor, lessons: Recipe, others: Posterior | None, context: Context
+        self, surrogate: DiffusionModel, photos: Tensor, recipe: Recipe, others: Posterior | None, context: Context
     ) -> list[Snapshot]:
         """The surrogate as loaded, and at even distances while it learns the clean photos."""
-        lessons = replace(lessons, steps=int(self.pool_steps or 0) // max(1, self.snapshots - 1))
+        recipe = replace(recipe, steps=int(self.pool_steps or 0) // max(1, self.snapshots - 1))
         pool = [surrogate.snapshot()]
         while len(pool) < self.snapshots:
-            start = (len(pool) - 1) * lessons.steps * lessons.batch
-            learn(surrogate, photos, lessons, context, others, start=start)
+            start = (len(pool) - 1) * recipe.steps * recipe.batch
+            learn(surrogate, photos, recipe, context, others, start=start)
             pool.append(surrogate.snapshot())
         return pool
 
-    def _seen_loss(self, surrogate: Base, count: int, generator: torch.Generator) -> Objective:
+    def _seen_loss(self, surrogate: DiffusionModel, count: int, generator: torch.Generator) -> Objective:
         """The denoising loss of the photos as transformed anew at every step."""
         loss = denoising_loss(surrogate, self.prompt, count, generator)
         return (lambda photos: loss(random_view(photos, generator))) if self.transforms else loss

@@ -23,7 +23,7 @@ from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare, Weight
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
-from defenses.pgd import ascend, random_start, share_of
+from defenses.pgd import pgd, random_start, share_of
 from defenses.targets import pattern
 
 
@@ -64,4 +64,4 @@ class Mist(Defense):
 
         start = random_start(photos, context.budget, context.generator)
         step = share_of(context.budget, self.step)
-        return ascend(start, photos, objective, context.budget, step, self.steps, progress=context.progress)
+        return pgd(start, photos, objective, context.budget, step, self.steps, progress=context.progress)

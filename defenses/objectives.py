@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.models.diffusion.base import Base, Condition, Posterior, randn
+from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, randn
 from defenses.pgd import Objective
 
 Timesteps = Callable[[], Tensor]
@@ -47,7 +47,11 @@ class Step:
 
 
 def denoise(
-    base: Base, photos: Tensor, condition: Condition, generator: torch.Generator, timesteps: Timesteps | None = None
+    base: DiffusionModel,
+    photos: Tensor,
+    condition: Condition,
+    generator: torch.Generator,
+    timesteps: Timesteps | None = None,
 ) -> Step:
     """Noise the photos' latents at random (or the given) timesteps and let the base predict.
 
@@ -68,21 +72,21 @@ def twin(generator: torch.Generator) -> torch.Generator:
     return copy
 
 
-def caption(base: Base, prompt: str, count: int) -> Condition:
+def caption(base: DiffusionModel, prompt: str, count: int) -> Condition:
     """One prompt as the condition of `count` photos, without gradients."""
     with torch.no_grad():
         return base.condition([prompt]).expand(count)
 
 
 def denoising_loss(
-    base: Base, prompt: str, count: int, generator: torch.Generator, timesteps: Timesteps | None = None
+    base: DiffusionModel, prompt: str, count: int, generator: torch.Generator, timesteps: Timesteps | None = None
 ) -> Objective:
     """The denoising loss of a base on `count` photos with one caption; each call draws anew."""
     condition = caption(base, prompt, count)
     return lambda photos: denoise(base, photos, condition, generator, timesteps).error
 
 
-def score_distillation(base: Base, prompt: str, count: int, generator: torch.Generator) -> Objective:
+def score_distillation(base: DiffusionModel, prompt: str, count: int, generator: torch.Generator) -> Objective:
     """Its gradient is that of the denoising loss without the UNet's Jacobian (SDS, Xue et al. 2024).
 
     The error of the prediction, taken as constant, times the latents. A v-prediction's error is that of the noise times
@@ -102,12 +106,12 @@ def score_distillation(base: Base, prompt: str, count: int, generator: torch.Gen
     return score
 
 
-def latent_distance(base: Base, wanted: Tensor) -> Objective:
+def latent_distance(base: DiffusionModel, wanted: Tensor) -> Objective:
     """Mean squared distance of the latents' means to `wanted`, (1 or n, c, h, w)."""
     return lambda photos: (base.encode(photos) - wanted).square().mean()
 
 
-def latent_shift(base: Base, clean: Tensor) -> Objective:
+def latent_shift(base: DiffusionModel, clean: Tensor) -> Objective:
     """How far the VAE's posterior has moved: mean squared shift of its mean plus that of its log-variance.
 
     The objective of PID (Li et al. 2024). The mean is taken before the scaling factor, as there: it is then of the size

@@ -18,7 +18,7 @@ Size = float | Callable[[float], float | Tensor]
 per photo as (n, 1, 1, 1). It is called after the objective."""
 
 
-def ascend(
+def pgd(
     cloaked: Tensor,
     clean: Tensor,
     objective: Objective,

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, SamplerSteps, SomeShare
-from bench.models.diffusion.base import Base, Condition, randn
+from bench.models.diffusion.base import Condition, DiffusionModel, randn
 from defenses import Context, Defense
 from defenses.objectives import caption, latent_distance
-from defenses.pgd import Objective, Size, annealed, ascend, random_start
+from defenses.pgd import Objective, Size, annealed, pgd, random_start
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PhotoGuard(Defense):
             first = (1 / 3 if self.step is None else self.step) * context.budget.whole_levels
             step = annealed(first, first / 100)
         start = random_start(photos, context.budget, context.generator)
-        return ascend(
+        return pgd(
             start,
             photos,
             closeness,
@@ -82,14 +82,14 @@ class PhotoGuard(Defense):
             progress=context.progress,
         )
 
-    def _latent_closeness(self, base: Base, like: Tensor) -> Objective:
+    def _latent_closeness(self, base: DiffusionModel, like: Tensor) -> Objective:
         """Minus the mean squared distance of the latents to the target's."""
         with torch.no_grad():
             wanted = base.encode(torch.full_like(like, 0.5))
         distance = latent_distance(base, torch.zeros_like(wanted) if self.target == "zero" else wanted)
         return lambda photos: -distance(photos)
 
-    def _edit_closeness(self, base: Base, count: int, generator: torch.Generator) -> Objective:
+    def _edit_closeness(self, base: DiffusionModel, count: int, generator: torch.Generator) -> Objective:
         """Minus the mean squared distance of the edited photos to grey."""
         condition = caption(base, "", count)
         last = round(self.strength * (base.length - 1))
@@ -103,7 +103,7 @@ class PhotoGuard(Defense):
 
 
 def edited(
-    base: Base, latents: Tensor, condition: Condition, timesteps: list[int], generator: torch.Generator
+    base: DiffusionModel, latents: Tensor, condition: Condition, timesteps: list[int], generator: torch.Generator
 ) -> Tensor:
     """Latents noised to the first timestep and denoised over the others to the end (SDEdit, Meng et al. 2022).
 
@@ -112,12 +112,12 @@ def edited(
     at = [torch.full((len(latents),), t, device=base.device) for t in timesteps]
     now = base.add_noise(latents, randn(latents.shape, generator, base.device), at[0])
     for index, t in enumerate(at):
-        clean = base.clean(now, base.predict(now, t, condition), t)
+        clean = base.predict_x0(now, base.predict(now, t, condition), t)
         if index + 1 == len(at):
             break
-        kept, next_kept = base.kept(t), base.kept(at[index + 1])
-        noise = (now - kept.sqrt() * clean) / (1 - kept).sqrt()
-        variance = (1 - next_kept) / (1 - kept) * (1 - kept / next_kept)
+        alpha_bar, following = base.alpha_bar(t), base.alpha_bar(at[index + 1])
+        noise = (now - alpha_bar.sqrt() * clean) / (1 - alpha_bar).sqrt()
+        variance = (1 - following) / (1 - alpha_bar) * (1 - alpha_bar / following)
         fresh = randn(latents.shape, generator, base.device)
-        now = next_kept.sqrt() * clean + (1 - next_kept - variance).sqrt() * noise + variance.sqrt() * fresh
+        now = following.sqrt() * clean + (1 - following - variance).sqrt() * noise + variance.sqrt() * fresh
     return clean

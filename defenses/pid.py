@@ -19,7 +19,7 @@ from torch import Tensor
 from bench.core.ranges import Count, StepLevels
 from defenses import Context, Defense
 from defenses.objectives import latent_shift
-from defenses.pgd import ascend, random_start
+from defenses.pgd import pgd, random_start
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,4 @@ class Pid(Defense):
         start = random_start(photos, context.budget, context.generator)
         shift = latent_shift(context.surrogates[0], photos)
         steps = int(self.steps or 0)
-        return ascend(start, photos, shift, context.budget, self.step, steps, progress=context.progress)
+        return pgd(start, photos, shift, context.budget, self.step, steps, progress=context.progress)

@@ -22,7 +22,7 @@ from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare, Weight
 from defenses import Context, Defense
 from defenses.objectives import latent_distance, score_distillation
-from defenses.pgd import ascend, share_of
+from defenses.pgd import pgd, share_of
 from defenses.targets import pattern
 
 
@@ -61,4 +61,4 @@ class Sds(Defense):
             return sign * self.rate * score(candidates) - distance(candidates)
 
         step = share_of(context.budget, self.step)
-        return ascend(photos, photos, objective, context.budget, step, self.steps, progress=context.progress)
+        return pgd(photos, photos, objective, context.budget, step, self.steps, progress=context.progress)

@@ -21,22 +21,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.ranges import Weight
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
-from defenses.pgd import Objective, ascend
-from defenses.surrogates import InTurns
+from defenses.pgd import Objective, pgd
+from defenses.surrogates import AlternatingDefense
 from defenses.timesteps import greedy_timesteps
 
 
 @dataclass(frozen=True)
-class SimAC(InTurns):
+class SimAC(AlternatingDefense):
     """SimAC: ASPL at the timesteps that matter, with disturbed features.
 
     Attributes:
         variant: "intended", or "as_released", where the feature loss has no effect.
         feature_weight: weight of the feature loss (published: 1).
-        preset, rounds and others: see `defenses.surrogates.InTurns` and `Learner`.
+        preset, rounds and others: see `defenses.surrogates.AlternatingDefense` and `Learner`.
     """
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2312.07865"
@@ -50,15 +50,15 @@ class SimAC(InTurns):
             context.surrogates[0], photos, self.prompt, context.budget, step, context.generator
         )
 
-        def move(student: Base, cloaked: Tensor) -> Tensor:
+        def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             loss = interference(student, photos, self.prompt, weight, timesteps, context.generator)
-            return ascend(cloaked, photos, loss, context.budget, step, self.pgd_steps)
+            return pgd(cloaked, photos, loss, context.budget, step, self.pgd_steps)
 
         return self.in_turns(photos, context, move)
 
 
 def interference(
-    base: Base, clean: Tensor, prompt: str, weight: float, timesteps: Timesteps, generator: torch.Generator
+    base: DiffusionModel, clean: Tensor, prompt: str, weight: float, timesteps: Timesteps, generator: torch.Generator
 ) -> Objective:
     """The denoising loss plus `weight` times the change of the UNet's last features, at the same noise and timestep."""
     condition = caption(base, prompt, len(clean))

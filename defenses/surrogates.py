@@ -11,11 +11,11 @@ from torch import Tensor
 
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
-from bench.models.diffusion.base import Base, Posterior
+from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import Recipe, finetune
 from defenses import Context, Defense
 
-Move = Callable[[Base, Tensor], Tensor]
+Move = Callable[[DiffusionModel, Tensor], Tensor]
 """Some steps of the cloak against a surrogate that has just learned the person."""
 
 
@@ -47,7 +47,7 @@ class Learner(Defense):
 
 
 @dataclass(frozen=True)
-class InTurns(Learner):
+class AlternatingDefense(Learner):
     """Base class of ASPL and of those that follow its loop; see `Learner` for what is not listed.
 
     Attributes:
@@ -85,14 +85,14 @@ class InTurns(Learner):
 
     def in_turns(self, photos: Tensor, context: Context, move: Move) -> Tensor:
         """`alternate` with these settings."""
-        lessons = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
-        return alternate(photos, context, lessons, int(self.rounds or 0), move)
+        recipe = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
+        return alternate(photos, context, recipe, int(self.rounds or 0), move)
 
 
 def learn(
-    base: Base,
+    base: DiffusionModel,
     photos: Tensor,
-    lessons: Recipe,
+    recipe: Recipe,
     context: Context,
     others: Posterior | None = None,
     text_encoder: bool = True,
@@ -103,37 +103,37 @@ def learn(
     Args:
         base: the surrogate.
         photos: what it learns from.
-        lessons: how.
+        recipe: how.
         context: randomness.
-        others: class pictures for the prior-preservation loss, from `strangers`.
+        others: class pictures for the prior-preservation loss, from `class_posterior`.
         text_encoder: whether the text encoder learns too.
-        start: how many photos former lessons have taken.
+        start: how many photos earlier fine-tuning have taken.
     """
     with torch.no_grad():
         latents = base.posterior(photos)
-    finetune(base, base.parameters(text_encoder), latents, lessons, context.generator, others, start=start)
+    finetune(base, base.parameters(text_encoder), latents, recipe, context.generator, others, start=start)
     base.freeze()
 
 
-def strangers(base: Base, lessons: Recipe, context: Context) -> Posterior | None:
+def class_posterior(base: DiffusionModel, recipe: Recipe, context: Context) -> Posterior | None:
     """Latents of class pictures for the prior-preservation loss, if the recipe wants it."""
-    if not lessons.wants_strangers:
+    if not recipe.wants_class_images:
         return None
     with torch.no_grad():
-        return base.posterior(context.class_photos(base, lessons.class_count))
+        return base.posterior(context.class_images(base, recipe.class_count))
 
 
 @dataclass
 class _Pair:
     """A surrogate that learns from the cloak, and its copy that learns from clean photos each round."""
 
-    base: Base
-    student: Base
+    base: DiffusionModel
+    student: DiffusionModel
     clean: Posterior
-    strangers: Posterior | None
+    class_images: Posterior | None
 
 
-def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, move: Move) -> Tensor:
+def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, move: Move) -> Tensor:
     """ASPL: surrogates and cloak learn in turns (Anti-DreamBooth, Sec. 4.3, Alg. 1).
 
     Each round, a copy of the surrogate learns the person from the reference photos, the cloak is moved against that
@@ -143,7 +143,7 @@ def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, mo
     Args:
         photos: (n, 3, h, w) in [0, 1], to be cloaked.
         context: all its surrogates take part, and are changed.
-        lessons: fine-tuning on the clean and again on the cloaked photos, each round; the next round goes on with the
+        recipe: fine-tuning on the clean and again on the cloaked photos, each round; the next round goes on with the
             photos that come next.
         rounds: how many.
         move: the cloak's part; the student it is given is frozen.
@@ -155,21 +155,21 @@ def alternate(photos: Tensor, context: Context, lessons: Recipe, rounds: int, mo
     for base in context.surrogates:
         with torch.no_grad():
             clean = base.posterior(context.reference)
-        pairs.append(_Pair(base, base.clone(), clean, strangers(base, lessons, context)))
+        pairs.append(_Pair(base, base.clone(), clean, class_posterior(base, recipe, context)))
     cloaked = photos
     for done in range(rounds):
-        start = done * lessons.steps * lessons.batch
-        results = [_round(pair, cloaked, start, lessons, context, move) for pair in pairs]
+        start = done * recipe.steps * recipe.batch
+        results = [_round(pair, cloaked, start, recipe, context, move) for pair in pairs]
         cloaked = results[0] if len(results) == 1 else torch.stack(results).mean(dim=0)
         context.progress((done + 1) / rounds)
     return cloaked
 
 
-def _round(pair: _Pair, cloaked: Tensor, start: int, lessons: Recipe, context: Context, move: Move) -> Tensor:
+def _round(pair: _Pair, cloaked: Tensor, start: int, recipe: Recipe, context: Context, move: Move) -> Tensor:
     student, base = pair.student, pair.base
     student.copy_weights_from(base)
-    finetune(student, student.parameters(), pair.clean, lessons, context.generator, pair.strangers, start=start)
+    finetune(student, student.parameters(), pair.clean, recipe, context.generator, pair.class_images, start=start)
     student.freeze()
     moved = move(student, cloaked)
-    learn(base, moved, lessons, context, pair.strangers, start=start)
+    learn(base, moved, recipe, context, pair.class_images, start=start)
     return moved

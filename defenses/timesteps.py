@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.core.types import Budget
-from bench.models.diffusion.base import Base, Condition
+from bench.models.diffusion.base import Condition, DiffusionModel
 from defenses.objectives import Timesteps, caption, denoise
 from defenses.pgd import project
 
@@ -21,7 +21,7 @@ ROUNDS = 50
 
 
 def greedy_timesteps(
-    base: Base, photos: Tensor, prompt: str, budget: Budget, step: float, generator: torch.Generator
+    base: DiffusionModel, photos: Tensor, prompt: str, budget: Budget, step: float, generator: torch.Generator
 ) -> Timesteps:
     """Choose the timesteps at which the loss has the largest gradient (SimAC, Wang et al., CVPR 2024).
 
@@ -51,7 +51,7 @@ def greedy_timesteps(
 
 
 def _gradient(
-    base: Base, photos: Tensor, condition: Condition, timesteps: Tensor, generator: torch.Generator
+    base: DiffusionModel, photos: Tensor, condition: Condition, timesteps: Tensor, generator: torch.Generator
 ) -> Tensor:
     photos = photos.detach().requires_grad_(True)
     error = denoise(base, photos, condition, generator, lambda: timesteps.to(base.device)).error

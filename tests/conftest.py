@@ -13,7 +13,7 @@ from hypothesis import settings
 from torch import Tensor
 
 from bench.core.images import to_pixels, to_tensor
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from tests.support.contexts import ROOT
@@ -48,19 +48,19 @@ def shared_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def _loaded() -> Base:
+def _loaded() -> DiffusionModel:
     return load_base(locate("facelet-1", "zoo"))
 
 
 @pytest.fixture
-def base(_loaded: Base) -> Iterator[Base]:
+def base(_loaded: DiffusionModel) -> Iterator[DiffusionModel]:
     """The embedded model, loaded once and handed out as new."""
     yield _loaded
     _loaded.restore()
 
 
 @pytest.fixture(scope="session")
-def photos(_loaded: Base) -> Tensor:
+def photos(_loaded: DiffusionModel) -> Tensor:
     """(2, 3, side, side) faces in [0, 1] of the embedded model, on exact 8-bit levels."""
     noise = torch.randn(2, *_loaded.latent_shape, generator=torch.Generator().manual_seed(5))
     faces = _loaded.sample(_loaded.condition(["a photo of a man"]).expand(2), noise, 8, 3.0)

@@ -86,7 +86,7 @@ class ModelSettings(_Strict):
         return Computing(self.precision, self.channels_last, self.compile, self.offload)
 
 
-class Dose(Method):
+class DefenseSpec(Method):
     """A defense of a suite, with a budget of its own if it has one: papers compare methods at unequal budgets."""
 
     budget: Budgeted | None = None
@@ -99,7 +99,7 @@ Chain = tuple[Method, ...]
 class Grid(_Strict):
     """A product of methods; what it leaves open is chosen by the run's own settings."""
 
-    defenses: tuple[Dose, ...] | None = None
+    defenses: tuple[DefenseSpec, ...] | None = None
     """Defenses to run, controls included; null: those of `controls` and `defense`."""
     attacks: tuple[Method, ...] | None = None
     """Attacks to run; null: that of `attack`."""
@@ -334,7 +334,7 @@ def _method(value: Any) -> Any:
 
 
 def _dose(value: Any) -> Any:
-    """A defense of a suite, as `Dose` takes it."""
+    """A defense of a suite, as `DefenseSpec` takes it."""
     made = _method(value)
     settings = dict(made.get("settings", {}))
     return made if "budget" not in settings else made | {"budget": settings.pop("budget"), "settings": settings}

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.types import Array, Pixels
-from bench.evaluation.detections import Seen
+from bench.evaluation.detections import FaceDetections
 from bench.models.faces.insightface import Pack, analyser, locate_pack
 from bench.models.faces.judges import Face
 from bench.models.weights.files import ZOO
@@ -71,10 +71,10 @@ class Witness:
         }
 
 
-def seen(described: Mapping[str, Array], count: int) -> Seen:
+def seen(described: Mapping[str, Array], count: int) -> FaceDetections:
     """What a witness described in `count` pictures, as the judge's own sights are given."""
     faces: list[list[Face]] = [[] for _ in range(count)]
     columns = (described[name] for name in ("picture", "score", "box", "embedding"))
     for picture, score, (left, top, right, bottom), embedding in zip(*columns, strict=True):
         faces[int(picture)].append(Face((left, top, right, bottom), float(score), embedding))
-    return Seen(tuple(tuple(found) for found in faces))
+    return FaceDetections(tuple(tuple(found) for found in faces))

@@ -22,7 +22,7 @@ SUBJECT = "a person"
 
 
 @dataclass(frozen=True)
-class Following:
+class ClipScore:
     """CLIP score (Hessel et al. 2021, without the factor of 2.5): 100 times the cosine of picture and prompt, or 0.
 
     Attributes:

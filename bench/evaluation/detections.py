@@ -20,7 +20,7 @@ EMBEDDING_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Seen:
+class FaceDetections:
     """What the judge saw in n pictures: the faces of each, best detection first."""
 
     faces: tuple[tuple[Face, ...], ...]
@@ -56,7 +56,7 @@ def measure(
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / FACES)
 
 
-def load(folder: Path, count: int) -> Seen:
+def load(folder: Path, count: int) -> FaceDetections:
     """Read back what was seen in `count` pictures."""
     faces: list[list[Face]] = [[] for _ in range(count)]
     with pq.ParquetFile(folder / FACES) as file:  # a quarter of read_table's time
@@ -64,7 +64,7 @@ def load(folder: Path, count: int) -> Seen:
     for row in rows:
         left, top, right, bottom = row["box"]
         faces[row["picture"]].append(Face((left, top, right, bottom), row["score"], np.array(row["embedding"])))
-    return Seen(tuple(tuple(found) for found in faces))
+    return FaceDetections(tuple(tuple(found) for found in faces))
 
 
 _SCHEMA = pa.schema(

@@ -12,12 +12,12 @@ from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.core.types import Array, Dataset, Identity, Pixels
 from bench.data.synthetic import SIDE, Synthetic
-from bench.evaluation.detections import Seen
+from bench.evaluation.detections import FaceDetections
 from bench.evaluation.label_noise import Sighting, doubts
 from bench.evaluation.thresholds import MIN_PAIRS, Threshold, calibrate
 from metrics import identity
 
-Look = Callable[[str, Sequence[Pixels]], Seen]
+Look = Callable[[str, Sequence[Pixels]], FaceDetections]
 """(key of the pictures, pictures) -> what the recogniser sees in them."""
 
 MIN_REFERENCES = 3
@@ -40,13 +40,15 @@ class Recognition:
         self.look = look
         self._data = data
         self._far = far
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, FaceDetections] = {}
 
     @cached_property
     def references(self) -> dict[str, Array]:
         """Person -> reference embedding, for everybody with enough recognisable clean photos."""
         self._look_at(self._data.identities)
-        known = {p.name: Seen(self.photos(p).faces[: len(p.clean)]).embeddings() for p in self._data.identities}
+        known = {
+            p.name: FaceDetections(self.photos(p).faces[: len(p.clean)]).embeddings() for p in self._data.identities
+        }
         return {name: identity.centroid(e) for name, e in known.items() if len(e) >= MIN_REFERENCES}
 
     @cached_property
@@ -63,10 +65,10 @@ class Recognition:
         others = [e for name, e in self._known.items() if name != person.name]
         reference = self.references[person.name]
         strangers = np.concatenate([e @ reference for e in (*others, self._strangers) if len(e)])
-        clean = Seen(self.photos(person).faces[: len(person.clean)]).embeddings()
+        clean = FaceDetections(self.photos(person).faces[: len(person.clean)]).embeddings()
         return float(strangers.mean()), identity.leave_one_out(clean)
 
-    def scores(self, person: Identity, seen: Seen) -> tuple[dict[str, float | None], dict[str, str]]:
+    def scores(self, person: Identity, seen: FaceDetections) -> tuple[dict[str, float | None], dict[str, str]]:
         """The identity metrics of a person's generated pictures, and why some have no value."""
         similarity = seen.similarity(self.references[person.name])
         threshold = self.threshold.value
@@ -85,7 +87,7 @@ class Recognition:
         }
         return values, {name: reason for name, reason in reasons.items() if values[name] is None}
 
-    def photos(self, person: Identity) -> Seen:
+    def photos(self, person: Identity) -> FaceDetections:
         """What is seen in each of a person's photos, the clean ones first."""
         everything = person.clean + person.protect
         key = hash_of([photo.sha256 for photo in everything])
@@ -142,7 +144,7 @@ class Recognition:
         return np.concatenate([known[:0], *(e for e in seen if (e @ known.T).max() < SAME)])
 
 
-def by_picture(seen: Seen) -> Array:
+def by_picture(seen: FaceDetections) -> Array:
     """(n, d) embeddings of the largest face of every picture, NaN where there is none; (n, 1) if there is no face."""
     size = next((face.embedding.shape for faces in seen.faces for face in faces), (1,))
     nothing = np.full(size, np.nan)

@@ -14,8 +14,8 @@ from bench.core.errors import BenchError, unknown_name
 from bench.core.types import Array, Dataset, Identity, Pixels
 from bench.evaluation import clip_score, detections
 from bench.evaluation.auxiliary import Witness, seen
-from bench.evaluation.clip_score import Following
-from bench.evaluation.detections import Seen
+from bench.evaluation.clip_score import ClipScore
+from bench.evaluation.detections import FaceDetections
 from bench.evaluation.image_metrics import VISIBILITY, Comparison, Quality
 from bench.evaluation.instrument import Instrument, described
 from bench.evaluation.recognition import Recognition, by_picture
@@ -29,7 +29,7 @@ WITNESSED = ("fdfr", "ism_calibrated", "ilr")
 """Metrics that witnesses testify to, too; more of them would only repeat these."""
 
 
-class Shown(NamedTuple):
+class KeyedImages(NamedTuple):
     """Pictures and the key of what made them."""
 
     key: str
@@ -98,12 +98,19 @@ class Scorer:
         found = [Witness(source) for source in self._settings.recognisers]
         return {w.name: Recognition(partial(self._witnessed, w), self._data, self._protocol.far) for w in found}
 
-    def score(self, person: Identity, donor: Identity, cloaked: Shown, pictures: Shown, faces: Seen) -> Scores:
+    def score(
+        self,
+        person: Identity,
+        photo_source: Identity,
+        cloaked: KeyedImages,
+        pictures: KeyedImages,
+        faces: FaceDetections,
+    ) -> Scores:
         """All metrics of a cell.
 
         Args:
             person: whose leak is measured.
-            donor: whose photos were cloaked.
+            photo_source: whose photos were cloaked.
             cloaked: these photos, cloaked.
             pictures: what was generated.
             faces: what the judge sees in the generated pictures.
@@ -112,10 +119,10 @@ class Scorer:
         found.metrics, found.unavailable = self.recognition.scores(person, faces)
         threshold = self.recognition.threshold
         found.thresholds = {"ilr": threshold.value, "far": threshold.far, "pairs": float(threshold.pairs)}
-        self._retention(found, donor, cloaked)
+        self._retention(found, photo_source, cloaked)
         for name, witness in self._witnesses.items():
             self._testify(found, name, witness, person, pictures)
-        self._visibility(found, donor, cloaked)
+        self._visibility(found, photo_source, cloaked)
         self._quality(found, pictures)
         return found
 
@@ -131,16 +138,16 @@ class Scorer:
                 reasons.append(_one_line(error))
         return list(dict.fromkeys(reasons))
 
-    def _retention(self, found: Scores, donor: Identity, cloaked: Shown) -> None:
-        before = Seen(self.recognition.photos(donor).faces[len(donor.clean) :])
-        pairs = zip(donor.protect, cloaked.pictures, strict=True)
+    def _retention(self, found: Scores, photo_source: Identity, cloaked: KeyedImages) -> None:
+        before = FaceDetections(self.recognition.photos(photo_source).faces[len(photo_source.clean) :])
+        pairs = zip(photo_source.protect, cloaked.pictures, strict=True)
         same = all(np.array_equal(photo.pixels, picture) for photo, picture in pairs)  # without a cloak: seen already
         after = before if same else self.recognition.look(*cloaked)
         found.metrics["retention"] = identity.retention(by_picture(before), by_picture(after))
         if found.metrics["retention"] is None:
             found.unavailable["retention"] = "the judge finds no face in the clean photos"
 
-    def _testify(self, found: Scores, name: str, witness: Recognition, person: Identity, pictures: Shown) -> None:
+    def _testify(self, found: Scores, name: str, witness: Recognition, person: Identity, pictures: KeyedImages) -> None:
         """Add what a witness says; one that is not here, or does not know the person, says why instead."""
         reason = self._broken.get(name, "")
         if not reason:
@@ -160,9 +167,9 @@ class Scorer:
         for metric in WITNESSED:
             found.lack(f"{metric}.{name}", reason)
 
-    def _visibility(self, found: Scores, donor: Identity, cloaked: Shown) -> None:
+    def _visibility(self, found: Scores, photo_source: Identity, cloaked: KeyedImages) -> None:
         """Means over photos and their worst tenth; of the largest change, the largest."""
-        clean = tuple(photo.pixels for photo in donor.protect)
+        clean = tuple(photo.pixels for photo in photo_source.protect)
         for names in (tuple(VISIBILITY), *((name,) for name in self._settings.visibility)):
             scores = self._describe(found, cloaked, Comparison(names, clean, self._device), names)
             for name, values in scores.items():
@@ -174,7 +181,7 @@ class Scorer:
                     found.metrics[name] = float(values.mean())
                     found.metrics[f"{name}.worst"] = perceptual.worst(list(values), METRICS[name].lower_is_better)
 
-    def _quality(self, found: Scores, pictures: Shown) -> None:
+    def _quality(self, found: Scores, pictures: KeyedImages) -> None:
         found.pictures = [{} for _ in pictures.pictures]
         for name in self._settings.quality:
             for values in self._describe(found, pictures, self._instrument(name), (name,)).values():
@@ -189,10 +196,10 @@ class Scorer:
         """What gives generated pictures a score."""
         if name != clip_score.NAME:
             return Quality(name, self._device)
-        return Following(self._settings.clip, self._protocol.asked, self._device)
+        return ClipScore(self._settings.clip, self._protocol.asked, self._device)
 
     def _describe(
-        self, found: Scores, shown: Shown, instrument: Instrument, names: tuple[str, ...]
+        self, found: Scores, shown: KeyedImages, instrument: Instrument, names: tuple[str, ...]
     ) -> dict[str, Array]:
         """What an instrument says; nothing, and the reason in `found`, if it is not to be had on this machine."""
         if names[0] not in self._broken:
@@ -204,12 +211,12 @@ class Scorer:
             found.lack(name, self._broken[names[0]])
         return {}
 
-    def _judged(self, key: str, pictures: Sequence[Pixels]) -> Seen:
+    def _judged(self, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
         full = detections.key(key, self.judge)
         entry = self._store.compute("faces", full, lambda folder: detections.measure(folder, pictures, self.judge))
         return detections.load(entry.path, len(pictures))
 
-    def _witnessed(self, witness: Witness, key: str, pictures: Sequence[Pixels]) -> Seen:
+    def _witnessed(self, witness: Witness, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
         return seen(described(self._store, key, pictures, witness), len(pictures))
 
 

@@ -38,7 +38,7 @@ class Planned(_Strict):
         return [f"{stage}/{key}" for stage, key in self.keys.items()]
 
 
-class Ledger(_Strict):
+class RunManifest(_Strict):
     """A run as it was planned; a later command with the same folder takes its place."""
 
     words: tuple[str, ...] | None
@@ -67,7 +67,7 @@ def save(
     out: Path, words: Sequence[str] | None, settings: dict[str, Any], store: Path, cells: Sequence[Planned]
 ) -> None:
     """Write a run's ledger atomically."""
-    made = Ledger(
+    made = RunManifest(
         words=None if words is None else tuple(words),
         settings=settings,
         store=str(store.resolve()),
@@ -77,7 +77,7 @@ def save(
     write_atomic(out / FILE, (made.model_dump_json(indent=1) + "\n").encode())
 
 
-def load(out: Path) -> Ledger | None:
+def load(out: Path) -> RunManifest | None:
     """A run's ledger; None if it has none.
 
     Raises:
@@ -86,7 +86,7 @@ def load(out: Path) -> Ledger | None:
     if not (out / FILE).is_file():
         return None
     try:
-        return Ledger.model_validate_json((out / FILE).read_bytes())
+        return RunManifest.model_validate_json((out / FILE).read_bytes())
     except ValidationError as error:
         raise BenchError(
             f"{out / FILE} is no ledger: {error.errors()[0]['msg']}.", "Repeat the run's command: it is written anew."

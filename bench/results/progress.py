@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.results import manifest
-from bench.results.manifest import Ledger
+from bench.results.manifest import RunManifest
 from bench.results.record import Record, load
 from bench.results.rows import title
 from bench.store.lease import held
@@ -87,7 +87,7 @@ def _rate(found: Sequence[tuple[Record, float]], started: float, now: float | No
     return len(times) / span if times and span > 0 else None
 
 
-def _failures(done: Sequence[Record], labels: Mapping[str, str], plan: Ledger | None) -> tuple[Failure, ...]:
+def _failures(done: Sequence[Record], labels: Mapping[str, str], plan: RunManifest | None) -> tuple[Failure, ...]:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for record in done:
         if record.status != "ok":

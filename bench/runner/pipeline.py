@@ -20,7 +20,7 @@ from bench.core.types import Dataset, Identity, Pixels
 from bench.data.duplicates import Duplicate, duplicates
 from bench.evaluation import detections
 from bench.evaluation.recognition import MIN_REFERENCES
-from bench.evaluation.scorer import Scorer, Scores, Shown
+from bench.evaluation.scorer import KeyedImages, Scorer, Scores
 from bench.models.diffusion.model_cache import Pool
 from bench.results.provenance import provenance
 from bench.results.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFacts
@@ -61,10 +61,10 @@ class Pipeline:
         """The keys of all stages."""
         protocol = self.settings.protocol
         surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
-        protected = protect.key(cell.defense, cell.defend, cell.donor, cell.budget, surrogates, cell.seed)
+        protected = protect.key(cell.defense, cell.defend, cell.photo_source, cell.budget, surrogates, cell.seed)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         found = countermeasure.key(protected, cell.countermeasures, cell.counters, base, cell.seed, cell.leaked)
-        fitted = fit.key(found, cell.attack, cell.attacker, name, base, cell.donor.name, cell.seed)
+        fitted = fit.key(found, cell.attack, cell.attacker, name, base, cell.photo_source.name, cell.seed)
         generated = generate.key(fitted, cell.model, protocol, cell.seed)
         return Keys(protected, found, fitted, generated, detections.key(generated, self.judge))
 
@@ -101,8 +101,8 @@ class Pipeline:
         try:
             with writing():
                 problem = self.problem(cell.identity) or too_few(cell)
-                if cell.donor is not cell.identity:
-                    problem = problem or self.problem(cell.donor)
+                if cell.photo_source is not cell.identity:
+                    problem = problem or self.problem(cell.photo_source)
                 if problem:
                     return self._record(cell, "fit_failed", problem)
                 with deadline(self.settings.timeout):
@@ -134,8 +134,10 @@ class Pipeline:
             lambda f: detections.measure(f, pictures, self.judge, lambda x: progress("measure", x)),
         )
         seen = detections.load(entries["measure"].path, len(pictures))
-        cloaked = Shown(keys.protect, numbered.load(entries["protect"].path, len(cell.donor.protect)))
-        scores = self.scorer.score(cell.identity, cell.donor, cloaked, Shown(keys.generate, pictures), seen)
+        cloaked = KeyedImages(keys.protect, numbered.load(entries["protect"].path, len(cell.photo_source.protect)))
+        scores = self.scorer.score(
+            cell.identity, cell.photo_source, cloaked, KeyedImages(keys.generate, pictures), seen
+        )
         return self._record(
             cell,
             "ok",
@@ -155,7 +157,7 @@ class Pipeline:
                 folder,
                 cell.defense.name,
                 cell.defend,
-                cell.donor,
+                cell.photo_source,
                 cell.budget,
                 lambda: [self.pool.base(model) for model in cell.surrogates],
                 cell.seed,
@@ -175,7 +177,7 @@ class Pipeline:
                 cell.counters,
                 lambda: self.pool.base(cell.model),
                 cell.seed,
-                cell.donor.name,
+                cell.photo_source.name,
                 cell.leaked,
             ),
         )
@@ -194,7 +196,7 @@ class Pipeline:
                         found.path,
                         cell.attacker,
                         base,
-                        cell.donor.name,
+                        cell.photo_source.name,
                         cell.seed,
                         self.store,
                         lambda share: progress("fit", share),
@@ -215,7 +217,7 @@ class Pipeline:
     # -- the record ----------------------------------------------------------------------------------------------
 
     def _images(
-        self, cell: Cell, pictures: Sequence[Pixels], seen: detections.Seen, scores: Scores
+        self, cell: Cell, pictures: Sequence[Pixels], seen: detections.FaceDetections, scores: Scores
     ) -> list[ImageFacts]:
         protocol = self.settings.protocol
         similarity = seen.similarity(self.scorer.recognition.references[cell.identity.name])
@@ -238,7 +240,7 @@ class Pipeline:
         with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
             checkpoint = self.pool.checkpoint(cell.model)
             base = {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint}
-        skipped = {"skipped": list(cell.donor.skipped)} if cell.donor.skipped else {}
+        skipped = {"skipped": list(cell.photo_source.skipped)} if cell.photo_source.skipped else {}
         run_facts = {
             "data": {"fingerprint": self.data.fingerprint, "licence": self.data.licence, **skipped},
             "base": base,
@@ -247,8 +249,8 @@ class Pipeline:
             "device": self.pool.device,
             "precision": cell.model.computing.arithmetic,
             "seeds": {
-                "protect": derive(cell.seed, "protect", cell.donor.name),
-                "fit": derive(cell.seed, "fit", cell.donor.name),
+                "protect": derive(cell.seed, "protect", cell.photo_source.name),
+                "fit": derive(cell.seed, "fit", cell.photo_source.name),
             },
             **({"doubts": list(doubts)} if doubts else {}),
         }
@@ -259,7 +261,7 @@ class Pipeline:
                 "reason": reason,
                 "data": self.data.name,
                 "identity": cell.identity.name,
-                "photos_of": cell.donor.name,
+                "photos_of": cell.photo_source.name,
                 "defense": DefenseFacts(
                     name=cell.defense.name, budget=cell.budget.levels, config=cell.defense.settings
                 ),
@@ -310,5 +312,5 @@ def _explained(error: BaseException) -> str:
 
 def too_few(cell: Cell) -> str:
     """Why the attacker cannot have so many photos uncloaked, or nothing."""
-    wanted, there = cell.attacker.clean_photos, len(cell.donor.protect)
-    return f"attack.clean_photos={wanted}, but {cell.donor.name} has {there} photos" if wanted > there else ""
+    wanted, there = cell.attacker.clean_photos, len(cell.photo_source.protect)
+    return f"attack.clean_photos={wanted}, but {cell.photo_source.name} has {there} photos" if wanted > there else ""

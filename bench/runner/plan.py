@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from attacks import ATTACKS, Attack
-from bench.config.schema import Chain, Dose, Grid, Method, ModelSettings, RunSettings
+from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings, RunSettings
 from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of
 from bench.core.types import Budget, Dataset, Identity, Photo
@@ -28,7 +28,7 @@ _NOTHING: Chain = (Method(name="none"),)
 class Cell:
     """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
 
-    `donor` is the person whose photos the attacker has: `identity`, except in the control "another person".
+    `photo_source` is the person whose photos the attacker has: `identity`, except in the control "another person".
     Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
     are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
     are two cells. `skip` says why the cell cannot run here: files of it are missing. `wanted` are those of them that
@@ -37,7 +37,7 @@ class Cell:
 
     data: Dataset
     identity: Identity
-    donor: Identity
+    photo_source: Identity
     defense: Method
     budget: Budget
     countermeasures: Chain
@@ -76,7 +76,7 @@ class Cell:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
-                "identity": [self.identity.name, self.donor.name],
+                "identity": [self.identity.name, self.photo_source.name],
                 "defense": [defense.facts(), self.budget.levels],
                 "countermeasures": [method.facts() for method in counters],
                 "attack": attack.facts(),
@@ -91,7 +91,7 @@ class Cell:
     @property
     def leaked(self) -> tuple[Photo, ...]:
         """The photos that the attacker has uncloaked."""
-        return self.donor.protect[: self.attacker.clean_photos]
+        return self.photo_source.protect[: self.attacker.clean_photos]
 
     @property
     def label(self) -> str:
@@ -99,8 +99,8 @@ class Cell:
         if self.attack.name == "none":
             return f"{self.identity.name}, base"
         cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
-        if self.donor is not self.identity:
-            cloak = f"photos of {self.donor.name}"
+        if self.photo_source is not self.identity:
+            cloak = f"photos of {self.photo_source.name}"
         counters = [method.name for method in self.countermeasures if method.name != "none"]
         return ", ".join([self.identity.name, cloak, *counters, self.attack.name])
 
@@ -151,7 +151,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             cell = Cell(
                 data=data,
                 identity=people[name],
-                donor=people[_next(name, data)] if another else people[name],
+                photo_source=people[_next(name, data)] if another else people[name],
                 defense=defense,
                 budget=Budget(0 if defense.name == "none" else dose.budget or 0),
                 countermeasures=tuple(method for method, _ in counters),
@@ -209,12 +209,14 @@ def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Datase
             )
 
 
-def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple[Dose, tuple[Method, Attack], bool]]:
+def _arms(
+    grid: Grid, settings: RunSettings, model: ModelSettings
+) -> list[tuple[DefenseSpec, tuple[Method, Attack], bool]]:
     """(defense and budget, attack, whether the photos are another person's) of one person's cells, controls first."""
     doses = grid.defenses
     if doses is None:
-        controls = [Dose(name=name) for name in settings.controls]
-        own = Dose(name=settings.defense.name, settings=settings.defense.settings)
+        controls = [DefenseSpec(name=name) for name in settings.controls]
+        own = DefenseSpec(name=settings.defense.name, settings=settings.defense.settings)
         doses = (*controls, *(dose for dose in [own] if dose.name not in settings.controls))
     budgets = grid.budgets or (settings.budget,)
     spread = [
@@ -224,7 +226,7 @@ def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple
     ]
     (nothing,), chosen = _NOTHING, (settings.attack,) if grid.attacks is None else grid.attacks
     attacks = [_attack(method, model) for method in chosen if method.name != "none"]
-    clean = Dose(name="none")
+    clean = DefenseSpec(name="none")
     arms = [(clean, _attack(nothing, model), False)]
     arms += [(clean, attack, True) for attack in attacks if grid.another_person]
     return arms + [(dose, attack, False) for attack in attacks for dose in spread]

@@ -33,7 +33,7 @@ def check_texts(cells: Iterable[Cell], pool: Pool) -> None:
 def _texts(cell: Cell) -> Iterator[Text]:
     for template in cell.protocol["prompts"]:
         cell.attacker.check_prompt(template)
-        text = cell.attacker.longest(template, len(cell.donor.protect))
+        text = cell.attacker.longest(template, len(cell.photo_source.protect))
         yield cell.model, text, f"The prompt {template!r}, as {cell.attack.name} puts it,"
     for surrogate in cell.surrogates:
         for setting, text in captions(cell.defend).items():

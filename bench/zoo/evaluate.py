@@ -30,7 +30,7 @@ from bench.core.seeding import generator
 from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
 from bench.models.adapters.clip import load_image_encoder, see
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.loading import load_base
 from bench.models.faces.alignment import face_box
 from bench.models.faces.insightface import FaceAnalyser, Recogniser, largest, locate_pack
@@ -170,7 +170,7 @@ def faceless() -> Iterator[Pixels]:
 
 
 @torch.no_grad()
-def psnr(base: Base, held: Held) -> float:
+def psnr(base: DiffusionModel, held: Held) -> float:
     """Mean PSNR in dB of photos through the VAE and back, at the base's resolution."""
     values = []
     for start in range(0, len(held.pixels), BATCH):
@@ -180,7 +180,7 @@ def psnr(base: Base, held: Held) -> float:
     return float(torch.cat(values).mean())
 
 
-def generated(base: Base) -> list[Pixels]:
+def generated(base: DiffusionModel) -> list[Pixels]:
     """`GENERATED` pictures (128, 128, 3) uint8 of a base, as many of each prompt."""
     made: list[Pixels] = []
     for number in range(0, GENERATED, 50):

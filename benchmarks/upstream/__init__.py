@@ -28,9 +28,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from attacks import ATTACKS
-from bench.models.diffusion.base import Base
-from tests.support.contexts import fit_context
+from bench.models.diffusion.base import DiffusionModel
 from tests.support import tiny
+from tests.support.contexts import fit_context
 from tests.support.drawing import pictures
 
 SCALE = 0.6
@@ -86,7 +86,7 @@ def grouped(file: Path) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def drawn(base: Base, family: str, name: str, **settings: Any) -> Tensor:
+def drawn(base: DiffusionModel, family: str, name: str, **settings: Any) -> Tensor:
     """Our pictures of one person by one photo, in [0, 1]; the base is as before."""
     attack = ATTACKS.create(name, settings).resolved(family)
     attack.prepare(base)

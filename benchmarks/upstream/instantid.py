@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.core.images import to_pixels
 from bench.models.adapters.instantid import draw_points
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import SCALE, Comparison, difference, drawn, grouped, imported, replaced
 from tests.support import tiny
@@ -35,7 +35,7 @@ def compare(clones: Path, root: Path) -> Iterator[Comparison]:
     yield Comparison(REFERENCE, "instantid, sdxl: pictures", difference(made, others), effect)
 
 
-def _theirs(authors: Any, base: Base, folder: Path, pack: str, pickle: Path) -> Tensor:
+def _theirs(authors: Any, base: DiffusionModel, folder: Path, pack: str, pickle: Path) -> Tensor:
     from diffusers import ControlNetModel, DPMSolverMultistepScheduler
 
     torch.save(grouped(folder / "ip-adapter.safetensors"), pickle)

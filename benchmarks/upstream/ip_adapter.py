@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.core.images import to_pixels
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.alignment import align
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import SCALE, Comparison, FullPrecision, difference, drawn, grouped, imported, replaced
@@ -56,7 +56,7 @@ def compare(clones: Path, root: Path) -> Iterator[Comparison]:
             yield Comparison(REFERENCE, f"{variant}, {family}: pictures", difference(ours, theirs), effect)
 
 
-def _theirs(whole: ModuleType, faceid: ModuleType, base: Base, variant: str, file: Path, pack: str) -> Tensor:
+def _theirs(whole: ModuleType, faceid: ModuleType, base: DiffusionModel, variant: str, file: Path, pack: str) -> Tensor:
     xl = len(base.tokenizers) == 2
     pipeline = stock(base)
     pipeline.set_progress_bar_config(disable=True)

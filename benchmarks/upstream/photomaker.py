@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from bench.core.images import to_pixels
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from benchmarks.upstream import Comparison, difference, drawn, grouped, imported, replaced
 from tests.support import tiny
@@ -41,7 +41,7 @@ def compare(clones: Path, root: Path) -> Iterator[Comparison]:
         yield Comparison(REFERENCE, f"{version}, sdxl: pictures", difference(ours, theirs), effect)
 
 
-def _theirs(authors: Any, base: Base, version: str, file: Path, pack: str) -> Tensor:
+def _theirs(authors: Any, base: DiffusionModel, version: str, file: Path, pack: str) -> Tensor:
     pipeline = _pipeline(authors, base)
     weights, name = grouped(file), VERSIONS[version][1]
     encoder = _encoder(getattr(authors, name), weights["id_encoder"], file.parent)
@@ -72,7 +72,7 @@ def _theirs(authors: Any, base: Base, version: str, file: Path, pack: str) -> Te
     return torch.cat(drawn)
 
 
-def _pipeline(authors: Any, base: Base) -> Any:
+def _pipeline(authors: Any, base: DiffusionModel) -> Any:
     from diffusers import DPMSolverMultistepScheduler
 
     made = authors.PhotoMakerStableDiffusionXLPipeline(

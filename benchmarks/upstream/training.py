@@ -30,7 +30,7 @@ from attacks.lora import ADAPTER
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.models.diffusion import base as base_module
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from benchmarks.upstream import Comparison, difference, imported, replaced
@@ -53,16 +53,16 @@ class Setup:
         steps: of the optimiser.
     """
 
-    base: Base
+    base: DiffusionModel
     root: Path
     side: int
     steps: int
 
     @classmethod
-    def made(cls, base: Base, root: Path, steps: int) -> Setup:
+    def made(cls, base: DiffusionModel, root: Path, steps: int) -> Setup:
         """Write the base and some photos."""
         stock(base).save_pretrained(root / "model")
-        for seed, name in enumerate(("photos", "strangers")):
+        for seed, name in enumerate(("photos", "class_images")):
             (root / name).mkdir()
             shown = F.interpolate(tiny.person(seed, count=PHOTOS), (base.side, base.side))
             for number, pixels in enumerate(to_pixels(shown)):
@@ -170,7 +170,7 @@ def _by_script(clones: Path, method: Method, setup: Setup, out: Path, draws: Dra
     else:
         arguments += ["--instance_data_dir", root / "photos", "--instance_prompt", PROMPT]
     if "prior_weight" in method.settings:
-        arguments += ["--with_prior_preservation", "--class_data_dir", root / "strangers"]
+        arguments += ["--with_prior_preservation", "--class_data_dir", root / "class_images"]
         arguments += ["--class_prompt", CLASS_PROMPT, "--num_class_images", PHOTOS]
     words = [str(argument) for argument in arguments]
     with _told(script, words), _drawn_by(draws), warnings.catch_warnings(action="ignore"):
@@ -281,15 +281,15 @@ def _by_us(method: Method, setup: Setup, draws: Draws) -> Artifact:
     more = {"steps": setup.steps, "batch": PHOTOS, "learning_rate": RATES[method.attack]}
     made = ATTACKS.create(method.attack, method.settings | more).resolved("sd")
     made.prepare(setup.base)
-    photos, strangers = setup.photos("photos"), setup.photos("strangers")
+    photos, class_images = setup.photos("photos"), setup.photos("class_images")
     normals, times, weights = _in_our_order(draws)
     with (
         replaced(base_module, randn=lambda shape, generator, device: next(normals)),
-        replaced(Base, random_timesteps=lambda self, count, generator: next(times)),
+        replaced(DiffusionModel, random_timesteps=lambda self, count, generator: next(times)),
         replaced(torch, randn=lambda shape, generator=None, **_: next(weights)),
         replaced(torch, randperm=lambda count, generator: torch.arange(count)),
     ):
-        artifact = made.fit(photos, FitContext(generator("unused"), lambda base, count: strangers))
+        artifact = made.fit(photos, FitContext(generator("unused"), lambda base, count: class_images))
     made.reset()
     assert next(normals, None) is next(times, None) is next(weights, None) is None
     return artifact
@@ -303,7 +303,7 @@ def _in_our_order(draws: Draws) -> tuple[Iterator[Tensor], Iterator[Tensor], Ite
     return iter(normals), iter(draws.times), iter(draws.weights)
 
 
-def _start(base: Base, method: Method, artifact: Artifact) -> Artifact:
+def _start(base: DiffusionModel, method: Method, artifact: Artifact) -> Artifact:
     """The weights before the training."""
     if method.attack == "lora":  # only whether it moved at all: half of it starts at zero
         return {key: torch.zeros_like(value) if "lora_B" in key else value for key, value in artifact.items()}

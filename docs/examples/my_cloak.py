@@ -4,7 +4,7 @@ from torch import Tensor
 
 from bench.core.ranges import Count, StepLevels
 from defenses import DEFENSES, Context, Defense
-from defenses.pgd import ascend
+from defenses.pgd import pgd
 
 
 @DEFENSES.register("my_cloak")
@@ -23,4 +23,4 @@ class MyCloak(Defense):
             latents = base.encode(candidates, context.generator)
             return base.denoising_errors(latents, condition, context.generator).mean()
 
-        return ascend(photos, photos, loss, context.budget, self.step, self.steps)
+        return pgd(photos, photos, loss, context.budget, self.step, self.steps)

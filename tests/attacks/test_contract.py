@@ -13,7 +13,7 @@ from attacks import ATTACKS, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base, Condition, Posterior
+from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import Recipe, finetune
 from tests.support.contexts import fit_context
 from tests.support.drawing import pictures, plain, second
@@ -22,7 +22,7 @@ SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-3}
 
 
 @pytest.fixture(params=["dreambooth", "lora", "textual_inversion"])
-def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
+def attack(request: pytest.FixtureRequest, base: DiffusionModel) -> Iterator[Attack]:
     made = ATTACKS.create(request.param, SMALL).resolved("facelet")
     made.prepare(base)
     yield made
@@ -75,7 +75,7 @@ def test_a_picture_does_not_depend_on_its_batch(attack: Attack, photos: Tensor) 
     assert torch.allclose(pictures(attack, artifact)[1:], second(attack, artifact), atol=1e-3)
 
 
-def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:
+def test_lora_at_scale_0_is_the_base(base: DiffusionModel, photos: Tensor) -> None:
     attack = Lora(scale=0.0, **SMALL).resolved("facelet")  # type: ignore[arg-type]
     attack.prepare(base)
     artifact = attack.fit(photos, fit_context())
@@ -84,7 +84,7 @@ def test_lora_at_scale_0_is_the_base(base: Base, photos: Tensor) -> None:
     attack.reset()
 
 
-def test_no_personalisation_is_the_base(base: Base, photos: Tensor) -> None:
+def test_no_personalisation_is_the_base(base: DiffusionModel, photos: Tensor) -> None:
     attack = ATTACKS.create("none", {})
     attack.prepare(base)
     assert torch.equal(pictures(attack, attack.fit(photos, fit_context())), bare(attack))
@@ -100,7 +100,7 @@ def test_presets_fill_what_the_user_left_open() -> None:
 
 
 @pytest.fixture
-def lesson(base: Base, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.nn.Parameter, list[float]]:
+def lesson(base: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.nn.Parameter, list[float]]:
     """A weight to train, and the first latent value of every picture that was drawn for it, in order."""
     weight, drawn = torch.nn.Parameter(torch.ones(1)), list[float]()
 
@@ -113,22 +113,22 @@ def lesson(base: Base, monkeypatch: pytest.MonkeyPatch) -> tuple[torch.nn.Parame
 
 
 def test_prior_preservation_sees_every_class_picture(
-    base: Base, lesson: tuple[torch.nn.Parameter, list[float]]
+    base: DiffusionModel, lesson: tuple[torch.nn.Parameter, list[float]]
 ) -> None:
     """The loss of class pictures is added, and each picture has its turn before any comes again."""
     weight, drawn = lesson
     still = torch.zeros(6, 4, 2, 2)
-    strangers = Posterior(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2), still)
+    class_images = Posterior(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 4, 2, 2), still)
     person = Posterior(still[:2] - 1, still[:2])
     recipe = Recipe(steps=3, learning_rate=1e-3, batch=2, prior_weight=1.0, class_count=6)
-    finetune(base, [weight], person, recipe, generator(0), strangers)
+    finetune(base, [weight], person, recipe, generator(0), class_images)
     assert sorted(value for value in drawn if value >= 0) == [0, 1, 2, 3, 4, 5]
     assert drawn.count(-1) == 6
 
 
 @pytest.mark.parametrize(("start", "order"), [(0, [0, 1, 2, 3, 4, 0, 1, 2]), (3, [3, 4, 0, 1, 2, 3, 4, 0])])
 def test_photos_have_their_turns_and_a_later_lesson_goes_on_with_the_next(
-    base: Base, lesson: tuple[torch.nn.Parameter, list[float]], start: int, order: list[int]
+    base: DiffusionModel, lesson: tuple[torch.nn.Parameter, list[float]], start: int, order: list[int]
 ) -> None:
     weight, drawn = lesson
     photos = Posterior(torch.arange(5.0).view(5, 1, 1, 1).expand(5, 4, 2, 2), torch.zeros(5, 4, 2, 2))
@@ -136,8 +136,8 @@ def test_photos_have_their_turns_and_a_later_lesson_goes_on_with_the_next(
     assert drawn == order
 
 
-def test_the_prior_is_weighed_beside_the_person(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two means of one pass: here 1 of the person and 3 of strangers, who weigh half; each told its own caption."""
+def test_the_prior_is_weighed_beside_the_person(base: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two means of one pass: here 1 of the person and 3 of class_images, who weigh half; each told its own caption."""
     told: list[Tensor] = []
     gradients: list[float] = []
 
@@ -152,11 +152,13 @@ def test_the_prior_is_weighed_beside_the_person(base: Base, monkeypatch: pytest.
     recipe = Recipe(steps=1, learning_rate=1e-3, batch=2, prior_weight=0.5, class_count=5, max_norm=math.inf)
     finetune(base, [weight], Posterior(still + 1, still), recipe, generator(0), Posterior(still + 3, still))
     assert gradients == [pytest.approx(1 + 0.5 * 3)]
-    person, strangers = base.condition([recipe.prompt]).hidden, base.condition([recipe.class_prompt]).hidden
-    assert torch.equal(told[0], torch.cat([person, person, strangers, strangers]))
+    person, class_images = base.condition([recipe.prompt]).hidden, base.condition([recipe.class_prompt]).hidden
+    assert torch.equal(told[0], torch.cat([person, person, class_images, class_images]))
 
 
-def test_diverged_training_is_an_error_and_not_protection(tmp_path: object, base: Base, photos: Tensor) -> None:
+def test_diverged_training_is_an_error_and_not_protection(
+    tmp_path: object, base: DiffusionModel, photos: Tensor
+) -> None:
     from pathlib import Path
 
     from bench.core.errors import BenchError

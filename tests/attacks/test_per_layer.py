@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attacks.per_layer import cross_attentions
 from attacks.textual_inversion import TextualInversion, initial_rows
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from tests.support.contexts import fit_context
 from tests.support.drawing import check_taken_out, pictures, plain, second
 from tests.support.tiny import SIDE, tiny_base
@@ -22,7 +22,7 @@ PROMPT = "a photo of {}, smiling"
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["sd", "sdxl"])
-def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Base:
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny_base(tmp_path_factory.mktemp("base"), xl=request.param)
 
 
@@ -31,20 +31,20 @@ def faces() -> Tensor:
     return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(3)).mul(255).round().div(255)
 
 
-def made(base: Base, per_layer: bool) -> TextualInversion:
+def made(base: DiffusionModel, per_layer: bool) -> TextualInversion:
     attack = TextualInversion(vectors=2, per_layer=per_layer, steps=3, batch=2, learning_rate=0.1).resolved("facelet")
     attack.prepare(base)
     return attack
 
 
 @pytest.fixture
-def attack(tiny: Base) -> Iterator[TextualInversion]:
+def attack(tiny: DiffusionModel) -> Iterator[TextualInversion]:
     attack = made(tiny, True)
     yield attack
     attack.reset()
 
 
-def words(base: Base, seed: int) -> dict[str, Tensor]:
+def words(base: DiffusionModel, seed: int) -> dict[str, Tensor]:
     """An artifact of the plain attack, with random vectors."""
     names = ("<cloak>",) if len(base.text_encoders) == 1 else ("clip_l", "clip_g")
     random = torch.Generator().manual_seed(seed)

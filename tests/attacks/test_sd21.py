@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attacks import ATTACKS, Attack
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from tests.support import tiny
 from tests.support.contexts import fit_context
 from tests.support.drawing import call, pictures, plain, second, stock
@@ -28,12 +28,12 @@ WRITERS = {"ip_adapter": tiny.ip_adapter, "photomaker": tiny.photomaker, "instan
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny.tiny_base(tmp_path_factory.mktemp("sd21") / "tiny", v=True)
 
 
 @pytest.fixture(params=list(SETTINGS))
-def attack(request: pytest.FixtureRequest, base: Base, tmp_path: Path) -> Iterator[Attack]:
+def attack(request: pytest.FixtureRequest, base: DiffusionModel, tmp_path: Path) -> Iterator[Attack]:
     settings = dict(SETTINGS[request.param])
     if request.param in WRITERS:
         settings["weights"] = str(WRITERS[request.param](tmp_path / "adapter", base.unet))
@@ -45,7 +45,7 @@ def attack(request: pytest.FixtureRequest, base: Base, tmp_path: Path) -> Iterat
     made.reset()
 
 
-def test_pictures_are_those_of_the_stock_pipeline(base: Base) -> None:
+def test_pictures_are_those_of_the_stock_pipeline(base: DiffusionModel) -> None:
     assert base.scheduler.config.prediction_type == "v_prediction"
     assert torch.allclose(plain(base), call(stock(base), base), atol=1e-5)
 

@@ -14,14 +14,14 @@ from attacks import ATTACKS
 from attacks.textual_inversion import PLACEHOLDER, TextualInversion, initial_rows
 from bench.core.errors import BenchError
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from tests.support.contexts import fit_context
 from tests.support.drawing import call, check_taken_out, pictures, plain, second, stock
 from tests.support.tiny import SIDE, WIDTH, tiny_base
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny_base(tmp_path_factory.mktemp("base"))
 
 
@@ -31,7 +31,7 @@ def faces() -> Tensor:
 
 
 @pytest.fixture
-def attack(tiny: Base) -> Iterator[TextualInversion]:
+def attack(tiny: DiffusionModel) -> Iterator[TextualInversion]:
     made = TextualInversion(vectors=3, steps=3, batch=2, learning_rate=0.1).resolved("facelet")
     made.prepare(tiny)
     yield made
@@ -56,7 +56,7 @@ def test_only_the_new_rows_are_trained(attack: TextualInversion, faces: Tensor) 
     assert PLACEHOLDER not in tokenizer.get_vocab()
 
 
-def test_the_rows_learn(base: Base, photos: Tensor) -> None:
+def test_the_rows_learn(base: DiffusionModel, photos: Tensor) -> None:
     """On the embedded model: the denoising error of the person's photos falls below that of "a photo of person"."""
     attack = TextualInversion(steps=20, batch=4).resolved("facelet")
     attack.prepare(base)
@@ -74,7 +74,7 @@ def test_the_rows_learn(base: Base, photos: Tensor) -> None:
     assert float(learnt) < float(start)
 
 
-def test_untrained_vectors_are_the_word_person(attack: TextualInversion, tiny: Base) -> None:
+def test_untrained_vectors_are_the_word_person(attack: TextualInversion, tiny: DiffusionModel) -> None:
     artifact = {PLACEHOLDER: initial_rows(tiny, 3)[0]}
     assert torch.equal(pictures(attack, artifact), plain(tiny, "person person person"))
 

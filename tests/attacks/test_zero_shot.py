@@ -25,7 +25,7 @@ from bench.core.images import to_pixels
 from bench.core.seeding import generator
 from bench.models.adapters.clip import clip_pixels
 from bench.models.adapters.locate import locate_adapter
-from bench.models.diffusion.base import Base, Condition
+from bench.models.diffusion.base import Condition, DiffusionModel
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from bench.runner.stages import fit
 from tests.support import tiny
@@ -71,19 +71,19 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def base(root: Path, family: str) -> Base:
+def base(root: Path, family: str) -> DiffusionModel:
     return tiny.tiny_base(root / family / "tiny", xl=family == "sdxl")
 
 
 @pytest.fixture(scope="module")
-def weights(root: Path, family: str, base: Base) -> dict[str, str]:
+def weights(root: Path, family: str, base: DiffusionModel) -> dict[str, str]:
     """Kind -> folder with its files; and the recogniser's."""
     made = {kind: str(write(root / family / kind, base.unet)) for kind, write in WRITERS.items()}
     return made | {"recogniser": str(tiny.pack(root / family / "pack"))}
 
 
 @pytest.fixture
-def make(base: Base, weights: dict[str, str], family: str) -> Iterator[Make]:
+def make(base: DiffusionModel, weights: dict[str, str], family: str) -> Iterator[Make]:
     made: list[ZeroShot] = []
 
     def create(kind: str, **settings: Any) -> ZeroShot:
@@ -111,7 +111,9 @@ NOBODY = torch.zeros(2, 3, tiny.SIDE, tiny.SIDE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_adapter_changes_the_pictures_and_reset_takes_all_of_it_out(kind: str, make: Make, base: Base) -> None:
+def test_the_adapter_changes_the_pictures_and_reset_takes_all_of_it_out(
+    kind: str, make: Make, base: DiffusionModel
+) -> None:
     before, weights = plain(base), {name: value.clone() for name, value in base.unet.state_dict().items()}
     attack = make(kind)
     changed = pictures(attack, attack.fit(person(0), CONTEXT))
@@ -124,7 +126,7 @@ def test_the_adapter_changes_the_pictures_and_reset_takes_all_of_it_out(kind: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_turned_off_it_is_the_base(kind: str, make: Make, base: Base) -> None:
+def test_turned_off_it_is_the_base(kind: str, make: Make, base: DiffusionModel) -> None:
     before = plain(base)
     attack = make(kind, **OFF[kind])
     assert torch.allclose(pictures(attack, attack.fit(person(0), CONTEXT)), before, atol=1e-6)
@@ -161,7 +163,7 @@ def test_the_saved_artifact_gives_the_same_pictures(kind: str, make: Make, tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_guidance_can_be_off(kind: str, make: Make, base: Base) -> None:
+def test_guidance_can_be_off(kind: str, make: Make, base: DiffusionModel) -> None:
     before = plain(base, guidance=1.0)
     attack = make(kind)
     made = pictures(attack, attack.fit(person(0), CONTEXT), guidance=1.0)
@@ -191,7 +193,7 @@ def test_photos_without_a_face_are_left_out_and_none_is_a_failed_fit(kind: str, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_for_another_base_are_an_error_and_leave_nothing_behind(
-    kind: str, make: Make, base: Base, weights: dict[str, str], tmp_path: Path
+    kind: str, make: Make, base: DiffusionModel, weights: dict[str, str], tmp_path: Path
 ) -> None:
     before = plain(base)
     folder = shutil.copytree(weights[kind], tmp_path / kind)
@@ -227,7 +229,7 @@ def test_guided_puts_the_unconditional_half_first() -> None:
 # --- IP-Adapter -----------------------------------------------------------------------------------------------------
 
 
-Compare = Callable[..., tuple[Tensor, Any, Base]]
+Compare = Callable[..., tuple[Tensor, Any, DiffusionModel]]
 
 
 @pytest.fixture
@@ -235,7 +237,7 @@ def compare(make: Make, weights: dict[str, str], tmp_path: Path, family: str) ->
     """Our pictures, and a stock pipeline around a fresh base with the same adapter and image encoder."""
     from transformers import CLIPImageProcessorPil
 
-    def both(kind: str, **settings: Any) -> tuple[Tensor, Any, Base]:
+    def both(kind: str, **settings: Any) -> tuple[Tensor, Any, DiffusionModel]:
         attack = make(kind, scale=0.6, **settings)
         ours = pictures(attack, attack.fit(person(0), CONTEXT))
 
@@ -312,7 +314,7 @@ def test_faceid_plus_is_the_stock_pipeline_with_its_state_set_by_hand(
     assert float((ours - theirs(crops)).abs().max()) < 0.1 * float((ours - whole).abs().max())
 
 
-def test_faceid_lora_matters_and_does_not_outlive_the_attack(make: Make, base: Base) -> None:
+def test_faceid_lora_matters_and_does_not_outlive_the_attack(make: Make, base: DiffusionModel) -> None:
     attack = make("faceid")
     artifact = attack.fit(person(0), CONTEXT)
     both = pictures(attack, artifact)
@@ -325,7 +327,7 @@ def test_faceid_lora_matters_and_does_not_outlive_the_attack(make: Make, base: B
 # --- PhotoMaker -----------------------------------------------------------------------------------------------------
 
 
-def fused_by_hand(weights: str, base: Base, photos: Tensor, prompt: str) -> Tensor:
+def fused_by_hand(weights: str, base: DiffusionModel, photos: Tensor, prompt: str) -> Tensor:
     """(1, tokens, dim): the class word repeated, each copy fused with one photo's token, from the raw weights."""
     from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -367,7 +369,7 @@ def fused_by_hand(weights: str, base: Base, photos: Tensor, prompt: str) -> Tens
 
 
 def test_photomaker_fuses_each_photo_into_a_copy_of_the_class_word(
-    make: Make, base: Base, weights: dict[str, str]
+    make: Make, base: DiffusionModel, weights: dict[str, str]
 ) -> None:
     attack, photos = make("photomaker"), person(0, count=3)
     template = "a photo of {subject} smiling"
@@ -377,7 +379,7 @@ def test_photomaker_fuses_each_photo_into_a_copy_of_the_class_word(
 
 
 def test_photomaker_denoises_plainly_first_and_then_with_the_person(
-    make: Make, base: Base, weights: dict[str, str]
+    make: Make, base: DiffusionModel, weights: dict[str, str]
 ) -> None:
     """Against a sampler written out: the steps up to the share see the plain prompt, the later ones the fused one."""
     from diffusers import DPMSolverMultistepScheduler
@@ -413,7 +415,7 @@ def test_photomaker_says_when_a_prompt_cannot_carry_the_photos(make: Make) -> No
             attack.fused(tokens, [template])
 
 
-def test_photomaker_weights_of_another_width_are_refused(make: Make, base: Base, tmp_path: Path) -> None:
+def test_photomaker_weights_of_another_width_are_refused(make: Make, base: DiffusionModel, tmp_path: Path) -> None:
     wide = tiny.photomaker(tmp_path / "wide", base.unet, width=96)
     with pytest.raises(BenchError, match="width 96; this base has 128"):
         make("photomaker", weights=str(wide)).fit(person(0), CONTEXT)
@@ -492,7 +494,7 @@ def test_identity_net_must_see_the_face_and_not_the_text(make: Make, monkeypatch
     assert float((pictures(attack, artifact) - right).abs().max()) > 1e-2
 
 
-def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: Base, weights: dict[str, str]) -> None:
+def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: DiffusionModel, weights: dict[str, str]) -> None:
     from diffusers import ControlNetModel
 
     from bench.models.adapters.instantid import IdentityNet
@@ -554,7 +556,7 @@ def test_key_points_are_drawn_in_their_colours(side: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fingerprints_of_the_files_an_attack_brings_along(
-    kind: str, make: Make, base: Base, weights: dict[str, str], tmp_path: Path
+    kind: str, make: Make, base: DiffusionModel, weights: dict[str, str], tmp_path: Path
 ) -> None:
     attack = make(kind)
     files = attack.files("tiny")
@@ -567,7 +569,7 @@ def test_fingerprints_of_the_files_an_attack_brings_along(
     assert fit_key(other, base) != fit_key(attack, base)
 
 
-def fit_key(attack: ZeroShot, base: Base) -> str:
+def fit_key(attack: ZeroShot, base: DiffusionModel) -> str:
     settings = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack) if field.init}
     method = Method(name="it", settings=settings)
     return fit.key(

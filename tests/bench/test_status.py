@@ -17,7 +17,7 @@ import pytest
 from bench import status
 from bench.core.errors import BenchError
 from bench.results import manifest
-from bench.results.manifest import FILE, Ledger, Planned
+from bench.results.manifest import FILE, Planned, RunManifest
 from bench.results.progress import Progress, progress
 from bench.results.record import Record, load_all, save
 from bench.results.rows import title
@@ -85,8 +85,8 @@ def test_no_ledger_is_none_and_a_broken_one_a_mistake(tmp_path: Path) -> None:
         manifest.load(tmp_path)
 
 
-def made(words: tuple[str, ...] | None, settings: dict[str, Any] = SETTINGS) -> Ledger:
-    return Ledger(words=words, settings=settings, store="", started=0.0, cells=())
+def made(words: tuple[str, ...] | None, settings: dict[str, Any] = SETTINGS) -> RunManifest:
+    return RunManifest(words=words, settings=settings, store="", started=0.0, cells=())
 
 
 def test_a_command_does_one_person_again_in_a_run_of_its_own() -> None:

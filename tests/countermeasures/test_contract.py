@@ -17,7 +17,7 @@ from bench.config.schema import Method
 from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Pixels
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.model_cache import Pool
 from bench.models.weights.published import Missing
 from bench.runner.pipeline import Pipeline
@@ -68,7 +68,7 @@ def made(name: str, **settings: Any) -> Countermeasure:
     return COUNTERMEASURES.create(name, SMALL.get(name, {}) | settings)
 
 
-def apply(each: Countermeasure, photos: list[Pixels], base: Base, seed: int = 0) -> list[Pixels]:
+def apply(each: Countermeasure, photos: list[Pixels], base: DiffusionModel, seed: int = 0) -> list[Pixels]:
     if isinstance(each, Purifier):
         return each.purify(photos, seeded(seed), base)
     return each.apply(photos, seeded(seed))
@@ -78,7 +78,7 @@ def apply(each: Countermeasure, photos: list[Pixels], base: Base, seed: int = 0)
 
 
 @pytest.mark.parametrize("name", PLAIN + PURIFIERS)
-def test_they_keep_shape_and_type_change_the_photo_and_repeat(name: str, base: Base) -> None:
+def test_they_keep_shape_and_type_change_the_photo_and_repeat(name: str, base: DiffusionModel) -> None:
     photos = [photo(base.side, seed, grain=6) for seed in range(2)]
     kept = [p.copy() for p in photos]
     treated, again = (apply(made(name), photos, base) for _ in range(2))
@@ -89,7 +89,7 @@ def test_they_keep_shape_and_type_change_the_photo_and_repeat(name: str, base: B
 
 
 @pytest.mark.parametrize("name", ["jpeg", "resize", "blur", "tvm", "adverse_cleaner", "grid_pure", "sd_img2img"])
-def test_those_that_smooth_take_noise_away(name: str, base: Base) -> None:
+def test_those_that_smooth_take_noise_away(name: str, base: DiffusionModel) -> None:
     """What they make of a noisy photo is nearer to what they make of the clean one than the photos are."""
     side = base.side
     clean, noisy = ([photo(side, 1, grain)] for grain in (0, 10))
@@ -99,7 +99,7 @@ def test_those_that_smooth_take_noise_away(name: str, base: Base) -> None:
 
 
 @pytest.mark.parametrize("name", ["crop", "noise", "impress", "noisy_upscaling"])
-def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name: str, base: Base) -> None:
+def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name: str, base: DiffusionModel) -> None:
     twice = [photo(base.side), photo(base.side)]
     one, other = (apply(made(name), twice, base, seed) for seed in (0, 1))
     assert (one[0] != other[0]).any()
@@ -109,7 +109,7 @@ def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name:
 # one by one
 
 
-def test_impress_makes_photos_that_the_autoencoder_reproduces(base: Base) -> None:
+def test_impress_makes_photos_that_the_autoencoder_reproduces(base: DiffusionModel) -> None:
     found = [photo(base.side, 3, grain=10)]
     settings = {"steps": 40, "start": 0.0, "weight": 0.0}
 
@@ -125,7 +125,7 @@ def test_impress_makes_photos_that_the_autoencoder_reproduces(base: Base) -> Non
     assert little < 0.5 * moved
 
 
-def test_impress_moves_freely_within_the_slack(base: Base) -> None:
+def test_impress_moves_freely_within_the_slack(base: DiffusionModel) -> None:
     found, settings = [photo(base.side, 3, grain=10)], {"steps": 10, "start": 0.0}
     free = apply(made("impress", **settings, weight=0.0), found, base)
     within = apply(made("impress", **settings, weight=100.0, slack=1.0), found, base)  # none is further away than 1
@@ -140,7 +140,7 @@ def test_impress_has_the_ssim_of_the_visibility_metrics() -> None:
 
 
 def test_impress_without_the_weights_of_lpips_names_the_way_without(
-    base: Base, monkeypatch: pytest.MonkeyPatch
+    base: DiffusionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(name: str, device: str, differentiable: bool) -> Any:
         assert (name, differentiable) == ("lpips-vgg", True)
@@ -152,7 +152,7 @@ def test_impress_without_the_weights_of_lpips_names_the_way_without(
     assert "distance=dssim" in caught.value.fix
 
 
-def test_noisy_upscaling_is_the_stock_pipeline_on_a_noisy_photo(base: Base) -> None:
+def test_noisy_upscaling_is_the_stock_pipeline_on_a_noisy_photo(base: DiffusionModel) -> None:
     from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionUpscalePipeline
     from diffusers import UNet2DConditionModel as UNet
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -194,12 +194,12 @@ def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path:
 # their published forms
 
 
-def test_resize_by_one_and_crop_of_all_change_nothing(base: Base) -> None:
+def test_resize_by_one_and_crop_of_all_change_nothing(base: DiffusionModel) -> None:
     for each in (made("resize", factor=1.0), made("crop", scale=1.0)):
         assert np.array_equal(apply(each, [photo()], base)[0], photo())
 
 
-def test_resize_is_pillows(base: Base) -> None:
+def test_resize_is_pillows(base: DiffusionModel) -> None:
     picture = Image.fromarray(photo())
     wanted = picture.resize((24, 24), Image.Resampling.BICUBIC).resize((48, 48), Image.Resampling.BICUBIC)
     assert np.array_equal(apply(made("resize"), [photo()], base)[0], np.asarray(wanted))
@@ -284,7 +284,7 @@ def test_tiles_cover_everything_and_overlap(height: int, width: int, side: int) 
     assert count.min() >= 1
 
 
-def test_grid_pure_of_one_step_is_the_autoencoder_on_a_photo_of_many_tiles(base: Base) -> None:
+def test_grid_pure_of_one_step_is_the_autoencoder_on_a_photo_of_many_tiles(base: DiffusionModel) -> None:
     """Tiles overlap: what several have seen is averaged, not added."""
     large = photo(base.side * 3 // 2, 3)
     restored = to_pixels(base.decode(base.encode(to_tensor([large]))).detach())[0].astype(float)
@@ -292,7 +292,7 @@ def test_grid_pure_of_one_step_is_the_autoencoder_on_a_photo_of_many_tiles(base:
     assert np.abs(found - restored).mean() < 3
 
 
-def test_grid_pure_denoises_every_step_of_every_round(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grid_pure_denoises_every_step_of_every_round(base: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, predict = [], base.predict
 
     def counted(latents: Tensor, timesteps: Tensor, condition: Any) -> Tensor:
@@ -305,7 +305,7 @@ def test_grid_pure_denoises_every_step_of_every_round(base: Base, monkeypatch: p
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
-def test_img2img_is_the_stock_pipelines(base: Base, guidance: float) -> None:
+def test_img2img_is_the_stock_pipelines(base: DiffusionModel, guidance: float) -> None:
     """Which takes latents for a picture, and so can be given the mean that ours starts from."""
     from diffusers import StableDiffusionImg2ImgPipeline
 
@@ -324,14 +324,14 @@ def test_img2img_is_the_stock_pipelines(base: Base, guidance: float) -> None:
     assert np.abs(found - to_pixels(base.decode(wanted).detach())[0]).max() <= 1
 
 
-def test_img2img_goes_further_with_more_strength(base: Base) -> None:
+def test_img2img_goes_further_with_more_strength(base: DiffusionModel) -> None:
     start = photo(base.side, 2)
     restored = to_pixels(base.decode(base.encode(to_tensor([start]))).detach())[0].astype(float)
     weak, strong = (apply(made("sd_img2img", strength=s), [start], base)[0] for s in (0.1, 0.7))
     assert np.abs(weak - restored).mean() < np.abs(strong - restored).mean()
 
 
-def test_purifiers_leave_the_base_as_it_was(base: Base) -> None:
+def test_purifiers_leave_the_base_as_it_was(base: DiffusionModel) -> None:
     before = base.snapshot()
     for name in PURIFIERS:
         apply(made(name), [photo(base.side)], base)
@@ -423,8 +423,8 @@ def test_leaked_photos_take_the_place_of_the_first_and_are_treated_alike(tmp_pat
     from bench.core import numbered
 
     (cell,) = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=2", ONE) if c.attack.name != "none"]
-    originals = [p.pixels for p in cell.donor.protect]
-    assert [p.name for p in cell.leaked] == [p.name for p in cell.donor.protect[:2]]
+    originals = [p.pixels for p in cell.photo_source.protect]
+    assert [p.name for p in cell.leaked] == [p.name for p in cell.photo_source.protect[:2]]
     protected, folder = tmp_path / "protected", tmp_path / "treated"
     protected.mkdir()
     folder.mkdir()
@@ -462,6 +462,8 @@ def test_a_person_of_fewer_photos_than_leak_is_a_cell_that_says_so(monkeypatch: 
     monkeypatch.setattr(Pipeline, "_record", lambda self, cell, status, reason: (status, reason))
     pipeline = object.__new__(Pipeline)
     found = [c for c in planned("suite.defenses=[none]", "attack.clean_photos=4", ONE) if c.attack.name != "none"]
-    few = dataclasses.replace(found[0].donor, protect=found[0].donor.protect[:3])
-    results: list[Any] = [pipeline.run(dataclasses.replace(c, donor=few), lambda stage, share: None) for c in found]
+    few = dataclasses.replace(found[0].photo_source, protect=found[0].photo_source.protect[:3])
+    results: list[Any] = [
+        pipeline.run(dataclasses.replace(c, photo_source=few), lambda stage, share: None) for c in found
+    ]
     assert results == [("fit_failed", f"attack.clean_photos=4, but {few.name} has 3 photos")]

@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.core.budget import audit
 from bench.core.images import png_bytes, read_png, to_pixels
 from bench.core.types import Budget
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import DEFENSES, Defense
 from tests.support import tiny
 from tests.support.contexts import defend_context
@@ -55,19 +55,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(root: Path) -> Base:
+def base(root: Path) -> DiffusionModel:
     return tiny.tiny_base(root / "tiny")
 
 
 @pytest.fixture(scope="module")
-def xl_base(root: Path) -> Base:
+def xl_base(root: Path) -> DiffusionModel:
     base = tiny.tiny_base(root / "xl", xl=True)
     tiny.ip_adapter(root / "xl_adapter", base.unet)
     return base
 
 
 @pytest.fixture(scope="module")
-def make(root: Path, base: Base) -> Make:
+def make(root: Path, base: DiffusionModel) -> Make:
     """`make(name, **settings)`: a defense with small settings and tiny networks."""
     pack = str(tiny.pack(root / "pack"))
     adapter = str(tiny.ip_adapter(root / "adapter", base.unet))
@@ -96,7 +96,7 @@ def photos() -> Tensor:
     return (0.4 + 0.5 * torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
 
 
-def protect(defense: Defense, base: Base, photos: Tensor, levels: float, seed: int = 0) -> Tensor:
+def protect(defense: Defense, base: DiffusionModel, photos: Tensor, levels: float, seed: int = 0) -> Tensor:
     try:
         return defense.protect(photos.clone(), defend_context(base, photos=photos, levels=levels, seed=seed))
     finally:
@@ -107,7 +107,7 @@ def protect(defense: Defense, base: Base, photos: Tensor, levels: float, seed: i
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(levels=st.floats(0, 40), seed=st.integers(0, 3))
 def test_the_saved_png_holds_the_budget(
-    name: str, make: Make, base: Base, photos: Tensor, tmp_path: Path, levels: float, seed: int
+    name: str, make: Make, base: DiffusionModel, photos: Tensor, tmp_path: Path, levels: float, seed: int
 ) -> None:
     cloaked = protect(make(name), base, photos, levels, seed)
     saved = []
@@ -118,20 +118,22 @@ def test_the_saved_png_holds_the_budget(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "none"])
-def test_the_budget_is_used(name: str, make: Make, base: Base, photos: Tensor) -> None:
+def test_the_budget_is_used(name: str, make: Make, base: DiffusionModel, photos: Tensor) -> None:
     used = audit(to_pixels(photos), to_pixels(protect(make(name), base, photos, 6)), Budget(6), name)
     assert used == 6 or (name == "faceshield" and used >= 4)  # its blur takes the peaks
 
 
 @pytest.mark.parametrize("name", CLOAKS)
-def test_the_seed_decides_everything(name: str, make: Make, base: Base, photos: Tensor) -> None:
+def test_the_seed_decides_everything(name: str, make: Make, base: DiffusionModel, photos: Tensor) -> None:
     cloaked = protect(make(name), base, photos, 8)
     assert torch.equal(cloaked, protect(make(name), base, photos, 8))
     assert not torch.equal(cloaked, protect(make(name), base, photos, 8, seed=1))
 
 
 @pytest.mark.parametrize("name", CLOAKS)
-def test_a_surrogate_of_sdxl_will_do(name: str, make: Make, root: Path, xl_base: Base, photos: Tensor) -> None:
+def test_a_surrogate_of_sdxl_will_do(
+    name: str, make: Make, root: Path, xl_base: DiffusionModel, photos: Tensor
+) -> None:
     more = {"adapter": str(root / "xl_adapter")} if name in ("idguardian", "faceshield") else {}
     before = xl_base.snapshot()
     cloaked = protect(make(name, **more), xl_base, photos, 8)
@@ -142,7 +144,7 @@ def test_a_surrogate_of_sdxl_will_do(name: str, make: Make, root: Path, xl_base:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_surrogate_comes_back_as_it_was_and_one_photo_will_do(
-    name: str, make: Make, base: Base, photos: Tensor
+    name: str, make: Make, base: DiffusionModel, photos: Tensor
 ) -> None:
     before, processors = base.snapshot(), dict(base.unet.attn_processors)
     protect(make(name), base, photos[:1], 8)

@@ -19,7 +19,7 @@ from bench.core.images import to_pixels
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.adapters.clip import load_image_encoder, see
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.alignment import align, move
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import Pack, locate_pack
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(root: Path) -> Base:
+def base(root: Path) -> DiffusionModel:
     return tiny.tiny_base(root / "tiny")
 
 
@@ -51,7 +51,7 @@ def packs(root: Path) -> tuple[Pack, Pack]:
 
 
 @pytest.fixture(scope="module")
-def adapter(root: Path, base: Base) -> Path:
+def adapter(root: Path, base: DiffusionModel) -> Path:
     return tiny.ip_adapter(root / "adapter", base.unet)
 
 
@@ -149,7 +149,7 @@ Protect = Callable[..., Tensor]
 
 
 @pytest.fixture
-def protect(base: Base, packs: tuple[Pack, Pack], adapter: Path) -> Protect:
+def protect(base: DiffusionModel, packs: tuple[Pack, Pack], adapter: Path) -> Protect:
     def run(name: str, photos: Tensor, levels: float = 8, **more: Any) -> Tensor:
         own: dict[str, Any] = {"recognisers": [str(pack.path) for pack in packs]} if name != "noise" else {}
         if name in ("idguardian", "faceshield"):
@@ -277,7 +277,7 @@ def test_layers_are_one_and_two() -> None:
             DLADiff(layers=layers).resolved("sd")
 
 
-def test_an_adapter_is_taken_out_again_even_after_an_error(base: Base, adapter: Path) -> None:
+def test_an_adapter_is_taken_out_again_even_after_an_error(base: DiffusionModel, adapter: Path) -> None:
     from bench.models.adapters.locate import locate_adapter
 
     before = base.snapshot()["unet"]

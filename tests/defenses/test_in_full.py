@@ -18,7 +18,7 @@ from bench.core.images import png_bytes, read_png, to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Budget, Identity, Pixels
 from bench.data.synthetic import Synthetic
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import locate_pack
 from defenses import DEFENSES, Context
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 @torch.no_grad()
-def unlike(base: Base, photos: Tensor, clean: Tensor) -> float:
+def unlike(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     """How far a recogniser is turned away from the person, where it finds the face in the clean photo."""
     pack = locate_pack("facelet-id-a")
     points = [found for found in find_points(pack, clean) if found is not None]
@@ -65,10 +65,10 @@ def person() -> Identity:
     return Synthetic(limit=1).load(128).identities[0]
 
 
-def cloaked(name: str, person: Identity, base: Base, levels: float, folder: Path) -> list[Pixels]:
+def cloaked(name: str, person: Identity, base: DiffusionModel, levels: float, folder: Path) -> list[Pixels]:
     """The saved photos, read again."""
 
-    def nobody(base: Base, count: int) -> Tensor:
+    def nobody(base: DiffusionModel, count: int) -> Tensor:
         raise AssertionError("no class pictures are wanted here")
 
     photos, reference = (to_tensor([p.pixels for p in some]) for some in (person.protect, person.reference))
@@ -83,7 +83,7 @@ def cloaked(name: str, person: Identity, base: Base, levels: float, folder: Path
     return [read_png(file) for file in files]
 
 
-def reached(goal: Goal, base: Base, photos: Sequence[Pixels], clean: Sequence[Pixels]) -> float:
+def reached(goal: Goal, base: DiffusionModel, photos: Sequence[Pixels], clean: Sequence[Pixels]) -> float:
     return goal(base, to_tensor(photos), to_tensor(clean))
 
 
@@ -93,7 +93,7 @@ def test_every_defense_is_here() -> None:
 
 @pytest.mark.parametrize("name", sorted(CASES))
 @pytest.mark.parametrize("at", ["published", "8"])
-def test_budget_aim_and_seed(name: str, at: str, person: Identity, base: Base, tmp_path: Path) -> None:
+def test_budget_aim_and_seed(name: str, at: str, person: Identity, base: DiffusionModel, tmp_path: Path) -> None:
     """At 8/255 also that the same seed gives the same bytes."""
     published, goal = CASES[name]
     levels = published if at == "published" else 8.0

@@ -21,7 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.attention import Maps, watched
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 from defenses import DEFENSES, Context
 from defenses.antidiffusion import amount
@@ -48,12 +48,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def loaded(root: Path) -> Base:
+def loaded(root: Path) -> DiffusionModel:
     return tiny.tiny_base(root / "tiny")
 
 
 @pytest.fixture
-def base(loaded: Base) -> Any:
+def base(loaded: DiffusionModel) -> Any:
     yield loaded
     loaded.restore()
 
@@ -68,7 +68,7 @@ def photos() -> Tensor:
 class Plain:
     """One denoising step in plain PyTorch."""
 
-    base: Base
+    base: DiffusionModel
     draw: torch.Generator
 
     def hidden(self, prompt: str, count: int) -> Tensor:
@@ -116,7 +116,7 @@ def agree(mine: Callable[[Tensor], Tensor], oracle: Callable[[Tensor], Tensor], 
 # --- objectives -----------------------------------------------------------------------------------------------------
 
 
-def test_denoising_loss(base: Base, photos: Tensor) -> None:
+def test_denoising_loss(base: DiffusionModel, photos: Tensor) -> None:
     def oracle(x: Tensor) -> Tensor:
         plain = Plain(base, torch.Generator().manual_seed(7))
         predicted, noise, _, _ = plain.step(plain.latents(x))
@@ -125,7 +125,9 @@ def test_denoising_loss(base: Base, photos: Tensor) -> None:
     agree(lambda x: denoising_loss(base, PROMPT, 2, torch.Generator().manual_seed(7))(x), oracle, photos)
 
 
-def test_score_distillation_is_the_error_carried_back_by_the_encoder_alone(base: Base, photos: Tensor) -> None:
+def test_score_distillation_is_the_error_carried_back_by_the_encoder_alone(
+    base: DiffusionModel, photos: Tensor
+) -> None:
     plain = Plain(base, torch.Generator().manual_seed(7))
     seen = photos.clone().requires_grad_(True)
     latents = plain.latents(seen)
@@ -136,7 +138,7 @@ def test_score_distillation_is_the_error_carried_back_by_the_encoder_alone(base:
     assert torch.allclose(F.normalize(found.flatten(), dim=0), F.normalize(expected.flatten(), dim=0), atol=1e-5)
 
 
-def test_latent_shift_is_that_of_mean_and_log_variance(base: Base, photos: Tensor) -> None:
+def test_latent_shift_is_that_of_mean_and_log_variance(base: DiffusionModel, photos: Tensor) -> None:
     plain = Plain(base, torch.Generator())
     clean = plain.posterior(photos)
 
@@ -148,7 +150,7 @@ def test_latent_shift_is_that_of_mean_and_log_variance(base: Base, photos: Tenso
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_the_previous_latent_is_the_schedulers(base: Base, kind: str) -> None:
+def test_the_previous_latent_is_the_schedulers(base: DiffusionModel, kind: str) -> None:
     """diffusers adds the variance's noise, which is taken off again."""
     scheduler = type(base.scheduler).from_config(base.scheduler.config, prediction_type=kind, clip_sample=False)
     noised, predicted = torch.randn(2, 2, *base.latent_shape, generator=generator(1))
@@ -165,19 +167,19 @@ def test_the_previous_latent_is_the_schedulers(base: Base, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
-def test_clean_undoes_noise_and_target(base: Base, kind: str) -> None:
+def test_clean_undoes_noise_and_target(base: DiffusionModel, kind: str) -> None:
     before = base.scheduler
     base.scheduler = type(before).from_config(before.config, prediction_type=kind)
     try:
         latents, noise = torch.randn(2, 3, *base.latent_shape, generator=generator(1))
         timesteps = torch.tensor([0, 500, 990])
         noised, target = base.add_noise(latents, noise, timesteps), base.target(latents, noise, timesteps)
-        assert torch.allclose(base.clean(noised, target, timesteps), latents, atol=1e-2)
+        assert torch.allclose(base.predict_x0(noised, target, timesteps), latents, atol=1e-2)
     finally:
         base.scheduler = before
 
 
-def test_targeted_loss_pulls_the_previous_latent_to_the_targets(base: Base, photos: Tensor) -> None:
+def test_targeted_loss_pulls_the_previous_latent_to_the_targets(base: DiffusionModel, photos: Tensor) -> None:
     def oracle(x: Tensor) -> Tensor:
         plain = Plain(base, torch.Generator().manual_seed(7))
         latents = plain.latents(x)
@@ -195,7 +197,7 @@ def test_targeted_loss_pulls_the_previous_latent_to_the_targets(base: Base, phot
     agree(lambda x: targeted_loss(base, PROMPT, 2, torch.Generator().manual_seed(7))(x), oracle, photos)
 
 
-def test_an_edit_is_ddim_with_fresh_noise(base: Base) -> None:
+def test_an_edit_is_ddim_with_fresh_noise(base: DiffusionModel) -> None:
     from diffusers import DDIMScheduler
 
     timesteps = [500, 375, 250, 125]
@@ -215,7 +217,7 @@ def test_an_edit_is_ddim_with_fresh_noise(base: Base) -> None:
     assert torch.allclose(found, (now - (1 - kept) ** 0.5 * predicted) / kept**0.5, atol=1e-3, rtol=1e-3)
 
 
-def test_feature_interference_compares_the_last_blocks_at_the_same_noise(base: Base, photos: Tensor) -> None:
+def test_feature_interference_compares_the_last_blocks_at_the_same_noise(base: DiffusionModel, photos: Tensor) -> None:
     moved = (photos + 0.03).clamp(0, 1)
 
     def features(x: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -246,7 +248,7 @@ def test_feature_interference_compares_the_last_blocks_at_the_same_noise(base: B
 # --- attention ------------------------------------------------------------------------------------------------------
 
 
-def by_hand(base: Base, latents: Tensor, timesteps: Tensor, prompt: str) -> list[Tensor]:
+def by_hand(base: DiffusionModel, latents: Tensor, timesteps: Tensor, prompt: str) -> list[Tensor]:
     """Attention maps of all layers, from the projections' own outputs."""
     seen: dict[str, list[Tensor]] = {}
     hooks = []
@@ -267,7 +269,7 @@ def by_hand(base: Base, latents: Tensor, timesteps: Tensor, prompt: str) -> list
     return maps
 
 
-def test_watched_attention_is_attention_and_changes_nothing(base: Base) -> None:
+def test_watched_attention_is_attention_and_changes_nothing(base: DiffusionModel) -> None:
     latents, timesteps = torch.randn(2, *base.latent_shape, generator=generator(1)), torch.tensor([10, 500])
     condition = base.condition([PROMPT]).expand(2)
     plain = base.predict(latents, timesteps, condition)
@@ -286,13 +288,13 @@ def test_watched_attention_is_attention_and_changes_nothing(base: Base) -> None:
     assert dict(base.unet.attn_processors) == before
 
 
-def test_attention_distance_is_the_squared_distance_of_all_maps(base: Base, photos: Tensor) -> None:
+def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionModel, photos: Tensor) -> None:
     static, moved = base.clone(), (photos + 0.03).clamp(0, 1)
     with torch.no_grad():
         for weight in static.unet.parameters():
             weight.add_(0.02 * torch.randn(weight.shape, generator=generator(2)))
 
-    def maps(model: Base, x: Tensor) -> list[Tensor]:
+    def maps(model: DiffusionModel, x: Tensor) -> list[Tensor]:
         plain = Plain(model, torch.Generator().manual_seed(7))
         latents = plain.latents(x)
         timesteps = torch.randint(0, 1000, (2,), generator=plain.draw)
@@ -319,7 +321,7 @@ def test_erasure_and_amount_of_attention_by_hand() -> None:
     assert float(amount(Maps(cross=[attention * 0.005]))) == pytest.approx((0.25**2 * 2 + 0.5**2) / 6)
 
 
-def test_the_tokens_of_a_word(base: Base) -> None:
+def test_the_tokens_of_a_word(base: DiffusionModel) -> None:
     tokens = base.tokenizer(PROMPT).input_ids
     places = token_places(base, PROMPT, "sks")
     assert base.tokenizer.decode([tokens[place] for place in places]).strip() == "sks"
@@ -329,7 +331,7 @@ def test_the_tokens_of_a_word(base: Base) -> None:
 # --- whole steps ----------------------------------------------------------------------------------------------------
 
 
-def one_step(name: str, base: Base, photos: Tensor, **settings: Any) -> Tensor:
+def one_step(name: str, base: DiffusionModel, photos: Tensor, **settings: Any) -> Tensor:
     defense = DEFENSES.create(name, settings).resolved("facelet")
     draw = torch.Generator().manual_seed(7)
     return defense.protect(photos.clone(), Context([base], photos, Budget(LEVELS), draw, lambda b, n: torch.empty(0)))
@@ -346,7 +348,7 @@ def mostly_equal(a: Tensor, b: Tensor) -> None:
     assert float(((a - b).abs() < 1e-6).float().mean()) > 0.99
 
 
-def test_one_step_of_advdm(base: Base, photos: Tensor) -> None:
+def test_one_step_of_advdm(base: DiffusionModel, photos: Tensor) -> None:
     def oracle(x: Tensor) -> Tensor:
         plain = Plain(base, torch.Generator().manual_seed(7))
         predicted, noise, _, _ = plain.step(plain.latents(x), "a photo of person")
@@ -358,7 +360,7 @@ def test_one_step_of_advdm(base: Base, photos: Tensor) -> None:
 
 @pytest.mark.parametrize(("direction", "sign"), [("up", 1), ("down", -1)])
 @pytest.mark.parametrize("target", [False, True])
-def test_one_step_of_sds(base: Base, photos: Tensor, direction: str, sign: int, target: bool) -> None:
+def test_one_step_of_sds(base: DiffusionModel, photos: Tensor, direction: str, sign: int, target: bool) -> None:
     plain = Plain(base, torch.Generator().manual_seed(7))
     seen = photos.clone().requires_grad_(True)
     latents = plain.latents(seen)
@@ -374,7 +376,7 @@ def test_one_step_of_sds(base: Base, photos: Tensor, direction: str, sign: int, 
     mostly_equal(found, stepped(photos, photos, slope))
 
 
-def test_one_step_of_photoguard(base: Base, photos: Tensor) -> None:
+def test_one_step_of_photoguard(base: DiffusionModel, photos: Tensor) -> None:
     draw = torch.Generator().manual_seed(7)
     start = photos + LEVELS / 255 * (2 * torch.rand(photos.shape, generator=draw) - 1)
     start = start.clamp(0, 1)
@@ -383,7 +385,7 @@ def test_one_step_of_photoguard(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(start, photos, slope))
 
 
-def test_one_step_of_mist(base: Base, photos: Tensor) -> None:
+def test_one_step_of_mist(base: DiffusionModel, photos: Tensor) -> None:
     draw = torch.Generator().manual_seed(7)
     start = (photos + LEVELS / 255 * (2 * torch.rand(photos.shape, generator=draw) - 1)).clamp(0, 1)
     factor = base.vae.config.scaling_factor
@@ -401,7 +403,7 @@ def test_one_step_of_mist(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(start, photos, gradient(oracle, start)))
 
 
-def test_one_step_of_ace(base: Base, photos: Tensor) -> None:
+def test_one_step_of_ace(base: DiffusionModel, photos: Tensor) -> None:
     """A fresh LoRA changes nothing yet; drawing its A comes first."""
     draw = torch.Generator().manual_seed(7)
     from attacks.lora import Lora
@@ -422,7 +424,7 @@ def test_one_step_of_ace(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(photos, photos, slope))
 
 
-def test_one_step_of_antidiffusion(base: Base, photos: Tensor) -> None:
+def test_one_step_of_antidiffusion(base: DiffusionModel, photos: Tensor) -> None:
     """The loss minus the attention, under a prompt that is still the empty one."""
     with torch.no_grad():  # attention that is spread evenly over all tokens is above the cut everywhere
         for name, weight in base.unet.named_parameters():
@@ -442,7 +444,7 @@ def test_one_step_of_antidiffusion(base: Base, photos: Tensor) -> None:
     mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
 
 
-def test_caat_trains_keys_and_values_with_the_same_backward_pass(base: Base, photos: Tensor) -> None:
+def test_caat_trains_keys_and_values_with_the_same_backward_pass(base: DiffusionModel, photos: Tensor) -> None:
     plain = Plain(base, torch.Generator().manual_seed(7))
     trained = {n: w for n, w in base.unet.named_parameters() if "attn2.to_k" in n or "attn2.to_v" in n}
     before = {name: weight.detach().clone() for name, weight in base.unet.named_parameters()}
@@ -464,9 +466,9 @@ def test_caat_trains_keys_and_values_with_the_same_backward_pass(base: Base, pho
 
 
 def test_greedy_timesteps_are_those_of_large_gradients(
-    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gradient_of(base: Base, photos: Tensor, condition: Any, timesteps: Tensor, draw: Any) -> Tensor:
+    def gradient_of(base: DiffusionModel, photos: Tensor, condition: Any, timesteps: Tensor, draw: Any) -> Tensor:
         sizes = torch.stack([timesteps[0], 1000 - timesteps[1]]).float()  # one photo likes them late, one early
         return sizes[:, None, None, None].expand_as(photos)
 
@@ -479,23 +481,25 @@ def test_greedy_timesteps_are_those_of_large_gradients(
     assert float(seen[:, 1].float().mean()) < 200
 
 
-def test_an_ensemble_averages_and_each_learns_from_its_own(base: Base, photos: Tensor, monkeypatch: Any) -> None:
+def test_an_ensemble_averages_and_each_learns_from_its_own(
+    base: DiffusionModel, photos: Tensor, monkeypatch: Any
+) -> None:
     other = base.clone()
-    learned: list[tuple[Base, float]] = []
+    learned: list[tuple[DiffusionModel, float]] = []
     monkeypatch.setattr("defenses.surrogates.finetune", lambda *args, **more: None)
     seen: list[Tensor] = []
 
-    def move(student: Base, cloaked: Tensor) -> Tensor:
+    def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
         seen.append(cloaked)
         return cloaked + (0.01 if len(seen) % 2 else 0.03)
 
-    original = Base.posterior
+    original = DiffusionModel.posterior
 
-    def posterior(self: Base, x: Tensor) -> Any:
+    def posterior(self: DiffusionModel, x: Tensor) -> Any:
         learned.append((self, float(x.mean())))
         return original(self, x)
 
-    monkeypatch.setattr(Base, "posterior", posterior)
+    monkeypatch.setattr(DiffusionModel, "posterior", posterior)
     context = defend_context(base, other, photos=photos)
     found = alternate(photos, context, Recipe(steps=0, learning_rate=0.0, batch=2), 2, move)
     assert torch.allclose(found, photos + 0.04, atol=1e-6)

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import Base, Condition, Posterior
+from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import Recipe
 from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
 from defenses.dladiff import DLADiff
 from defenses.encoders import FACELET
 from defenses.objectives import denoise
-from defenses.pgd import ascend
+from defenses.pgd import pgd
 from defenses.surrogates import learn
 from tests.support import tiny
 from tests.support.contexts import defend_context
@@ -31,7 +31,7 @@ Lessons = list[tuple[str, int, str]]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny.tiny_base(tmp_path_factory.mktemp("schedules") / "tiny")
 
 
@@ -42,14 +42,16 @@ def photos() -> Tensor:
 
 
 @pytest.fixture
-def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lessons]:
-    """`lessons(name, **settings)`: what was learned while a cloak was made."""
+def recipe(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Lessons]:
+    """`recipe(name, **settings)`: what was learned while a cloak was made."""
     monkeypatch.setattr("defenses.timesteps.ROUNDS", 0)
     taken: Lessons = []
     with torch.no_grad():
         clean = base.posterior(photos).mean
 
-    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
+    def finetune(
+        model: DiffusionModel, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0
+    ) -> None:
         shown = "clean" if torch.equal(latents.mean, clean) else "cloaked"
         parts = {id(weight) for weight in weights}
         text = any(id(weight) in parts for weight in model.text_encoder.parameters())
@@ -73,20 +75,22 @@ def lessons(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 @pytest.mark.parametrize("name", ["aspl", "antidreambooth", "simac", "disdiff"])
-def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, lessons: Callable[..., Lessons]) -> None:
+def test_aspl_and_its_kin_learn_clean_then_cloaked(name: str, recipe: Callable[..., Lessons]) -> None:
     more = {"sides": [8]} if name == "disdiff" else {}
-    found = lessons(name, rounds=2, surrogate_steps=3, pgd_steps=1, step=9.0, **more)
+    found = recipe(name, rounds=2, surrogate_steps=3, pgd_steps=1, step=9.0, **more)
     assert found == [("clean", 3, "all"), ("cloaked", 3, "all")] * 2
 
 
 @pytest.fixture
-def turns(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+def turns(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """(which photo comes first, photos a step) of every lesson; the cloak stays off, so photos can be told."""
     with torch.no_grad():
         clean = base.posterior(photos).mean
     taken = []
 
-    def finetune(model: Base, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0) -> None:
+    def finetune(
+        model: DiffusionModel, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0
+    ) -> None:
         first = latents.mean[start % len(latents.mean)]
         taken.append(([torch.equal(first, one) for one in clean].index(True), recipe.batch))
 
@@ -95,7 +99,7 @@ def turns(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[t
 
 
 def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
-    base: Base, photos: Tensor, turns: list[tuple[int, int]]
+    base: DiffusionModel, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
     settings = {"rounds": 3, "surrogate_steps": 3, "batch": 1, "pgd_steps": 1, "step": 9.0}
     DEFENSES.create("aspl", settings).resolved("facelet").protect(photos, defend_context(base, photos=photos, levels=0))
@@ -105,22 +109,22 @@ def test_a_surrogate_that_sees_one_photo_a_step_goes_on_where_it_was(
     assert batches == [1] * 6
 
 
-def test_fsmg_learns_once_from_clean_photos(lessons: Callable[..., Lessons]) -> None:
-    assert lessons("fsmg", surrogate_steps=7, pgd_steps=2) == [("clean", 7, "all")]
+def test_fsmg_learns_once_from_clean_photos(recipe: Callable[..., Lessons]) -> None:
+    assert recipe("fsmg", surrogate_steps=7, pgd_steps=2) == [("clean", 7, "all")]
 
 
 def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
-    lessons: Callable[..., Lessons], base: Base, monkeypatch: pytest.MonkeyPatch
+    recipe: Callable[..., Lessons], base: DiffusionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[Any] = []
-    original = Base.load_snapshot
+    original = DiffusionModel.load_snapshot
 
-    def load(self: Base, snapshot: Any) -> None:
+    def load(self: DiffusionModel, snapshot: Any) -> None:
         loads.append(id(snapshot))
         original(self, snapshot)
 
-    monkeypatch.setattr(Base, "load_snapshot", load)
-    found = lessons("metacloak", pool_steps=10, snapshots=3, trials=2, unrolls=2, pgd_steps=1, unroll_steps=4)
+    monkeypatch.setattr(DiffusionModel, "load_snapshot", load)
+    found = recipe("metacloak", pool_steps=10, snapshots=3, trials=2, unrolls=2, pgd_steps=1, unroll_steps=4)
     assert found == [("clean", 5, "all")] * 2 + [("cloaked", 4, "all")] * 2 * 3 * 2
     assert len(loads) == 6
     assert loads[:3] == loads[3:]
@@ -128,7 +132,7 @@ def test_metacloak_fills_its_pool_and_unrolls_from_every_state(
 
 
 def test_metacloak_learns_from_one_photo_after_the_other(
-    base: Base, photos: Tensor, turns: list[tuple[int, int]]
+    base: DiffusionModel, photos: Tensor, turns: list[tuple[int, int]]
 ) -> None:
     settings = {"pool_steps": 6, "snapshots": 3, "trials": 1, "unrolls": 2, "pgd_steps": 1, "unroll_steps": 3}
     for batch in (1, 0):
@@ -141,12 +145,14 @@ def test_metacloak_learns_from_one_photo_after_the_other(
     assert batches == [1] * 8 + [2] * 8
 
 
-def test_antidiffusion_teaches_the_unet_between_rounds(lessons: Callable[..., Lessons]) -> None:
-    found = lessons("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
+def test_antidiffusion_teaches_the_unet_between_rounds(recipe: Callable[..., Lessons]) -> None:
+    found = recipe("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
     assert found == [("cloaked", 5, "unet")] * 3
 
 
-def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(base: Base, photos: Tensor) -> None:
+def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(
+    base: DiffusionModel, photos: Tensor
+) -> None:
     context = defend_context(base, photos=photos)
     tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned_prompt(base, photos, context)
 
@@ -158,8 +164,8 @@ def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(bas
     assert loss(tuned) < loss(base.condition([""])) - 0.001
 
 
-def test_ace_learns_by_lora(lessons: Callable[..., Lessons]) -> None:
-    assert lessons("ace", rounds=2, pgd_steps=1, lora_steps=6) == [("cloaked", 6, "lora")] * 2
+def test_ace_learns_by_lora(recipe: Callable[..., Lessons]) -> None:
+    assert recipe("ace", rounds=2, pgd_steps=1, lora_steps=6) == [("cloaked", 6, "lora")] * 2
 
 
 STEPS = {"layers": [1], "static_steps": 9, "epochs": 2, "dynamic_steps": 4, "sides": [8]}
@@ -175,21 +181,21 @@ STATIC, DYNAMIC = ("clean", 9, "unet"), ("cloaked", 4, "unet")
         ({"dsur": False, "adft": False}, []),
     ],
 )
-def test_dladiffs_switches(lessons: Callable[..., Lessons], switches: dict[str, bool], expected: Lessons) -> None:
-    assert lessons("dladiff", **STEPS, **switches) == expected
+def test_dladiffs_switches(recipe: Callable[..., Lessons], switches: dict[str, bool], expected: Lessons) -> None:
+    assert recipe("dladiff", **STEPS, **switches) == expected
 
 
-def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attention steps, loss steps, lessons, and again; the static surrogate learns once, before them."""
+def test_dladiffs_stages_alternate(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention steps, loss steps, fine-tuning, and again; the static surrogate learns once, before them."""
     order: list[str] = []
 
     def recording(cloaked: Tensor, clean: Tensor, objective: Any, budget: Budget, step: float, steps: int) -> Tensor:
         order.append(f"{objective.__qualname__.split('.')[0]} x{steps}")
-        return ascend(cloaked, clean, objective, budget, step, steps)
+        return pgd(cloaked, clean, objective, budget, step, steps)
 
-    monkeypatch.setattr("defenses.dladiff.ascend", recording)
+    monkeypatch.setattr("defenses.dladiff.pgd", recording)
 
-    def finetune(model: Base, *rest: Any, **more: Any) -> None:
+    def finetune(model: DiffusionModel, *rest: Any, **more: Any) -> None:
         order.append("learn" if model is base else "static")
 
     monkeypatch.setattr("defenses.surrogates.finetune", finetune)
@@ -200,7 +206,7 @@ def test_dladiffs_stages_alternate(base: Base, photos: Tensor, monkeypatch: pyte
     assert order == ["static"] + ["attention_distance x2", "denoising_loss x3", "learn"] * 2
 
 
-def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> None:
+def test_without_any_part_dladiff_does_nothing(base: DiffusionModel, photos: Tensor) -> None:
     defense = DEFENSES.create("dladiff", STEPS | {"dsur": False, "adft": False}).resolved("facelet")
     context = defend_context(base, photos=photos)
     assert torch.equal(defense.protect(photos.clone(), context), photos)
@@ -208,9 +214,11 @@ def test_without_any_part_dladiff_does_nothing(base: Base, photos: Tensor) -> No
 
 @pytest.mark.parametrize(("timestep", "moved"), [(0, 4), (999, 0), (499, 2)])
 def test_disdiffs_steps_shrink_with_the_timestep(
-    base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch, timestep: int, moved: int
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch, timestep: int, moved: int
 ) -> None:
-    monkeypatch.setattr(Base, "random_timesteps", lambda self, count, generator: torch.full((count,), timestep))
+    monkeypatch.setattr(
+        DiffusionModel, "random_timesteps", lambda self, count, generator: torch.full((count,), timestep)
+    )
     monkeypatch.setattr("defenses.surrogates.finetune", lambda *args, **more: None)
     settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 1, "step": 4.0, "sides": [8], "search": False}
     defense = DEFENSES.create("disdiff", settings).resolved("facelet")
@@ -220,7 +228,7 @@ def test_disdiffs_steps_shrink_with_the_timestep(
     assert float(change.abs().max()) * 255 == pytest.approx(moved, abs=0.02)
 
 
-def test_metacloak_moves_through_transforms(lessons: Callable[..., Lessons], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metacloak_moves_through_transforms(recipe: Callable[..., Lessons], monkeypatch: pytest.MonkeyPatch) -> None:
     from defenses.transforms import random_view
 
     views: list[Tensor] = []
@@ -231,16 +239,18 @@ def test_metacloak_moves_through_transforms(lessons: Callable[..., Lessons], mon
 
     monkeypatch.setattr("defenses.metacloak.random_view", recording)
     small = {"pool_steps": 1, "snapshots": 2, "trials": 1, "unrolls": 2, "pgd_steps": 3}
-    lessons("metacloak", **small)
+    recipe("metacloak", **small)
     assert len(views) == 2 * 2 * 3
-    lessons("metacloak", transforms=False, **small)
+    recipe("metacloak", transforms=False, **small)
     assert len(views) == 2 * 2 * 3
 
 
-def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simac_as_released_has_no_feature_loss(
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights: list[float] = []
 
-    def interference(base: Base, clean: Tensor, prompt: str, weight: float, *rest: Any) -> Any:
+    def interference(base: DiffusionModel, clean: Tensor, prompt: str, weight: float, *rest: Any) -> Any:
         weights.append(weight)
         return lambda photos: photos.sum()
 
@@ -255,17 +265,19 @@ def test_simac_as_released_has_no_feature_loss(base: Base, photos: Tensor, monke
 
 
 @pytest.mark.parametrize("text_encoder", [True, False])
-def test_a_surrogate_learns_in_the_parts_that_it_should(base: Base, photos: Tensor, text_encoder: bool) -> None:
+def test_a_surrogate_learns_in_the_parts_that_it_should(
+    base: DiffusionModel, photos: Tensor, text_encoder: bool
+) -> None:
     before = base.snapshot()
-    lessons = Recipe(steps=1, learning_rate=0.01, batch=2)
-    learn(base, photos, lessons, defend_context(base, photos=photos), text_encoder=text_encoder)
+    recipe = Recipe(steps=1, learning_rate=0.01, batch=2)
+    learn(base, photos, recipe, defend_context(base, photos=photos), text_encoder=text_encoder)
     after = base.snapshot()
     changed = {part: any(not torch.equal(before[part][k], after[part][k]) for k in before[part]) for part in before}
     base.restore()
     assert changed == {"unet": True, "text_encoder": text_encoder}
 
 
-def test_lessons_leave_nothing_trainable(base: Base, photos: Tensor) -> None:
+def test_fine_tuning_leaves_nothing_trainable(base: DiffusionModel, photos: Tensor) -> None:
     """Else every later step of the cloak would also compute gradients of all weights, and keep them."""
     learn(base, photos, Recipe(steps=1, learning_rate=0.01, batch=2), defend_context(base, photos=photos))
     weights = [*base.unet.parameters(), *base.text_encoder.parameters()]
@@ -274,7 +286,7 @@ def test_lessons_leave_nothing_trainable(base: Base, photos: Tensor) -> None:
     assert left == []
 
 
-def test_a_snapshot_does_not_change_with_the_model(base: Base) -> None:
+def test_a_snapshot_does_not_change_with_the_model(base: DiffusionModel) -> None:
     kept = base.snapshot()
     with torch.no_grad():
         next(base.unet.parameters()).add_(1)

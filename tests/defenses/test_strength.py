@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import DEFENSES
 from defenses.photoguard import edited
 from defenses.targets import pattern
@@ -24,12 +24,12 @@ IN_TURNS = {"rounds": 3, "surrogate_steps": 1, "pgd_steps": 5, "step": 3.2}
 
 
 @torch.no_grad()
-def patterned(base: Base, photos: Tensor, clean: Tensor) -> float:
+def patterned(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     return -float((base.encode(photos) - base.encode(pattern(base.side))).square().mean())
 
 
 @torch.no_grad()
-def edits_to_grey(base: Base, photos: Tensor, clean: Tensor) -> float:
+def edits_to_grey(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     """What SDEdit with 4 steps makes of the photos."""
     condition, distances = base.condition([""]).expand(len(photos)), []
     for index in range(6):
@@ -62,7 +62,7 @@ CASES: list[tuple[str, dict[str, Any], Goal]] = [
 ]
 
 
-def protect(name: str, settings: dict[str, Any], base: Base, photos: Tensor) -> Tensor:
+def protect(name: str, settings: dict[str, Any], base: DiffusionModel, photos: Tensor) -> Tensor:
     defense = DEFENSES.create(name, settings).resolved("facelet")
     context = defend_context(base, photos=photos, levels=LEVELS)
     try:
@@ -82,7 +82,7 @@ def test_it_does_more_than_noise(
     name: str,
     settings: dict[str, Any],
     goal: Goal,
-    base: Base,
+    base: DiffusionModel,
     photos: Tensor,
     by_noise: dict[Goal, float],
     monkeypatch: pytest.MonkeyPatch,
@@ -93,7 +93,7 @@ def test_it_does_more_than_noise(
     assert goal(base, protect(name, settings, base, photos), photos) > by_noise[goal]
 
 
-def test_disdiff_takes_attention_from_the_persons_token(base: Base, photos: Tensor) -> None:
+def test_disdiff_takes_attention_from_the_persons_token(base: DiffusionModel, photos: Tensor) -> None:
     """The erasure alone, at timesteps where steps are large."""
     from bench.models.diffusion.attention import watched
     from defenses.disdiff import erasure, token_places

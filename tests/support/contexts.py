@@ -9,7 +9,7 @@ from torch import Tensor
 from attacks import FitContext
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 
 ROOT = Path(__file__).parents[2]
@@ -18,16 +18,16 @@ ROOT = Path(__file__).parents[2]
 def fit_context(seed: int = 0) -> FitContext:
     """What an attacker has, but for class pictures, which none of these recipes wants."""
 
-    def nobody(base: Base, count: int) -> Tensor:
+    def nobody(base: DiffusionModel, count: int) -> Tensor:
         raise AssertionError("no class pictures are wanted here")
 
     return FitContext(generator(seed, "fit"), nobody)
 
 
-def defend_context(*bases: Base, photos: Tensor, levels: float = 8, seed: int = 0) -> Context:
+def defend_context(*bases: DiffusionModel, photos: Tensor, levels: float = 8, seed: int = 0) -> Context:
     """What a defender has, with the photos as their own reference, but for class pictures, as above."""
 
-    def nobody(base: Base, count: int) -> Tensor:
+    def nobody(base: DiffusionModel, count: int) -> Tensor:
         raise AssertionError("no class pictures are wanted here")
 
     return Context(list(bases), photos, Budget(levels), generator(seed), nobody)

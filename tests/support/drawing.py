@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks import Artifact, Attack
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from tests.support.contexts import fit_context
 
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]
@@ -20,7 +20,7 @@ def prompts(subject: str = "person") -> list[str]:
     return [template.format(subject=subject) for template in TEMPLATES]
 
 
-def noise(base: Base, count: int = len(TEMPLATES)) -> Tensor:
+def noise(base: DiffusionModel, count: int = len(TEMPLATES)) -> Tensor:
     """(count, c, h, w): what the pictures start from."""
     return torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(count)])
 
@@ -43,11 +43,11 @@ def second(attack: Attack, artifact: Artifact) -> Tensor:
     return attack.generate(artifact, TEMPLATES[1:], noise(attack.base)[1:], STEPS, GUIDANCE)
 
 
-def plain(base: Base, subject: str = "person", guidance: float = GUIDANCE) -> Tensor:
+def plain(base: DiffusionModel, subject: str = "person", guidance: float = GUIDANCE) -> Tensor:
     return base.sample(base.condition(prompts(subject)), noise(base), STEPS, guidance)
 
 
-def stock(base: Base, **parts: Any) -> Any:
+def stock(base: DiffusionModel, **parts: Any) -> Any:
     """A pipeline of diffusers around the parts of a base, with the sampler of the benchmark."""
     from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
@@ -65,7 +65,7 @@ def stock(base: Base, **parts: Any) -> Any:
     return StableDiffusionPipeline(**{"feature_extractor": None} | parts)
 
 
-def call(pipeline: Any, base: Base, subject: str = "person", **extra: Any) -> Tensor:
+def call(pipeline: Any, base: DiffusionModel, subject: str = "person", **extra: Any) -> Tensor:
     """The pictures by a pipeline of diffusers."""
     made: Tensor = pipeline(
         prompt=prompts(subject),

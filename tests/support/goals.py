@@ -9,35 +9,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from defenses.targets import pattern
 
 PROMPT = "a photo of sks person"
 
 
-Goal = Callable[[Base, Tensor, Tensor], float]
+Goal = Callable[[DiffusionModel, Tensor, Tensor], float]
 """Of a base, photos and the clean photos; larger is better for the defender."""
 
 
 @torch.no_grad()
-def loss(base: Base, photos: Tensor, clean: Tensor) -> float:
+def loss(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     condition, latents = base.condition([PROMPT]).expand(len(photos)), base.encode(photos)
     draws = [base.denoising_errors(latents, condition, generator("test", i)).mean() for i in range(24)]
     return float(torch.stack(draws).mean())
 
 
 @torch.no_grad()
-def grey(base: Base, photos: Tensor, clean: Tensor) -> float:
+def grey(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     return -float(base.encode(photos).square().mean())
 
 
 @torch.no_grad()
-def shifted(base: Base, photos: Tensor, clean: Tensor) -> float:
+def shifted(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     return float((base.encode(photos) - base.encode(clean)).square().mean())
 
 
 @torch.no_grad()
-def predicts_the_pattern(base: Base, photos: Tensor, clean: Tensor) -> float:
+def predicts_the_pattern(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     condition, latents = base.condition([PROMPT]).expand(len(photos)), base.encode(photos)
     wanted, distances = base.encode(pattern(base.side)), []
     for index in range(24):

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
@@ -43,7 +43,7 @@ UNET: dict[str, Any] = {
 """Two levels, attention in the lower one."""
 
 
-def tiny_base(folder: Path, xl: bool = False, v: bool = False) -> Base:
+def tiny_base(folder: Path, xl: bool = False, v: bool = False) -> DiffusionModel:
     """A model of 32 px of the type of Stable Diffusion 1, of SDXL, or of 2.1, which predicts v.
 
     VAE factor 2, two levels, attention in one.

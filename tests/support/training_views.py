@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo.train.networks import EMBEDDING
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.views import Views
@@ -58,7 +58,7 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def prepare(base: Base, folder: Path) -> Path:
+def prepare(base: DiffusionModel, folder: Path) -> Path:
     """Write the base, its views and random embeddings of them into a folder, as trainings read them: the base's."""
     saved = folder / "base"
     base.pipeline().save_pretrained(saved)

@@ -1,4 +1,4 @@
-"""`Base`: one diffusion model that defenses attack through and attacks personalise.
+"""`DiffusionModel`: one diffusion model that defenses attack through and attacks personalise.
 
 Defenses and attacks are written against this class, never against a pipeline, so the embedded family (128 px) and
 Stable Diffusion run the same code. Parts are stock diffusers and transformers classes.
@@ -81,7 +81,7 @@ def learns(module: torch.nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters())
 
 
-class Base:
+class DiffusionModel:
     """A Stable-Diffusion-type model (epsilon or v prediction); `bench.models.diffusion.loading` loads one.
 
     Attributes:
@@ -230,15 +230,15 @@ class Base:
             return velocity
         raise BenchError(f"Prediction type {kind!r} is not supported.", "Use an epsilon or v_prediction checkpoint.")
 
-    def clean(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+    def predict_x0(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
         """The latents that a prediction for noised latents amounts to: the inverse of `add_noise` and `target`."""
-        kept = self.kept(timesteps)
-        signal, spread = kept.sqrt(), (1 - kept).sqrt()
+        alpha_bar = self.alpha_bar(timesteps)
+        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
         if self.scheduler.config.prediction_type == "v_prediction":
             return signal * noised - spread * predicted
         return (noised - spread * predicted) / signal
 
-    def kept(self, timesteps: Tensor) -> Tensor:
+    def alpha_bar(self, timesteps: Tensor) -> Tensor:
         """(n, 1, 1, 1) share of the signal's variance that is left at each timestep (alpha-bar of DDPM)."""
         alphas: Tensor = self.scheduler.alphas_cumprod
         return alphas.to(self.device)[timesteps][:, None, None, None]
@@ -336,7 +336,7 @@ class Base:
 
     # -- weights -----------------------------------------------------------------------------------------------
 
-    def clone(self) -> Base:
+    def clone(self) -> DiffusionModel:
         """A second model to train on the side: own UNet and text encoders, shared (frozen) VAE and tokenizers.
 
         It starts from the present weights and remembers no others, so it cannot be restored.
@@ -346,7 +346,7 @@ class Base:
         parts |= {name: copy.deepcopy(module) for name, module in self.tunable.items()}
         return type(self)(self.checkpoint, parts, self.device, self.computing)
 
-    def copy_weights_from(self, other: Base) -> None:
+    def copy_weights_from(self, other: DiffusionModel) -> None:
         """Overwrite UNet and text encoders in place with another model's."""
         self.load_snapshot({name: module.state_dict() for name, module in other.tunable.items()})
 

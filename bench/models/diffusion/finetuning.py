@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import Base, Condition, Posterior, learns
+from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +49,18 @@ class Recipe:
         return cls(**({name: getattr(method, name) for name in names} | settings))
 
     @property
-    def wants_strangers(self) -> bool:
+    def wants_class_images(self) -> bool:
         """Whether the prior-preservation loss is on."""
         return self.prior_weight > 0 and self.class_count > 0
 
 
 def finetune(
-    base: Base,
+    base: DiffusionModel,
     weights: Sequence[torch.nn.Parameter],
     photos: Posterior,
     recipe: Recipe,
     generator: torch.Generator,
-    strangers: Posterior | None = None,
+    class_images: Posterior | None = None,
     progress: Callable[[float], None] | None = None,
     start: int = 0,
 ) -> None:
@@ -75,12 +75,12 @@ def finetune(
         photos: posterior of the person's photos, (n, c, h, w).
         recipe: how.
         generator: CPU generator.
-        strangers: posterior of class pictures; None leaves the prior loss out.
+        class_images: posterior of class pictures; None leaves the prior loss out.
         progress: called with the share done.
-        start: how many photos former lessons have taken; these go on with the next, in turn.
+        start: how many photos earlier fine-tuning have taken; these go on with the next, in turn.
     """
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-    others = _in_turns(strangers, recipe.batch, generator) if strangers is not None else None
+    others = _in_turns(class_images, recipe.batch, generator) if class_images is not None else None
     told = _captions(base)
     for step in range(recipe.steps):
         turn = (torch.arange(recipe.batch) + start + step * recipe.batch) % len(photos.mean)
@@ -100,7 +100,7 @@ def finetune(
             progress((step + 1) / recipe.steps)
 
 
-def _captions(base: Base) -> Callable[[str], Condition]:
+def _captions(base: DiffusionModel) -> Callable[[str], Condition]:
     """Reads a prompt: once, if what reads it does not learn."""
 
     def read(prompt: str) -> Condition:
@@ -109,11 +109,11 @@ def _captions(base: Base) -> Callable[[str], Condition]:
     return read if any(map(learns, base.text_encoders)) else functools.cache(read)
 
 
-def _in_turns(strangers: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+def _in_turns(class_images: Posterior, count: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Latents of `count` class pictures at a time, every picture once before any comes again."""
     queue = torch.empty(0, dtype=torch.long)
     while True:
         while len(queue) < count:
-            queue = torch.cat([queue, torch.randperm(len(strangers.mean), generator=generator)])
-        yield strangers.sample(generator, queue[:count])
+            queue = torch.cat([queue, torch.randperm(len(class_images.mean), generator=generator)])
+        yield class_images.sample(generator, queue[:count])
         queue = queue[count:]

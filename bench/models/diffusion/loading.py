@@ -1,4 +1,4 @@
-"""From verified files to a `Base`."""
+"""From verified files to a `DiffusionModel`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import torch
 
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import Base
-from bench.models.diffusion.sdxl import SdxlBase
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.sdxl import SdxlModel
 from bench.models.weights.checkpoint import Checkpoint
 
 PLAIN = Computing()
 
 
-def load_base(checkpoint: Checkpoint, device: str | torch.device = "cpu", computing: Computing = PLAIN) -> Base:
+def load_base(
+    checkpoint: Checkpoint, device: str | torch.device = "cpu", computing: Computing = PLAIN
+) -> DiffusionModel:
     """Load a diffusers folder of a Stable Diffusion or SDXL type, in fp32 master weights.
 
     Args:
@@ -50,7 +52,7 @@ def load_base(checkpoint: Checkpoint, device: str | torch.device = "cpu", comput
         parts["scheduler"] = DDPMScheduler.from_pretrained(path, subfolder="scheduler")
     except (OSError, ValueError, RuntimeError) as error:
         raise BenchError(f"The model in {path} does not load: {error}", checkpoint.fix) from error
-    base = (SdxlBase if xl else Base)(checkpoint, parts, device, computing)
+    base = (SdxlModel if xl else DiffusionModel)(checkpoint, parts, device, computing)
     base.remember()
     return base
 

@@ -9,7 +9,7 @@ from bench.core.errors import BenchError
 from bench.models.weights.checkpoint import Checkpoint, locate
 
 if TYPE_CHECKING:
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
 
 
 class Pool:
@@ -21,7 +21,7 @@ class Pool:
 
     def __init__(self, device: str = "auto") -> None:
         self._checkpoints: dict[ModelSettings, Checkpoint] = {}
-        self._bases: dict[ModelSettings, Base] = {}
+        self._bases: dict[ModelSettings, DiffusionModel] = {}
         self._device = device
 
     @property
@@ -58,7 +58,7 @@ class Pool:
         """What outputs that a model has part in depend on: its files, and how it computes."""
         return model.computing.applied_to(self.checkpoint(model).fingerprint)
 
-    def base(self, model: ModelSettings) -> Base:
+    def base(self, model: ModelSettings) -> DiffusionModel:
         """The loaded model."""
         if model not in self._bases:
             from bench.models.diffusion.loading import load_base

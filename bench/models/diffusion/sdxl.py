@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import Base, Condition
+from bench.models.diffusion.base import Condition, DiffusionModel
 
 
-class SdxlBase(Base):
+class SdxlModel(DiffusionModel):
     """An SDXL-type model.
 
     The VAE always computes in fp32: the published one overflows in half precision, and a black picture would count as

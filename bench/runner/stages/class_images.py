@@ -13,7 +13,7 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Pixels
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.batching import in_batches
 from bench.store import Store
 
@@ -23,7 +23,7 @@ GUIDANCE = 7.5
 BATCH = 16
 
 
-def class_photos(store: Store, base: Base, count: int) -> Tensor:
+def class_images(store: Store, base: DiffusionModel, count: int) -> Tensor:
     """(count, 3, h, w) in [0, 1]. The base must be unchanged; picture i depends on i alone, not on `count`."""
     files = base.computing.applied_to(base.checkpoint.fingerprint)
     key = hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])

@@ -16,7 +16,7 @@ from bench.core.types import Photo, Pixels
 from countermeasures import Countermeasure, Purifier
 
 if TYPE_CHECKING:
-    from bench.models.diffusion.base import Base
+    from bench.models.diffusion.base import DiffusionModel
 
 
 def key(
@@ -45,7 +45,7 @@ def counter(
     folder: Path,
     protected: Path,
     counters: Sequence[Countermeasure],
-    base: Callable[[], Base],
+    base: Callable[[], DiffusionModel],
     seed: int,
     identity: str,
     clean: Sequence[Photo] = (),

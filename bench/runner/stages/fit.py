@@ -15,8 +15,8 @@ from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.core.images import to_tensor
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
-from bench.runner.stages.class_images import class_photos
+from bench.models.diffusion.base import DiffusionModel
+from bench.runner.stages.class_images import class_images
 from bench.store import Store
 
 ARTIFACT = "artifact.safetensors"
@@ -45,7 +45,7 @@ def fit(
     folder: Path,
     found: Path,
     attack: Attack,
-    base: Base,
+    base: DiffusionModel,
     identity: str,
     seed: int,
     store: Store,
@@ -58,7 +58,7 @@ def fit(
         BenchError: the training diverged.
     """
     # The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
-    context = FitContext(generator(seed, "fit", identity), lambda b, count: class_photos(store, b, count), progress)
+    context = FitContext(generator(seed, "fit", identity), lambda b, count: class_images(store, b, count), progress)
     attack.prepare(base)
     try:
         artifact = attack.fit(to_tensor(numbered.load(found)).to(base.device), context)

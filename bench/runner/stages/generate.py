@@ -18,7 +18,7 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels
 from bench.core.seeding import derive
 from bench.core.types import Pixels
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.batching import in_batches
 from bench.runner.stages.fit import ARTIFACT
 
@@ -39,7 +39,13 @@ def noise_seeds(protocol: Protocol, seed: int) -> list[int]:
 
 
 def generate(
-    folder: Path, fitted: Path, attack: Attack, base: Base, model: ModelSettings, protocol: Protocol, seed: int
+    folder: Path,
+    fitted: Path,
+    attack: Attack,
+    base: DiffusionModel,
+    model: ModelSettings,
+    protocol: Protocol,
+    seed: int,
 ) -> None:
     """Write all pictures of one cell as PNGs, prompt by prompt.
 
@@ -64,5 +70,5 @@ def generate(
     numbered.save(folder, pictures)
 
 
-def _noise(seed: int, base: Base) -> Tensor:
+def _noise(seed: int, base: DiffusionModel) -> Tensor:
     return randn(base.latent_shape, torch.Generator().manual_seed(seed), base.device)

@@ -13,8 +13,8 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Budget, Identity
-from bench.models.diffusion.base import Base
-from bench.runner.stages.class_images import class_photos
+from bench.models.diffusion.base import DiffusionModel
+from bench.runner.stages.class_images import class_images
 from bench.store import Store
 from defenses import Context, Defense
 
@@ -47,7 +47,7 @@ def protect(
     defense: Defense,
     identity: Identity,
     budget: Budget,
-    surrogates: Callable[[], Sequence[Base]],
+    surrogates: Callable[[], Sequence[DiffusionModel]],
     seed: int,
     store: Store,
     progress: Callable[[float], None],
@@ -63,7 +63,7 @@ def protect(
         reference=to_tensor([photo.pixels for photo in identity.reference]),
         budget=budget,
         generator=generator(seed, "protect", identity.name),
-        class_photos=lambda base, count: class_photos(store, base, count),
+        class_images=lambda base, count: class_images(store, base, count),
         progress=progress,
         identity=identity.name,
         names=[photo.name for photo in identity.protect],

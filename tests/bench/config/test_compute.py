@@ -99,7 +99,7 @@ def test_a_frozen_text_encoder_reads_each_prompt_once(folder: Path) -> None:
     base.text_encoder.register_forward_hook(lambda *_: read.append(None))
     for text_encoder, expected in ((False, 2), (True, 2 * 3)):
         read.clear()
-        finetune(base, base.parameters(text_encoder), photos, recipe, generator("fit"), strangers=photos)
+        finetune(base, base.parameters(text_encoder), photos, recipe, generator("fit"), class_images=photos)
         assert len(read) == expected
 
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from bench.core.profiling import counting
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.store import META, Store
 from tests.support import tiny
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny.tiny_base(tmp_path_factory.mktemp("passes") / "base")
 
 
-def passed(base: Base, samples: int) -> None:
+def passed(base: DiffusionModel, samples: int) -> None:
     """Send so many samples through the UNet."""
     width = base.unet.config.cross_attention_dim
     with torch.no_grad():
@@ -30,7 +30,7 @@ def unet(samples: int) -> dict[str, dict[str, int]]:
     return {"unet": {"plain": samples, "inputs": 0, "weights": 0}}
 
 
-def test_a_block_inside_counts_for_itself(base: Base) -> None:
+def test_a_block_inside_counts_for_itself(base: DiffusionModel) -> None:
     """Class pictures, say, which are made while a cloak is made, and once for everybody."""
     with counting() as outer:
         passed(base, 2)
@@ -43,7 +43,7 @@ def test_a_block_inside_counts_for_itself(base: Base) -> None:
     assert (outer, inner, nothing) == (unet(3), unet(3), {})
 
 
-def test_a_block_that_raises_counts_no_more(base: Base) -> None:
+def test_a_block_that_raises_counts_no_more(base: DiffusionModel) -> None:
     def raising() -> None:
         passed(base, 1)
         raise KeyError
@@ -55,7 +55,7 @@ def test_a_block_that_raises_counts_no_more(base: Base) -> None:
     assert (outer, inner) == (unet(2), unet(1))
 
 
-def test_the_store_keeps_them_with_what_they_made(base: Base, tmp_path: Path) -> None:
+def test_the_store_keeps_them_with_what_they_made(base: DiffusionModel, tmp_path: Path) -> None:
     store, key = Store(tmp_path), "ab" * 32
 
     def cloak(folder: Path) -> None:

@@ -13,14 +13,14 @@ import pytest
 from pydantic import BaseModel
 
 from bench.config.methods import REGISTRIES, registry_of
-from bench.config.schema import Dose, Grid, ModelSettings, Protocol, RunSettings, Suite
+from bench.config.schema import DefenseSpec, Grid, ModelSettings, Protocol, RunSettings, Suite
 from bench.core.errors import BenchError
 from bench.core.ranges import Budgeted, Count, Range, StepLevels
 from bench.core.registry import build, hints
 from tests.support.settings import parsed
 
 PLUGINS = [(group, name) for group in REGISTRIES for name in registry_of(group).names()]
-MODELS: list[type[BaseModel]] = [ModelSettings, Dose, Grid, Suite, Protocol, RunSettings]
+MODELS: list[type[BaseModel]] = [ModelSettings, DefenseSpec, Grid, Suite, Protocol, RunSettings]
 
 
 def numbers(hint: Any, bounds: Range | None = None) -> Iterator[tuple[type, Range | None]]:

@@ -13,8 +13,8 @@ from bench.config.schema import MetricSettings, Protocol
 from bench.core.errors import BenchError
 from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
-from bench.evaluation.clip_score import Following
-from bench.evaluation.scorer import Scorer, Scores, Shown
+from bench.evaluation.clip_score import ClipScore
+from bench.evaluation.scorer import KeyedImages, Scorer, Scores
 from bench.models.weights.files import ZOO
 from bench.store import Store
 
@@ -47,7 +47,7 @@ def pictures() -> list[Pixels]:
 def test_it_is_what_transformers_says_of_the_pairs(clip: Path, pictures: list[Pixels]) -> None:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-    scores = Following(str(clip), PROMPTS * 32).describe(pictures)["clip_score"]
+    scores = ClipScore(str(clip), PROMPTS * 32).describe(pictures)["clip_score"]
     model, tokenizer = CLIPModel.from_pretrained(clip).eval(), CLIPTokenizer.from_pretrained(clip)
     texts = tokenizer(["a photo of a person", "a dslr portrait of a person"], padding=True, return_tensors="pt")
     seen = CLIPImageProcessorPil(size=32, crop_size=32)(pictures, return_tensors="pt")
@@ -61,27 +61,27 @@ def test_it_is_what_transformers_says_of_the_pairs(clip: Path, pictures: list[Pi
 
 
 def test_a_picture_is_given_the_same_alone(clip: Path, pictures: list[Pixels]) -> None:
-    together = Following(str(clip), PROMPTS[:1] * 64).describe(pictures)["clip_score"]
-    alone = Following(str(clip), PROMPTS[:1]).describe(pictures[40:41])["clip_score"]
+    together = ClipScore(str(clip), PROMPTS[:1] * 64).describe(pictures)["clip_score"]
+    alone = ClipScore(str(clip), PROMPTS[:1]).describe(pictures[40:41])["clip_score"]
     assert together[40] == alone[0]
 
 
 def test_scores_are_named_by_the_weights_and_the_prompts(clip: Path, tmp_path: Path) -> None:
-    same = Following(str(clip), PROMPTS).fingerprint
-    assert Following(str(clip), PROMPTS).fingerprint == same
-    assert Following(str(clip), PROMPTS[::-1]).fingerprint != same
+    same = ClipScore(str(clip), PROMPTS).fingerprint
+    assert ClipScore(str(clip), PROMPTS).fingerprint == same
+    assert ClipScore(str(clip), PROMPTS[::-1]).fingerprint != same
     other = Path(shutil.copytree(clip, tmp_path / "other"))
-    assert Following(str(other), PROMPTS).fingerprint == same
+    assert ClipScore(str(other), PROMPTS).fingerprint == same
     weights = bytearray((other / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (other / "model.safetensors").write_bytes(weights)
-    assert Following(str(other), PROMPTS).fingerprint != same
+    assert ClipScore(str(other), PROMPTS).fingerprint != same
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: pytest.fail("a download was attempted"))
     with pytest.raises(BenchError, match=r"not on this machine(.|\n)*hf download nobody/clip(.|\n)*metric.clip="):
-        _ = Following("nobody/clip", PROMPTS).fingerprint
+        _ = ClipScore("nobody/clip", PROMPTS).fingerprint
 
 
 def test_every_picture_is_held_against_its_own_prompt(clip: Path, tmp_path: Path, pictures: list[Pixels]) -> None:
@@ -89,7 +89,7 @@ def test_every_picture_is_held_against_its_own_prompt(clip: Path, tmp_path: Path
     protocol = Protocol(prompts=PROMPTS, images_per_prompt=2, far=0.01)
     scorer = Scorer(settings, protocol, Synthetic(limit=1).load(64), Store(tmp_path), lambda: "cpu")
     found = Scores()
-    scorer._quality(found, Shown("pictures", pictures[:4]))
-    expected = Following(str(clip), (PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1])).describe(pictures[:4])
+    scorer._quality(found, KeyedImages("pictures", pictures[:4]))
+    expected = ClipScore(str(clip), (PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1])).describe(pictures[:4])
     assert [scores["clip_score"] for scores in found.pictures] == expected["clip_score"].tolist()
     assert found.metrics["clip_score"] == pytest.approx(expected["clip_score"].mean())

@@ -28,7 +28,7 @@ from bench.evaluation import detections
 from bench.evaluation.auxiliary import Witness, seen
 from bench.evaluation.image_metrics import Quality
 from bench.evaluation.instrument import described
-from bench.evaluation.scorer import Scorer, Scores, Shown
+from bench.evaluation.scorer import KeyedImages, Scorer, Scores
 from bench.models.faces.judges import Judge
 from bench.store import Store
 from metrics import iqa, perceptual, visibility
@@ -55,8 +55,8 @@ def scorer(data: Dataset, store: Store, settings: MetricSettings = ALL) -> Score
     return Scorer(settings, PROTOCOL, data, store, lambda: "cpu")
 
 
-def shown(name: str, pictures: Sequence[Pixels]) -> Shown:
-    return Shown(name, list(pictures))
+def shown(name: str, pictures: Sequence[Pixels]) -> KeyedImages:
+    return KeyedImages(name, list(pictures))
 
 
 def noisy(pictures: Sequence[Pixels]) -> list[Pixels]:
@@ -72,7 +72,7 @@ def own(data: Dataset, store: Store) -> Scores:
     person = data.identities[0]
     clean = [photo.pixels for photo in person.clean]
     pictures = shown("own", [*clean, np.zeros_like(clean[0]) + 90, np.zeros_like(clean[0])])
-    faces = detections.Seen(tuple(tuple(Judge().find(p)) for p in pictures.pictures))
+    faces = detections.FaceDetections(tuple(tuple(Judge().find(p)) for p in pictures.pictures))
     cloaked = shown("cloaked", noisy([photo.pixels for photo in person.protect]))
     return scorer(data, store).score(person, person, cloaked, pictures, faces)
 

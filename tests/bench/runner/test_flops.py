@@ -13,7 +13,7 @@ from attacks import ATTACKS, FitContext
 from bench.config.schema import Method
 from bench.core.profiling import counting
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.runner.flops import at_once, comparable, counted, flops, forwards, generation, memory, networks, seconds
 from bench.runner.plan import plain_settings
 from benchmarks.costs import lines
@@ -26,7 +26,7 @@ PHOTOS = 2
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny.tiny_base(tmp_path_factory.mktemp("work") / "base")
 
 
@@ -38,7 +38,7 @@ def samples(plain: int = 0, inputs: int = 0, weights: int = 0) -> dict[str, int]
     return {"plain": plain, "inputs": inputs, "weights": weights}
 
 
-def test_passes_of_known_methods_are_those_of_their_formulas(base: Base) -> None:
+def test_passes_of_known_methods_are_those_of_their_formulas(base: DiffusionModel) -> None:
     """DreamBooth trains the weights on a batch a step, LoRA passes gradients through, PGD takes them to the photos."""
     tuned = ATTACKS.create("dreambooth", {"steps": 3, "batch": 2, "prior_weight": 0.0}).resolved("sd")
     assert count("fit", tuned, base, photos()) == {"encoder": samples(PHOTOS), "unet": samples(weights=3 * 2)}
@@ -52,7 +52,7 @@ def test_passes_of_known_methods_are_those_of_their_formulas(base: Base) -> None
 
 @pytest.mark.parametrize("name", ["lora", "instantid"])
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
-def test_generation_is_what_the_sampler_does(name: str, guidance: float, base: Base, tmp_path: Path) -> None:
+def test_generation_is_what_the_sampler_does(name: str, guidance: float, base: DiffusionModel, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"steps": 1, "batch": 1}
     if name == "instantid":
         pack, weights = tiny.pack(tmp_path / "pack"), tiny.instantid(tmp_path / "instantid", base.unet)

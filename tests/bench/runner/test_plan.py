@@ -25,7 +25,7 @@ TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
 
 def test_a_suite_is_the_product_of_its_lists_with_the_base_once() -> None:
     found = planned("suite=validity", TWO, "data.limit=2")
-    assert [(c.identity.name, c.donor.name, c.defense.name, c.attack.name) for c in found] == [
+    assert [(c.identity.name, c.photo_source.name, c.defense.name, c.attack.name) for c in found] == [
         ("p01", "p01", "none", "none"),
         ("p01", "p02", "none", "dreambooth"),
         ("p01", "p02", "none", "lora"),
@@ -43,7 +43,7 @@ def test_a_suite_is_the_product_of_its_lists_with_the_base_once() -> None:
 
 def test_the_last_person_is_given_the_photos_of_the_first() -> None:
     found = planned("suite=validity", TWO, "data.limit=0")
-    assert {(c.identity.name, c.donor.name) for c in found} >= {(found[-1].identity.name, "p01")}
+    assert {(c.identity.name, c.photo_source.name) for c in found} >= {(found[-1].identity.name, "p01")}
 
 
 def test_an_unknown_attack_in_a_suite_is_named() -> None:

@@ -115,8 +115,8 @@ PLACES = {
     "record": "bench.results.record:save",
     "protect": "defenses.pgd:project",
     "counter": "countermeasures.none:NoCountermeasure.apply",
-    "fit": "bench.models.diffusion.base:Base.denoising_errors",
-    "generate": "bench.models.diffusion.base:Base.decode",
+    "fit": "bench.models.diffusion.base:DiffusionModel.denoising_errors",
+    "generate": "bench.models.diffusion.base:DiffusionModel.decode",
     "measure": "bench.evaluation.detections:measure",
 }
 """What a run dies in, as soon as it comes there."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.core.types import Array
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo import make_identities
 from bench.zoo.make_identities import (
     BASE_PASSES,
@@ -47,21 +47,21 @@ def faces() -> Faces:
 
 
 @pytest.fixture
-def portrait(base: Base, tmp_path: Path) -> Iterator[Portrait]:
+def portrait(base: DiffusionModel, tmp_path: Path) -> Iterator[Portrait]:
     folder = prepare(base, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Faces, "load", lambda _: faces())
         yield Portrait(base=str(folder), photos="", latents=str(tmp_path / "latents.pt"))
 
 
-def answer(portrait: Portrait, base: Base, who: Tensor) -> Tensor:
+def answer(portrait: Portrait, base: DiffusionModel, who: Tensor) -> Tensor:
     noised = torch.randn(2, *base.latent_shape, generator=rng())
     hidden = torch.randn(2, 24, base.unet.config.cross_attention_dim, generator=rng())
     with torch.no_grad():
         return portrait._answer(noised, torch.tensor([10, 500]), hidden, who)
 
 
-def test_it_starts_as_the_base_whoever_is_shown(portrait: Portrait, base: Base) -> None:
+def test_it_starts_as_the_base_whoever_is_shown(portrait: Portrait, base: DiffusionModel) -> None:
     noised = torch.randn(2, *base.latent_shape, generator=rng())
     hidden = torch.randn(2, 24, base.unet.config.cross_attention_dim, generator=rng())
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_photos_without_a_descriptor_are_left_out(portrait: Portrait) -> None:
 
 
 def test_a_sampler_reads_what_was_exported_and_shows_whom_it_is_asked_for(
-    portrait: Portrait, base: Base, tmp_path: Path
+    portrait: Portrait, base: DiffusionModel, tmp_path: Path
 ) -> None:
     with torch.no_grad():
         portrait._unet.class_embedding.linear_2.weight.normal_(generator=rng())
@@ -101,7 +101,7 @@ def test_a_sampler_reads_what_was_exported_and_shows_whom_it_is_asked_for(
     assert (first - other).abs().max() > 1e-3
 
 
-def test_it_goes_on_from_what_it_exported(portrait: Portrait, base: Base, tmp_path: Path) -> None:
+def test_it_goes_on_from_what_it_exported(portrait: Portrait, base: DiffusionModel, tmp_path: Path) -> None:
     with torch.no_grad():
         portrait._unet.class_embedding.linear_2.weight.normal_(generator=rng())
     portrait.export(tmp_path / "final")

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import Base, randn
+from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 
 
-def test_restore_is_bit_for_bit(base: Base) -> None:
+def test_restore_is_bit_for_bit(base: DiffusionModel) -> None:
     before = {k: v.clone() for k, v in base.unet.state_dict().items()}
     with torch.no_grad():
         for weight in base.parameters():
@@ -26,7 +26,7 @@ def test_restore_is_bit_for_bit(base: Base) -> None:
     assert not any(p.requires_grad for p in base.unet.parameters())
 
 
-def test_restore_refuses_a_module_that_still_carries_an_adapter(base: Base) -> None:
+def test_restore_refuses_a_module_that_still_carries_an_adapter(base: DiffusionModel) -> None:
     base.unet.stowaway = torch.nn.Linear(2, 2)
     try:
         with pytest.raises(RuntimeError, match="stowaway"):
@@ -36,7 +36,7 @@ def test_restore_refuses_a_module_that_still_carries_an_adapter(base: Base) -> N
     base.restore()
 
 
-def test_a_clone_trains_alone(base: Base) -> None:
+def test_a_clone_trains_alone(base: DiffusionModel) -> None:
     clone = base.clone()
     with torch.no_grad():
         for weight in clone.parameters():
@@ -44,7 +44,7 @@ def test_a_clone_trains_alone(base: Base) -> None:
     assert all(float(p.abs().sum()) > 0 for p in base.unet.conv_in.parameters())
 
 
-def test_encoding_is_differentiable_and_decoding_inverts_it(base: Base, photos: torch.Tensor) -> None:
+def test_encoding_is_differentiable_and_decoding_inverts_it(base: DiffusionModel, photos: torch.Tensor) -> None:
     leaf = photos.clone().requires_grad_(True)
     base.encode(leaf).square().sum().backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
@@ -56,7 +56,7 @@ def test_encoding_is_differentiable_and_decoding_inverts_it(base: Base, photos: 
 
 
 def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
-    base: Base, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    base: DiffusionModel, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same latents; what the encoder sees at once is as large as it may be."""
     many = photos[torch.arange(5) % len(photos)] * torch.linspace(0.5, 1, 5)[:, None, None, None]
@@ -72,7 +72,7 @@ def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
     torch.testing.assert_close(parts.std, whole.std)
 
 
-def test_targets_of_epsilon_and_velocity_models(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets_of_epsilon_and_velocity_models(base: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> None:
     latents, noise = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16)
     timesteps = torch.tensor([10, 900])
     assert torch.equal(base.target(latents, noise, timesteps), noise)
@@ -90,7 +90,7 @@ def test_targets_of_epsilon_and_velocity_models(base: Base, monkeypatch: pytest.
         base.scheduler = original
 
 
-def test_denoising_error_is_that_of_the_formula(base: Base, photos: torch.Tensor) -> None:
+def test_denoising_error_is_that_of_the_formula(base: DiffusionModel, photos: torch.Tensor) -> None:
     condition = base.condition(["a photo of a man"]).expand(len(photos))
     with torch.no_grad():
         latents = base.encode(photos)
@@ -104,7 +104,7 @@ def test_denoising_error_is_that_of_the_formula(base: Base, photos: torch.Tensor
     assert torch.allclose(errors, expected, atol=1e-5)
 
 
-def test_a_generated_picture_does_not_depend_on_its_batch(base: Base) -> None:
+def test_a_generated_picture_does_not_depend_on_its_batch(base: DiffusionModel) -> None:
     noise = torch.stack([randn(base.latent_shape, torch.Generator().manual_seed(i), base.device) for i in range(3)])
     condition = base.condition(["a photo of a woman"])
     together = base.sample(condition.expand(3), noise, 5, 3.0)

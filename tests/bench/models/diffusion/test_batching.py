@@ -16,7 +16,7 @@ from attacks import ATTACKS
 from bench.config.schema import ModelSettings, Protocol
 from bench.core import numbered
 from bench.core.meter import Meter
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.batching import in_batches
 from bench.runner.stages import class_images, generate
 from bench.runner.stages.fit import ARTIFACT
@@ -84,11 +84,11 @@ def test_the_batch_is_free_before_it_is_tried_again() -> None:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+def base(tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
     return tiny.tiny_base(tmp_path_factory.mktemp("batches") / "base")
 
 
-def small(monkeypatch: pytest.MonkeyPatch, base: Base, room: int) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, base: DiffusionModel, room: int) -> None:
     """Let the UNet run out of memory for more than so many samples."""
     forward: Callable[..., Any] = base.unet.forward
 
@@ -101,7 +101,7 @@ def small(monkeypatch: pytest.MonkeyPatch, base: Base, room: int) -> None:
 
 
 def test_generated_pictures_are_the_same_on_a_small_card(
-    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = ModelSettings(name="tiny", resolution=tiny.SIDE, precision="fp32", steps=2, guidance=3.0)
     protocol = Protocol(prompts=("a photo of {subject}",), images_per_prompt=6, far=0.01)
@@ -122,11 +122,13 @@ def test_generated_pictures_are_the_same_on_a_small_card(
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
-def test_class_photos_are_the_same_on_a_small_card(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_photos_are_the_same_on_a_small_card(
+    base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(class_images, "STEPS", 2)
-    large = class_images.class_photos(Store(tmp_path / "large"), base, 5)
+    large = class_images.class_images(Store(tmp_path / "large"), base, 5)
     small(monkeypatch, base, room=4)
     with Meter() as meter:
-        few = class_images.class_photos(Store(tmp_path / "small"), base, 5)
+        few = class_images.class_images(Store(tmp_path / "small"), base, 5)
     assert meter.cost.halvings == 1
     assert (few - large).abs().max() <= 1 / 255

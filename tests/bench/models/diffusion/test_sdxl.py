@@ -17,8 +17,8 @@ from attacks.textual_inversion import PLACEHOLDER
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Base
-from bench.models.diffusion.sdxl import SdxlBase
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.sdxl import SdxlModel
 from bench.models.weights.checkpoint import locate
 from tests.support import tiny
 from tests.support.contexts import fit_context
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(folder: Path) -> Base:
+def base(folder: Path) -> DiffusionModel:
     return tiny.tiny_base(folder, xl=True)
 
 
@@ -48,7 +48,7 @@ def faces() -> Tensor:
 
 
 @pytest.fixture(params=list(SETTINGS))
-def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
+def attack(request: pytest.FixtureRequest, base: DiffusionModel) -> Iterator[Attack]:
     made = ATTACKS.create(request.param, SETTINGS[request.param]).resolved("sdxl")
     made.prepare(base)
     yield made
@@ -58,27 +58,27 @@ def attack(request: pytest.FixtureRequest, base: Base) -> Iterator[Attack]:
 # --- the model ------------------------------------------------------------------------------------------------------
 
 
-def test_the_type_is_seen_from_the_files(base: Base, tmp_path: Path) -> None:
-    assert isinstance(base, SdxlBase)
-    assert not isinstance(tiny.tiny_base(tmp_path), SdxlBase)
+def test_the_type_is_seen_from_the_files(base: DiffusionModel, tmp_path: Path) -> None:
+    assert isinstance(base, SdxlModel)
+    assert not isinstance(tiny.tiny_base(tmp_path), SdxlModel)
     assert sum(name.startswith(("text_encoder_2/", "tokenizer_2/")) for name in base.checkpoint.files) >= 3
 
 
-def test_half_of_a_second_text_encoder_is_an_error(base: Base, folder: Path, tmp_path: Path) -> None:
+def test_half_of_a_second_text_encoder_is_an_error(base: DiffusionModel, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(copy / "tokenizer_2")
     with pytest.raises(BenchError, match="lacks tokenizer_2"):
         locate("tiny", str(copy))
 
 
-def test_weights_that_are_there_twice_are_not_read(base: Base, folder: Path, tmp_path: Path) -> None:
+def test_weights_that_are_there_twice_are_not_read(base: DiffusionModel, folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     shutil.copy(weights, weights.with_suffix(".fp16.safetensors"))
     assert locate("tiny", str(copy)).fingerprint == base.checkpoint.fingerprint
 
 
-def test_conditions_are_those_of_the_stock_pipeline(base: Base) -> None:
+def test_conditions_are_those_of_the_stock_pipeline(base: DiffusionModel) -> None:
     hidden, no_hidden, pooled, no_pooled = stock(base).encode_prompt(
         prompts(), device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=True
     )
@@ -91,11 +91,11 @@ def test_conditions_are_those_of_the_stock_pipeline(base: Base) -> None:
     assert torch.equal(untold.pooled, no_pooled)
 
 
-def test_pictures_are_those_of_the_stock_pipeline(base: Base) -> None:
+def test_pictures_are_those_of_the_stock_pipeline(base: DiffusionModel) -> None:
     assert torch.allclose(plain(base), call(stock(base), base), atol=1e-5)
 
 
-def test_the_unet_is_told_the_size_in_pixels(base: Base) -> None:
+def test_the_unet_is_told_the_size_in_pixels(base: DiffusionModel) -> None:
     latents, told = noise(base)[..., :8], base.condition(prompts())
     timesteps = torch.tensor([3, 700])
     with torch.no_grad():
@@ -172,7 +172,7 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
     assert torch.equal(pictures(attack, load_file(tmp_path / "artifact.safetensors")), in_memory)
 
 
-def test_a_new_word_is_read_by_diffusers(base: Base, folder: Path, faces: Tensor) -> None:
+def test_a_new_word_is_read_by_diffusers(base: DiffusionModel, folder: Path, faces: Tensor) -> None:
     """Two embeddings, two tokenizers, and a pooled state that is taken at the end of the text, not at the new word."""
     from bench.models.diffusion.loading import load_base
 
@@ -212,7 +212,7 @@ def test_presets_of_its_own(name: str) -> None:
     assert ATTACKS.create(name, {}).resolved("sdxl").preset == "hf_xl"  # type: ignore[attr-defined]
 
 
-def test_lora_at_scale_zero_is_the_base(base: Base, faces: Tensor) -> None:
+def test_lora_at_scale_zero_is_the_base(base: DiffusionModel, faces: Tensor) -> None:
     attack = ATTACKS.create("lora", SETTINGS["lora"] | {"scale": 0.0}).resolved("sdxl")
     attack.prepare(base)
     artifact = attack.fit(faces, fit_context())

@@ -7,7 +7,7 @@ import torch
 from diffusers.models.embeddings import IPAdapterPlusImageProjection
 from torch import Tensor
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo.train.adapter import fresh_projections, projections
 from bench.zoo.train.instantid import official
 from bench.zoo.train.ip_adapter import fresh, image_proj, lora
@@ -21,7 +21,7 @@ def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 4])
-def test_ip_adapter(base: Base, rank: int) -> None:
+def test_ip_adapter(base: DiffusionModel, rank: int) -> None:
     torch.manual_seed(0)
     layout = fresh(base.unet, 48, rank > 0, rank)
     layout["ip_adapter"] = {name: torch.randn_like(value) for name, value in layout["ip_adapter"].items()}
@@ -34,7 +34,7 @@ def test_ip_adapter(base: Base, rank: int) -> None:
         unload(base)
 
 
-def test_resampler(base: Base) -> None:
+def test_resampler(base: DiffusionModel) -> None:
     torch.manual_seed(0)
     width = base.unet.config.cross_attention_dim
     resampler = IPAdapterPlusImageProjection(48, width, 64, depth=4, dim_head=64, heads=1, num_queries=3)
@@ -47,7 +47,7 @@ def test_resampler(base: Base) -> None:
         unload(base)
 
 
-def test_a_new_ip_adapter_starts_from_the_text_projections(base: Base) -> None:
+def test_a_new_ip_adapter_starts_from_the_text_projections(base: DiffusionModel) -> None:
     weights = base.unet.state_dict()
     first = next(name for name in base.unet.attn_processors if name.endswith("attn2.processor"))
     assert torch.equal(

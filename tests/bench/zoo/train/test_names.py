@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo.train.base import Diffusion, denoised, graft, pictures
 from bench.zoo.train.likeness import TIMESTEPS, Likeness
 from bench.zoo.train.names import WAYS, Names
@@ -73,7 +73,7 @@ def test_every_recogniser_is_asked(recogniser: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stage(base: Base, tmp_path: Path) -> Iterator[Names]:
+def stage(base: DiffusionModel, tmp_path: Path) -> Iterator[Names]:
     folder = prepare(base, tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Faces, "load", lambda _: faces())
@@ -103,7 +103,7 @@ def test_every_way_trains_and_each_its_own_weights(stage: Names) -> None:
         assert {key: any(part in name for name in moved) for key, part in own.items()} == {k: k == way for k in own}
 
 
-def test_untold_is_the_base_itself(stage: Names, base: Base) -> None:
+def test_untold_is_the_base_itself(stage: Names, base: DiffusionModel) -> None:
     stage._tell("untold")
     noised, hidden = torch.randn(2, *base.latent_shape), torch.randn(2, 24, base.unet.config.cross_attention_dim)
     timesteps, rows = torch.tensor([10, 500]), torch.arange(2)
@@ -153,14 +153,14 @@ def test_it_goes_on_from_what_it_exported(stage: Names, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pictures_for_the_grid(stage: Names, base: Base, way: str) -> None:
+def test_pictures_for_the_grid(stage: Names, base: DiffusionModel, way: str) -> None:
     pictures = stage._draw_pictures(way, stage._held, torch.Generator().manual_seed(0))
     assert pictures.shape == (len(stage._held), 3, base.side, base.side)
     assert pictures.min() >= 0
     assert pictures.max() <= 1
 
 
-def test_sampling_is_the_stock_pipelines(base: Base) -> None:
+def test_sampling_is_the_stock_pipelines(base: DiffusionModel) -> None:
     noise = torch.randn(2, *base.latent_shape, generator=torch.Generator().manual_seed(0))
     wanted, empty = base.condition(["a photo of a man"]).expand(2), base.condition([""]).expand(2)
     hidden = torch.cat([wanted.hidden, empty.hidden])

@@ -14,7 +14,7 @@ from bench.data.synthetic import Synthetic
 from bench.models.adapters.clip import clip_pixels
 from bench.models.adapters.locate import read_groups
 from bench.models.adapters.photomaker import PhotoMakerEncoder
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo.train.adapter import SCALE, save_groups
 from bench.zoo.train.embeddings import tower_pixels
 from bench.zoo.train.ip_adapter import fresh
@@ -27,7 +27,9 @@ from tests.support.training_views import faces, prepare
 
 
 @pytest.fixture(params=[0, 2], ids=["teacher", "teacher with LoRA"])
-def part(request: pytest.FixtureRequest, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PhotoMaker:
+def part(
+    request: pytest.FixtureRequest, base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PhotoMaker:
     torch.manual_seed(0)
     prepare(base, tmp_path)
     layout = fresh(base.unet, EMBEDDING, faceid=True, rank=request.param)
@@ -56,7 +58,7 @@ def student(cached: Path, init: Path | None = None) -> PhotoMaker:
 
 
 def test_it_learns_what_the_faceid_adapter_predicts(
-    part: PhotoMaker, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: PhotoMaker, base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)  # trainings then compute in fp32
     with torch.no_grad():
@@ -80,7 +82,7 @@ def test_it_learns_what_the_faceid_adapter_predicts(
     torch.testing.assert_close(error, (step.predicted - part._taught).square().mean(dim=(1, 2, 3)))
 
 
-def test_the_student_hears_nothing_of_the_teachers_tokens(part: PhotoMaker, base: Base) -> None:
+def test_the_student_hears_nothing_of_the_teachers_tokens(part: PhotoMaker, base: DiffusionModel) -> None:
     rows, random = torch.arange(2), torch.Generator().manual_seed(0)
     hidden = part._condition(rows, random).detach()
     noised, timesteps = torch.randn(2, *base.latent_shape), torch.tensor([100, 700])

@@ -33,11 +33,11 @@ def embedding(direction: int, *, noise: float = 0.05, seed: int = 0) -> Array:
     return np.asarray(made + noise * np.random.default_rng(seed + 1000 * direction).normal(size=128) / 128**0.5)
 
 
-Seen = tuple[str, str, int, int]
+FaceDetections = tuple[str, str, int, int]
 """Source, person, and the axes on which the two recognisers see the photo."""
 
 
-def described(rows: list[Seen]) -> Described:
+def described(rows: list[FaceDetections]) -> Described:
     return Described(
         np.array([row[0] for row in rows]),
         np.array([row[1] for row in rows]),
@@ -48,14 +48,14 @@ def described(rows: list[Seen]) -> Described:
     )
 
 
-def crowd() -> list[Seen]:
+def crowd() -> list[FaceDetections]:
     """People whom nobody takes for another: 400 photos of UTKFace, 60 people of LFW, 30 of CelebA."""
     rows = [("utkface_adults", f"utk{i:03}", 10 + i % 100, 10 + i % 100) for i in range(400)]
     rows += [("lfw", f"lfw{i}", 10 + i, 10 + i) for i in range(60) for _ in range(2)]
     return rows + [("celeba", f"c{i}", 90 + i, 90 + i) for i in range(30) for _ in range(12)]
 
 
-def splits(rows: list[Seen]) -> dict[str, set[str]]:
+def splits(rows: list[FaceDetections]) -> dict[str, set[str]]:
     people = described([*rows, ("lfw_eval", "tested", 0, 1), ("celeba_eval", "celeba_eval/1", 2, 3)])
     split = split_people(people, ("lfw_eval", "celeba_eval"))
     return {name: set(split[people.person == name]) for name in people.person}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.core.images import to_tensor
 from bench.data.synthetic import Synthetic
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.insightface import FaceAnalyser, largest, locate_pack
 from bench.zoo.train.adapter import SCALE, Adapter, save_groups
 from bench.zoo.train.base import NOISE
@@ -161,7 +161,7 @@ def names(shared: dict[str, Any], folder: Path) -> Adapter:
 @pytest.fixture(params=[ip_adapter, instantid, photomaker, names])
 def part(
     request: pytest.FixtureRequest,
-    base: Base,
+    base: DiffusionModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     recogniser: Path,
@@ -187,7 +187,7 @@ def part(
 
 @pytest.mark.parametrize("seed", range(3))  # the second stage asks by the word or by tokens
 def test_who_is_asked_for_changes_the_told_prediction_and_not_the_free_one(
-    part: Adapter, base: Base, seed: int
+    part: Adapter, base: DiffusionModel, seed: int
 ) -> None:
     rows, t = torch.arange(2), torch.tensor(300)
     latents = torch.randn(2, *base.latent_shape)
@@ -272,7 +272,7 @@ def test_the_controlnet_is_trained_at_the_attacks_weight(part: InstantId, monkey
 
 
 @pytest.mark.parametrize("part", [photomaker], indirect=True)
-def test_photomaker_asks_with_the_plain_prompt_at_first(base: Base, part: PhotoMaker) -> None:
+def test_photomaker_asks_with_the_plain_prompt_at_first(base: DiffusionModel, part: PhotoMaker) -> None:
     latents = torch.randn(2, *base.latent_shape)
     with torch.no_grad():
         told, _ = part._asked(torch.arange(2), rng())
@@ -299,7 +299,7 @@ def test_the_second_stage_asks_both_ways(part: Names) -> None:
 
 
 def test_instantid_goes_on_from_what_it_exported(
-    base: Base,
+    base: DiffusionModel,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from bench.models.diffusion.base import Base
+from bench.models.diffusion.base import DiffusionModel
 from bench.zoo.train import tokens
 from bench.zoo.train.adapter import projections, save_groups
 from bench.zoo.train.ip_adapter import IpAdapter, fresh
@@ -25,7 +25,7 @@ from tests.support.training_views import faces, prepare
 WIDTH = 48
 
 
-def test_a_file_says_what_the_stock_adapter_of_that_file_says(base: Base, tmp_path: Path) -> None:
+def test_a_file_says_what_the_stock_adapter_of_that_file_says(base: DiffusionModel, tmp_path: Path) -> None:
     torch.manual_seed(0)
     layout = fresh(base.unet, WIDTH, faceid=True, rank=0)
     save_groups(tmp_path / "faceid.safetensors", **layout)
@@ -69,7 +69,7 @@ def test_a_projection_learns_what_another_says_and_only_what_its_embeddings_tell
 
 
 def test_an_ip_adapter_learns_to_say_what_faceid_says_and_its_keys_stay(
-    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = prepare(base, tmp_path)
     monkeypatch.setattr(Faces, "load", lambda _: faces())
