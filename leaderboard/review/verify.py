@@ -1,8 +1,8 @@
 """Scores computed again: from the artefacts of a run, and against a run of somebody else's entry.
 
 From a run's own artefacts every number must come out the same. A second run gives the same bits on the same kind of
-machine (tests/test_run.py). On another one rounding differs, training amplifies it, and single pictures tip over: so
-cells may differ more, and their mean, which a systematic difference would move, less.
+machine (tests/bench/runner/test_run.py). On another one rounding differs, training amplifies it, and single pictures
+tip over: so cells may differ more, and their mean, which a systematic difference would move, less.
 """
 
 from __future__ import annotations
