@@ -16,9 +16,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.sanity_checks import CONTROLS
 from bench.results.arms import attack_key, chain_key, label
 from bench.results.record import Record, StageFacts, load_all
+from bench.stats.rule import CONTROLS
 
 Outputs = dict[str, StageFacts]
 """Content key -> what the output cost."""

@@ -79,7 +79,7 @@ def run_tables(records: Sequence[Record], compared: Sequence[Standing]) -> dict[
         "scores": Grid(list(table.COLUMNS), [list(line) for line in long_form(records)]),
     }
     for standing in compared:
-        lines = summary.rows(standing.scores, standing.pairs, standing.order)
+        lines = summary.rows(standing.scores, standing.judged, standing.order)
         name = re.sub(r"\W+", "_", standing.attack).strip("_")  # it becomes a file's
         grids[f"tiers_{name}"] = Grid(list(summary.COLUMNS), [list(line) for line in lines])
     return grids

@@ -13,14 +13,14 @@ import numpy as np
 from bench.core.types import Array
 from bench.results.arms import Arm, arms, attack_label, chain_label, met
 from bench.results.record import Record
-from bench.results.relative import with_derived
-from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking, worst_attack
+from bench.results.relative import Setting, setting_of, with_derived
+from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
+from bench.stats.rule import CONTROLS, SCORE, Judged, judge
 from bench.stats.table import Row
-from metrics import METRICS
+from metrics.catalogue import METRICS
 
 WORST = "worst attack"
-METRIC = "ilr"
-LONG = tuple(name for name, metric in METRICS.of("identity").items() if metric.head)
+LONG = tuple(name for name, metric in METRICS.items() if metric.head and metric.topic == "identity")
 """The identity metrics that come first, wherever there is no room for all."""
 
 
@@ -31,13 +31,13 @@ class Standing:
     Attributes:
         attack: which, or `WORST`.
         scores: their identity leak rates, person by person.
-        pairs: all of them compared.
+        judged: what may be said of them.
         order: how firm their order is.
     """
 
     attack: str
     scores: Scores
-    pairs: list[Pair]
+    judged: Judged
     order: Ranking | None
 
 
@@ -47,14 +47,35 @@ def standings(records: Sequence[Record]) -> list[Standing]:
     The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
     against one of them has no worst attack: what was not tried was not survived.
     """
+    return [Standing(a, scores, judge(scores), ranking(scores)) for a, scores in scored(records).items()]
+
+
+def scored(records: Sequence[Record]) -> dict[str, Scores]:
+    """Attack, or `WORST` -> the scores that are compared."""
     attacks, people, methods, cube = _cube(records)
     layers = dict(zip(attacks, cube, strict=True))
     if len(attacks) > 1:
         layers[WORST] = worst_attack(cube, lower_is_better=True)
-    found = [(attack, _known(methods, people, values)) for attack, values in layers.items()]
-    return [
-        Standing(a, scores, compare(scores), ranking(scores)) for a, scores in found if min(scores.values.shape) > 1
-    ]
+    controls, noise = references(records)
+    found = {attack: _known(methods, people, values, controls, noise) for attack, values in layers.items()}
+    return {attack: scores for attack, scores in found.items() if min(scores.values.shape) > 1}
+
+
+def references(records: Sequence[Record]) -> tuple[set[str], dict[str, str]]:
+    """Labels of the controls among the arms, and of every cloak that has it, its noise: budget and setting alike."""
+    controls: set[str] = set()
+    noise: dict[str, str] = {}
+    for known in by_attack(records).values():
+        controls |= {arm.label for arm in known if arm.records[0].defense.name in CONTROLS}
+        noises = {_setting(arm): arm.label for arm in known if arm.records[0].defense.name == "noise"}
+        cloaks = [arm for arm in known if arm.label not in controls]
+        noise |= {arm.label: label for arm in cloaks if (label := noises.get(_setting(arm)))}
+    return controls, noise
+
+
+def _setting(arm: Arm) -> tuple[Setting, float]:
+    """What an arm has in common with its noise."""
+    return setting_of(arm.records[0]), arm.records[0].defense.budget
 
 
 @dataclass(frozen=True)
@@ -104,9 +125,9 @@ def long_form(records: Sequence[Record]) -> list[Row]:
 
 
 def metrics_of(records: Sequence[Record]) -> list[str]:
-    """Names of the metrics that some record has a value of, in the order of `METRICS`."""
+    """Names of the metrics that some record has a value of, in the order of the catalogue."""
     found = {name for r in records for name, value in r.metrics.items() if value is not None}
-    place = {name: number for number, name in enumerate(METRICS.all())}
+    place = {name: number for number, name in enumerate(METRICS)}
     return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
 
 
@@ -127,7 +148,7 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
 
 def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:
     """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
-    tables = {attack: {arm.label: arm.values(METRIC) for arm in found} for attack, found in by_attack(records).items()}
+    tables = {attack: {arm.label: arm.values(SCORE) for arm in found} for attack, found in by_attack(records).items()}
     tables = {attack: table for attack, table in tables.items() if any(table.values())}  # the others did not run at all
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
@@ -135,14 +156,19 @@ def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], A
     return list(tables), people, methods, cube.reshape(len(tables), len(people), len(methods))
 
 
-def _known(methods: Sequence[str], people: Sequence[str], values: Array) -> Scores:
+def _known(
+    methods: Sequence[str], people: Sequence[str], values: Array, controls: set[str], noise: dict[str, str]
+) -> Scores:
     """Without the people and methods that have no value at all."""
     rows = np.flatnonzero(~np.isnan(values).all(axis=1))
     columns = np.flatnonzero(~np.isnan(values).all(axis=0))
+    place = {methods[int(column)]: number for number, column in enumerate(columns)}
     return Scores(
-        tuple(methods[int(column)] for column in columns),
+        tuple(place),
         tuple(people[int(row)] for row in rows),
         values[rows][:, columns],
         lower_is_better=True,
         bounds=(0, 1),
+        controls=frozenset(place[label] for label in controls & place.keys()),
+        noise={place[cloak]: place[of] for cloak, of in noise.items() if cloak in place and of in place},
     )

@@ -32,7 +32,7 @@ from bench.results.record import Record, load_all
 from bench.results.relative import gate_of, with_derived
 from bench.stats import summary
 from bench.store import write_atomic
-from metrics import METRICS
+from metrics.catalogue import find
 
 COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
@@ -126,11 +126,8 @@ def remarks(records: Sequence[Record], compared: Sequence[Standing]) -> list[str
         )
     told: dict[str, list[str]] = {}
     for standing in compared:
-        apart = sum(pair.separable for pair in standing.pairs)
-        told.setdefault(f"{apart} of {len(standing.pairs)}", []).append(standing.attack)
-    lines += [
-        f"{', '.join(attacks)}: {share} pairs of arms can be told apart (report.md)." for share, attacks in told.items()
-    ]
+        told.setdefault(summary.counts(standing.scores, standing.judged), []).append(standing.attack)
+    lines += [f"{', '.join(attacks)}: {counts} (report.md)." for counts, attacks in told.items()]
     return lines + [str(finding) for finding in findings(records)] + _bound(records)
 
 
@@ -180,8 +177,8 @@ def markdown(records: Sequence[Record], compared: Sequence[Standing]) -> str:
     lines += _paragraphs(remarks(records, compared))
     for standing in compared:
         lines += [f"## What can be told apart: {escape(standing.attack)}", ""]
-        lines += [*markdown_table(summary.COLUMNS, summary.rows(standing.scores, standing.pairs, standing.order)), ""]
-        lines += _paragraphs(summary.sentences(standing.scores, standing.pairs, standing.order))
+        lines += [*markdown_table(summary.COLUMNS, summary.rows(standing.scores, standing.judged, standing.order)), ""]
+        lines += _paragraphs(summary.sentences(standing.scores, standing.judged, standing.order))
     if choices := picked(records):
         lines += [
             "## If the attacker may choose",
@@ -247,7 +244,7 @@ def _all_metrics(records: Sequence[Record]) -> list[str]:
     """Means over people of every metric, and why some are missing."""
     complete = with_derived(records)
     rows, names = arms(complete), metrics_of(complete)
-    known = {name: f"{name} ({metric.better})" if (metric := METRICS.find(name)) else name for name in names}
+    known = {name: f"{name} ({metric.better})" if (metric := find(name)) else name for name in names}
     lines = _by_arm("metric", rows, [[known[n], *(_number((arm.mean(n), ".3f")) for arm in rows)] for n in names])
     if gate := gate_of(complete):
         lines += ["", f"Usable leaks are those no worse, by `{gate}`, than the worst twentieth of the clean arm's."]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.report.comparisons import METRIC, by_attack
-from bench.report.sanity_checks import CONTROLS
+from bench.report.comparisons import by_attack
 from bench.results.arms import Arm
 from bench.results.record import Record
+from bench.stats.rule import CONTROLS, SCORE
 
 FORMATS = ("svg", "png")
 
@@ -42,7 +42,7 @@ def _trade_off(axes: Any, known: dict[str, list[Arm]]) -> bool:
     """Every arm at its PSNR and ILR, one colour per attack; down and right is better."""
     drawn = False
     for attack, found in known.items():
-        points = [(a.mean("psnr"), a.mean(METRIC), a) for a in found if a.records[0].defense.name != "none"]
+        points = [(a.mean("psnr"), a.mean(SCORE), a) for a in found if a.records[0].defense.name != "none"]
         points = [point for point in points if None not in point[:2]]
         if points:
             drawn = True
@@ -57,7 +57,7 @@ def _trade_off(axes: Any, known: dict[str, list[Arm]]) -> bool:
 
 def _heat_map(axes: Any, known: dict[str, list[Arm]]) -> bool:
     """Mean ILR of every arm against every attack; needs two attacks."""
-    tables = {attack: {arm.label: arm.mean(METRIC) for arm in found} for attack, found in known.items()}
+    tables = {attack: {arm.label: arm.mean(SCORE) for arm in found} for attack, found in known.items()}
     arms = list(dict.fromkeys(arm for table in tables.values() for arm in table))
     values = np.array([[tables[attack].get(arm) for attack in tables] for arm in arms], np.float64)
     if len(tables) < 2 or not np.isfinite(values).any():
@@ -79,7 +79,7 @@ def _budget(axes: Any, known: dict[str, list[Arm]]) -> bool:
         curves: dict[str, list[tuple[float, Arm]]] = {}
         for arm in found:
             first = arm.records[0]
-            if first.defense.name != "none" and arm.mean(METRIC) is not None:
+            if first.defense.name != "none" and arm.mean(SCORE) is not None:
                 name = arm.label.replace(f" {first.defense.budget:g}/255", "")
                 curves.setdefault(name, []).append((first.defense.budget, arm))
         for name, points in curves.items():
@@ -87,10 +87,10 @@ def _budget(axes: Any, known: dict[str, list[Arm]]) -> bool:
                 continue
             drawn = True
             budgets = [budget for budget, _ in points]
-            means = np.array([arm.mean(METRIC) for _, arm in points], np.float64)
+            means = np.array([arm.mean(SCORE) for _, arm in points], np.float64)
             style = "--" if name.partition(" ")[0] in CONTROLS else "-"
             (line,) = axes.plot(budgets, means, style, marker="o", label=f"{name}, {attack}")
-            intervals = [arm.interval(METRIC) for _, arm in points]
+            intervals = [arm.interval(SCORE) for _, arm in points]
             if None not in intervals:
                 low, high = np.array(intervals).T
                 axes.fill_between(budgets, low, high, color=line.get_color(), alpha=0.15)

@@ -1,8 +1,8 @@
 """What is left of a cloak's protection once somebody has treated the photos first.
 
-A protection is what clean photos leak more than cloaked ones, person by person, both treated the same: a blur that
-costs the attack itself something is no merit of the cloak. Intervals are 95 % over people, cell by cell: of twenty
-protections that are not there, one will look as if it were.
+A protection is what noise at a cloak's budget leaks more than the cloak, person by person, both treated the same (clean
+photos, where no noise was): a blur that costs the attack itself something is no merit of the cloak. All protections of
+a grid are one family of `bench.stats.max_t`, and all that countermeasures may have undone are another.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from statistics import fmean
 from typing import Any
 
 from bench.core.names import natural
-from bench.report.comparisons import METRIC, WORST
+from bench.report.comparisons import WORST
 from bench.results.arms import arms, attack_key, chain_key, names
 from bench.results.conditions import Told
 from bench.results.record import MethodFacts, Record
-from bench.stats import mean_interval
+from bench.stats.comparison import adjusted
+from bench.stats.rule import CONTROLS, SCORE
+from bench.stats.variance import ALPHA
+from metrics.identity import VALID_LEAK
 
 UNTREATED = "none"
 BEST = "best of them"
@@ -34,13 +37,24 @@ class Verdict(StrEnum):
     """Of a protection under a countermeasure."""
 
     HOLDS = "holds"
-    """There is still a protection: the interval is above 0."""
+    """There is still a protection."""
     BROKEN = "broken"
-    """There was one without the countermeasure, it has become less, and none can be shown any more."""
+    """There was one without the countermeasure, none can be shown with it, and cloaked photos leak more than before."""
+    DESTROYED = "too destructive to judge"
+    """There was one, but now clean photos leak too little for anything to be prevented."""
     OPEN = "?"
     """There was one, and neither can be said."""
     NOTHING = ""
-    """There was none to begin with, or clean photos themselves."""
+    """There was none to begin with, or no cloak, or an attack too weak to show one."""
+
+
+WORDS = (
+    (Verdict.HOLDS, "hold"),
+    (Verdict.BROKEN, "broken"),
+    (Verdict.DESTROYED, "too destructive to judge"),
+    (Verdict.OPEN, "undecided"),
+)
+"""How several are counted."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +107,10 @@ def _grids(own: Sequence[Record]) -> list[Grid]:
     if UNTREATED not in chains.values() or len(chains) < 2:
         return []
     bases, cloaks = {r.base for r in own}, _cloaks(own)
+    beside = _beside(own, cloaks)
     leaks: dict[str, dict[tuple[str, str], dict[str, dict[int, list[float]]]]] = {}
     for number, record in enumerate(own):
-        value = record.metrics.get(METRIC)
+        value = record.metrics.get(SCORE)
         if value is not None:
             attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
             place = cloaks[number], chains[chain_key(record)]
@@ -109,7 +124,7 @@ def _grids(own: Sequence[Record]) -> list[Grid]:
         means[WORST] = {place: _highest([found.get(place, {}) for found in means.values()]) for place in places}
     rows = tuple(dict.fromkeys(cloaks.values()))
     columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, natural(name))))
-    return [_grid(attack, rows, columns, found) for attack, found in means.items()]
+    return [_grid(attack, rows, columns, found, beside) for attack, found in means.items()]
 
 
 def _over_seeds(people: Mapping[str, Mapping[int, Sequence[float]]]) -> Leaks:
@@ -126,13 +141,29 @@ def _cloaks(records: Sequence[Record]) -> dict[int, str]:
     return {int(record.identity): arm.label for arm in arms(alike) for record in arm.records}
 
 
+def _beside(records: Sequence[Record], called: Mapping[int, str]) -> dict[str, str | None]:
+    """Every cloak, and noise at its budget, if there is one and no other; controls are not in it."""
+    labels = [(r.defense.name, r.defense.budget, called[number]) for number, r in enumerate(records)]
+    noises: dict[float, set[str]] = defaultdict(set)
+    for name, budget, label in labels:
+        if name == "noise":
+            noises[budget].add(label)
+    one = {budget: next(iter(found)) for budget, found in noises.items() if len(found) == 1}
+    return {label: one.get(budget) for name, budget, label in labels if name not in CONTROLS}
+
+
 def _grid(
-    attack: str, cloaks: tuple[str, ...], chains: tuple[str, ...], leaks: Mapping[tuple[str, str], Leaks]
+    attack: str,
+    cloaks: tuple[str, ...],
+    chains: tuple[str, ...],
+    leaks: Mapping[tuple[str, str], Leaks],
+    beside: Mapping[str, str | None],
 ) -> Grid:
     tried = dict(leaks)
     tried |= {(cloak, BEST): _highest([leaks.get((cloak, chain), {}) for chain in chains]) for cloak in cloaks}
+    verdicts = _verdicts(tried, beside)
     cells = {
-        (cloak, chain): Cell(len(found), sum(found.values()) / len(found), _verdict(tried, cloak, chain))
+        (cloak, chain): Cell(len(found), fmean(found.values()), verdicts.get((cloak, chain), Verdict.NOTHING))
         for (cloak, chain), found in tried.items()
         if found
     }
@@ -145,24 +176,41 @@ def _highest(several: Sequence[Leaks]) -> Leaks:
     return {person: max(found[person] for found in several) for person in sorted(people)}
 
 
-def _verdict(leaks: Mapping[tuple[str, str], Leaks], cloak: str, chain: str) -> Verdict:
-    before, now = (_protection(leaks, cloak, each) for each in (UNTREATED, chain))
-    if cloak == CLEAN or not _above(before):
-        return Verdict.NOTHING
-    if _above(now):
-        return Verdict.HOLDS
-    lost = {person: before[person] - now[person] for person in before.keys() & now.keys()}
-    return Verdict.BROKEN if _above(lost) else Verdict.OPEN
+def _verdicts(
+    leaks: Mapping[tuple[str, str], Leaks], beside: Mapping[str, str | None]
+) -> dict[tuple[str, str], Verdict]:
+    """Of every cloak that protects without a countermeasure, under each."""
+    valid = {chain for (label, chain), found in leaks.items() if label == CLEAN and found and _valid(found)}
+    protections = {
+        (cloak, chain): _less(leaks.get((beside[cloak] or "", chain)) or leaks.get((CLEAN, chain), {}), found)
+        for (cloak, chain), found in leaks.items()
+        if cloak in beside and chain in valid
+    }
+    holds = _shown(protections)
+    asked = [(cloak, chain) for cloak, chain in leaks if (cloak, UNTREATED) in holds]
+    rises = _shown({(cloak, chain): _less(leaks[cloak, chain], leaks[cloak, UNTREATED]) for cloak, chain in asked})
+    found = {}
+    for cloak, chain in asked:
+        if chain not in valid:
+            found[cloak, chain] = Verdict.DESTROYED if leaks.get((CLEAN, chain)) else Verdict.OPEN
+        elif (cloak, chain) in holds:
+            found[cloak, chain] = Verdict.HOLDS
+        else:
+            found[cloak, chain] = Verdict.BROKEN if (cloak, chain) in rises else Verdict.OPEN
+    return found
 
 
-def _protection(leaks: Mapping[tuple[str, str], Leaks], cloak: str, chain: str) -> Leaks:
-    clean, cloaked = leaks.get((CLEAN, chain), {}), leaks.get((cloak, chain), {})
-    return {person: clean[person] - cloaked[person] for person in sorted(clean.keys() & cloaked.keys())}
+def _valid(clean: Leaks) -> bool:
+    return fmean(clean.values()) >= VALID_LEAK
 
 
-def _above(differences: Leaks) -> bool:
-    """Whether the interval of their mean is above 0."""
-    return len(differences) > 1 and mean_interval(list(differences.values()), bounds=(-1, 1)).low > 0
+def _less(more: Leaks, less: Leaks) -> Leaks:
+    return {person: more[person] - less[person] for person in sorted(more.keys() & less.keys())}
+
+
+def _shown(differences: Mapping[tuple[str, str], Leaks]) -> set[tuple[str, str]]:
+    """Of which it is shown that they are above 0, all together."""
+    return {question for question, p in adjusted(differences, two_sided=False).items() if p < ALPHA}
 
 
 def sentences(found: Sequence[Grid]) -> Iterator[str]:
@@ -177,7 +225,7 @@ def sentences(found: Sequence[Grid]) -> Iterator[str]:
         judged = sum(len(named) for verdict, named in verdicts.items() if verdict is not Verdict.NOTHING)
         counts = ", ".join(
             f"{len(named)} {word}" + (f" ({'; '.join(named)})" if verdict is Verdict.BROKEN else "")
-            for verdict, word in ((Verdict.HOLDS, "hold"), (Verdict.BROKEN, "broken"), (Verdict.OPEN, "undecided"))
+            for verdict, word in WORDS
             if (named := verdicts[verdict])
         )
         yield f"{chain}: of {judged} protections {counts or 'there is nothing to say'}."

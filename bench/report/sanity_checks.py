@@ -13,19 +13,16 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
-from bench.report.comparisons import by_attack
-from bench.results.arms import Arm, arms, attack_label
+from bench.report.comparisons import WORST, scored
+from bench.results.arms import Arm, arms, attack_label, chain_label
 from bench.results.conditions import DATA, Told
 from bench.results.record import Record
-from bench.results.relative import Setting, setting_of
-from bench.stats import mean_interval
-from bench.stats.comparison import fewest_people
+from bench.stats.max_t import fewest_people
+from bench.stats.rule import CONTROLS, SCORE, beside_noise
 from metrics.identity import VALID_LEAK
 
 Severity = Literal["error", "warning", "note"]
 
-CONTROLS = ("none", "noise", "jpeg")
-"""Defenses that are no cloaks."""
 STRANGER_LEAK = 0.1
 """More leaks than this, where the person was never learned, mean that such faces come out anyway."""
 FACELESS = 0.25
@@ -109,10 +106,16 @@ def several_conditions(records: Sequence[Record]) -> Iterator[Finding]:
 
 
 def weak_attack(records: Sequence[Record]) -> Iterator[Finding]:
-    """The clean arm must leak, or there is nothing to prevent."""
+    """The clean arm must leak, or there is nothing to prevent; also after a countermeasure."""
     for arm in _clean(records):
-        leak = arm.mean("ilr")
-        if leak is not None and leak < VALID_LEAK:
+        leak, chain = arm.mean("ilr"), chain_label(arm.records[0])
+        if leak is not None and leak < VALID_LEAK and chain:
+            yield Finding(
+                "warning",
+                f"After {chain}, {_attack(arm)} leaks only {leak:.2f} on clean photos: too destructive to judge.",
+                "What it leaks of cloaked photos says nothing of cloaks: weaken the countermeasure.",
+            )
+        elif leak is not None and leak < VALID_LEAK:
             yield Finding(
                 "error",
                 f"{_attack(arm)} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot "
@@ -141,29 +144,27 @@ def strangers_pass(records: Sequence[Record]) -> Iterator[Finding]:
 
 def no_better_than_noise(records: Sequence[Record]) -> Iterator[Finding]:
     """A cloak must beat noise of the same budget, person by person."""
-    for attack, known in by_attack(records).items():
-        noise = {_setting(arm): arm.values("ilr") for arm in known if _name(arm) == "noise"}
+    for attack, scores in scored(records).items():
         open_questions, people = [], set[int]()
-        for arm in known:
-            leaks, base = arm.values("ilr"), noise.get(_setting(arm), {})
-            gains = [base[person] - leak for person, leak in leaks.items() if person in base]
-            if _name(arm) in CONTROLS or not gains:
+        for pair in beside_noise(scores):
+            if pair.separable or attack == WORST:
                 continue
-            mean = sum(gains) / len(gains)
-            if mean <= 0:
+            cloak = scores.methods[pair.first]
+            if pair.difference >= 0:
                 yield Finding(
                     "warning",
-                    f"Noise of the same budget protects as well as {arm.label} against {attack} ({mean:+.2f} ILR).",
+                    f"Noise of the same budget protects as well as {cloak} against {attack} "
+                    f"({-pair.difference:+.2f} {SCORE.upper()}).",
                     "Its effect is not adversarial: give it more steps, or look for a bug.",
                 )
-            elif len(gains) > 1 and (interval := mean_interval(gains, bounds=(-1, 1))).low <= 0:
-                open_questions.append(f"{arm.label} ({mean:.2f} less ILR, {interval.low:+.2f} to {interval.high:+.2f})")
-                people.add(len(gains))
+            else:
+                open_questions.append(f"{cloak} ({-pair.difference:.2f} less {SCORE.upper()}, p {pair.adjusted:.2g})")
+                people.add(pair.people)
         if open_questions:
             yield Finding(
                 "warning",
                 f"Against {attack}, noise of the same budget may protect as well as {', '.join(open_questions)}, "
-                f"at 95 % over {max(people)} people.",
+                f"by a test over {max(people)} people.",
                 "Take more people: python -m bench.power says how many.",
             )
 
@@ -267,7 +268,7 @@ def doubtful_photos(records: Sequence[Record]) -> Iterator[Finding]:
 
 def few_people(records: Sequence[Record]) -> Iterator[Finding]:
     """Differences need people."""
-    people, needed = len({r.identity for r in records if r.status == "ok"}), fewest_people(1)
+    people, needed = len({r.identity for r in records if r.status == "ok"}), fewest_people()
     if people < needed and any(_cloaks(records)):
         yield Finding(
             "warning",
@@ -324,18 +325,9 @@ CHECKS: tuple[Callable[[Sequence[Record]], Iterator[Finding]], ...] = (
 )
 
 
-def _name(arm: Arm) -> str:
-    return arm.records[0].defense.name
-
-
 def _attack(arm: Arm) -> str:
     """An arm's attack, with the settings in which arms differ."""
     return attack_label(arm.records[0]) + (f" ({', '.join(arm.settings)})" if arm.settings else "")
-
-
-def _setting(arm: Arm) -> tuple[Setting, float]:
-    """What an arm has in common with its control."""
-    return setting_of(arm.records[0]), arm.records[0].defense.budget
 
 
 def _clean(records: Sequence[Record]) -> list[Arm]:

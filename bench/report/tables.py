@@ -1,7 +1,8 @@
 """The numbers of a run as a table: one row per attack, arm and metric, with interval, tier and group letters.
 
 As CSV with all digits, as the one table that a paper prints, and as LaTeX. Tiers and letters are of the identity leak
-rate, the score that arms are ranked by; two arms share a letter exactly if they cannot be told apart.
+rate, the score that arms are ranked by: cloaks that beat noise have them, and two share a letter exactly if they cannot
+be told apart.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 
 from bench.core.spreadsheet import as_text
 from bench.report import latex
-from bench.report.comparisons import METRIC, WORST, Standing, by_attack, metrics_of
+from bench.report.comparisons import WORST, Standing, by_attack, metrics_of
 from bench.results.arms import chain_label, met
 from bench.results.record import Record
 from bench.results.relative import with_derived
 from bench.stats import mean_interval
-from bench.stats.comparison import letters, tiers
-from metrics import METRICS
+from bench.stats.rule import SCORE, letters, tiers
+from metrics.catalogue import METRICS, find
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Entry:
         better: "lower" or "higher", for the person.
         people: how many have a value.
         mean, low, high: over them; the 95 % interval, None for fewer than two people.
-        tier, group: of the leak rate; None and empty for other metrics, or where nothing is compared.
+        tier, group: of the leak rate; None and empty for other metrics, controls, and what does not beat noise.
     """
 
     attack: str
@@ -69,7 +70,7 @@ def entries(records: Sequence[Record], compared: Sequence[Standing]) -> list[Ent
         if standing.attack == WORST:
             for column, arm_label in enumerate(standing.scores.methods):
                 values = standing.scores.values[:, column]
-                found.append(_entry(WORST, arm_label, METRIC, list(values[~np.isnan(values)]), ranks))
+                found.append(_entry(WORST, arm_label, SCORE, list(values[~np.isnan(values)]), ranks))
     return found
 
 
@@ -101,7 +102,7 @@ def across(records: Sequence[Record], found: Sequence[Entry]) -> tuple[list[str]
     if len(columns) < 2:
         return [], []
     known = {(e.attack, e.arm, e.metric): e for e in found}
-    shown = [(attack, METRIC) for attack in columns]
+    shown = [(attack, SCORE) for attack in columns]
     lines = []
     for arm in dict.fromkeys(e.arm for e in found):
         worn = [next((known[a, arm, name] for a in attacks if (a, arm, name) in known), None) for name in WORN]
@@ -115,59 +116,60 @@ def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[
     tables = [latex.table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
     for attack in dict.fromkeys(entry.attack for entry in found):
         of_attack = {(e.arm, e.metric): e for e in found if e.attack == attack}
-        columns = [
-            name for name, metric in METRICS.all().items() if metric.head and any(m == name for _, m in of_attack)
-        ]
+        columns = [name for name, metric in METRICS.items() if metric.head and any(m == name for _, m in of_attack)]
         rows = [
-            [arm, str(of_attack[arm, METRIC].people), *(_printed(of_attack.get((arm, name))) for name in columns)]
+            [arm, str(of_attack[arm, SCORE].people), *(_printed(of_attack.get((arm, name))) for name in columns)]
             for arm in dict.fromkeys(arm for arm, _ in of_attack)
-            if (arm, METRIC) in of_attack
+            if (arm, SCORE) in of_attack
         ]
         header = ["arm", "people", *(f"{name.upper()} {_arrow(name)}" for name in columns)]
         tables.append(latex.table(header, rows, f"{caption}: {attack}. {NOTE}"))
     return "\n".join(tables)
 
 
-NOTE = "Means over people, 95 % intervals in brackets; arms that share a letter cannot be told apart (Holm)."
+NOTE = (
+    "Means over people, 95 % intervals in brackets. A cloak without a letter is not shown to beat noise at its budget; "
+    "those that share one cannot be told apart."
+)
 
 
 def _printed(entry: Entry | None) -> str:
     """A mean; of the leak rate, with interval and letters."""
     if entry is None:
         return "-"
-    digits = 1 if (metric := METRICS.find(entry.metric)) and metric.unit else 2
+    digits = 1 if (metric := find(entry.metric)) and metric.unit else 2
     text = f"{entry.mean:.{digits}f}"
-    if entry.metric != METRIC:
+    if entry.metric != SCORE:
         return text
     interval = f" [{entry.low:.2f}, {entry.high:.2f}]" if entry.low is not None and entry.high is not None else ""
     return text + interval + (f" {entry.group}" if entry.group else "")
 
 
 def _arrow(metric: str) -> str:
-    return "(lower)" if METRICS.get(metric).lower_is_better else "(higher)"
+    return "(lower)" if METRICS[metric].lower_is_better else "(higher)"
 
 
 def _entry(
-    attack: str, arm: str, metric: str, values: Sequence[float], ranks: dict[tuple[str, str], tuple[int, str]]
+    attack: str, arm: str, metric: str, values: Sequence[float], ranks: dict[tuple[str, str], tuple[int | None, str]]
 ) -> Entry:
-    declared = METRICS.find(metric)
+    declared = find(metric)
     interval = None
     if len(values) > 1:
         interval = mean_interval(values, bounds=declared.range if declared else (-np.inf, np.inf))
     low, high = interval if interval else (None, None)
-    tier, group = ranks.get((attack, arm), (None, "")) if metric == METRIC else (None, "")
+    tier, group = ranks.get((attack, arm), (None, "")) if metric == SCORE else (None, "")
     better = declared.better if declared else ""
     return Entry(attack, arm, metric, better, len(values), float(np.mean(values)), low, high, tier, group)
 
 
-def _ranks(compared: Sequence[Standing]) -> dict[tuple[str, str], tuple[int, str]]:
+def _ranks(compared: Sequence[Standing]) -> dict[tuple[str, str], tuple[int | None, str]]:
     """(attack, arm) -> tier and group letters."""
-    found: dict[tuple[str, str], tuple[int, str]] = {}
+    found: dict[tuple[str, str], tuple[int | None, str]] = {}
     for standing in compared:
         ranked = zip(
             standing.scores.methods,
-            tiers(standing.scores, standing.pairs),
-            letters(standing.scores, standing.pairs),
+            tiers(standing.scores, standing.judged),
+            letters(standing.scores, standing.judged),
             strict=True,
         )
         found |= {(standing.attack, arm): (tier, group) for arm, tier, group in ranked}

@@ -17,9 +17,10 @@ from bench.core.errors import unknown_name
 from bench.core.paths import expanded
 from bench.core.terminal import terminal
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
+from bench.stats.rule import Judged, judge, verdict
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read, same_text
-from metrics import METRICS, plain
+from metrics.catalogue import find, plain
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,11 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("file", type=expanded, help="CSV: method,identity,budget,metric,value; one row per person")
     parser.add_argument("--metric", help="only this metric")
     for more, less in (("higher", "more"), ("lower", "less")):
-        meaning = f"metrics of which {less} is better, whatever its declaration says"
+        meaning = f"metrics of which {less} is better, whatever metrics/catalogue.py says"
         parser.add_argument(f"--{more}", nargs="+", default=[], metavar="NAME", help=meaning)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
-    shown.add_argument("--against", metavar="METHOD", help="compare all with this one (a control) and ask nothing else")
+    shown.add_argument("--against", metavar="METHOD", help="compare all with this one and ask nothing else")
     options = parser.parse_args(arguments)
     console = terminal()
     against = options.against and same_text(options.against)
@@ -43,33 +44,36 @@ def main(arguments: Sequence[str]) -> int:
         if against:
             if against not in scores.methods:
                 raise unknown_name("method", against, scores.methods)
-            control = scores.methods.index(against)
-            console.print(_pairs(scores, compare(scores, against=control), title))
+            one = scores.methods.index(against)
+            asked = [(number, one) for number in range(len(scores.methods)) if number != one]
+            console.print(_pairs(scores, compare(scores, asked), title))
             continue
-        pairs, order = compare(scores), ranking(scores)
-        console.print(_table(title, scores, pairs, order))
-        for line in sentences(scores, pairs, order):
+        judged, order = judge(scores), ranking(scores)
+        console.print(_table(title, scores, judged, order))
+        for line in sentences(scores, judged, order):
             console.print(line)
         if options.pairs:
-            console.print(_pairs(scores, pairs, "pairs, of the smallest p first (Holm: p after his correction)"))
+            if judged.against_noise:
+                console.print(_pairs(scores, judged.against_noise, "methods against noise"))
+            console.print(_pairs(scores, judged.pairs, "pairs of these" if judged.against_noise else "pairs"))
         console.print()
     named = set(map(same_text, (*options.higher, *options.lower)))
-    if unknown := {name: None for name, _ in tables if not METRICS.find(name) and not {name, plain(name)} & named}:
+    if unknown := {name: None for name, _ in tables if not find(name) and not {name, plain(name)} & named}:
         names = ", ".join(unknown)
         console.print(f"The better way is not known of {names}: less was taken as better. --higher and --lower say it.")
     return 0
 
 
-def _table(title: str, scores: Scores, pairs: Sequence[Pair], order: Ranking | None) -> Table:
-    made = _columns(title, COLUMNS, words=("method", "group"))
-    for row in rows(scores, pairs, order):
+def _table(title: str, scores: Scores, judged: Judged, order: Ranking | None) -> Table:
+    made = _columns(title, COLUMNS, words=("method", "group", "said"))
+    for row in rows(scores, judged, order):
         made.add_row(*row)
     return made
 
 
 def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
-    names = ("first", "second", "people", "difference", "95 %", "p", "Holm", "apart")
-    made = _columns(title, names, words=("first", "second"))
+    names = ("first", "second", "people", "difference", "95 %", "p", "together", "said")
+    made = _columns(f"{title} (together: p of all these questions at once)", names, words=("first", "second", "said"))
     for pair in sorted(pairs, key=lambda p: p.p):
         made.add_row(
             scores.methods[pair.first],
@@ -79,7 +83,7 @@ def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
             f"{pair.interval.low:+.3f} to {pair.interval.high:+.3f}",
             f"{pair.p:.2g}",
             f"{pair.adjusted:.2g}",
-            "yes" if pair.separable else "no",
+            verdict(pair),
         )
     return made
 

@@ -1,28 +1,23 @@
-"""Which methods can be told apart: paired differences, tests, tiers, and how firm the order is.
+"""Methods compared: paired differences and their tests, and how firm the order is.
 
 All methods are compared on the same people, and on the same noise where the benchmark made the scores, so that
-differences are taken person by person. What cannot be separated shares a tier; an order within a tier is chance.
+differences are taken person by person. Which comparisons are made, and what may be said after them, is in `rule`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
 
 from bench.core.types import Array, Interval
 from bench.stats.intervals import mean_interval, resampled
+from bench.stats.max_t import least_p, max_t
 from bench.stats.variance import ALPHA
-
-EXACT = 14
-"""Up to so many people, all ways to flip the signs are tried; for more, `FLIPS` at random."""
-FLIPS = 100_000
-"""The smallest p is 1 in so many, which Holm multiplies by the pairs: 10,000 could separate none of 36 methods."""
-BLOCK = 2_000
-"""So many flips at once: a dozen MB for the 780 pairs of 40 methods."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,8 @@ class Scores:
         values: (people, methods); NaN where a method was not tried, or has no value.
         lower_is_better: direction of the metric.
         bounds: what it can be at all.
+        controls: numbers of the methods that are none, but lines to read the others by.
+        noise: method -> noise at its budget, by number, of the methods that are compared with it.
     """
 
     methods: tuple[str, ...]
@@ -42,14 +39,22 @@ class Scores:
     values: Array
     lower_is_better: bool
     bounds: tuple[float, float] = (-np.inf, np.inf)
+    controls: frozenset[int] = frozenset()
+    noise: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> tuple[int, ...]:
+        """Numbers of the methods that are no controls."""
+        return tuple(number for number in range(len(self.methods)) if number not in self.controls)
 
     def means(self) -> Array:
         """(methods,) means over the people that each was tried on."""
         return np.asarray(np.nanmean(self.values, axis=0))
 
     def complete(self) -> Array:
-        """(n, methods) the people with a value of every method."""
-        return np.asarray(self.values[~np.isnan(self.values).any(axis=1)])
+        """(n, ranked methods) the people with a value of each of them."""
+        values = self.values[:, list(self.ranked)]
+        return np.asarray(values[~np.isnan(values).any(axis=1)])
 
     def order(self) -> list[int]:
         """Methods, best mean first; equal means in the order given."""
@@ -67,7 +72,8 @@ class Pair:
         difference: mean of first - second.
         interval: its 95 % interval, of this pair alone.
         p: of the sign-flip test of no difference.
-        adjusted: the same after Holm's correction for all pairs.
+        adjusted: the same for all pairs of its family together.
+        two_sided: whether either may turn out better; else only the first.
     """
 
     first: int
@@ -77,138 +83,75 @@ class Pair:
     interval: Interval
     p: float
     adjusted: float
+    two_sided: bool = True
 
     @property
     def separable(self) -> bool:
-        """Whether the two can be told apart, all pairs considered."""
+        """Whether the two can be told apart, all pairs of the family considered."""
         return self.adjusted < ALPHA
 
+    @property
+    def undecided(self) -> bool:
+        """Whether so few people cannot show a difference, however large."""
+        return least_p(self.people, self.two_sided) >= ALPHA
 
-def compare(scores: Scores, seed: int = 0, against: int | None = None) -> list[Pair]:
-    """All pairs of methods, those of fewer than two common people left out.
+
+def compare(
+    scores: Scores, among: Iterable[tuple[int, int]] | None = None, two_sided: bool = True, seed: int = 0
+) -> list[Pair]:
+    """A family of pairs, those of fewer than two common people left out.
 
     Args:
         scores: of the methods.
+        among: the pairs of numbers of methods; none: all that there are. Fewer questions need fewer people: declare
+            them before you look.
+        two_sided: else it is only asked whether the first of a pair is better.
         seed: of random sign flips.
-        against: only pairs with this method, a control say. Fewer questions need fewer people; ask before you look.
     """
-    pairs = [pair for pair in combinations(range(len(scores.methods)), 2) if against is None or against in pair]
-    differences = {(a, b): scores.values[:, a] - scores.values[:, b] for a, b in pairs}
+    asked = combinations(range(len(scores.methods)), 2) if among is None else among
+    differences = {(a, b): scores.values[:, a] - scores.values[:, b] for a, b in asked}
     differences = {pair: column for pair, column in differences.items() if np.isfinite(column).sum() > 1}
     if not differences:
         return []
-    p = sign_flip(np.stack(list(differences.values()), axis=1), seed)
-    found = []
-    for (pair, column), raw, adjusted in zip(differences.items(), p, holm(p), strict=True):
+    gains = np.stack(list(differences.values()), axis=1) * (-1 if scores.lower_is_better else 1)
+    tested, found = max_t(gains, two_sided, seed), []
+    for (pair, column), p, adjusted in zip(differences.items(), *tested, strict=True):
         known = column[np.isfinite(column)]
-        found.append(Pair(*pair, len(known), float(known.mean()), mean_interval(known), float(raw), float(adjusted)))
+        mean, interval = float(known.mean()), mean_interval(known)
+        found.append(Pair(*pair, len(known), mean, interval, float(p), float(adjusted), two_sided))
     return found
 
 
-def sign_flip(differences: Array, seed: int = 0) -> Array:
-    """Two-sided p of the hypothesis that differences are as likely positive as negative.
+K = TypeVar("K")
 
-    The sum is compared with the sums after flipping the sign of each person's differences: in all ways for up to 14
-    people, else in 100,000 random ones, where what was found counts as one of them (Phipson and Smyth, "Permutation
-    p-values should never be zero", 2010).
+
+def adjusted(differences: Mapping[K, Mapping[str, float]], two_sided: bool = True) -> dict[K, float]:
+    """Question -> p, adjusted for all of them together, of differences by person; without questions to fewer than two.
 
     Args:
-        differences: (people, questions); NaN where a person was not asked.
-        seed: of random flips, the same for all questions.
-
-    Returns:
-        (questions,) p.
+        differences: question -> person -> difference.
+        two_sided: else only positive differences count.
     """
-    known = np.nan_to_num(differences)  # of 0, the sign makes no difference
-    people, found = len(known), np.abs(known.sum(axis=0))
-    hits, tried = np.zeros(known.shape[1]), 0
-    for signs in _flips(people, seed):
-        # Sums in another order differ in the last digits; equal ones must count as equal.
-        hits += (np.abs(signs @ known) >= found * (1 - 1e-9) - 1e-15 * people).sum(axis=0)
-        tried += len(signs)
-    return hits / tried if people <= EXACT else (hits + 1) / (tried + 1)
+    asked = {question: by_person for question, by_person in differences.items() if len(by_person) > 1}
+    people = list(dict.fromkeys(person for by_person in asked.values() for person in by_person))
+    table = [[by_person.get(person, np.nan) for by_person in asked.values()] for person in people]
+    tested = max_t(np.array(table).reshape(len(people), len(asked)), two_sided)
+    return dict(zip(asked, tested.adjusted.tolist(), strict=True))
 
 
-def _flips(people: int, seed: int) -> Iterator[Array]:
-    """(at most BLOCK, people) signs at a time: all there are for up to `EXACT` people, else `FLIPS` at random."""
-    generator, exact = np.random.default_rng(seed), people <= EXACT
-    total = 2**people if exact else FLIPS
-    for start in range(0, total, BLOCK):
-        count = min(BLOCK, total - start)
-        if exact:
-            flipped = (np.arange(start, start + count)[:, None] >> np.arange(people)) & 1
-        else:
-            flipped = generator.integers(2, size=(count, people), dtype=np.int8)
-        yield np.where(flipped, -1.0, 1.0)
-
-
-def fewest_people(pairs: int) -> int:
-    """How many people it takes at least until the sign-flip test can separate one of so many pairs after Holm.
-
-    If all people agree, p is 2 / 2^n: with 5 people it is 1/16, and 5 people can never separate two methods.
-    """
-    people = 2
-    while pairs and 2 / 2**people * pairs >= ALPHA:
-        people += 1
-    return people
-
-
-def holm(p: Sequence[float] | Array) -> Array:
-    """Adjusted p-values: below alpha where Holm's step-down procedure rejects at that level (Holm 1979)."""
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values)
-    stepped = values[order] * np.arange(len(values), 0, -1)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0) if len(values) else stepped
-    return adjusted
-
-
-def tiers(scores: Scores, pairs: Sequence[Pair]) -> list[int]:
-    """The tier of every method: 1 plus how many methods are separably better than it.
-
-    Methods of tier 1 are beaten by nobody. Two methods of one tier may still be separable (a chain of small steps can
-    hide a large one): `letters` says exactly which are not.
-    """
-    beaten = [0] * len(scores.methods)
-    for pair in pairs:
-        if pair.separable:
-            first_is_better = (pair.difference < 0) == scores.lower_is_better
-            beaten[pair.second if first_is_better else pair.first] += 1
-    return [1 + count for count in beaten]
-
-
-def letters(scores: Scores, pairs: Sequence[Pair]) -> list[str]:
-    """Group letters of every method: two methods share one exactly if they cannot be separated.
-
-    The groups are the maximal cliques of the graph of inseparable pairs, named from the best on (the compact letter
-    display of Piepho 2004). Pairs that were never compared count as inseparable.
-    """
-    import networkx  # not at the top: most runs compare nothing
-
-    apart = {frozenset((p.first, p.second)) for p in pairs if p.separable}
-    order = scores.order()
-    alike = networkx.Graph((a, b) for a, b in combinations(order, 2) if frozenset((a, b)) not in apart)
-    alike.add_nodes_from(order)
-    place = {method: i for i, method in enumerate(order)}
-    groups = sorted(networkx.find_cliques(alike), key=lambda group: sorted(place[method] for method in group))
-    found = [""] * len(order)
-    for number, group in enumerate(groups):
-        for method in group:
-            found[method] += _letter(number)
-    return found
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number) if number < 26 else f"({number + 1})"
+def better(scores: Scores, pair: Pair) -> tuple[int, int]:
+    """The numbers of a pair's methods, that with the better mean first."""
+    first = (pair.difference < 0) == scores.lower_is_better
+    return (pair.first, pair.second) if first else (pair.second, pair.first)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How firm an order is, over resamples of the people who have a value of every method.
+    """How firm the order of the ranked methods is, over resamples of the people who have a value of each.
 
     Attributes:
         people: how many have.
-        intervals: (low, high) of every method's rank, 1 the best; ties share the mean of their ranks.
+        intervals: (low, high) of every ranked method's rank, 1 the best; ties share the mean of their ranks.
         first: share of the resamples in which a method has the best mean, shared by those that tie.
         reproduced: share of the resamples in which the whole order of the means comes out the same.
     """
@@ -220,9 +163,9 @@ class Ranking:
 
 
 def ranking(scores: Scores, level: float = 0.95, seed: int = 0) -> Ranking | None:
-    """Rank intervals and the stability of the order; None with fewer than two complete people."""
+    """Rank intervals and the stability of the order; None with fewer than two complete people or ranked methods."""
     complete = scores.complete()
-    if len(complete) < 2:
+    if min(complete.shape) < 2:
         return None
     signed = complete if scores.lower_is_better else -complete
     means = signed[resampled(len(signed), seed)].mean(axis=1)

@@ -11,7 +11,8 @@ from bench.core.errors import BenchError, unknown_name
 from bench.core.types import Array
 from bench.report import markdown
 from bench.stats import mean_interval
-from bench.stats.comparison import Pair, Scores, compare
+from bench.stats.comparison import Pair, Scores, better
+from bench.stats.rule import Judged, judge, verdict
 from leaderboard.entries.reader import open_all
 from leaderboard.entries.strict_json import clip
 from leaderboard.site.board import ASIDE, Row, groups
@@ -19,7 +20,7 @@ from leaderboard.site.measures import MEASURES
 from leaderboard.site.page_data import Layout, scores
 
 MEASURE = MEASURES[0]
-HEAD = ("row", "people", MEASURE.name, "95 %", "this one - row", "95 %", "p, Holm", "protects better")
+HEAD = ("row", "people", MEASURE.name, "95 %", "this one - row", "95 %", "p, all together", "what may be said")
 
 Spot = tuple[str, str]
 """Attack and countermeasures."""
@@ -66,12 +67,22 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     people = sorted({person for _, _, person in row.cells})
     rows = [row, *others]
     values = np.array([[_worst(one, spots, person) for one in rows] for person in people])
-    labels = tuple(layout.labels[one.key] for one in rows)
-    pairs = {pair.second: pair for pair in compare(Scores(labels, tuple(people), values, MEASURE.lower), against=0)}
+    noise = next((i for i, one in enumerate(rows) if one.record.defense.name == "noise"), None)
+    table = Scores(
+        tuple(layout.labels[one.key] for one in rows),
+        tuple(people),
+        values,
+        MEASURE.lower,
+        controls=frozenset(i for i, one in enumerate(rows) if one.control),
+        noise={} if noise is None else {i: noise for i, one in enumerate(rows) if not one.control},
+    )
+    judged = judge(table, about=0)
     counted = f"the worst of {len(spots)} attacks on each person" if len(spots) > 1 else "one attack"
     yield f"By {counted}; a picture leaks from a similarity of {layout.group.threshold.get('ilr', 1):.2f}."
     yield ""
-    lines = [[label, *_cells(values[:, number], pairs.get(number))] for number, label in enumerate(labels)]
+    lines = [
+        [label, *_mean(values[:, number]), *_said(table, judged, number)] for number, label in enumerate(table.methods)
+    ]
     yield from markdown.table(HEAD, lines, _safe)
 
 
@@ -82,20 +93,39 @@ def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:
     return float(np.max(found) if MEASURE.lower else np.min(found))  # NaN if one of them is
 
 
-def _cells(values: Array, pair: Pair | None) -> list[str]:
+def _mean(values: Array) -> list[str]:
+    """People, mean and interval."""
     known = values[~np.isnan(values)]
     if not len(known):
-        return ["0", "incomplete", *[""] * 5]
-    mean = [str(len(known)), f"{known.mean():.2f}", ""]
-    if len(known) > 1:
-        low, high = mean_interval(known, bounds=(MEASURE.low, MEASURE.high))
-        mean[2] = f"{low:.2f} to {high:.2f}"
+        return ["0", "incomplete", ""]
+    if len(known) == 1:
+        return ["1", f"{known.mean():.2f}", ""]
+    low, high = mean_interval(known, bounds=(MEASURE.low, MEASURE.high))
+    return [str(len(known)), f"{known.mean():.2f}", f"{low:.2f} to {high:.2f}"]
+
+
+def _said(scores: Scores, judged: Judged, number: int) -> list[str]:
+    """The difference of the first row to another one, and what may be said of it."""
+    asked = (*judged.against_noise, *judged.pairs)
+    pair = next((pair for pair in asked if (pair.first, pair.second) == (0, number)), None)
     if pair is None:
-        return [*mean, *[""] * 4]
-    winner = "this one" if (pair.difference < 0) == MEASURE.lower else "the row"
+        return ["", "", "", _not_asked(scores, judged, number)]
     low, high = pair.interval
-    verdict = winner if pair.separable else "cannot be told apart"
-    return [*mean, f"{pair.difference:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{pair.adjusted:.3f}", verdict]
+    return [f"{pair.difference:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{pair.adjusted:.3f}", _words(scores, pair)]
+
+
+def _not_asked(scores: Scores, judged: Judged, number: int) -> str:
+    """Why two rows were not compared."""
+    if number == 0 or number in scores.controls:
+        return ""
+    lacking = [scores.methods[n] for n in (0, number) if n not in judged.passed]
+    return f"not asked: {' and '.join(lacking)} not shown to beat noise" if lacking else ""
+
+
+def _words(scores: Scores, pair: Pair) -> str:
+    if not pair.separable or not pair.two_sided:
+        return verdict(pair)
+    return "this one protects better" if better(scores, pair)[0] == 0 else "the row protects better"
 
 
 def _safe(text: str) -> str:

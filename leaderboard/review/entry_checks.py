@@ -13,11 +13,11 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.report.sanity_checks import CONTROLS
 from bench.results.arms import attack_label
 from bench.results.conditions import as_json, conditions, departures, text
 from bench.results.record import Record
-from bench.stats.comparison import fewest_people
+from bench.stats.max_t import fewest_people
+from bench.stats.rule import CONTROLS
 from leaderboard.entries.entry import PROTOCOL, Entry, Kind
 from leaderboard.entries.strict_json import WHOLE, Problem, clip
 from leaderboard.review.record_checks import faults
@@ -130,7 +130,7 @@ def _missing(leaks: Leaks, kind: Kind) -> Iterator[tuple[str, str]]:
 
 def _doubts(leaks: Leaks) -> Iterator[str]:
     people = {(setting.conditions, setting.identity) for setting in leaks}
-    needed = fewest_people(pairs=1)
+    needed = fewest_people()
     if len(people) < needed:
         yield f"{len(people)} people: no test can separate methods with fewer than {needed}. Run with data.limit=0."
     means: dict[tuple[str, ...], dict[tuple[str, float], list[float]]] = defaultdict(lambda: defaultdict(list))

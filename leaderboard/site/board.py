@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.hashing import hash_of
-from bench.report.sanity_checks import CONTROLS
 from bench.results.arms import attack_key, chain_key, label
 from bench.results.conditions import SAMPLER, departures
 from bench.results.record import Record
 from bench.results.standard import BASES
+from bench.stats.rule import CONTROLS
 from leaderboard.entries.entry import RECORDS
 from leaderboard.entries.reader import BadEntry, Problem, Result
 from leaderboard.site import group_names

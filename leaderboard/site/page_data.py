@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.core.names import natural
-from bench.report.sanity_checks import CONTROLS
 from bench.results.arms import names, setting_text, telling
+from bench.stats.rule import CONTROLS
 from leaderboard.entries.reader import Result
 from leaderboard.site.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
 from leaderboard.site.measures import MEASURES, SCALE

@@ -24,8 +24,8 @@ from rich.text import Text
 
 from bench.core.errors import BenchError, unknown_name
 from bench.core.hashing import sha256_file
-from bench.report.sanity_checks import CONTROLS
 from bench.results.record import Record
+from bench.stats.rule import CONTROLS
 from leaderboard.entries.archive import ENTRY
 from leaderboard.entries.entry import RECORDS, Entry, MethodCard
 from leaderboard.entries.reader import open_result

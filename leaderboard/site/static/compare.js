@@ -22,7 +22,7 @@ window.Compare = (() => {
         interval ? `${number(interval[0])} to ${number(interval[1])}` : "–", number(pair.p, 3), number(pair.adjusted, 3), winner,
       ].map((value) => make("td", {}, value)));
     });
-    const head = ["difference", "people", "mean", "95 %", "p", "p, Holm", "protects better"];
+    const head = ["difference", "people", "mean", "95 %", "p", "p, all together", "protects better"];
     place.replaceChildren(make("table", { class: "plain" },
       make("caption", {}, `${Plots.title()}, person by person on the same noise`),
       make("thead", {}, make("tr", {}, ...head.map((h) => make("th", { scope: "col" }, h)))), make("tbody", {}, ...cells)));

@@ -89,10 +89,24 @@ window.Score = (() => {
   // The rows of the chosen budgets that were tried against anything chosen, those with a score compared with each other; and the rows of all budgets.
   function board() {
     const all = lines(() => true), some = all.filter((line) => line.coverage && shown(line.row));
-    const ranked = some.filter((line) => line.people > 1 && !reference(line.row) && !superseded(line.row));
-    const pairs = Stats.compare(ranked.map((line) => line.scores));
-    Stats.tiers(ranked, pairs, measure().lower).forEach((tier, i) => (ranked[i].tier = tier));
-    return { lines: some, all, ranked, pairs };
+    const judged = judge(some);
+    Stats.tiers(judged.ranked, judged.pairs, measure().lower).forEach((tier, i) => (judged.ranked[i].tier = tier));
+    return { lines: some, all, ...judged };
+  }
+  // The one rule (bench.stats.rule): first every cloak against noise at its budget, in one direction; then all pairs of
+  // those that leave less, which alone are ranked. Where there is no noise at all, of all cloaks.
+  function judge(lines) {
+    const scored = lines.filter((line) => line.people > 1), noises = scored.filter((l) => l.row.control && l.row.defense === "noise");
+    const cloaks = scored.filter((line) => !line.row.control && !superseded(line.row));
+    const own = (line) => noises.findIndex((l) => l.row.budget === line.row.budget);
+    const asked = cloaks.map((line, i) => [i, cloaks.length + own(line)]).filter(([, noise]) => noise >= cloaks.length);
+    const against = Stats.compare([...cloaks, ...noises].map((line) => line.scores), asked, measure().lower ? -1 : 1);
+    for (const line of cloaks) line.said = noises.length ? "no noise at its budget" : "";
+    for (const { first, people, apart, undecided } of against) {
+      cloaks[first].said = apart ? "beats noise" : undecided ? `undecided: ${people} people cannot show it` : "not shown to beat noise";
+    }
+    const ranked = cloaks.filter((line) => !noises.length || line.said === "beats noise");
+    return { cloaks, against, ranked, pairs: Stats.compare(ranked.map((line) => line.scores)), noise: noises.length > 0 };
   }
   const mean = (list) => (list.length ? Stats.mean(list) : NaN);
   // The base and another person's photos are no defenses: nothing of this person was there to protect.

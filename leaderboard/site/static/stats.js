@@ -2,7 +2,7 @@
 // A test compares both on the same numbers. Missing values are NaN; an interval is [low, high].
 "use strict";
 window.Stats = (() => {
-  const DRAWS = 10000, FEW = 15, EXACT = 14, ALPHA = 0.05;
+  const DRAWS = 10000, FEW = 15, EXACT = 14, ALPHA = 0.05, NEAR = 1e-9;
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
   const sum = (values) => values.reduce((a, b) => a + b, 0);
 
@@ -131,13 +131,13 @@ window.Stats = (() => {
     }
     return flipped.get(people);
   }
-  // Sums of values under every choice of signs (up to 14 people; half of them, the others are their mirror images), or
-  // under 10,000 random ones: the same choices for every row of as many people, so that rows can be subtracted.
+  // Sums of values under every choice of signs (up to 14 people), or under 10,000 random ones: the same choices for every
+  // row of as many people, so that rows can be subtracted. The first is without a flip, where all are tried.
   function signedSums(values) {
     const n = values.length;
     if (n <= EXACT) {
-      let sums = new Float64Array([values[0] ?? 0]);
-      for (let i = 1; i < n; i++) {
+      let sums = new Float64Array(1);
+      for (let i = 0; i < n; i++) {
         const longer = new Float64Array(2 * sums.length);
         for (let j = 0; j < sums.length; j++) {
           longer[j] = sums[j] + values[i];
@@ -151,51 +151,57 @@ window.Stats = (() => {
     for (let d = 0, at = 0; d < DRAWS; d++) for (let i = 0; i < n; i++) sums[d] += signs[at++] * values[i];
     return sums;
   }
-  function count(first, second, found) {
-    let hits = 0;
-    const least = found * (1 - 1e-9) - 1e-12;
-    for (let i = 0; i < first.length; i++) if (Math.abs(first[i] - second[i]) >= least) hits++;
-    return hits;
-  }
-  // Two-sided p of "as likely positive as negative" of a difference of two rows whose signed sums are given; `total` is
-  // its own sum. What was found counts as one of random choices (Phipson and Smyth 2010).
-  function pOf(first, second, total, n) {
-    const hits = count(first, second, Math.abs(total));
-    return n <= EXACT ? hits / first.length : (hits + 1) / (first.length + 1);
-  }
 
-  function holm(p) {
-    const order = p.map((_, i) => i).sort((a, b) => p[a] - p[b]), adjusted = new Array(p.length);
-    let highest = 0;
-    order.forEach((index, step) => {
-      highest = Math.max(highest, p[index] * (p.length - step));
-      adjusted[index] = Math.min(highest, 1);
-    });
-    return adjusted;
-  }
-
-  // All pairs of rows (arrays over the same people), those with fewer than two common people left out.
-  function compare(rows) {
-    const complete = rows.map((row) => !row.some(Number.isNaN)), sums = rows.map(() => null), pairs = [];
-    const signed = (i) => (sums[i] ??= signedSums(rows[i]));
-    for (let a = 0; a < rows.length; a++) {
-      for (let b = a + 1; b < rows.length; b++) {
-        let differences = rows[a].map((v, i) => v - rows[b][i]);
-        let p;
-        if (complete[a] && complete[b]) {
-          if (differences.length < 2) continue;
-          p = pOf(signed(a), signed(b), sum(differences), differences.length);
-        } else {
-          differences = differences.filter((d) => !Number.isNaN(d));
-          if (differences.length < 2) continue;
-          const own = signedSums(differences);
-          p = pOf(own, new Float64Array(own.length), sum(differences), differences.length);
-        }
-        pairs.push({ first: a, second: b, people: differences.length, difference: mean(differences), differences, p });
-      }
+  // Step-down max-T over flips of people's signs, as bench.stats.max_t has it: gives every pair its p alone, and adjusted
+  // for all of them. `way` is 0 if either row may be better, 1 if only positive differences count, -1 if only negative.
+  function maxT(rows, pairs, way) {
+    const people = (rows[0] ?? []).map((_, i) => i).filter((i) => pairs.some((pair) => pair.by[i])); // neither 0 nor NaN
+    const used = rows.map((row) => people.map((i) => row[i])), complete = used.map((row) => !row.some(Number.isNaN));
+    const sums = used.map(() => null), signed = (i) => (sums[i] ??= signedSums(used[i]));
+    const sided = way ? (t) => way * t : Math.abs;
+    for (const pair of pairs) {
+      pair.used = people.map((i) => pair.by[i] || 0);
+      pair.spread = Math.sqrt(sum(pair.used.map((d) => d * d))) || Infinity; // of nothing but 0, the statistic is 0
+      pair.seen = sided(sum(pair.used) / pair.spread);
     }
-    holm(pairs.map((pair) => pair.p)).forEach((p, i) => Object.assign(pairs[i], { adjusted: p, apart: p < ALPHA }));
-    return pairs;
+    const upwards = [...pairs].sort((a, b) => a.seen - b.seen), extra = people.length > EXACT ? 1 : 0;
+    let highest = null;
+    for (const pair of upwards) {
+      const both = complete[pair.first] && complete[pair.second];
+      const first = both ? signed(pair.first) : signedSums(pair.used), second = both ? signed(pair.second) : null;
+      const least = pair.seen - NEAR;
+      let alone = extra, stepped = extra;
+      highest ??= new Float64Array(first.length).fill(-Infinity);
+      for (let i = 0; i < first.length; i++) {
+        const t = sided((second ? first[i] - second[i] : first[i]) / pair.spread);
+        if (t > highest[i]) highest[i] = t;
+        if (t >= least) alone++;
+        if (highest[i] >= least) stepped++;
+      }
+      pair.p = alone / (first.length + extra);
+      pair.adjusted = stepped / (first.length + extra);
+    }
+    let most = 0; // no p is smaller than that of a pair further apart
+    for (const pair of upwards.reverse()) pair.adjusted = most = Math.max(most, pair.adjusted);
+  }
+
+  // The smallest p that so many people can give: all of them agree.
+  const leastP = (people, twoSided) => (twoSided ? 2 : 1) / 2 ** people;
+
+  // A family of pairs of rows (arrays over the same people), those with fewer than two common people left out.
+  // `asked` are numbers of rows, all pairs if there are none; `way` as above, of first - second.
+  function compare(rows, asked = null, way = 0) {
+    const all = asked ?? rows.flatMap((_, a) => rows.slice(a + 1).map((_, b) => [a, a + 1 + b])), pairs = [];
+    for (const [first, second] of all) {
+      const by = rows[first].map((v, i) => v - rows[second][i]), differences = by.filter((d) => !Number.isNaN(d));
+      const people = differences.length;
+      if (people > 1) pairs.push({ first, second, people, difference: mean(differences), differences, by });
+    }
+    maxT(rows, pairs, way);
+    return pairs.map(({ first, second, people, difference, differences, p, adjusted }) => ({
+      first, second, people, difference, differences, p, adjusted, apart: adjusted < ALPHA,
+      undecided: adjusted >= ALPHA && leastP(people, !way) >= ALPHA,
+    }));
   }
 
   // 1 plus how many rows are separably better.
@@ -207,12 +213,5 @@ window.Stats = (() => {
     return found;
   }
 
-  // How many people it takes at least to separate one of so many pairs.
-  function fewestPeople(pairs) {
-    let people = 2;
-    while (pairs && (2 / 2 ** people) * pairs >= ALPHA) people++;
-    return people;
-  }
-
-  return { mean, meanInterval, compare, holm, tiers, fewestPeople, studentQuantile, normalQuantile };
+  return { mean, meanInterval, compare, tiers, studentQuantile, normalQuantile };
 })();

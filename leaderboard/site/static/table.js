@@ -49,14 +49,15 @@ window.Board = (() => {
     return box;
   }
   function tier(line) {
-    if (Score.reference(line.row)) return make("span", { class: "muted" }, "ref.");
+    if (line.row.control) return make("span", { class: "muted" }, "ref.");
     return line.tier ? make("span", { class: `tier tier-${Math.min(line.tier, 4)}` }, String(line.tier)) : text("–");
   }
-  function title({ row }) {
+  function title({ row, said, tier: own }) {
     const entry = data.entries[row.entry];
     return make("span", {},
       make("a", { href: `rows/${group().id}-${row.id}.html` }, row.label),
       row.control ? make("span", { class: "badge" }, "control") : null,
+      said && !own ? make("span", { class: "badge bad" }, said) : null,
       entry ? make("span", { class: `badge ${entry.verified ? "good" : ""}` }, entry.verified ? "verified" : "self-reported") : null,
       row.others.some((id) => data.entries[id].kind === "break") ? make("span", { class: "badge bad" }, "broken by others") : null,
       entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
@@ -73,7 +74,8 @@ window.Board = (() => {
     return make("span", { class: "heat", style: `--leak: ${Math.round(100 * (lower ? share : 1 - share))}%` }, number(value));
   }
 
-  function show({ lines, ranked, pairs }) {
+  function show(board) {
+    const { lines } = board;
     if (table) table.destroy();
     by("table").replaceChildren();
     const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), all = columns();
@@ -92,20 +94,25 @@ window.Board = (() => {
       const [first] = table.order(), direction = first?.[1];
       if (first && direction) change({ sort: `${all[first[0]].name}.${direction}` });
     });
-    by("said").replaceChildren(...sentences(lines, ranked, pairs).map((line) => make("li", {}, line)));
+    by("said").replaceChildren(...sentences(board).map((line) => make("li", {}, line)));
   }
 
-  function sentences(lines, ranked, pairs) {
-    const apart = pairs.filter((p) => p.apart).length, people = group().people.length, t = group().threshold;
-    const said = [`${apart} of ${pairs.length} pairs of rows can be told apart (sign-flip test over people, Holm's correction).`];
-    const least = Stats.fewestPeople(pairs.length);
-    if (least > people) said.push(`With ${people} people no pair can ever be: ${pairs.length} pairs take at least ${least}.`);
+  function sentences({ lines, cloaks, ranked, pairs, noise }) {
+    const apart = pairs.filter((p) => p.apart).length, t = group().threshold;
+    const told = `${apart} of ${pairs.length} pairs`, how = "(sign flips over people, all questions of a family together)";
+    const said = [noise ? `${ranked.length} of ${cloaks.length} cloaks beat noise at their budget; ${told} of these can be told apart ${how}.`
+      : `There is no noise to compare with, so nothing shows that a cloak does more. ${told} can be told apart ${how}.`];
+    const few = pairs.find((p) => p.undecided);
+    if (few) said.push(`With ${few.people} people no two rows can ever be told apart.`);
     if (t.ilr !== undefined) {
       said.push(`A picture leaks if its cosine to the person is at least ${number(t.ilr)}, where ${number(100 * t.far, 1)} % of strangers pass.`);
     }
     const clean = lines.find((line) => line.row.name === "clean");
     if (clean && measure().key === "ilr" && clean.score < 0.5) {
       said.push(`Warning: on clean photos only ${number(clean.score)} leak; such attacks can hardly show what a cloak does.`);
+    }
+    if (clean && measure().key === "ilr" && clean.people) {
+      said.push(`Clean photos of ${Score.known(clean.scores).filter((leak) => leak > 0).length} of ${clean.people} people leak at all; of the others, no cloak can show anything.`);
     }
     const missing = lines.filter((line) => line.coverage < 1 && !Score.reference(line.row)).length;
     if (missing) said.push(`Incomplete for this choice: ${missing} of ${lines.length} rows. What was not tried was not survived.`);

@@ -491,7 +491,7 @@ def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
 
 def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake()
-    monkeypatch.setattr("bench.report.comparisons.compare", None)
+    monkeypatch.setattr("bench.report.comparisons.judge", None)
     assert "tiers_lora" not in run_tables(standing_records(), [])
     Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(standing_records(), [])
     assert text.getvalue() == ""

@@ -11,7 +11,6 @@ import pytest
 from bench.report import document
 from bench.report.comparisons import WORST, long_form, picked, standings
 from bench.results.record import Record
-from bench.stats.comparison import fewest_people
 from bench.stats.table import as_csv, read
 from tests.support.plain_records import defense, record
 from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
@@ -21,8 +20,8 @@ def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
     found = {s.attack: s for s in standings(run())}
     assert list(found) == ["dreambooth", "lora", WORST]
     assert found["dreambooth"].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
-    apart = [(p.first, p.second) for p in found["dreambooth"].pairs if p.separable]
-    assert {(0, 2), (1, 2)} <= set(apart)
+    assert {attack: s.judged.passed for attack, s in found.items()} == {"dreambooth": (2,), "lora": (2,), WORST: (2,)}
+    assert all(s.scores.controls == {0, 1} and s.scores.noise == {2: 1} for s in found.values())
 
 
 def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_the_treatment() -> None:
@@ -34,7 +33,7 @@ def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_th
     assert all(s.scores.methods == ("clean", "noise 8/255", "aspl 8/255") for s in found.values())
     assert found["lora"].scores.values.tolist() == standings(run())[1].scores.values.tolist()
     assert found[WORST].scores.values.min() == 0.95
-    assert {p.separable for p in found["lora after jpeg"].pairs} == {False}
+    assert found["lora after jpeg"].judged.passed == ()
 
 
 def test_the_worst_attack_is_taken_person_by_person() -> None:
@@ -70,12 +69,13 @@ def test_the_report_shows_them() -> None:
     text = markdown(run())
     assert "## What can be told apart: worst attack" in text
     assert "| aspl 8/255 | 1 | a | 12 |" in text
-    assert any("pairs of arms can be told apart" in line for line in document.remarks(run(), standings(run())))
+    assert "| clean | - | - | 12 |" in text
+    assert any("1 of 1 beat noise" in line for line in document.remarks(run(), standings(run())))
 
 
 def test_a_share_is_between_none_and_all() -> None:
     """Student's t of two people reaches far beyond."""
-    assert "| clean | 1 | a | 2 |" in (text := markdown(run(PEOPLE[:2])))
+    assert "| clean | - | - | 2 |" in (text := markdown(run(PEOPLE[:2])))
     assert "to 1.000 |" in text
     assert "to 1.3" not in text
     assert "| -0." not in text.partition("## All metrics")[0]
@@ -91,8 +91,8 @@ def test_a_metric_can_be_named_without_its_attack(tmp_path: Path) -> None:
 
 
 def test_it_says_when_there_are_too_few_people_to_tell_anything() -> None:
-    assert "With 5 people no pair can ever be separated" in markdown(run(PEOPLE[:5]))
-    assert "can ever be" not in markdown(run())
+    assert "With 4 people no method can be shown to beat noise" in markdown(run(PEOPLE[:4]))
+    assert "whatever its scores" not in markdown(run())
 
 
 def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
@@ -106,11 +106,6 @@ def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
     wanted = standings(records)[0].scores
     assert found["ilr/dreambooth", "as named"].people == wanted.people
     assert np.array_equal(found["ilr/dreambooth", "as named"].values, wanted.values)
-
-
-@pytest.mark.parametrize(("pairs", "people"), [(1, 6), (3, 7), (28, 11), (0, 2)])
-def test_fewest_people(pairs: int, people: int) -> None:
-    assert fewest_people(pairs) == people
 
 
 def test_an_attacker_who_picks_once_gets_less_than_one_who_picks_per_person() -> None:

@@ -91,7 +91,7 @@ def test_the_latex_table_has_the_numbers_intervals_and_letters() -> None:
     clean = next(row for row in body if row[0] == "clean")
     entry = next(e for e in found if (e.arm, e.metric, e.attack) == ("clean", "ilr", "dreambooth"))
     assert entry.low is not None
-    assert clean[1:3] == ["12", f"{entry.mean:.2f} [{entry.low:.2f}, {entry.high:.2f}] {entry.group}"]
+    assert clean[1:3] == ["12", f"{entry.mean:.2f} [{entry.low:.2f}, {entry.high:.2f}]"], "a control has no letter"
     assert all(len(row) == len(header) for row in body[:3])
 
 
@@ -108,7 +108,8 @@ def test_the_main_table_has_a_line_for_every_arm_and_a_column_for_every_attack()
     by_arm = {line[0]: dict(zip(header[1:], line[1:], strict=True)) for line in lines}
     assert list(by_arm) == ["clean", "noise 8/255", "aspl 8/255", "aspl 16/255"], "controls first"
     for arm, attack in (("clean", "lora"), ("aspl 8/255", "dreambooth"), ("aspl 16/255", "lora")):
-        assert re.fullmatch(rf"{mean(attack, arm):.2f} \[\d\.\d\d, \d\.\d\d\] [a-z]+", by_arm[arm][attack])
+        letter = " a" if arm == "aspl 8/255" else ""  # no control has one, and there is no noise at 16/255
+        assert re.fullmatch(rf"{mean(attack, arm):.2f} \[\d\.\d\d, \d\.\d\d\]{letter}", by_arm[arm][attack])
     assert by_arm["aspl 16/255"]["dreambooth"] == by_arm["aspl 16/255"][WORST] == "-", "what was not tried"
     assert (by_arm["aspl 8/255"]["LINF"], by_arm["aspl 16/255"]["PSNR"]) == ("8.0", "26.0")
     text = markdown(records)
@@ -165,7 +166,7 @@ def test_the_csv_holds_every_number_in_full() -> None:
     assert [r["arm"] for r in worst] == list(by_standing[WORST].scores.methods)
     assert {r["metric"] for r in worst} == {"ilr"}
     shared = {r["arm"]: set(r["group"]) for r in rows if r["attack"] == "dreambooth" and r["metric"] == "ilr"}
-    assert not shared["aspl 8/255"] & shared["clean"]
+    assert shared == {"clean": set(), "noise 8/255": set(), "aspl 8/255": {"a"}}
     assert {r["metric"] for r in rows} >= {"ilr", "protection", "prevented", "psnr", "linf"}
 
 
@@ -202,30 +203,39 @@ def test_common_names_and_numbers_are_not_made_ugly() -> None:
 
 
 def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
-    (first, second, scope) = conclusions(standings(run()))
-    assert first.startswith("Against dreambooth, the worst attack: "), "the same may be said of both"
-    assert "aspl 8/255 leaks less than all others; noise 8/255 leaks less than clean." in first
-    assert "clean leaks less" not in first
-    assert second.startswith("Against lora: ")
-    assert "Not to be told apart: clean from noise 8/255" in second
+    everywhere = "Against dreambooth, lora, the worst attack: "
+    (said, scope) = conclusions(standings(run()))
+    assert said == f"{everywhere}aspl 8/255 beats noise.", "the same may be said of all, and nothing of controls"
     assert "no other" in scope
+    idle = [r.model_copy(update={"metrics": {"ilr": 0.8}}) if r.attack.name == "lora" else r for r in run()]
+    assert conclusions(standings(idle))[1] == "Against lora: aspl 8/255 is not shown to beat noise."
     few = conclusions(standings(run(PEOPLE[:4])))
-    assert few[0].startswith("Against dreambooth, lora, the worst attack: no arm can be said to leak less than another")
+    assert few[0] == f"{everywhere}whether aspl 8/255 beats noise is undecided: 4 people cannot show it."
+    without = conclusions(standings([r for r in run() if r.defense.name != "noise"]))
+    assert without[0].startswith(f"{everywhere}there is no noise to compare with")
+    alone = conclusions(standings([r for r in run() if r.defense.name != "aspl"]))
+    assert alone[0] == f"{everywhere}there is no cloak."
     assert conclusions([])[0].startswith("Nothing")
 
 
 def test_conclusions_say_in_one_sentence_what_may_be_said_of_several_arms() -> None:
     """Two cloaks beat two others, and a third one beats all; neither the two nor the others differ on average."""
-    leaks = {"aspl": (0.4, 0.1), "mist": (0.4, -0.1), "advdm": (0.9, 0.1), "sds": (0.9, -0.1), "simac": (0.1, 0.0)}
+    leaks = {"aspl": (0.4, 0.1), "mist": (0.4, -0.1), "advdm": (0.8, 0.1), "sds": (0.8, -0.1), "simac": (0.1, 0.0)}
+    leaks |= {"noise": (1.0, 0.0), "caat": (1.0, 0.0)}
     records = [
         record(p, level + shift * (-1) ** i, defense=defense(name, 8.0), thresholds=THRESHOLDS)
         for name, (level, shift) in leaks.items()
         for i, p in enumerate(PEOPLE)
     ]
     (said, _) = conclusions(standings(records))
-    verdict, _, rest = said.removeprefix("Against lora: ").partition(". ")
-    assert verdict == (
-        "simac 8/255 leaks less than all others; aspl 8/255 and mist 8/255 leak less than all others but simac 8/255"
+    noise, less, rest = said.removeprefix("Against lora: ").split(". ")
+    assert noise == (
+        "advdm 8/255, aspl 8/255, mist 8/255, sds 8/255 and simac 8/255 beat noise; "
+        "caat 8/255 is not shown to beat noise"
+    )
+    assert less == (
+        "simac 8/255 leaves less than all others of these; "
+        "aspl 8/255 and mist 8/255 leave less than all others of these but simac 8/255"
     )
     assert rest == "Not to be told apart: advdm 8/255 from sds 8/255; aspl 8/255 from mist 8/255."
 
@@ -237,7 +247,7 @@ def test_many_pairs_that_stay_open_are_counted_and_many_arms_are_lines() -> None
         for b in range(1, 11)
     ]
     (said, _) = conclusions(standings(alike))
-    assert said.endswith("Of 45 pairs, 45 are not to be told apart (the letters above).")
+    assert said.endswith("Of 45 pairs, 45 are not to be told apart (the letters above; 3 people cannot show it).")
     text = markdown(alike)
     assert "| arm | p0 | p1 | p2 |" in text
     assert "| aspl 10/255 | 0.50 | 0.50 | 0.50 |" in text

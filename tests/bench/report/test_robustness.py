@@ -11,12 +11,11 @@ from bench.report.comparisons import WORST
 from bench.report.robustness import BEST, Grid, Verdict, grids, sentences
 from bench.results.record import ModelFacts, Record
 from bench.results.standard import BASES
-from bench.stats import mean_interval
 from tests.support.plain_records import defense, record
 from tests.support.two_attacks import markdown
 
-PEOPLE = ("ann", "bob", "cat", "dan", "eve")
-CLEAN = (1.0, 0.9, 1.0, 0.8, 1.0)
+PEOPLE = ("ann", "bob", "cat", "dan", "eve", "flo")
+CLEAN = (1.0, 0.9, 1.0, 0.8, 1.0, 0.9)
 
 
 def cells(
@@ -45,12 +44,12 @@ def run(attack: str = "dreambooth") -> list[Record]:
         *cells("none", CLEAN, "jpeg", attack),
         *cells("none", CLEAN, "blur", attack),
         *cells("none", cropped, "crop", attack),
-        *cells("aspl", (0.1, 0.0, 0.2, 0.1, 0.3), attack=attack),
-        *cells("aspl", (1.0, 0.9, 0.95, 0.8, 1.0), "jpeg", attack),
-        *cells("aspl", (0.0, 0.9, 0.0, 0.8, 1.0), "blur", attack),
-        *cells("aspl", (0.1, 0.1, 0.2, 0.0, 0.2), "crop", attack),
-        *cells("none", (0.0,) * 5, "wipe", attack),
-        *cells("aspl", (0.0,) * 5, "wipe", attack),
+        *cells("aspl", (0.1, 0.0, 0.2, 0.1, 0.3, 0.1), attack=attack),
+        *cells("aspl", (1.0, 0.9, 0.95, 0.8, 1.0, 0.9), "jpeg", attack),
+        *cells("aspl", (0.0, 0.9, 0.0, 0.8, 1.0, 0.0), "blur", attack),
+        *cells("aspl", (0.1, 0.1, 0.2, 0.0, 0.2, 0.1), "crop", attack),
+        *cells("none", (0.0,) * 6, "wipe", attack),
+        *cells("aspl", (0.0,) * 6, "wipe", attack),
         *cells("noise", CLEAN, attack=attack),
         *cells("noise", cropped, "jpeg", attack),
     ]
@@ -68,17 +67,40 @@ def test_verdicts_are_of_paired_differences_to_clean_photos_treated_the_same() -
     found = verdicts(grid, "aspl 8/255")
     assert found["none"] == found["crop"] == Verdict.HOLDS
     assert found["jpeg"] == Verdict.BROKEN
-    assert found["wipe"] == Verdict.BROKEN  # nothing leaks, of clean photos either: no merit of the cloak
-    lost = [after - before for after, before in zip((0.0, 0.9, 0.0, 0.8, 1.0), (0.1, 0.0, 0.2, 0.1, 0.3), strict=True)]
-    assert mean_interval(lost).low < 0  # by hand: neither gone for certain nor there for certain
+    assert found["wipe"] == Verdict.DESTROYED  # nothing leaks, of clean photos either: no break of the cloak
+    # By hand: three of six leak as clean photos do, so p >= 1/8; three leak less than before, so p >= 1/8, too.
     assert found["blur"] == Verdict.OPEN
     assert set(verdicts(grid, "noise 8/255").values()) == set(verdicts(grid, "clean").values()) == {Verdict.NOTHING}
 
 
+def test_a_break_needs_cloaked_photos_to_leak_more() -> None:
+    """A countermeasure that costs the attack on clean photos what the cloak took is no break."""
+    left = (0.6, 0.5, 0.6, 0.5, 0.6, 0.5)
+    records = [*cells("none", CLEAN), *cells("none", left, "fade"), *cells("weak", left), *cells("weak", left, "fade")]
+    (grid,) = grids(records)
+    assert verdicts(grid, "weak 8/255") == {"none": Verdict.HOLDS, "fade": Verdict.OPEN, BEST: Verdict.HOLDS}
+
+
+def test_what_noise_does_as_well_is_no_protection() -> None:
+    """After a JPEG, the cloak leaves what noise of its budget leaves, though less than clean photos."""
+    after = [leak - 0.3 for leak in CLEAN]
+    noise = [*cells("noise", CLEAN), *cells("noise", after, "jpeg")]
+    cloak = [*cells("aspl", (0.1,) * 6), *cells("aspl", after, "jpeg")]
+    records = [*cells("none", CLEAN), *cells("none", CLEAN, "jpeg"), *cloak]
+    assert verdicts(grids(records)[0], "aspl 8/255")["jpeg"] == Verdict.HOLDS
+    assert verdicts(grids([*records, *noise])[0], "aspl 8/255")["jpeg"] == Verdict.BROKEN
+
+
+def test_an_attack_too_weak_on_clean_photos_shows_no_protection() -> None:
+    weak = [r.model_copy(update={"metrics": {"ilr": (r.metrics["ilr"] or 0) * 0.5}}) for r in run()]
+    (grid,) = grids(weak)
+    assert {cell.verdict for cell in grid.cells.values()} == {Verdict.NOTHING}
+
+
 def test_an_attacker_who_tries_all_gets_the_highest_leak_of_each_person() -> None:
     (grid,) = grids(run())
-    assert grid.cells["aspl 8/255", BEST].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1) / 5)
-    assert grid.cells["clean", BEST].leak == pytest.approx(sum(CLEAN) / 5)
+    assert grid.cells["aspl 8/255", BEST].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1 + 0.9) / 6)
+    assert grid.cells["clean", BEST].leak == pytest.approx(sum(CLEAN) / 6)
     assert ("noise 8/255", BEST) not in grid.cells  # what was not tried was not survived
 
 
@@ -92,10 +114,10 @@ def test_the_worst_attack_is_taken_person_by_person() -> None:
 def test_seeds_are_averaged_and_bases_kept_apart() -> None:
     again = [
         r.model_copy(update={"seed": 1, "cell": f"{r.cell} again", "metrics": {"ilr": 0.0}})
-        for r in cells("aspl", (0.0,) * 5, "jpeg")
+        for r in cells("aspl", (0.0,) * 6, "jpeg")
     ]
     (grid,) = grids([*run(), *again])
-    assert grid.cells["aspl 8/255", "jpeg"].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1) / 5 / 2)
+    assert grid.cells["aspl 8/255", "jpeg"].leak == pytest.approx((1 + 0.9 + 0.95 + 0.8 + 1 + 0.9) / 6 / 2)
     elsewhere = [r.model_copy(update={"base": "facelet-2", "cell": f"{r.cell} elsewhere"}) for r in run()]
     names = [grid.attack for grid in grids([*run(), *elsewhere])]
     assert len(names) == 3
@@ -124,6 +146,6 @@ def test_without_a_countermeasure_or_without_untreated_photos_there_is_nothing_t
 def test_the_report_has_the_grid_and_counts_what_holds() -> None:
     text = markdown(run())
     assert "## After countermeasures: dreambooth" in text
-    assert "0.14 holds" in text
+    assert "0.13 holds" in text
     assert "jpeg: of 1 protections 1 broken (aspl 8/255 against dreambooth)." in text
     assert "crop: of 1 protections 1 hold." in text

@@ -127,10 +127,10 @@ def test_what_was_skipped_does_not_stand_beside_a_result() -> None:
 
 def test_people_of_two_data_sets_are_two_whatever_their_names() -> None:
     """Else their differences would be taken person by person."""
-    records = [made(p, leak, name) for name, leak in (("none", 0.9), ("aspl", 0.1)) for p in ("ann", "bob")]
+    records = [made(p, leak, name) for name, leak in (("mist", 0.9), ("aspl", 0.1)) for p in ("ann", "bob")]
     others = [
         made(p, leak, name, data="others", photos="d" * 64)
-        for name, leak in (("none", 0.8), ("aspl", 0.3))
+        for name, leak in (("mist", 0.8), ("aspl", 0.3))
         for p in ("ann", "bob")
     ]
     (found,) = standings(records + others)
@@ -140,10 +140,10 @@ def test_people_of_two_data_sets_are_two_whatever_their_names() -> None:
         "ann (data others)",
         "bob (data others)",
     )
-    apart = {(found.scores.methods[p.first], found.scores.methods[p.second]) for p in found.pairs}
+    apart = {(found.scores.methods[p.first], found.scores.methods[p.second]) for p in found.judged.pairs}
     assert apart == {
-        ("clean (data synthetic)", "aspl 8/255 (data synthetic)"),
-        ("clean (data others)", "aspl 8/255 (data others)"),
+        ("aspl 8/255 (data synthetic)", "mist 8/255 (data synthetic)"),
+        ("aspl 8/255 (data others)", "mist 8/255 (data others)"),
     }
 
 

@@ -37,9 +37,9 @@ def test_differences_are_those_of_the_worst_attack_on_each_person(tmp_path: Path
     found = rows(against(tmp_path, "mine"))
     assert set(found) == {"mine 8/255", "clean", "noise 8/255", "rival 8/255"}, "no other budget, and nobody unverified"
     assert found["mine 8/255"][:3] == ["8", "0.25", "0.25 to 0.25"]
-    # All eight people agree: p is 2 / 2^8, and there are two questions.
-    assert found["noise 8/255"] == ["8", "1.00", "1.00 to 1.00", "-0.75", "-0.75 to -0.75", "0.016", "this one"]
-    assert found["clean"][3:] == found["noise 8/255"][3:]
+    # All eight people agree: p is 1 / 2^8 of a question that is asked in one direction.
+    assert found["noise 8/255"] == ["8", "1.00", "1.00 to 1.00", "-0.75", "-0.75 to -0.75", "0.004", "beats noise"]
+    assert found["clean"] == ["8", "1.00", "1.00 to 1.00", "", "", "", ""], "a line to read the others by"
 
 
 def test_what_was_not_tried_was_not_survived(tmp_path: Path) -> None:
@@ -47,15 +47,17 @@ def test_what_was_not_tried_was_not_survived(tmp_path: Path) -> None:
     assert rows(against(tmp_path, "mine"))["rival 8/255"][:2] == ["0", "incomplete"], "never tried against LoRA"
     own = rows(against(tmp_path, "rival"))
     assert own["rival 8/255"][:2] == ["8", "0.50"], "held against what it was tried against itself"
-    assert own["noise 8/255"][-1] == "this one"
+    assert own["noise 8/255"][-1] == "beats noise"
 
 
 def test_a_worse_row_is_not_called_better(tmp_path: Path) -> None:
     write(tmp_path)
     pack(tmp_path, "worse", table("worse", {"dreambooth": [1.0] * 7 + [0.9]}))
     found = rows(against(tmp_path, "worse"))
-    assert found["rival 8/255"][-1] == "the row"
-    assert found["noise 8/255"][-1] == "cannot be told apart"
+    assert found["noise 8/255"][-1] == "not shown"
+    assert found["rival 8/255"][-1] == "not asked: worse 8/255 not shown to beat noise"
+    pack(tmp_path, "weak", table("weak", {"dreambooth": [0.75] * PEOPLE}))
+    assert rows(against(tmp_path, "weak"))["rival 8/255"][-2:] == ["0.008", "the row protects better"]
 
 
 def test_strangers_text_is_only_text(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from bench.core.types import Array
-from bench.stats.comparison import Scores, compare, tiers
+from bench.stats.comparison import Scores, compare
 from bench.stats.intervals import mean_interval
+from bench.stats.rule import by_name, judge, standing, tiers
 from leaderboard.site.build import build
 from tests.support.boards import hundred_thousand, pack, record, table
 
@@ -119,12 +120,12 @@ def board(reader: Reader) -> dict[str, Any]:
     """What the page computed: label -> line; and the pairs by labels."""
     found: dict[str, Any] = reader.page.evaluate(
         """() => {
-            const { lines, ranked, pairs } = Score.board();
+            const { lines, cloaks, against, ranked, pairs } = Score.board();
             const plain = (l) => ({ score: l.score, interval: l.interval, tier: l.tier ?? null, people: l.people,
-                                    coverage: l.coverage, broken: l.broken });
-            const name = (i) => ranked[i].row.label;
+                                    coverage: l.coverage, broken: l.broken, said: l.said ?? "control" });
+            const figures = (of) => (p) => [of[p.first].row.label, p.difference, p.p, p.adjusted];
             return { lines: Object.fromEntries(lines.map((l) => [l.row.label, plain(l)])),
-                     pairs: pairs.map((p) => [name(p.first), name(p.second), p.difference, p.p, p.adjusted]) };
+                     noise: against.map(figures(cloaks)), pairs: pairs.map(figures(ranked)) };
         }"""
     )
     return found
@@ -137,7 +138,8 @@ def expected(people: int, attacks: tuple[int, ...]) -> Scores:
         del values["weak"]
     label = {"none": "clean", "noise": "noise 8/255", "good": "good 8/255", "weak": "weak 8/255"}
     names = tuple(label[name] for name in values)
-    return Scores(names, tuple(map(str, range(people))), np.stack(list(values.values()), axis=1), True, (0, 1))
+    table = np.stack(list(values.values()), axis=1)
+    return Scores(names, tuple(map(str, range(people))), table, True, (0, 1), *by_name(names))
 
 
 @pytest.mark.parametrize("attacks", [(0, 1, 2), (0, 2)])
@@ -148,19 +150,21 @@ def test_page_and_library_say_the_same(reader: Reader, attacks: tuple[int, ...])
     group = reader.page.evaluate("View.group().id")
     reader.open(f"index.html#group={group}&attacks={chosen}")
     found, oracle = board(reader), expected(12, attacks)
-    pairs = compare(oracle)
+    judged = judge(oracle)
     for number, name in enumerate(oracle.methods):
         line, own = found["lines"][name], oracle.values[:, number]
         assert line["score"] == pytest.approx(own.mean(), abs=1e-4)
         assert line["interval"] == pytest.approx(mean_interval(own, bounds=(0, 1)), abs=2e-4)
-        assert line["tier"] == tiers(oracle, pairs)[number]
+        assert line["tier"] == tiers(oracle, judged)[number]
+        assert line["said"].removesuffix(" to beat noise") == standing(oracle, judged, number)
         assert line["coverage"] == 1
-    by_name = {frozenset(p[:2]): p[2:] for p in found["pairs"]}
-    assert len(by_name) == len(pairs)
-    for pair in pairs:
-        difference, p, adjusted = by_name[frozenset((oracle.methods[pair.first], oracle.methods[pair.second]))]
-        assert abs(difference) == pytest.approx(abs(pair.difference), abs=1e-4)
-        assert (p, adjusted) == pytest.approx((pair.p, pair.adjusted), abs=1e-9)
+    for pairs, family in ((found["noise"], judged.against_noise), (found["pairs"], judged.pairs)):
+        assert len(pairs) == len(family)
+        by_first = {first: rest for first, *rest in pairs}  # with two cloaks there is at most one pair of each
+        for pair in family:
+            difference, p, adjusted = by_first[oracle.methods[pair.first]]
+            assert difference == pytest.approx(pair.difference, abs=1e-4)
+            assert (p, adjusted) == pytest.approx((pair.p, pair.adjusted), abs=1e-9)
     if 1 in attacks:
         weak = found["lines"]["weak 8/255"]
         assert (weak["tier"], weak["people"]) == (None, 0)
@@ -198,6 +202,26 @@ def test_missing_people_are_left_out_of_a_pair(reader: Reader) -> None:
     (pair,) = found
     oracle = compare(Scores(("a", "b"), ("1", "2", "3"), np.array([[0.1, 0.5], [0.2, 0.7], [0.3, 0.5]]), True))[0]
     assert (pair["people"], pair["p"]) == (3, pytest.approx(oracle.p))
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_families_are_those_of_the_library(reader: Reader, two_sided: bool) -> None:
+    """Rows that lack people, equal rows, and a family of some of the pairs."""
+    values = np.random.default_rng(5).normal([0, 0.5, 1, 0.2, 0], 0.6, (11, 5)).round(3)
+    values[:, 4] = values[:, 0]
+    values[:3, 1], values[10, 2] = np.nan, np.nan
+    oracle = Scores(tuple("abcde"), tuple(map(str, range(11))), values, lower_is_better=True)
+    asked = None if two_sided else [(1, 0), (0, 2), (0, 1), (3, 2)]
+    rows = [[None if np.isnan(v) else v for v in column] for column in values.T.tolist()]
+    reader.open()
+    found = reader.page.evaluate(
+        "([rows, asked, way]) => Stats.compare(rows.map((r) => r.map((x) => x ?? NaN)), asked, way)",
+        [rows, asked, 0 if two_sided else -1],
+    )
+    for pair, own in zip(compare(oracle, asked, two_sided), found, strict=True):
+        assert (own["first"], own["second"], own["people"]) == (pair.first, pair.second, pair.people)
+        assert (own["p"], own["adjusted"]) == pytest.approx((pair.p, pair.adjusted))
+        assert (own["apart"], own["undecided"]) == (pair.separable, pair.undecided)
 
 
 def test_sort_by_mouse_and_by_keyboard(reader: Reader) -> None:
