@@ -17,10 +17,10 @@ from bench.results.relative import Setting, setting_of, with_derived
 from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
 from bench.stats.rule import CONTROLS, SCORE, Judged, judge
 from bench.stats.table import Row
-from metrics import METRICS
+from metrics.catalogue import METRICS
 
 WORST = "worst attack"
-LONG = tuple(name for name, metric in METRICS.of("identity").items() if metric.head)
+LONG = tuple(name for name, metric in METRICS.items() if metric.head and metric.topic == "identity")
 """The identity metrics that come first, wherever there is no room for all."""
 
 
@@ -125,9 +125,9 @@ def long_form(records: Sequence[Record]) -> list[Row]:
 
 
 def metrics_of(records: Sequence[Record]) -> list[str]:
-    """Names of the metrics that some record has a value of, in the order of `METRICS`."""
+    """Names of the metrics that some record has a value of, in the order of the catalogue."""
     found = {name for r in records for name, value in r.metrics.items() if value is not None}
-    place = {name: number for number, name in enumerate(METRICS.all())}
+    place = {name: number for number, name in enumerate(METRICS)}
     return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
 
 

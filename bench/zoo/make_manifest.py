@@ -15,7 +15,15 @@ from bench.models.weights.files import ZOO
 MODELS = ("facelet-1", "facelet-2")
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 SUFFIXES = (".safetensors", ".json", ".txt")
-OTHERS = ("judge/*.npy", "recognisers/*/*.onnx", "adapters/**/*.safetensors", "adapters/**/*.json")
+OTHERS = (
+    "judge/*.npy",
+    "judges/*.onnx",
+    "judges/*.npy",
+    "judges/*.safetensors",
+    "recognisers/*/*.onnx",
+    "adapters/**/*.safetensors",
+    "adapters/**/*.json",
+)
 
 
 def main() -> None:

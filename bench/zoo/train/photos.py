@@ -206,13 +206,13 @@ def _networks() -> tuple[Any, Any, Any, Any]:
     import dlib
 
     from bench.models.faces.dlib_resnet import DlibNetwork
-    from bench.models.faces.judges import weights
+    from bench.models.faces.dlib_weights import LANDMARKS, RECOGNISER, weights
 
     return (
         dlib.get_frontal_face_detector(),
         dlib.shape_predictor(str(weights("shape_predictor_68_face_landmarks.dat"))),
-        dlib.shape_predictor(str(weights("shape_predictor_5_face_landmarks.dat"))),
-        DlibNetwork(weights("dlib_face_recognition_resnet_model_v1.dat")),
+        dlib.shape_predictor(str(weights(LANDMARKS))),
+        DlibNetwork(weights(RECOGNISER)),
     )
 
 

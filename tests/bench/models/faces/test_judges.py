@@ -16,7 +16,8 @@ from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.models.faces.dlib_resnet import DlibNetwork
-from bench.models.faces.judges import Judge, find_boxes, weights
+from bench.models.faces.dlib_weights import weights
+from bench.models.faces.judges import Judge, find_boxes
 
 SIDE = 256
 

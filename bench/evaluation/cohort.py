@@ -1,0 +1,101 @@
+"""The threshold for one person: the similarity that a stated share of the world's photos reaches.
+
+The world is a fixed cohort of real people. Of it a judge keeps the mean and the covariance of the embeddings, and
+nobody's embedding (`bench.zoo.make_cohort`): the cosines of strangers to one person are close to normally distributed,
+with a mean and a width that are this person's own. Who else is in a data set changes nobody's threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import expit, log_ndtr, logit, ndtri
+
+from bench.core.types import Array
+from bench.models.weights.files import ZOO
+
+MATCHED = 0.1
+"""Share of the cohort that is most like the person: what a look-alike's photo is compared with."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Strangers' embeddings, centred and of unit length: their mean and covariance, and how heavy the tails are.
+
+    Attributes:
+        mean: (d,).
+        basis: (d, q), orthonormal: the directions of the largest variance.
+        variances: (q,) in these directions.
+        rest: () variance in every other direction.
+        calibration: (2,) a and b. If a share p of a normal distribution is above some cosine, the logit of the share of
+            photos is a + b logit(p): tails of real similarities are heavier than normal ones, the more so for FaceRes.
+    """
+
+    mean: Array
+    basis: Array
+    variances: Array
+    rest: Array
+    calibration: Array
+
+    def share(self, reference: Array, similarity: float) -> float:
+        """The share of strangers' photos, in (0, 1), whose cosine to a reference (d,) of any length is at least this.
+
+        Raises:
+            ValueError: the reference has no direction.
+        """
+        mean, deviation = self._cosines(reference)
+        z = (similarity - mean) / deviation
+        shift, slope = self.calibration
+        return float(expit(shift + slope * (log_ndtr(-z) - log_ndtr(z))))
+
+    def threshold(self, reference: Array, far: float) -> float:
+        """The cosine that a share `far` of strangers' photos reach: the inverse of `share`.
+
+        Raises:
+            ValueError: the reference has no direction, or `far` is not in (0, 1).
+        """
+        if not 0 < far < 1:
+            raise ValueError(f"a false-accept rate of {far} is not between 0 and 1")
+        mean, deviation = self._cosines(reference)
+        shift, slope = self.calibration
+        return float(mean - deviation * ndtri(expit((logit(far) - shift) / slope)))
+
+    def matched_threshold(self, reference: Array, far: float) -> float:
+        """The cosine that a share `far` of the tenth of strangers' photos most like the reference reach.
+
+        Most like it are the photos with the largest cosines, so a tenth of `far` of all strangers' photos reach it.
+        """
+        return self.threshold(reference, far * MATCHED)
+
+    def _cosines(self, reference: Array) -> tuple[float, float]:
+        """Mean and standard deviation of the cosines of strangers' photos to a reference."""
+        length = np.linalg.norm(reference)
+        if not (np.isfinite(length) and length > 0):
+            raise ValueError("a reference without a direction has no threshold")
+        unit = np.asarray(reference, np.float64) / length
+        inside = (unit @ self.basis) ** 2
+        return float(unit @ self.mean), float(np.sqrt(inside @ self.variances + self.rest * max(0, 1 - inside.sum())))
+
+    def save(self, file: Path) -> None:
+        """Write it in single precision."""
+        save_file({f.name: np.array(getattr(self, f.name), np.float32, order="C") for f in fields(self)}, file)
+
+    @classmethod
+    def load(cls, file: Path) -> Cohort:
+        """Read what `save` wrote."""
+        return cls(**{name: values.astype(np.float64) for name, values in load_file(file).items()})
+
+
+def cohort_file(judge: str) -> Path:
+    """Where the cohort of a judge is, by the judge's name."""
+    return ZOO / "judges" / f"{judge}-cohort.safetensors"
+
+
+@cache
+def cohort(judge: str) -> Cohort:
+    """The shipped cohort as a judge sees it, by the judge's name."""
+    return Cohort.load(cohort_file(judge))
