@@ -1,6 +1,6 @@
-"""Every registered method, with what it is and where it comes from.
+"""Every registered method and metric, with what it is and where it comes from.
 
-python -m bench.list [defenses | attacks | countermeasures | data | loggers] [my_cloak.py ...]
+python -m bench.list [defenses | attacks | countermeasures | data | loggers | metrics] [my_cloak.py ...]
 
 Plug-in files or modules are imported first.
 """
@@ -16,19 +16,21 @@ from typing import Any
 from attacks import ATTACKS
 from bench.core.cli import guarded
 from bench.core.plugins import import_plugins
-from bench.core.registry import Entry, Registry
+from bench.core.registry import Entry, Names
 from bench.core.terminal import terminal
 from bench.data import SOURCES
 from bench.loggers import LOGGERS
 from countermeasures import COUNTERMEASURES
 from defenses import DEFENSES
+from metrics import METRICS
 
-REGISTRIES: dict[str, Registry[Any]] = {
+REGISTRIES: dict[str, Names[Any]] = {
     "defenses": DEFENSES,
     "attacks": ATTACKS,
     "countermeasures": COUNTERMEASURES,
     "data": SOURCES,
     "loggers": LOGGERS,
+    "metrics": METRICS,
 }
 
 
@@ -53,10 +55,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _lines(entry: Entry, column: int, width: int) -> list[str]:
-    """A method's name beside what it is, or above it where that would leave no room; no word is broken.
+    """A name beside what it is, or above it where that would leave no room; no word is broken.
 
     Args:
-        entry: the method.
+        entry: the method or metric.
         column: the width of the names.
         width: that of the terminal.
     """

@@ -24,7 +24,7 @@ from bench.config.schema import MetricSettings
 from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
 from bench.evaluation.auxiliary import Witness
-from bench.evaluation.image_metrics import QUALITY, VISIBILITY, Comparison, Quality
+from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.models.faces.dlib_weights import weights
 from bench.models.faces.judges import DETECTION_SIDE, Judge
 from benchmarks.limits import Step, timed
@@ -46,8 +46,10 @@ def main() -> None:
     table = Table("score", title=f"{COUNT} pictures of 128 px, one thread", title_justify="left")
     for column in ("ms", "a second"):
         table.add_column(column, justify="right")
-    photo = section(table, {n: partial(Comparison((n,), tuple(pictures)).describe, noisy) for n in VISIBILITY})
-    picture = section(table, {n: partial(Quality(n).describe, pictures) for n in QUALITY})
+    photo = section(
+        table, {n: partial(Comparison((n,), tuple(pictures)).describe, noisy) for n in measured("visibility")}
+    )
+    picture = section(table, {n: partial(Quality(n).describe, pictures) for n in measured("quality")})
     seen = section(table, {w.name: partial(w.describe, pictures) for w in witnesses})
     section(table, {"judge": lambda: [judge.find(p) for p in pictures]})
     section(table, {"the judge as dlib alone": lambda: [library.find(p) for p in pictures]})

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from bench.core.ranges import Range
-from bench.core.registry import hints
+from bench.core.registry import Registry, hints
 
 COMMANDS = {
     "python -m bench": ("bench.__main__", "a run or a sweep"),
@@ -82,10 +82,12 @@ def settings() -> str:
 def methods() -> str:
     """Every registered method with its settings, and every metric."""
     from bench.list import REGISTRIES
-    from metrics.catalogue import METRICS
+    from metrics import METRICS
 
     parts = ["# Methods"]
     for kind, registry in REGISTRIES.items():
+        if not isinstance(registry, Registry):  # metrics have no settings
+            continue
         parts.append(f"## {kind.capitalize()}")
         for entry in registry.entries():
             cls = registry.get(entry.name)
@@ -97,7 +99,10 @@ def methods() -> str:
             paper = f" ({entry.paper})" if entry.paper else ""
             table = "\n\n" + _table(("setting", "type", "default"), rows) if rows else ""
             parts.append(f"### `{entry.name}`\n\n{_escaped(entry.description)}{paper}{table}")
-    rows = [(f"`{m.name}`", m.topic, m.better, _escaped(m.definition), _escaped(m.pitfalls)) for m in METRICS.values()]
+    rows = [
+        (f"`{name}`", m.topic, m.better, _escaped(m.definition), _escaped(m.pitfalls))
+        for name, m in METRICS.all().items()
+    ]
     parts.append("## Metrics\n\n" + _table(("metric", "about", "better", "what", "pitfalls"), rows))
     return "\n\n".join(parts) + "\n"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from bench.core.types import Array, Interval
+from metrics.metric import Metric
 
 People = npt.NDArray[Any]
 
@@ -51,6 +52,8 @@ def kid_interval(left: Array, right: Array, people_left: People, people_right: P
     Raises:
         ValueError: fewer than three people, or as `kid`.
     """
+    from scipy import stats
+
     found, people = kid(left, right), np.union1d(people_left, people_right)
     count = len(people)
     if count < 3:
@@ -100,3 +103,22 @@ def _within(features: Array) -> float:
     """Mean kernel over pairs of different rows."""
     kernel, count = _kernel(features, features), len(features)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))
+
+
+KID = Metric(
+    "distribution",
+    "higher",
+    (-math.inf, math.inf),
+    "kernel distance to the clean arm's pictures (Binkowski 2018): unbiased squared MMD with the cubic kernel",
+    needs="a feature network, whose name belongs beside the number",
+    pitfalls="two extractors give two metrics",
+)
+FRECHET = Metric(
+    "distribution",
+    "higher",
+    (0.0, math.inf),
+    "Frechet distance to the clean arm's pictures (Heusel 2017), of 2,048 and more on each side",
+    needs="a feature network, whose name belongs beside the number",
+    pitfalls="biased upwards by small samples; cannot rank cloaks even with 50 people",
+    also=("FID",),
+)

@@ -7,11 +7,13 @@ pictures that survived, as it does in the mean over detected faces that Anti-Dre
 
 from __future__ import annotations
 
+import math
 from math import comb
 
 import numpy as np
 
 from bench.core.types import Array
+from metrics.metric import COSINE, SHARE, Metric
 
 MIN_DETECTED = 5
 """Fewer detected faces than this make a mean over detected faces meaningless."""
@@ -112,3 +114,87 @@ def protection(cloaked: float, clean: float) -> float | None:
     the ratio is noise.
     """
     return 1 - cloaked / clean if clean >= VALID_LEAK else None
+
+
+ILR = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "identity leak rate: share of all pictures with a face at or above the threshold that the stated share of "
+    "strangers reach",
+    pitfalls="compare thresholds and impostor pairs before comparing two data sets",
+    head=True,
+)
+ILR_USABLE = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "share of all pictures that leak and look no worse than the worst twentieth of the clean arm's pictures; "
+    "computed from records",
+    pitfalls="only as good as the quality score behind it, which reports name",
+)
+ANY_LEAK_4 = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "chance that at least one of 4 pictures, drawn from all of a cell's, leaks (hypergeometric)",
+)
+ANY_LEAK_16 = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "chance that at least one of 16 pictures, drawn from all of a cell's, leaks (hypergeometric)",
+    pitfalls="0 or 1 where a cell has just 16 pictures",
+)
+PROTECTION = Metric(
+    "identity",
+    "higher",
+    (-math.inf, 1.0),
+    "1 - ILR(cloaked) / ILR(clean), of people whose clean ILR is at least one half; computed from records",
+    pitfalls="leaves out people on whom the attack fails; prevented does not",
+)
+PREVENTED = Metric(
+    "identity",
+    "higher",
+    COSINE,
+    "ILR(clean) - ILR(cloaked), person by person; computed from records",
+)
+ISM_CALIBRATED = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "mean over all pictures of the similarity on a scale from strangers (0) to the person's own photos (1), cut "
+    "there; no face counts as 0",
+)
+ISM_ZERO = Metric(
+    "identity",
+    "lower",
+    COSINE,
+    "mean similarity over all pictures, no face counted as 0",
+    pitfalls="a stranger's face (cosine below 0) scores below no face at all",
+    head=True,
+)
+ISM_DETECTED = Metric(
+    "identity",
+    "lower",
+    COSINE,
+    "mean similarity of the pictures with a face (Anti-DreamBooth's ISM)",
+    pitfalls="forgets the pictures without a face; never rank by it",
+    also=("ISM",),
+)
+FDFR = Metric(
+    "identity",
+    "higher",
+    SHARE,
+    "face detection failure rate: share of all pictures in which no face is found",
+    pitfalls="an attack that never worked has a high one, too: compare with the clean arm",
+    head=True,
+)
+RETENTION = Metric(
+    "identity",
+    "higher",
+    COSINE,
+    "mean similarity of a cloaked photo to the same photo before (DLADiff's ISM_pro), no face counted as 0",
+    pitfalls="of the published photos, not of generated ones: low values mean that friends lose the person, too",
+    also=("ISM_pro",),
+)

@@ -6,12 +6,13 @@ stored cloaks follow its code: a new measure must not cost anybody their cloaks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import correlate, gaussian_filter, uniform_filter
 
 from bench.core.types import Array, Pixels
+from metrics.metric import LEVELS, SHARE, Metric
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Exponents of the scales, the finest first (Wang et al. 2003, section 3.2)."""
@@ -87,6 +88,8 @@ def _ssim_maps(x: Array, y: Array) -> tuple[Array, Array]:
 
 def _blur(picture: Array) -> Array:
     """Gaussian of sigma 1.5 cut at radius 5, within each channel of (h, w, 3)."""
+    from scipy.ndimage import gaussian_filter
+
     return np.asarray(gaussian_filter(picture, sigma=(1.5, 1.5, 0), truncate=3.5))
 
 
@@ -103,6 +106,35 @@ def _luma(picture: Pixels) -> Array:
 
 def _gradient(luma: Array) -> Array:
     """(h // 2, w // 2) Prewitt gradient magnitude of 2x2 means, taken at every second pixel."""
+    from scipy.ndimage import correlate, uniform_filter
+
     small = uniform_filter(luma, 2, mode="constant", origin=-1)[::2, ::2]
     across = correlate(small, PREWITT, mode="constant")
     return np.asarray(np.hypot(across, correlate(small, PREWITT.T, mode="constant")))
+
+
+L1 = Metric("visibility", "lower", LEVELS, "mean absolute change", unit="grey levels", measure=l1)
+MS_SSIM = Metric(
+    "visibility",
+    "higher",
+    SHARE,
+    "multi-scale SSIM (Wang 2003), five scales with the published weights, mean of the RGB channels",
+    pitfalls="needs photos of 176 px and more",
+    measure=ms_ssim,
+)
+GMSD = Metric(
+    "visibility",
+    "lower",
+    (0.0, math.inf),
+    "gradient magnitude similarity deviation (Xue 2014), on luma halved in size",
+    measure=gmsd,
+)
+CIEDE2000 = Metric(
+    "visibility",
+    "lower",
+    (0.0, math.inf),
+    "mean colour difference of pixels, CIEDE2000 between CIELAB values of sRGB under D65, by scikit-image",
+    unit="dE00",
+    pitfalls="defined for large patches: overrates fine noise",
+    measure=ciede2000,
+)

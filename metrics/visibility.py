@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.core.budget import linf as linf
 from bench.core.types import Pixels
+from metrics.metric import COSINE, LEVELS, Metric
 
 
 def psnr(clean: Pixels, cloaked: Pixels) -> float:
@@ -26,3 +27,33 @@ def ssim(clean: Pixels, cloaked: Pixels) -> float:
         *(clean, cloaked), gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=2, data_range=255
     )
     return float(similarity)
+
+
+LINF = Metric(
+    "visibility",
+    "lower",
+    LEVELS,
+    "largest change of any value of any photo",
+    unit="grey levels",
+    pitfalls="what the budget bounds; cloaks of equal Linf differ in how visible they are",
+    head=True,
+    measure=linf,
+)
+PSNR = Metric(
+    "visibility",
+    "higher",
+    (0.0, 100.0),
+    "peak signal-to-noise ratio over all RGB values, peak 255; 100 for identical photos; mean over photos",
+    unit="dB",
+    head=True,
+    measure=psnr,
+)
+SSIM = Metric(
+    "visibility",
+    "higher",
+    COSINE,
+    "structural similarity (Wang 2004), Gaussian 11x11 of sigma 1.5, mean of RGB channels; pyiqa's ssimc",
+    pitfalls="0.77 where the variant on luma says 0.82",
+    head=True,
+    measure=ssim,
+)

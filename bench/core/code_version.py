@@ -14,6 +14,7 @@ import ast
 import copy
 import importlib.util
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -40,12 +41,13 @@ HARMLESS = frozenset(
         "bench.models.weights.published",
     }  # what they say of a cell, and its weights' hashes, are in the keys
     | {"bench.core.ranges", "bench.config.prompts"}  # so are the settings that these check
+    | {"metrics", "metrics.metric"}  # what metrics declare; the code that measures is in its own module
 )
 """Plumbing that cannot change a stage's numbers; kept out so that a better error message does not cost a re-run."""
 
 
-def code_version(cls: type[Any]) -> str:
-    """Hash of a plug-in's source and of all code of its own and of the project that it imports.
+def code_version(plugin: type[Any] | Callable[..., Any]) -> str:
+    """Hash of a plug-in's source, a class's or a function's, and of all its own and the project's code it imports.
 
     Nothing is imported to find out.
 
@@ -53,10 +55,10 @@ def code_version(cls: type[Any]) -> str:
         BenchError: its source is in no file.
     """
     try:
-        return _version(cls.__module__, inspect.getsourcefile(cls) or "")
+        return _version(plugin.__module__, inspect.getsourcefile(plugin) or "")
     except (OSError, TypeError):
         raise BenchError(
-            f"{cls.__name__} is in no file, so nobody could tell when its code changes.",
+            f"{getattr(plugin, '__name__', plugin)} is in no file, so nobody could tell when its code changes.",
             "Put it into a file of its own: plugins=[my_cloak.py]",
         ) from None
 

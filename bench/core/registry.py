@@ -1,13 +1,14 @@
-"""One registry for every kind of plug-in: defenses, attacks, countermeasures, data sets.
+"""One registry for every kind of plug-in: defenses, attacks, countermeasures, data sets, loggers, metrics.
 
-A name comes from one of four places, looked up in this order:
+A name comes from one of three places, looked up in this order:
 
-1. a class registered with the decorator (`@DEFENSES.register("my_cloak")`), usually in a file given as
+1. what was registered with the decorator (`@DEFENSES.register("my_cloak")`), usually in a file given as
    `plugins=[my_cloak.py]`;
 2. a built-in, declared by its import path and imported on first use;
 3. an entry point of an installed package, in the registry's own group (`cloakbench.defenses`, ...).
 
-Plug-ins are dataclasses: their fields are their configuration, their docstring's first line is their description.
+Methods are dataclasses: their fields are their configuration, their docstring's first line is their description.
+Metrics have no configuration; their registry is `metrics.METRICS`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import inspect
 import math
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -42,47 +44,61 @@ class Entry:
     paper: str = ""
 
 
-class Registry(Generic[T]):
-    """Names of one kind of plug-in and the classes behind them.
+class Names(ABC, Generic[T]):
+    """Names of one kind of plug-in and what is behind them.
 
     Args:
-        kind: singular word for messages and the Hydra group, such as "defense".
+        kind: singular word for messages, such as "defense".
         group: entry-point group that other packages use.
-        builtins: name -> "module:Class" of what comes with the project.
-        several: whether a run can choose several at once; each then has its settings at a place of its own in the
-            configuration, `kind.name.setting` instead of `kind.setting`.
+        builtins: name -> "module:attribute" of what comes with the project.
     """
 
-    def __init__(self, kind: str, group: str, builtins: Mapping[str, str], several: bool = False) -> None:
+    def __init__(self, kind: str, group: str, builtins: Mapping[str, str]) -> None:
         self.kind = kind
         self.group = group
-        self.several = several
         self._builtins = dict(builtins)
-        self._registered: dict[str, type[T]] = {}
+        self._registered: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[type[T]], type[T]]:
-        """Class decorator that adds a plug-in under `name`.
+    @abstractmethod
+    def described(self, plugin: T) -> tuple[str, str]:
+        """What `python -m bench.list` says of a plug-in: a line, and its paper."""
+
+    @abstractmethod
+    def code_of(self, plugin: T) -> Any:
+        """The class or function that a plug-in consists of."""
+
+    @abstractmethod
+    def check(self, plugin: Any, name: str, whose: str = "") -> None:
+        """Refuse what is no plug-in of this kind.
+
+        Args:
+            plugin: what was registered, or an entry point names.
+            name: its name.
+            whose: what it is called in its file, in brackets.
 
         Raises:
-            BenchError: another class has the name, or the class is not a dataclass.
+            BenchError: what it should be.
         """
 
-        def add(cls: type[T]) -> type[T]:
-            other = self._registered.get(name, cls)
-            same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that adds a plug-in under `name`.
+
+        Raises:
+            BenchError: another one has the name, or it is none of this kind.
+        """
+
+        def add(plugin: T) -> T:
+            self.check(plugin, name, f" ({getattr(plugin, '__name__', type(plugin).__name__)})")
+            code, other = self.code_of(plugin), self.code_of(self._registered.get(name, plugin))
+            same = (other.__module__, other.__qualname__) == (code.__module__, code.__qualname__)
             if name in self._builtins or not same:
                 whose = "comes with CloakBench" if name in self._builtins else f"is {source_of(other)}'s"
                 raise BenchError(
-                    f"The {self.kind} {name!r} of {source_of(cls)} exists already: it {whose}.",
+                    f"The {self.kind} {name!r} of {source_of(code)} exists already: it {whose}.",
                     "Choose another name for yours.",
                 )
-            if not dataclasses.is_dataclass(cls):
-                raise BenchError(
-                    f"The {self.kind} {name!r} ({cls.__name__}) is not a dataclass.",
-                    "Put @dataclass below the register decorator: its fields become the configuration.",
-                )
-            self._registered[name] = cls
-            return cls
+            self._registered[name] = plugin
+            return plugin
 
         return add
 
@@ -91,11 +107,11 @@ class Registry(Generic[T]):
         return sorted({*self._builtins, *self._registered, *self._entry_points()})
 
     def registered(self) -> list[str]:
-        """Names of classes that were registered with the decorator, sorted."""
+        """Names of what was registered with the decorator, sorted."""
         return sorted(self._registered)
 
-    def get(self, name: str) -> type[T]:
-        """The class behind a name, imported if necessary.
+    def get(self, name: str) -> T:
+        """What is behind a name, imported if necessary.
 
         Raises:
             BenchError: nothing has this name, or importing it failed.
@@ -105,21 +121,79 @@ class Registry(Generic[T]):
         if name in self._builtins:
             module, _, attribute = self._builtins[name].partition(":")
             return self._checked(getattr(importlib.import_module(module), attribute), name)
-        found = self._entry_points().get(name)
-        if found is None:
+        point = self._entry_points().get(name)
+        if point is None:
             raise unknown_name(self.kind, name, self.names())
         try:
-            return self._checked(found.load(), name)
+            return self._checked(point.load(), name)
         except (Exception, SystemExit) as error:  # a stranger's package may fail in any way; name it and go on teaching
-            package = found.dist.name if found.dist else "an installed package"
+            package = point.dist.name if point.dist else "an installed package"
             raise BenchError(
                 f"The {self.kind} {name!r} of {package} does not import: {reason_of(error)}",
                 f"Upgrade or uninstall {package}.",
             ) from error
 
     def is_builtin(self, name: str) -> bool:
-        """Whether the name comes with the project (and so has a file under `conf/`)."""
+        """Whether the name comes with the project."""
         return name in self._builtins
+
+    def entries(self) -> list[Entry]:
+        """Every name with its description and origin. A plug-in that fails to import says so in its line."""
+        return [self._entry(name) for name in self.names()]
+
+    def _entry(self, name: str) -> Entry:
+        try:
+            plugin = self.get(name)
+        except BenchError as error:
+            return Entry(name, error.message, "broken")
+        except (Exception, SystemExit) as error:  # one broken file must not hide all the others
+            return Entry(name, f"does not import: {reason_of(error)}", "broken")
+        description, paper = self.described(plugin)
+        return Entry(name, description, self._origin(name, plugin), paper)
+
+    def _origin(self, name: str, plugin: T) -> str:
+        if name in self._builtins:
+            return "cloakbench"
+        if name in self._registered:
+            return source_of(self.code_of(plugin))
+        distribution = self._entry_points()[name].dist
+        return f"{distribution.name} {distribution.version}" if distribution else self.group
+
+    def _checked(self, plugin: T, name: str) -> T:
+        self.check(plugin, name)
+        return plugin
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+
+class Registry(Names[type[T]], Generic[T]):
+    """Methods of one kind: dataclasses, whose fields are their configuration.
+
+    Args:
+        kind: singular word for messages and the Hydra group, such as "defense".
+        group: entry-point group that other packages use.
+        builtins: name -> "module:Class" of what comes with the project; each has a file under `conf/`.
+        several: whether a run can choose several at once; each then has its settings at a place of its own in the
+            configuration, `kind.name.setting` instead of `kind.setting`.
+    """
+
+    def __init__(self, kind: str, group: str, builtins: Mapping[str, str], several: bool = False) -> None:
+        super().__init__(kind, group, builtins)
+        self.several = several
+
+    def described(self, plugin: type[T]) -> tuple[str, str]:
+        return (inspect.getdoc(plugin) or "").partition("\n")[0], getattr(plugin, "paper", "")
+
+    def code_of(self, plugin: type[T]) -> type[T]:
+        return plugin
+
+    def check(self, plugin: Any, name: str, whose: str = "") -> None:
+        if not (isinstance(plugin, type) and dataclasses.is_dataclass(plugin)):
+            raise BenchError(
+                f"The {self.kind} {name!r}{whose} is not a dataclass.",
+                "Put @dataclass below the register decorator: its fields become the configuration.",
+            )
 
     def create(self, name: str, settings: Mapping[str, Any]) -> T:
         """Build a plug-in from its settings, checking names, types and ranges.
@@ -133,43 +207,13 @@ class Registry(Generic[T]):
         """Where in the configuration the settings of a plug-in are."""
         return f"{self.kind}.{name}" if self.several else self.kind
 
-    def entries(self) -> list[Entry]:
-        """Every name with its description and origin. A plug-in that fails to import says so in its line."""
-        return [self._entry(name) for name in self.names()]
 
-    def _entry(self, name: str) -> Entry:
-        try:
-            cls = self.get(name)
-        except BenchError as error:
-            return Entry(name, error.message, "broken")
-        except (Exception, SystemExit) as error:  # one broken file must not hide all the others
-            return Entry(name, f"does not import: {reason_of(error)}", "broken")
-        description = (inspect.getdoc(cls) or "").partition("\n")[0]
-        return Entry(name, description, self._origin(name, cls), getattr(cls, "paper", ""))
-
-    def _origin(self, name: str, cls: Any) -> str:
-        if name in self._builtins:
-            return "cloakbench"
-        if name in self._registered:
-            return source_of(cls)
-        distribution = self._entry_points()[name].dist
-        return f"{distribution.name} {distribution.version}" if distribution else self.group
-
-    def _checked(self, cls: Any, name: str) -> type[T]:
-        if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-            raise BenchError(f"The {self.kind} {name!r} is not a dataclass.", "Its fields become the configuration.")
-        return cls  # type: ignore[return-value]  # the kind's own base class is the plug-in author's promise
-
-    def _entry_points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
-
-
-def source_of(cls: type[Any]) -> str:
-    """The file that a class is in; its module, if that has none."""
+def source_of(code: Any) -> str:
+    """The file that a class or function is in; its module, if that has none."""
     try:
-        return inspect.getfile(cls)
+        return inspect.getfile(code)
     except (OSError, TypeError):  # at a prompt, or in a notebook
-        return cls.__module__
+        return str(code.__module__)
 
 
 def build(cls: type[T], settings: Mapping[str, Any], prefix: str = "") -> T:

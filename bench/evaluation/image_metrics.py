@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.code_version import code_version
+from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of, sha256_array
+from bench.core.registry import source_of
 from bench.core.types import Array, Pixels
-from metrics import iqa, perceptual, quality, visibility
+from metrics import METRICS, iqa
 
-VISIBILITY: dict[str, Callable[[Pixels, Pixels], float | None]] = {
-    "linf": visibility.linf,
-    "l1": perceptual.l1,
-    "psnr": visibility.psnr,
-    "ssim": visibility.ssim,
-    "ms_ssim": perceptual.ms_ssim,
-    "gmsd": perceptual.gmsd,
-    "ciede2000": perceptual.ciede2000,
-}
-"""Of (clean, cloaked) photos, without weights; None where a photo is too small."""
+ROUNDING = 1e-6
+"""By which a value may be beyond its range."""
 
-QUALITY: dict[str, Callable[[Pixels], float]] = {"blur": quality.blur}
-"""Of one picture, without weights."""
+
+def measured(topic: str) -> tuple[str, ...]:
+    """The built-in metrics of a topic that are functions: they need no weights."""
+    return tuple(name for name, metric in METRICS.of(topic).items() if metric.measure and METRICS.is_builtin(name))
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Comparison:
     """Scores of cloaked photos beside the clean ones, photo by photo: (n,) each, NaN where there is none.
 
     Attributes:
-        names: keys of `VISIBILITY`, or one of pyiqa's full-reference metrics.
+        names: metrics of visibility.
         clean: the photos before.
         device: tells where pyiqa computes.
     """
@@ -42,23 +39,23 @@ class Comparison:
 
     @property
     def fingerprint(self) -> str:
-        return hash_of([_versions(self.names, VISIBILITY), [sha256_array(photo) for photo in self.clean]])
+        return hash_of([[_version(name) for name in self.names], [sha256_array(photo) for photo in self.clean]])
 
     def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
         return {name: self._scores(name, pictures) for name in self.names}
 
     def _scores(self, name: str, cloaked: Sequence[Pixels]) -> Array:
-        if name not in VISIBILITY:
+        if METRICS.get(name).measure is None:
             return iqa.distance(name, self.clean, cloaked, self.device())
-        return np.array([VISIBILITY[name](a, b) for a, b in zip(self.clean, cloaked, strict=True)], np.float64)
+        return np.array([_value(name, a, b) for a, b in zip(self.clean, cloaked, strict=True)])
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A score of each picture: (n,).
+    """A score of each picture: (n,), NaN where there is none.
 
     Attributes:
-        name: a key of `QUALITY`, or one of pyiqa's no-reference metrics.
+        name: a metric of quality.
         device: tells where pyiqa computes.
     """
 
@@ -67,14 +64,39 @@ class Quality:
 
     @property
     def fingerprint(self) -> str:
-        return hash_of(_versions((self.name,), QUALITY))
+        return hash_of([_version(self.name)])
 
     def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
-        if self.name in QUALITY:
-            return {self.name: np.array([QUALITY[self.name](picture) for picture in pictures], np.float64)}
-        return {self.name: iqa.score(self.name, pictures, self.device())}
+        if METRICS.get(self.name).measure is None:
+            return {self.name: iqa.score(self.name, pictures, self.device())}
+        return {self.name: np.array([_value(self.name, picture) for picture in pictures])}
 
 
-def _versions(names: Sequence[str], own: Mapping[str, Callable[..., float | None]]) -> list[str]:
-    """What scores depend on besides the pictures; of our own metrics, the code, which keys have already."""
-    return [name if name in own else iqa.fingerprint(name) for name in names]
+def _version(name: str) -> list[str]:
+    """What a score depends on besides the pictures: the code of a function, or pyiqa's version."""
+    measure = METRICS.get(name).measure
+    return [name, code_version(measure) if measure else iqa.fingerprint(name)]
+
+
+def _value(name: str, *pictures: Pixels) -> float:
+    """A metric of one picture, or of a photo before and after; NaN if it has none.
+
+    Raises:
+        BenchError: the function failed, or its value is not in the range that it declares.
+    """
+    metric = METRICS.get(name)
+    assert metric.measure
+    try:
+        value = metric.measure(*pictures)
+        number = np.nan if value is None else float(value)
+    except Exception as error:  # of a function that may be anybody's
+        raise BenchError(
+            f"The metric {name!r} failed: {reason_of(error)}", f"It is in {source_of(metric.measure)}."
+        ) from error
+    low, high = metric.range
+    if not (np.isnan(number) or low - ROUNDING <= number <= high + ROUNDING):
+        raise BenchError(
+            f"The metric {name!r} is {number:g}, and declares that it is in [{low:g}, {high:g}].",
+            f"Change one of them, in {source_of(metric.measure)}.",
+        )
+    return number

@@ -16,13 +16,12 @@ from bench.evaluation import clip_score, detections
 from bench.evaluation.auxiliary import Witness, seen
 from bench.evaluation.clip_score import ClipScore
 from bench.evaluation.detections import FaceDetections
-from bench.evaluation.image_metrics import VISIBILITY, Comparison, Quality
+from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.evaluation.instrument import Instrument, described
 from bench.evaluation.recognition import Recognition, by_picture
 from bench.models.faces.judges import Judge
 from bench.store import Store
-from metrics import identity, perceptual
-from metrics.catalogue import METRICS
+from metrics import METRICS, identity, perceptual
 from metrics.perceptual import MS_SSIM_SIDE
 
 WITNESSED = ("fdfr", "ism_calibrated", "ilr")
@@ -69,17 +68,17 @@ class Scorer:
         device: tells where pyiqa computes.
 
     Raises:
-        BenchError: the settings name a metric that the catalogue does not have.
+        BenchError: the settings name a metric that nobody registered.
     """
 
     def __init__(
         self, settings: MetricSettings, protocol: Protocol, data: Dataset, store: Store, device: Callable[[], str]
     ) -> None:
         for topic in ("quality", "visibility"):
-            known = [name for name, metric in METRICS.items() if metric.topic == topic]
+            of_topic = METRICS.of(topic)
             for name in getattr(settings, topic):
-                if name not in known:
-                    raise unknown_name(f"{topic} metric", name, known)
+                if name not in of_topic:
+                    raise unknown_name(f"{topic} metric", name, of_topic)
         self._settings = settings
         self._protocol = protocol
         self._data = data
@@ -170,16 +169,17 @@ class Scorer:
     def _visibility(self, found: Scores, photo_source: Identity, cloaked: KeyedImages) -> None:
         """Means over photos and their worst tenth; of the largest change, the largest."""
         clean = tuple(photo.pixels for photo in photo_source.protect)
-        for names in (tuple(VISIBILITY), *((name,) for name in self._settings.visibility)):
+        for names in (measured("visibility"), *((name,) for name in self._settings.visibility)):
             scores = self._describe(found, cloaked, Comparison(names, clean, self._device), names)
             for name, values in scores.items():
-                if np.isnan(values).any():
-                    found.lack(name, f"a photo is smaller than {MS_SSIM_SIDE} px")
+                if not np.isfinite(values).all():
+                    small = name == "ms_ssim"
+                    found.lack(name, f"a photo is smaller than {MS_SSIM_SIDE} px" if small else "a photo has no value")
                 elif name == "linf":
                     found.metrics[name] = float(values.max())
                 else:
                     found.metrics[name] = float(values.mean())
-                    found.metrics[f"{name}.worst"] = perceptual.worst(list(values), METRICS[name].lower_is_better)
+                    found.metrics[f"{name}.worst"] = perceptual.worst(list(values), METRICS.get(name).lower_is_better)
 
     def _quality(self, found: Scores, pictures: KeyedImages) -> None:
         found.pictures = [{} for _ in pictures.pictures]

@@ -17,10 +17,10 @@ from bench.results.relative import Setting, setting_of, with_derived
 from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
 from bench.stats.rule import CONTROLS, SCORE, Judged, judge
 from bench.stats.table import Row
-from metrics.catalogue import METRICS
+from metrics import METRICS
 
 WORST = "worst attack"
-LONG = tuple(name for name, metric in METRICS.items() if metric.head and metric.topic == "identity")
+LONG = tuple(name for name, metric in METRICS.of("identity").items() if metric.head)
 """The identity metrics that come first, wherever there is no room for all."""
 
 
@@ -125,9 +125,9 @@ def long_form(records: Sequence[Record]) -> list[Row]:
 
 
 def metrics_of(records: Sequence[Record]) -> list[str]:
-    """Names of the metrics that some record has a value of, in the order of the catalogue."""
+    """Names of the metrics that some record has a value of, in the order of `METRICS`."""
     found = {name for r in records for name, value in r.metrics.items() if value is not None}
-    place = {name: number for number, name in enumerate(METRICS)}
+    place = {name: number for number, name in enumerate(METRICS.all())}
     return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
 
 

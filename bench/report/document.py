@@ -32,7 +32,7 @@ from bench.results.record import Record, load_all
 from bench.results.relative import gate_of, with_derived
 from bench.stats import summary
 from bench.store import write_atomic
-from metrics.catalogue import find
+from metrics import METRICS
 
 COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
 """ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
@@ -244,7 +244,7 @@ def _all_metrics(records: Sequence[Record]) -> list[str]:
     """Means over people of every metric, and why some are missing."""
     complete = with_derived(records)
     rows, names = arms(complete), metrics_of(complete)
-    known = {name: f"{name} ({metric.better})" if (metric := find(name)) else name for name in names}
+    known = {name: f"{name} ({metric.better})" if (metric := METRICS.find(name)) else name for name in names}
     lines = _by_arm("metric", rows, [[known[n], *(_number((arm.mean(n), ".3f")) for arm in rows)] for n in names])
     if gate := gate_of(complete):
         lines += ["", f"Usable leaks are those no worse, by `{gate}`, than the worst twentieth of the clean arm's."]

@@ -22,7 +22,7 @@ from bench.results.record import Record
 from bench.results.relative import with_derived
 from bench.stats import mean_interval
 from bench.stats.rule import SCORE, letters, tiers
-from metrics.catalogue import METRICS, find
+from metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[
     tables = [latex.table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
     for attack in dict.fromkeys(entry.attack for entry in found):
         of_attack = {(e.arm, e.metric): e for e in found if e.attack == attack}
-        columns = [name for name, metric in METRICS.items() if metric.head and any(m == name for _, m in of_attack)]
+        columns = [
+            name for name, metric in METRICS.all().items() if metric.head and any(m == name for _, m in of_attack)
+        ]
         rows = [
             [arm, str(of_attack[arm, SCORE].people), *(_printed(of_attack.get((arm, name))) for name in columns)]
             for arm in dict.fromkeys(arm for arm, _ in of_attack)
@@ -137,7 +139,7 @@ def _printed(entry: Entry | None) -> str:
     """A mean; of the leak rate, with interval and letters."""
     if entry is None:
         return "-"
-    digits = 1 if (metric := find(entry.metric)) and metric.unit else 2
+    digits = 1 if (metric := METRICS.find(entry.metric)) and metric.unit else 2
     text = f"{entry.mean:.{digits}f}"
     if entry.metric != SCORE:
         return text
@@ -146,13 +148,13 @@ def _printed(entry: Entry | None) -> str:
 
 
 def _arrow(metric: str) -> str:
-    return "(lower)" if METRICS[metric].lower_is_better else "(higher)"
+    return "(lower)" if METRICS.get(metric).lower_is_better else "(higher)"
 
 
 def _entry(
     attack: str, arm: str, metric: str, values: Sequence[float], ranks: dict[tuple[str, str], tuple[int | None, str]]
 ) -> Entry:
-    declared = find(metric)
+    declared = METRICS.find(metric)
     interval = None
     if len(values) > 1:
         interval = mean_interval(values, bounds=declared.range if declared else (-np.inf, np.inf))

@@ -13,8 +13,7 @@ import numpy as np
 
 from bench.results.conditions import conditions
 from bench.results.record import Record
-from metrics import identity, quality
-from metrics.catalogue import METRICS
+from metrics import METRICS, identity, quality
 
 Setting = tuple[str, ...]
 """What a record shares with its clean arm: all but the defense, its budget and the person."""
@@ -63,7 +62,7 @@ def _usable(record: Record, clean: Sequence[Record], gate: str) -> float:
     scores = np.array([image.quality[gate] for image in record.images])
     similarity = np.array([-np.inf if i.similarity is None else i.similarity for i in record.images])
     leaks = similarity >= record.thresholds["ilr"]
-    return float((leaks * quality.usable(scores, bar, METRICS[gate].lower_is_better)).mean())
+    return float((leaks * quality.usable(scores, bar, METRICS.get(gate).lower_is_better)).mean())
 
 
 def _is_attack(record: Record) -> bool:

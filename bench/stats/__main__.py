@@ -20,7 +20,7 @@ from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.rule import Judged, judge, verdict
 from bench.stats.summary import COLUMNS, rows, sentences
 from bench.stats.table import read, same_text
-from metrics.catalogue import find, plain
+from metrics import METRICS, plain
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("file", type=expanded, help="CSV: method,identity,budget,metric,value; one row per person")
     parser.add_argument("--metric", help="only this metric")
     for more, less in (("higher", "more"), ("lower", "less")):
-        meaning = f"metrics of which {less} is better, whatever metrics/catalogue.py says"
+        meaning = f"metrics of which {less} is better, whatever its declaration says"
         parser.add_argument(f"--{more}", nargs="+", default=[], metavar="NAME", help=meaning)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             console.print(_pairs(scores, judged.pairs, "pairs of these" if judged.against_noise else "pairs"))
         console.print()
     named = set(map(same_text, (*options.higher, *options.lower)))
-    if unknown := {name: None for name, _ in tables if not find(name) and not {name, plain(name)} & named}:
+    if unknown := {name: None for name, _ in tables if not METRICS.find(name) and not {name, plain(name)} & named}:
         names = ", ".join(unknown)
         console.print(f"The better way is not known of {names}: less was taken as better. --higher and --lower say it.")
     return 0

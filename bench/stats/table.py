@@ -21,7 +21,7 @@ from bench.core.ranges import Budgeted, read_number
 from bench.core.spreadsheet import as_text, restored
 from bench.stats.comparison import Scores
 from bench.stats.rule import by_name
-from metrics.catalogue import find, plain
+from metrics import METRICS, plain
 
 
 class Row(NamedTuple):
@@ -48,14 +48,14 @@ def read(
 ) -> dict[Key, Scores]:
     """Scores by metric and budget, in the order of the file.
 
-    Which way is better, and what a metric can be, are as `metrics.catalogue` declares them. Of metrics that it does not
+    Which way is better, and what a metric can be, are as `metrics.METRICS` declares them. Of metrics that it does not
     have, less is better. Values beyond its range (percentages, say) are taken as a metric of another range.
 
     Args:
         file: CSV with the columns `method,identity,budget,metric,value`; others are ignored. An empty value is missing.
-        higher: metrics of which more is better, whatever the catalogue says. "fdfr" means "fdfr/dreambooth", too.
+        higher: metrics of which more is better, whatever it declares. "fdfr" means "fdfr/dreambooth", too.
         metric: read only this one.
-        lower: metrics of which less is better, whatever the catalogue says.
+        lower: metrics of which less is better, whatever it declares.
 
     Raises:
         BenchError: no such file, column, metric or number, a budget in another unit, two values for one place, or two
@@ -187,7 +187,7 @@ def _scores(metric: str, values: dict[tuple[str, str], float], asked: Mapping[st
     people = tuple(dict.fromkeys(person for person, _ in values))
     methods = tuple(dict.fromkeys(method for _, method in values))
     table = np.array([[values.get((person, method), np.nan) for method in methods] for person in people])
-    declared = find(metric)
+    declared = METRICS.find(metric)
     usual = declared is None or declared.lower_is_better
     lower_is_better = asked.get(metric, asked.get(plain(metric), usual))
     low, high = declared.range if declared else (-np.inf, np.inf)

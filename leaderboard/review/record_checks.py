@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bench.core.ranges import Budgeted, read_number
 from bench.results.record import Record
 from leaderboard.review.recompute import TOLERANCE, gap, scores
-from metrics.catalogue import find
+from metrics import METRICS
 
 
 def faults(record: Record) -> Iterator[tuple[str, str]]:
@@ -45,7 +45,7 @@ def _budget(record: Record) -> Iterator[tuple[str, str]]:
 
 def _metrics(record: Record) -> Iterator[tuple[str, str]]:
     for name, value in record.metrics.items():
-        metric = find(name)
+        metric = METRICS.find(name)
         low, high = metric.range if metric else (-math.inf, math.inf)
         if value is None and not record.unavailable.get(name):
             yield f"metrics.{name}", "is null, and `unavailable` does not say why. Take the record as the run wrote it."

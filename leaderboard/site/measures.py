@@ -1,11 +1,11 @@
-"""The metrics that the board can be read by; `metrics.catalogue` says what they are."""
+"""The metrics that the board can be read by; `metrics.METRICS` says what they are."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metrics.catalogue import METRICS
+from metrics import METRICS
 
 SCALE = 10_000
 """Values are sent to the page as whole multiples of 1 / SCALE."""
@@ -44,7 +44,7 @@ class Measure:
 
 
 def _measure(key: str, name: str) -> Measure:
-    metric = METRICS[key]
+    metric = METRICS.get(key)
     sentences = [part[0].upper() + part[1:] + "." for part in (metric.definition, metric.pitfalls) if part]
     return Measure(key, name, metric.lower_is_better, *metric.range, text=" ".join(sentences))
 

@@ -9,7 +9,6 @@ import importlib
 import re
 import shlex
 import shutil
-import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -24,9 +23,9 @@ from rich.console import Console
 
 from bench.config.compose import prepare, settings_of
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.list import REGISTRIES
 from bench.runner.run import run
 from tests.support.contexts import ROOT
+from tests.support.plugins import forget_plugins
 from tests.support.runs import small_run
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -79,10 +78,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("CLOAKBENCH_STORE", str(workplace / "store"))
-    for registry in REGISTRIES.values():  # what a page registers is gone after its command
-        monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    for module in [name for name in sys.modules if name.startswith("cloakbench_plugin_")]:
-        monkeypatch.delitem(sys.modules, module)
+    forget_plugins(monkeypatch)
     return workplace
 
 

@@ -68,7 +68,7 @@ def test_a_module_of_the_same_name_that_was_imported_before_is_named(tmp_path: P
     (tmp_path / "metrics.py").write_text("")
     done = call(tmp_path, "-c", "import metrics, bench.core.errors")
     assert f"ImportError: {tmp_path / 'metrics.py'} was imported as 'metrics'" in done.stderr
-    assert call(tmp_path, "-c", "import bench, metrics.catalogue").returncode == 0
+    assert call(tmp_path, "-c", "import bench, metrics").returncode == 0
 
 
 def test_where_the_user_stands_is_still_looked_at_last(tmp_path: Path) -> None:

@@ -31,8 +31,7 @@ from bench.evaluation.instrument import described
 from bench.evaluation.scorer import KeyedImages, Scorer, Scores
 from bench.models.faces.judges import Judge
 from bench.store import Store
-from metrics import iqa, perceptual, visibility
-from metrics.catalogue import find
+from metrics import METRICS, iqa, perceptual, visibility
 from metrics.offline import offline
 from metrics.quality import blur
 from tests.support import tiny
@@ -88,7 +87,7 @@ def test_the_persons_own_photos_leak(own: Scores) -> None:
 
 def test_every_metric_is_declared_in_range_and_has_a_value_or_a_reason(own: Scores) -> None:
     for name, value in own.metrics.items():
-        metric = find(name)
+        metric = METRICS.find(name)
         assert metric is not None, name
         assert value is None or metric.range[0] - 1e-9 <= value <= metric.range[1] + 1e-9, (name, value)
         assert (value is None) == bool(own.unavailable.get(name)), name

@@ -316,7 +316,7 @@ def test_directions_that_cannot_be(tmp_path: Path, flags: list[str], message: st
 
 
 def paper(folder: Path) -> Path:
-    """A table with a metric that the catalogue has in small letters, and with one that it has not."""
+    """A table with a metric that is declared in small letters, and with one that it has not."""
     file = folder / "paper.csv"
     rows = ("a,p,8,FDFR,.1", "b,p,8,FDFR,.4", "a,q,8,FDFR,.2", "b,q,8,FDFR,.4")
     more = (row.replace("FDFR", "SDS") for row in rows)
