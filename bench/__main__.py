@@ -27,7 +27,7 @@ def task(config: DictConfig) -> None:
     """One job: a run. In a sweep, a job that fails does not stop the others."""
     from hydra.core.hydra_config import HydraConfig
 
-    from bench.config.schema import parse
+    from bench.config.parsing import parse
     from bench.core.plugins import import_plugins
     from bench.core.terminal import terminal
     from bench.runner.run import run

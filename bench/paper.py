@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from bench.core.errors import BenchError, unknown_name
 from bench.core.names import natural
 from bench.core.paths import expanded
+from bench.core.strict import Strict
 from bench.report import markdown
 from bench.results.arms import arms as divided
 from bench.results.arms import attack_key, chain_key, names
@@ -36,22 +37,18 @@ HEAD = ("arm", "people", "FDR, paper", "FDR here", "ISM, paper", "ISM0 here", "I
 Verdict = Literal["holds", "fails", "undecided", "not measured"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Published(_Strict):
+class Published(Strict):
     """With what a paper used an arm: the budget in grey levels, and settings."""
 
     budget: float
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default={})
 
 
-class Selector(_Strict):
+class Selector(Strict):
     """Which records are an arm of the paper: the defense's name, or one of several, and some of its settings."""
 
     name: str | tuple[str, ...]
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default={})
     published: Published | None = None
 
     def fits(self, record: Record) -> bool:
@@ -67,14 +64,14 @@ class Selector(_Strict):
         return f"{record.defense.budget:g}/255"
 
 
-class Attack(_Strict):
+class Attack(Strict):
     """Which attack a table is about."""
 
     name: str
     variant: str | None = None
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """`ours` is below `factor` times each of `than` in ISM0, the mean similarity with no face counted as 0."""
 
     text: str
@@ -83,7 +80,7 @@ class Claim(_Strict):
     factor: float = 1.0
 
 
-class PaperTable(_Strict):
+class PaperTable(Strict):
     """One table of a paper: arm -> published figures."""
 
     title: str
@@ -102,7 +99,7 @@ class PaperTable(_Strict):
         return same and not record.of_another_person and (not record.surrogates or transferred == self.transfer)
 
 
-class Paper(_Strict):
+class Paper(Strict):
     """A paper's tables."""
 
     title: str

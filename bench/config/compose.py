@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from bench.config import methods
 from bench.config.commandline import CommandLine, split
 from bench.config.composer import ONE, Composer, composer_of
+from bench.config.parsing import annotation_at, no_choice
 from bench.config.quoting import as_names, quoted, read, rejected, shell_word
-from bench.config.schema import RunSettings, annotation_at, no_choice
+from bench.config.schema import RunSettings
 from bench.core.errors import BenchError
 from bench.core.meaning import each_in_turn, takes_lists, takes_names
 

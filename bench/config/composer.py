@@ -25,8 +25,9 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from bench.config.commandline import CommandLine
 from bench.config.explain import explained
+from bench.config.parsing import parse
 from bench.config.quoting import read
-from bench.config.schema import RunSettings, parse
+from bench.config.schema import RunSettings
 from bench.core.errors import BenchError
 from bench.core.meaning import each_in_turn
 

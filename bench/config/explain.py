@@ -14,7 +14,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError
 
-from bench.config.schema import annotation_at
+from bench.config.parsing import annotation_at
 from bench.core.errors import BenchError, unknown_name
 
 EXTRAS = {

@@ -1,21 +1,19 @@
-"""The configuration of a run, checked: what Hydra composes becomes these types, and an unknown key is an error."""
+"""The settings of a run, as types with their checks; `bench.config.parsing` makes them of what Hydra composes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from importlib.resources import files
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
-from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bench.config.compute import Computing
 from bench.config.prompts import Template, check_different
-from bench.core.errors import BenchError, unknown_name
-from bench.core.meaning import as_meant, bad_value, each_in_turn, members, takes_lists, written
-from bench.core.paths import all_expanded
+from bench.config.shorthand import defense_of, method_of, model_of
+from bench.core.meaning import as_meant
 from bench.core.ranges import Budgeted, Count, Guidance, Range, SamplerSteps, Several
+from bench.core.strict import Strict
 
 LARGEST = 2**63 - 1
 """A seed: what tables of results can hold."""
@@ -23,9 +21,7 @@ LATENT = 8
 """Pixels that a latent's pixel stands for, along a side."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Settings(Strict):
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, values: Any) -> Any:
@@ -36,11 +32,11 @@ class _Strict(BaseModel):
         return {k: as_meant(fields[k].annotation, v) if k in fields else v for k, v in values.items()}
 
 
-class Method(_Strict):
+class Method(_Settings):
     """A plug-in by name, with its settings."""
 
     name: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
 
     def without(self, names: Collection[str]) -> Method:
         """The same method without some settings: those that say where files lie, whose content is hashed instead."""
@@ -51,7 +47,7 @@ class Method(_Strict):
         return {"name": self.name, "config": self.settings}
 
 
-class ModelSettings(_Strict):
+class ModelSettings(_Settings):
     """A base model and how it is used."""
 
     name: str
@@ -96,7 +92,7 @@ Chain = tuple[Method, ...]
 """Countermeasures, one after another."""
 
 
-class Grid(_Strict):
+class Grid(_Settings):
     """A product of methods; what it leaves open is chosen by the run's own settings."""
 
     defenses: tuple[DefenseSpec, ...] | None = None
@@ -123,13 +119,13 @@ class Grid(_Strict):
     @classmethod
     def _models(cls, value: Any) -> Any:
         """Bases may be written as the name of a shipped one, or as a name and what differs."""
-        return None if value is None else _model(value)
+        return None if value is None else model_of(value)
 
     @field_validator("defenses", mode="before")
     @classmethod
     def _doses(cls, value: Any) -> Any:
         """Defenses may be written as names, or as a name, a budget and some settings."""
-        return None if value is None else [_dose(item) for item in value]
+        return None if value is None else [defense_of(item) for item in value]
 
     @field_validator("countermeasures", mode="before")
     @classmethod
@@ -137,20 +133,20 @@ class Grid(_Strict):
         """Countermeasures may be written as names, as a name and some settings, or as lists of these, in order."""
         if value is None:
             return None
-        return [[_method(one) for one in (item if isinstance(item, list | tuple) else [item])] for item in value]
+        return [[method_of(one) for one in (item if isinstance(item, list | tuple) else [item])] for item in value]
 
     @field_validator("attacks", mode="before")
     @classmethod
     def _methods(cls, value: Any) -> Any:
         """Attacks may be written as names, or as a name and some settings."""
-        return None if value is None else [_method(item) for item in value]
+        return None if value is None else [method_of(item) for item in value]
 
 
 class Suite(Grid):
     """A named grid, or several."""
 
     name: str
-    parts: dict[str, Grid] = {}
+    parts: dict[str, Grid] = Field(default={})
     """Grids by name, which take the place of the suite's own; a cell in several of them runs once."""
 
     @property
@@ -159,7 +155,7 @@ class Suite(Grid):
         return tuple(self.parts.values()) or (self,)
 
 
-class Protocol(_Strict):
+class Protocol(_Settings):
     """What every attack is asked to generate, and how leaks are counted."""
 
     prompts: tuple[Template, ...] = Field(min_length=1)
@@ -179,7 +175,7 @@ class Protocol(_Strict):
         return tuple(prompt for prompt in self.prompts for _ in range(self.images_per_prompt))
 
 
-class MetricSettings(_Strict):
+class MetricSettings(_Settings):
     """What is measured besides the judge's scores, and what needs no weights. What is not to be had says so."""
 
     name: str = "embedded"
@@ -193,7 +189,7 @@ class MetricSettings(_Strict):
     """The model behind "clip_score": a folder, or a hub id that is in the hub's cache."""
 
 
-class RunSettings(_Strict):
+class RunSettings(_Settings):
     """One run: the person's choice of everything."""
 
     defense: Method
@@ -254,105 +250,7 @@ class RunSettings(_Strict):
     @classmethod
     def _models(cls, value: Any) -> Any:
         """As in a suite."""
-        return [_model(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def parse(config: Mapping[str, Any]) -> RunSettings:
-    """Check a composed configuration.
-
-    Raises:
-        BenchError: an unknown key or a value of the wrong type, with what is allowed.
-    """
-    raw = all_expanded(config)
-    for group in ("defense", "attack", "data", "logger"):
-        raw[group] = _method(_chosen(group, raw.get(group)))
-    for group in ("model", "suite"):
-        _chosen(group, raw.get(group))
-    chosen = raw.get("countermeasure") or {"none": {}}
-    if not isinstance(chosen, Mapping):  # names, as a script may give them
-        chosen = {str(name): {} for name in (chosen if isinstance(chosen, list | tuple) else [chosen])}
-    raw["countermeasure"] = [{"name": name, "settings": settings or {}} for name, settings in chosen.items()]
-    try:
-        return RunSettings.model_validate(raw)
-    except ValidationError as error:
-        raise _explained(error, list(chosen)) from None
-
-
-def _chosen(group: str, value: Any) -> Any:
-    """What was chosen of a group.
-
-    Raises:
-        BenchError: nothing, or several.
-    """
-    if isinstance(value, list | tuple) and len(value) > 1:
-        raise BenchError(f"{group}={written(value)}: one is meant.", each_in_turn(group, value))
-    value = value[0] if isinstance(value, list | tuple) and value else value
-    if value is None or value in ("", [], {}):
-        shipped = files("conf").joinpath(group).iterdir()
-        raise no_choice(group, sorted(file.name.removesuffix(".yaml") for file in shipped))
-    if isinstance(value, Mapping) and value.get("name") is None:
-        raise BenchError(f"{group} has no name.", f"Set {group}.name=..., or choose an option: {group}=...")
-    return value
-
-
-def no_choice(group: str, options: Sequence[str]) -> BenchError:
-    """The error for a group of which nothing was chosen."""
-    return BenchError(f"{group} has no value.", f"Choose one: {', '.join(f'{group}={name}' for name in options)}.")
-
-
-def _explained(error: ValidationError, countermeasures: list[str]) -> BenchError:
-    """The first of pydantic's errors, told by the names that settings have on the command line."""
-    first = error.errors()[0]
-    location, value, kind = first["loc"], first["input"], first["type"]
-    if location[-1] in ("str", "int", "float"):  # one of the types that are possible, and no name
-        location = location[:-1]
-    where = ".".join(str(part) for part in location)
-    if location[0] == "countermeasure" and len(location) > 1:
-        where = ".".join(["countermeasure", countermeasures[int(location[1])], *map(str, location[3:])])
-    if kind == "extra_forbidden":
-        return unknown_name("setting", where, allowed_at(location))
-    if kind == "missing":
-        return BenchError(f"{where} has no value.", f"Give it: {where}=...")
-    if kind in ("model_type", "model_attributes_type", "dict_type"):  # a node, with settings below it
-        beside = allowed_at((*location, ""))
-        return BenchError(
-            f"{where}={written(value)}: it holds settings, and is no value itself.",
-            f"Set them one by one: {', '.join(f'{name}=...' for name in beside)}."
-            if beside
-            else f"None: {where}={{}}.",
-        )
-    return bad_value(
-        where, value, kind, first["msg"], one=not takes_lists(annotation_at(where.split(".")) or list[Any])
-    )
-
-
-def _method(value: Any) -> Any:
-    """`{name: ..., <settings>}` or just a name, as `Method` takes it."""
-    if not isinstance(value, Mapping):
-        return {"name": value}
-    return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
-
-
-def _dose(value: Any) -> Any:
-    """A defense of a suite, as `DefenseSpec` takes it."""
-    made = _method(value)
-    settings = dict(made.get("settings", {}))
-    return made if "budget" not in settings else made | {"budget": settings.pop("budget"), "settings": settings}
-
-
-def _model(value: Any) -> Any:
-    """A base, as `ModelSettings` takes it: what is not said of one that is shipped, its file under conf/model says."""
-    said = dict(value) if isinstance(value, Mapping) else {"name": value}
-    shipped = {file.name.removesuffix(".yaml"): file for file in files("conf").joinpath("model").iterdir()}
-    if said.get("name") not in shipped:
-        if said.keys() == {"name"}:
-            raise unknown_name("model", str(said["name"]), shipped)
-        return said
-    full = OmegaConf.merge(OmegaConf.create(shipped[said["name"]].read_text()), said)
-    missing = sorted(OmegaConf.missing_keys(full))
-    if missing:
-        raise BenchError(f"Model {said['name']!r} has no {missing[0]}.", f"Write {{name: ..., {missing[0]}: ...}}.")
-    return OmegaConf.to_container(full)
+        return [model_of(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def shipped_model(name: str) -> ModelSettings:
@@ -361,32 +259,4 @@ def shipped_model(name: str) -> ModelSettings:
     Raises:
         BenchError: no such base.
     """
-    return ModelSettings.model_validate(_model(name))
-
-
-def allowed_at(location: tuple[int | str, ...]) -> list[str]:
-    """Names of the settings next to an unknown one, with the same prefix."""
-    model: type[BaseModel] = RunSettings
-    for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        below = [one for one in members(field and field.annotation) if isinstance(one, type)]
-        if not (below and issubclass(below[0], BaseModel)):
-            return []  # inside a list of models: there is no single neighbourhood to suggest from
-        model = below[0]
-    prefix = "".join(f"{part}." for part in location[:-1])
-    return [f"{prefix}{name}" for name in model.model_fields]
-
-
-def annotation_at(place: Sequence[str]) -> Any:
-    """The type of the setting `place[0].place[1]...`; None if it is not one of `RunSettings`."""
-    annotation: Any = RunSettings
-    for part in place:
-        below = members(annotation)[:1]
-        if below and get_origin(below[0]) is dict:
-            annotation = get_args(below[0])[1]
-        elif below and isinstance(below[0], type) and issubclass(below[0], BaseModel):
-            field = below[0].model_fields.get(part)
-            annotation = field and field.annotation
-        else:
-            return None
-    return annotation
+    return ModelSettings.model_validate(model_of(name))

@@ -13,88 +13,60 @@ published results rest on it. `photo_files` says what a photo is, and what is do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
-from bench.core.errors import BenchError, unknown_name
+from bench.core.errors import BenchError
 from bench.core.names import composed
-from bench.core.ranges import Several
 from bench.core.types import Dataset, Identity, Photo
-from bench.data import Source, dataset
-from bench.data.crops import Crop, Cutter, Margin, NoFace
+from bench.data import dataset
 from bench.data.layout import EXPECTED, refuse_wrong_level, sets_of
+from bench.data.people import MIN_CLEAN, MIN_FLAT, PeopleSource, counted, cut_sets, enough, in_thirds
 from bench.data.photo_files import place, scan, subfolders
 from bench.data.photo_reader import read_image
 from bench.models.weights.published import together
 
-MIN_CLEAN = 3
-"""Fewer clean photos than this give no stable reference for the judge."""
-
-MIN_FLAT = 6
-"""Photos that a flat folder needs, so that each set gets two."""
-
 
 @dataclass(frozen=True)
-class Folder(Source):
+class Folder(PeopleSource):
     """Your own photos: <root>/<identity>/set_A|set_B|set_C, or <root>/<identity> with at least 6 photos.
 
     Attributes:
         root: the folder that holds one folder per person.
         licence: what allows you to use the photos; copied into every record.
-        crop: "centre" takes the largest middle square; "face" a square around the largest face, for photos where
-            the face is small or off-centre; "auto" is "face" below 256 px, where a face must fill the photo to be
-            recognised, and else "centre", as in the published protocols.
-        face_margin: side of the face crop, in face boxes.
-        identities: use only these folders, in this order; empty means all.
-        exclude: leave these folders out: people who asked for it.
-        limit: use at most this many identities; 0 means all.
+
+    The other settings are those of `PeopleSource`.
     """
 
-    cut: ClassVar[tuple[str, ...]] = ("crop", "face_margin")
-
-    root: str
     licence: str = "unknown"
-    crop: Crop = "auto"
-    face_margin: Margin = 1.5
-    identities: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""
         root = Path(self.root).expanduser()
         if not root.is_dir():
             raise BenchError(f"data.root={self.root}: there is no such folder.", EXPECTED)
-        folders = subfolders(root)
-        excluded = set(map(composed, self.exclude))
-        for unknown in excluded - folders.keys():
-            raise unknown_name("identity in data.exclude", unknown, folders)
-        left = {name: folder for name, folder in folders.items() if name not in excluded}
+        left = self.without_excluded(subfolders(root))
         refuse_wrong_level(root, left)
         people = together(partial(self._identity, name, folder, resolution) for name, folder in left.items())
         strays = tuple(f"{photo.name} belongs to nobody" for photo in scan(root).photos)
         return dataset(composed(root.resolve().name), self.licence, people, self.identities, self.limit, strays)
 
     def _identity(self, name: str, folder: Path, resolution: int) -> Identity:
-        sets, problem = {}, ""
         files, skipped = _split(folder)
-        for part in files:
-            try:
-                sets[part] = tuple(self._photo(file, folder, resolution) for file in files[part])
-            except NoFace as error:
-                sets[part], problem = (), str(error)
+        cutter = self.cutter(resolution)
+
+        def photo(file: Path) -> Photo:
+            return replace(
+                cutter.cut(read_image(file), composed(file.name), str(file)), place=place(file, folder.parent)
+            )
+
+        sets, problem = cut_sets(files, photo)
         return Identity(name, sets["A"], sets["B"], sets["C"], problem, skipped)
 
-    def _photo(self, file: Path, person: Path, resolution: int) -> Photo:
-        cutter = Cutter(self.crop, self.face_margin, resolution)
-        photo = cutter.cut(read_image(file), composed(file.name), str(file))
-        return replace(photo, place=place(file, person.parent))
 
-
-def _split(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
+def _split(folder: Path) -> tuple[Mapping[str, Sequence[Path]], tuple[str, ...]]:
     """The files of sets A, B and C, and what was skipped, with the reasons.
 
     Raises:
@@ -104,21 +76,20 @@ def _split(folder: Path) -> tuple[dict[str, tuple[Path, ...]], tuple[str, ...]]:
     here = scan(folder)
     if places:
         scans = {part: scan(path) for part, path in places.items()}
-        sets = {part: _as_text(scans[part].complete(folder)) if part in scans else () for part in "ABC"}
+        sets: Mapping[str, Sequence[Path]] = {
+            part: _as_text(scans[part].complete(folder)) if part in scans else () for part in "ABC"
+        }
         ignored = [f"{place(photo, folder.parent)} is in no set" for photo in here.photos]
         skipped = [item for item in here.skipped if item.path not in places.values()]
         skipped += [item for each in scans.values() for item in each.skipped]
     else:
-        files = here.complete(folder)
-        third = len(files) // 3 if len(files) >= MIN_FLAT else 0
-        sets = {"A": files[:third], "B": files[third : 2 * third], "C": files[2 * third :]}
+        sets = in_thirds(here.complete(folder))
         skipped, ignored = list(here.skipped), []
     remarks = (*ignored, *(f"{place(item.path, folder.parent)} {item.reason}" for item in skipped))
-    if not sets["B"] or len(sets["A"]) + len(sets["C"]) < MIN_CLEAN or not sets["A"]:
-        counts = ", ".join(f"{len(files)} in {part}" for part, files in sets.items())
+    if not enough(sets):
         others = f" Not counted: {', '.join(remarks)}." if remarks else ""
         raise BenchError(
-            f"{folder} has too few photos ({counts}).{others}",
+            f"{folder} has too few photos ({counted(sets)}).{others}",
             f"It needs photos in set_A and set_B and at least {MIN_CLEAN} in A and C together, "
             f"or at least {MIN_FLAT} photos directly in it.",
         )

@@ -10,17 +10,16 @@ from typing import Any
 
 from bench.core.errors import BenchError, unknown_name
 from bench.core.names import composed
-from bench.core.ranges import Several
 from bench.core.types import Dataset, Identity, Photo
-from bench.data import Source, dataset
-from bench.data.crops import Crop, Cutter, Margin, NoFace
-from bench.data.folder import MIN_CLEAN, MIN_FLAT
+from bench.data import dataset
+from bench.data.crops import Cutter
+from bench.data.people import MIN_CLEAN, MIN_FLAT, PeopleSource, counted, cut_sets, enough, in_thirds
 from bench.data.photo_reader import read_image
 from bench.models.weights.published import together
 
 
 @dataclass(frozen=True)
-class Parquet(Source):
+class Parquet(PeopleSource):
     """A Parquet file (a folder of them, a hub data set) with the columns image, identity and optionally set.
 
     With `set` (A, B or C) the photos are split as it says; without, a person's first third is A, the second B, the rest
@@ -30,21 +29,12 @@ class Parquet(Source):
         root: the file, the folder, or the hub data set's id; the latter must be in the hub's cache.
         split: of a hub data set.
         licence: what allows you to use the photos; copied into every record.
-        crop: as of `data=folder`.
-        face_margin: side of the face crop, in face boxes.
-        identities: use only these people, in this order; empty means all.
-        exclude: leave these people out: people who asked for it.
-        limit: use at most this many identities; 0 means all.
+
+    The other settings are those of `PeopleSource`.
     """
 
-    root: str
     split: str = "train"
     licence: str = "unknown"
-    crop: Crop = "auto"
-    face_margin: Margin = 1.5
-    identities: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`. A person with an unusable photo is kept, with the reason in `Identity.problem`."""
@@ -60,34 +50,19 @@ class Parquet(Source):
         people: dict[str, dict[str, list[int]]] = {}
         for row, name in enumerate(names):
             people.setdefault(name, {}).setdefault(_set(sets[row], self.root) if sets else "", []).append(row)
-        excluded = set(map(composed, self.exclude))
-        for unknown in excluded - people.keys():
-            raise unknown_name("identity in data.exclude", unknown, people)
-        cutter = Cutter(self.crop, self.face_margin, resolution)
-        left = {name: parts for name, parts in people.items() if name not in excluded}
+        left, cutter = self.without_excluded(people), self.cutter(resolution)
         found = together(partial(self._identity, name, parts, rows, cutter) for name, parts in left.items())
         return dataset(Path(self.root).stem, self.licence, found, self.identities, self.limit)
 
     def _identity(self, name: str, parts: dict[str, list[int]], rows: Any, cutter: Cutter) -> Identity:
-        if "" in parts:
-            (order,) = parts.values()
-            third = len(order) // 3 if len(order) >= MIN_FLAT else 0
-            parts = {"A": order[:third], "B": order[third : 2 * third], "C": order[2 * third :]}
-        sizes = {part: len(parts.get(part, [])) for part in "ABC"}
-        if not (sizes["A"] and sizes["B"] and sizes["A"] + sizes["C"] >= MIN_CLEAN):
-            counts = ", ".join(f"{size} in {part}" for part, size in sizes.items())
+        sets = in_thirds(parts[""]) if "" in parts else {part: parts.get(part, []) for part in "ABC"}
+        if not enough(sets):
             raise BenchError(
-                f"{self.root}: {name} has too few photos ({counts}).",
+                f"{self.root}: {name} has too few photos ({counted(sets)}).",
                 f"Everybody needs photos in A and B and at least {MIN_CLEAN} in A and C together, "
                 f"or {MIN_FLAT} without sets.",
             )
-        photos: dict[str, tuple[Photo, ...]] = {}
-        problem = ""
-        for part in "ABC":
-            try:
-                photos[part] = tuple(self._photo(row, name, rows, cutter) for row in parts.get(part, []))
-            except NoFace as error:
-                photos[part], problem = (), str(error)
+        photos, problem = cut_sets(sets, lambda row: self._photo(row, name, rows, cutter))
         return Identity(name, photos["A"], photos["B"], photos["C"], problem)
 
     def _photo(self, row: int, person: str, rows: Any, cutter: Cutter) -> Photo:

@@ -6,24 +6,22 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from bench.core.errors import BenchError
 from bench.core.hashing import sha256_file
 from bench.core.names import composed
-from bench.core.ranges import Several
 from bench.core.types import Dataset
-from bench.data import Source
-from bench.data.crops import Margin
 from bench.data.folder import Folder
+from bench.data.people import PeopleSource
 from bench.data.photo_files import place, scan_all
 from bench.data.prepare import HEADER
 from bench.data.upstream import ORIGINS
 
 
 @dataclass(frozen=True)
-class Prepared(Source):
-    """A prepared data set. It has a licence of its own; the other settings are those of `Folder`.
+class Prepared(PeopleSource):
+    """A prepared data set. It has a licence of its own; the other settings are those of `PeopleSource`.
 
     Attributes:
         title: its name.
@@ -31,13 +29,7 @@ class Prepared(Source):
     """
 
     title: ClassVar[str]
-    cut: ClassVar[tuple[str, ...]] = Folder.cut
     root: str = ""
-    crop: Literal["auto", "centre", "face"] = "auto"
-    face_margin: Margin = 1.5
-    identities: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    limit: Several = 0
 
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`.

@@ -12,19 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from bench.core.errors import BenchError
+from bench.core.strict import Strict
 from bench.store import write_atomic
 
 FILE = "plan.json"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Planned(_Strict):
+class Planned(Strict):
     """One cell: its hash, its person, what people call it, and its outputs in the store by stage."""
 
     cell: str
@@ -38,7 +35,7 @@ class Planned(_Strict):
         return [f"{stage}/{key}" for stage, key in self.keys.items()]
 
 
-class RunManifest(_Strict):
+class RunManifest(Strict):
     """A run as it was planned; a later command with the same folder takes its place."""
 
     words: tuple[str, ...] | None

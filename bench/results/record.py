@@ -10,9 +10,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.core.names import natural
+from bench.core.strict import Strict
 from bench.core.types import Status
 from bench.store import write_atomic
 
@@ -20,11 +21,7 @@ SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DefenseFacts(_Strict):
+class DefenseFacts(Strict):
     """The defense, its budget in grey levels and its settings."""
 
     name: str
@@ -32,14 +29,14 @@ class DefenseFacts(_Strict):
     config: dict[str, Any]
 
 
-class MethodFacts(_Strict):
+class MethodFacts(Strict):
     """An attack or a countermeasure and its settings."""
 
     name: str
     config: dict[str, Any]
 
 
-class ModelFacts(_Strict):
+class ModelFacts(Strict):
     """A base and how it was used: everything of it that decides a result, beside its weights."""
 
     name: str
@@ -51,7 +48,7 @@ class ModelFacts(_Strict):
     precision: str = Field(description="and what else the last digits depend on: fp32, bf16+channels_last")
 
 
-class StageFacts(_Strict):
+class StageFacts(Strict):
     """Cost and identity of one stage's output."""
 
     seconds: float = Field(description="wall time of the computation that made the output")
@@ -64,7 +61,7 @@ class StageFacts(_Strict):
     cached: bool = Field(description="whether this run found it in the store")
 
 
-class ImageFacts(_Strict):
+class ImageFacts(Strict):
     """One generated picture."""
 
     prompt: int
@@ -76,7 +73,7 @@ class ImageFacts(_Strict):
     quality: dict[str, float] = Field(default={}, description="scores of the picture itself, by metric")
 
 
-class Record(_Strict):
+class Record(Strict):
     """The result of one cell: identity x defense(budget) x countermeasure x attack x base x seed.
 
     Everything that `cell` is a hash of is stated: in fields, or as `provenance.protocol` and
@@ -103,12 +100,12 @@ class Record(_Strict):
     )
     data_config: dict[str, Any] | None = Field(None, description="settings by which photos were cut")
     seed: int
-    metrics: dict[str, float | None] = {}
-    unavailable: dict[str, str] = {}
-    thresholds: dict[str, float] = {}
-    stages: dict[str, StageFacts] = {}
-    images: list[ImageFacts] = []
-    provenance: dict[str, Any] = {}
+    metrics: dict[str, float | None] = Field(default={})
+    unavailable: dict[str, str] = Field(default={})
+    thresholds: dict[str, float] = Field(default={})
+    stages: dict[str, StageFacts] = Field(default={})
+    images: list[ImageFacts] = Field(default=[])
+    provenance: dict[str, Any] = Field(default={})
 
     @property
     def of_another_person(self) -> bool:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from leaderboard.entries.strict_json import SHA256, SLUG, URL, VERSION, Strict
+from bench.core.strict import Strict
+from leaderboard.entries.strict_json import SHA256, SLUG, URL, VERSION
 
 SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_FILE = Path(__file__).parent / "entry.schema.json"

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, RootModel, StringConstraints, field_validator
 
+from bench.core.strict import Strict
 from bench.core.types import Pixels
 from leaderboard.entries.entry import PICTURE, Sha256
-from leaderboard.entries.strict_json import Strict
 
 Group = Literal["clean", "cloaked", "difference", "countered", "generated"]
 GROUPS: tuple[Group, ...] = ("clean", "cloaked", "difference", "countered", "generated")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.core.errors import BenchError
@@ -32,12 +32,6 @@ IN_WORDS = {
     VERSION: "a version, such as 1 or 1.2",
 }
 """Pattern -> what it allows."""
-
-
-class Strict(BaseModel):
-    """Base of all models here: no unknown field, no change, no number that JSON lacks."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pydantic import Field, RootModel
 
+from bench.core.strict import Strict
 from bench.store import write_atomic
 from leaderboard.entries.entry import Name, Sha256, Slug
-from leaderboard.entries.strict_json import WHOLE, BadEntry, Strict, parse
+from leaderboard.entries.strict_json import WHOLE, BadEntry, parse
 
 VERIFIED = "verified.json"
 LIMIT = 4 * 2**20

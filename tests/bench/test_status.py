@@ -100,7 +100,7 @@ def test_a_command_does_one_person_again_in_a_run_of_its_own() -> None:
 
 @pytest.mark.parametrize("identity", ["001", "ann lee", "o'hara", "back\\slash", "Zoë", "a,b", "[x]", "true"])
 def test_any_name_comes_through_the_shell_and_hydra(identity: str) -> None:
-    from bench.config.schema import parse
+    from bench.config.parsing import parse
     from tests.support.settings import composed
 
     words = shlex.split(made(("data=folder", "data.root=x")).command(identity) or "")

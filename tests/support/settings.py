@@ -7,7 +7,8 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from bench.config.schema import RunSettings, parse
+from bench.config.parsing import parse
+from bench.config.schema import RunSettings
 
 
 def composed(*words: str) -> Any:

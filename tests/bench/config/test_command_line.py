@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 import bench
 from bench.__main__ import COMMANDS, main
 from bench.config.compose import prepare, settings_of
-from bench.config.schema import RunSettings, parse
+from bench.config.parsing import parse
+from bench.config.schema import RunSettings
 from bench.core.errors import BenchError
 from bench.core.paths import expanded
 from bench.core.registry import build
