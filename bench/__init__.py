@@ -3,6 +3,8 @@
 From Python: `bench.cloak`, `bench.evaluate` and `bench.export`; see `bench.api`.
 """
 
+import sys
+
 from bench.core.imports import settle
 
 __version__ = "0.1.0"
@@ -10,6 +12,11 @@ __version__ = "0.1.0"
 _API = ("Evaluation", "cloak", "evaluate", "export")
 
 settle()
+
+if sys.version_info >= (3, 14):
+    from bench.core import lazy_help
+
+    lazy_help.allow()
 
 
 def __getattr__(name: str) -> object:

@@ -47,6 +47,7 @@ def _parser() -> ArgumentParser:
     build = command("build", _build, "Make the page: one folder that opens from disk.", "results -o site")
     build.add_argument("results", type=expanded, help="folder of entries")
     build.add_argument("-o", "--out", type=expanded, default="site", help="folder to write (default: site)")
+    build.add_argument("--docs", default="", help="folder in it for the documentation, to link to (default: no link)")
 
     submit = command(
         "submit", _submit, "Pack a finished run as an entry.", "runs/mine --authors 'Ada Lovelace' --images"
@@ -99,7 +100,7 @@ def _parser() -> ArgumentParser:
 def _build(options: Namespace) -> int:
     from leaderboard.site.build import build
 
-    problems = build(options.results, options.out)
+    problems = build(options.results, options.out, options.docs)
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
     print(f"{options.out / 'index.html'}{', without what has a problem' if problems else ''}")

@@ -29,12 +29,13 @@ TEXTS = ("metrics", "protocol", "statistics", "ethics")
 """Pages that need nothing but words."""
 
 
-def build(results: Path, out: Path) -> list[Problem]:
+def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
     """Make the site of a folder of entries.
 
     Args:
         results: see `leaderboard.entries.reader`.
         out: folder to write; a site that is there is replaced as a whole, and not before the new one is complete.
+        docs: folder below it that the documentation will be in, which pages then link to; empty for none.
 
     Returns:
         What is wrong with entries that were left out.
@@ -52,7 +53,7 @@ def build(results: Path, out: Path) -> list[Problem]:
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".site-", dir=out.parent))
     try:
-        _write(fresh, layouts, kept)
+        _write(fresh, layouts, kept, docs)
         if out.exists():
             shutil.rmtree(out)
         fresh.chmod(0o755)
@@ -62,7 +63,7 @@ def build(results: Path, out: Path) -> list[Problem]:
     return problems + unreadable
 
 
-def _write(site: Path, layouts: Sequence[Layout], results: Sequence[Result]) -> None:
+def _write(site: Path, layouts: Sequence[Layout], results: Sequence[Result], docs: str) -> None:
     for folder in ("static", "vendor"):
         with as_file(files("leaderboard.site") / folder) as source:
             shutil.copytree(source, site / folder)
@@ -73,7 +74,7 @@ def _write(site: Path, layouts: Sequence[Layout], results: Sequence[Result]) -> 
     _copy_pictures(site, results, {facts["file"] for facts in pictures.values()})
 
     pages = _environment()
-    common = {"version": bench.__version__, "built": date.today().isoformat(), "measures": MEASURES}
+    common = {"version": bench.__version__, "built": date.today().isoformat(), "measures": MEASURES, "docs": docs}
     (site / "index.html").write_text(pages.get_template("board.html").render(common, root=""))
     for name in TEXTS:
         (site / f"{name}.html").write_text(pages.get_template(f"{name}.html").render(common, root=""))

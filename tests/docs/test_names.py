@@ -1,7 +1,4 @@
-"""What READMEs, comments and messages name is there: files, modules, commands, settings and methods.
-
-`docs/maintain` and `docs/extend` are left out: they name modules of the layout to come.
-"""
+"""What READMEs, comments and messages name is there: files, modules, commands, settings and methods."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ NAME = re.compile(rf"(?<![\w/.:-])((?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+)(
 DOCUMENTS = [
     file
     for file in (*ROOT.glob("*.md"), *(f for p in (*PACKAGES, "docs") for f in (ROOT / p).rglob("*.md")))
-    if not re.search("docs/(maintain|extend)|CHANGELOG", str(file))
+    if not re.search("docs/_build|CHANGELOG", str(file))
 ]
 
 

@@ -355,6 +355,15 @@ def test_no_results_make_an_empty_board(tmp_path: Path) -> None:
     assert built(tmp_path)["groups"] == []
 
 
+@pytest.mark.parametrize(("docs", "links"), [("", 0), ("docs", 1)])
+def test_pages_link_to_the_documentation_where_there_is_one(tmp_path: Path, docs: str, links: int) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS))
+    build(tmp_path / "results", tmp_path / "site", docs)
+    assert (tmp_path / "site" / "index.html").read_text().count('href="docs/index.html"') == links
+    for row in (tmp_path / "site" / "rows").iterdir():
+        assert row.read_text().count('href="../docs/index.html"') == links
+
+
 def test_text_of_strangers_is_only_text(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     records = table("mine", LEAKS, config={"note": evil, "__proto__": evil})
