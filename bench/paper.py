@@ -3,8 +3,9 @@
 python -m bench.paper dladiff runs/<run> [runs/<other run> ...]
 
 Published numbers are in `bench/papers/<paper>.yaml`. They come from other models and photos and cannot be compared by
-size, only by what they claim. A claim is checked person by person: it holds if the 95 % interval of the mean difference
-is on its side of zero, fails if it is on the other, and is undecided if zero is within.
+size, only by what they claim. Claims are checked person by person, all comparisons of a table's claims as one family of
+`bench.stats.max_t`: a claim holds if all its differences are shown to be on its side of zero, and fails if one is shown
+to be on the other. No claim holds of a cloak that is not shown to beat noise, where there is noise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +32,9 @@ from bench.results.arms import attack_key, chain_key, names
 from bench.results.conditions import Told
 from bench.results.record import Record, load_all
 from bench.stats import mean_interval
+from bench.stats.comparison import adjusted
+from bench.stats.max_t import least_p
+from bench.stats.variance import ALPHA
 
 PAPERS = Path(__file__).parent / "papers"
 METRIC = "ism_zero"
@@ -191,20 +197,64 @@ def _people(arm: str, records: Sequence[Record]) -> Iterator[tuple[str, People]]
         yield name, {f"{r.data}/{r.identity}": _figures(r) for r in group}
 
 
-def verdict(claim: Claim, arms: dict[str, People]) -> tuple[Verdict, dict[str, tuple[float, float, float]]]:
-    """Whether a claim holds against all that it names, and rival -> (mean difference, interval)."""
-    differences: dict[str, tuple[float, float, float]] = {}
-    for rival in claim.than:
-        ours, theirs = arms.get(claim.ours, {}), arms.get(rival, {})
-        both = [ours[p][METRIC] - claim.factor * theirs[p][METRIC] for p in ours if p in theirs]
-        if len(both) > 1:
-            differences[rival] = (float(np.mean(both)), *mean_interval(both))
-    if not differences:
-        return "not measured", {}
-    if any(low > 0 for _, low, _ in differences.values()):
-        return "fails", differences
-    decided = len(differences) == len(claim.than) and all(high < 0 for _, _, high in differences.values())
-    return "holds" if decided else "undecided", differences
+@dataclass(frozen=True)
+class Checked:
+    """A claim, and what was measured of it.
+
+    Attributes:
+        verdict: on it.
+        why: if it is undecided, and more is known.
+        differences: rival -> (mean difference, its 95 % interval).
+    """
+
+    verdict: Verdict
+    why: str
+    differences: dict[str, tuple[float, float, float]]
+
+
+def checked(claims: Sequence[Claim], arms: dict[str, People]) -> list[Checked]:
+    """Whether claims of one table hold, each against all that it names."""
+    noise = arms.get("noise", {})
+    cloaks = {arm: people for arm, people in arms.items() if arm not in CONTROLS}
+    against_noise = {arm: _differences(noise, people, 1.0) for arm, people in cloaks.items() if noise}
+    lesser = {arm for arm, p in adjusted(against_noise, two_sided=False).items() if p < ALPHA}
+    idle = set(against_noise) - lesser
+    asked = {
+        (number, rival): _differences(arms.get(claim.ours, {}), arms.get(rival, {}), claim.factor)
+        for number, claim in enumerate(claims)
+        for rival in claim.than
+    }
+    family = {(n, rival): values for (n, rival), values in asked.items() if not _is_noise(claims[n], rival)}
+    shown = {key for key, p in adjusted(family).items() if p < ALPHA}
+    shown |= {(n, rival) for n, rival in asked.keys() - family.keys() if claims[n].ours in lesser}
+    return [
+        _checked(claim, {r: asked[n, r] for r in claim.than}, {r for r in claim.than if (n, r) in shown}, idle)
+        for n, claim in enumerate(claims)
+    ]
+
+
+def _is_noise(claim: Claim, rival: str) -> bool:
+    """Whether it is asked already, and in one direction, if a cloak beats noise."""
+    return rival == "noise" and claim.factor == 1
+
+
+def _differences(ours: People, theirs: People, factor: float) -> dict[str, float]:
+    return {person: ours[person][METRIC] - factor * theirs[person][METRIC] for person in ours if person in theirs}
+
+
+def _checked(claim: Claim, asked: dict[str, dict[str, float]], shown: set[str], idle: set[str]) -> Checked:
+    measured = {rival: list(values.values()) for rival, values in asked.items() if len(values) > 1}
+    found = {rival: (fmean(values), *mean_interval(values)) for rival, values in measured.items()}
+    if not found:
+        return Checked("not measured", "", {})
+    if any(found[rival][0] > 0 for rival in shown):
+        return Checked("fails", "", found)
+    for rival, values in measured.items():
+        if least_p(len(values), two_sided=not _is_noise(claim, rival)) >= ALPHA:
+            return Checked("undecided", f"{len(values)} people cannot show it", found)
+    if claim.ours in idle:
+        return Checked("undecided", f"{claim.ours} is not shown to beat noise", found)
+    return Checked("holds" if shown == set(claim.than) else "undecided", "", found)
 
 
 def _has(record: Record, config: dict[str, Any]) -> bool:
@@ -235,14 +285,14 @@ def _table(table: PaperTable, arms: dict[str, People]) -> list[str]:
 
 def _claims(table: PaperTable, arms: dict[str, People]) -> list[str]:
     lines = []
-    for claim in table.claims:
-        found, differences = verdict(claim, arms)
+    for claim, result in zip(table.claims, checked(table.claims, arms), strict=True):
         times = "" if claim.factor == 1 else f"{claim.factor:g} x "
         shown = "; ".join(
             f"{claim.ours} - {times}{rival}: {mean:+.3f} ({low:+.3f} to {high:+.3f})"
-            for rival, (mean, low, high) in differences.items()
+            for rival, (mean, low, high) in result.differences.items()
         )
-        lines.append(f"- **{found}**: {claim.text}" + (f" (ISM0 {shown})" if shown else ""))
+        why = f" ({result.why})" if result.why else ""
+        lines.append(f"- **{result.verdict}**{why}: {claim.text}" + (f" (ISM0 {shown})" if shown else ""))
     return lines
 
 

@@ -61,6 +61,17 @@ def scored(records: Sequence[Record]) -> dict[str, Scores]:
     return {attack: scores for attack, scores in found.items() if min(scores.values.shape) > 1}
 
 
+def leaking(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
+    """Attack -> how many people's clean photos leak at all, of so many: of the others no cloak can show anything."""
+    found = {}
+    for attack, known in by_attack(records).items():
+        leaks = [arm.values("ilr") for arm in known if arm.records[0].defense.name == "none"]
+        each = [leak for values in leaks for leak in values.values()]
+        if each:
+            found[attack] = sum(leak > 0 for leak in each), len(each)
+    return found
+
+
 def references(records: Sequence[Record]) -> tuple[set[str], dict[str, str]]:
     """Labels of the controls among the arms, and of every cloak that has it, its noise: budget and setting alike."""
     controls: set[str] = set()

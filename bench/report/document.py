@@ -20,7 +20,7 @@ from bench.core.paths import expanded
 from bench.core.terminal import terminal
 from bench.models.weights.published import PACKS, RESEARCH
 from bench.report import plots, robustness, tables
-from bench.report.comparisons import Picked, Standing, metrics_of, picked, standings
+from bench.report.comparisons import Picked, Standing, leaking, metrics_of, picked, standings
 from bench.report.conclusions import conclusions
 from bench.report.markdown import escape, paragraph
 from bench.report.markdown import table as markdown_table
@@ -124,6 +124,9 @@ def remarks(records: Sequence[Record], compared: Sequence[Standing]) -> list[str
             "ILR: share of generated pictures that pass for the person (judge: similarity >= "
             f"{'; '.join(judged)}). Lower is better protection."
         )
+    if clean := leaking(records):
+        shares = ", ".join(f"{leak} of {people} ({attack})" for attack, (leak, people) in clean.items())
+        lines.append(f"People whose clean photos leak at all, of whom alone a cloak can show anything: {shares}.")
     told: dict[str, list[str]] = {}
     for standing in compared:
         told.setdefault(summary.counts(standing.scores, standing.judged), []).append(standing.attack)

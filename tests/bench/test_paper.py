@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.paper import Claim, grouped, load, main, report, verdict
+from bench.paper import Claim, checked, grouped, load, main, report
 from bench.results.record import Record
 from bench.results.standard import BASES
 from tests.support.records import FULL
@@ -37,6 +38,11 @@ def people(*values: float) -> dict[str, dict[str, float]]:
     return {f"p{index}": {"ism_zero": value} for index, value in enumerate(values)}
 
 
+def check(claim: Claim, arms: dict[str, dict[str, dict[str, float]]]) -> str:
+    (found,) = checked([claim], arms)
+    return found.verdict
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "factor", "expected"),
     [
@@ -44,32 +50,63 @@ def people(*values: float) -> dict[str, dict[str, float]]:
         ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), 1.0, "fails"),
         ((0.1, 0.6, 0.3), (0.4, 0.2, 0.35), 1.0, "undecided"),
         ((0.2, 0.21, 0.22), (0.4, 0.5, 0.6), 0.2, "fails"),
-        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.2, "undecided"),  # 0.1 on average, of three people who differ as much
+        ((0.1, 0.1, 0.1), (0.4, 0.6, 0.5), 0.2, "undecided"),  # 0.02 more, 0.02 less, and no difference
         ((0.05, 0.06, 0.07), (0.4, 0.5, 0.6), 0.2, "holds"),
-        ((0.1,), (0.4,), 1.0, "not measured"),
         ((), (0.4, 0.5), 1.0, "not measured"),
     ],
 )
 def test_a_claim_is_checked_person_by_person(
     ours: tuple[float, ...], theirs: tuple[float, ...], factor: float, expected: str
 ) -> None:
-    claim = Claim(text="", ours="a", than=("b",), factor=factor)
-    assert verdict(claim, {"a": people(*ours), "b": people(*theirs)})[0] == expected
+    """Each figure of two people, so that six can show something."""
+    arms = {"a": people(*ours, *ours), "b": people(*theirs, *theirs)}
+    assert check(Claim(text="", ours="a", than=("b",), factor=factor), arms) == expected
+
+
+def test_one_person_measures_nothing_and_five_cannot_show_it() -> None:
+    claim = Claim(text="", ours="a", than=("b",))
+    assert check(claim, {"a": people(0.1), "b": people(0.4)}) == "not measured"
+    (found,) = checked([claim], {"a": people(*[0.1] * 5), "b": people(*[0.4] * 5)})
+    assert (found.verdict, found.why) == ("undecided", "5 people cannot show it")
 
 
 def test_a_large_common_spread_does_not_hide_a_small_difference() -> None:
-    arms = {"a": people(0.10, 0.50, 0.90, 0.3), "b": people(0.12, 0.53, 0.92, 0.32)}
-    found, differences = verdict(Claim(text="", ours="a", than=("b",)), arms)
-    assert found == "holds"
-    assert differences["b"] == pytest.approx((-0.0225, -0.0305, -0.0145), abs=1e-4)  # by hand: t of 3 is 3.18
+    values = (0.10, 0.50, 0.90, 0.3, 0.2, 0.7)
+    arms = {"a": people(*values), "b": people(*(value + 0.02 for value in values))}
+    (found,) = checked([Claim(text="", ours="a", than=("b",))], arms)
+    assert found.verdict == "holds"
+    assert found.differences["b"] == pytest.approx((-0.02, -0.02, -0.02))
 
 
 def test_a_claim_against_several_needs_all_of_them() -> None:
     claim = Claim(text="", ours="a", than=("b", "c"))
-    below, above = people(0.5, 0.6, 0.7), people(0.0, 0.1, 0.2)
-    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below})[0] == "undecided"
-    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": below})[0] == "holds"
-    assert verdict(claim, {"a": people(0.1, 0.2, 0.3), "b": below, "c": above})[0] == "fails"
+    ours, below, above = (people(*(level + i / 100 for i in range(8))) for level in (0.1, 0.5, 0.0))
+    assert check(claim, {"a": ours, "b": below}) == "undecided"
+    assert check(claim, {"a": ours, "b": below, "c": below}) == "holds"
+    assert check(claim, {"a": ours, "b": below, "c": above}) == "fails"
+
+
+def test_no_claim_holds_of_a_cloak_that_is_no_better_than_noise() -> None:
+    claim = Claim(text="", ours="a", than=("b",))
+    arms = {"a": people(*[0.4] * 8), "b": people(*[0.9] * 8)}
+    beats = Claim(text="", ours="a", than=("noise",))
+    assert check(beats, {"a": people(*[0.4] * 5), "noise": people(*[0.8] * 5)}) == "holds", "in one direction, of five"
+    assert check(beats, arms | {"noise": people(*[0.3] * 8)}) == "undecided"
+    assert check(claim, arms | {"noise": people(*[0.8] * 8)}) == "holds"
+    (found,) = checked([claim], arms | {"noise": people(*[0.4] * 8)})
+    assert (found.verdict, found.why) == ("undecided", "a is not shown to beat noise")
+    assert check(Claim(text="", ours="b", than=("a",)), arms | {"noise": people(*[0.4] * 8)}) == "fails"
+
+
+def test_claims_of_a_table_are_one_family() -> None:
+    """Eight that nearly hold by chance: alone each would, together none does."""
+    rng = np.random.default_rng(3)
+    arms = {"a": people(*[0.5] * 7)} | {f"r{i}": people(*rng.normal(0.6, 0.12, 7)) for i in range(12)}
+    claims = [Claim(text="", ours="a", than=(f"r{i}",)) for i in range(12)]
+    alone = [checked([claim], arms)[0].verdict for claim in claims]
+    together = [found.verdict for found in checked(claims, arms)]
+    assert together.count("holds") < alone.count("holds")
+    assert all(verdict == "holds" for verdict, joint in zip(alone, together, strict=True) if joint == "holds")
 
 
 def test_records_find_their_arm_and_budget() -> None:
@@ -130,7 +167,7 @@ def test_the_report_has_both_figures_and_says_what_was_not_measured() -> None:
     text = report(PAPER, [*records, record("eve", "aspl", 0.0, 16.0, status="failed")])
     assert "| antidreambooth | 2 | 0.851 | 0.75 | 0.452 | 0.50 | 0.50 |" in text
     assert "| mist | 0 | 0.980 | - | 0.516 | - | - |" in text
-    assert "**undecided**: less of the person is left" in text  # one rival of four
+    assert "**undecided** (2 people cannot show it): less of the person is left" in text
     assert "-0.400 (-0.400 to -0.400)" in text
     assert text.count("Not measured.") == len(PAPER.tables) - 2  # Table 1 of CelebA-HQ, and the ablation
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.report import document
-from bench.report.comparisons import WORST, long_form, picked, standings
+from bench.report.comparisons import WORST, leaking, long_form, picked, standings
 from bench.results.record import Record
 from bench.stats.table import as_csv, read
 from tests.support.plain_records import defense, record
@@ -71,6 +71,18 @@ def test_the_report_shows_them() -> None:
     assert "| aspl 8/255 | 1 | a | 12 |" in text
     assert "| clean | - | - | 12 |" in text
     assert any("1 of 1 beat noise" in line for line in document.remarks(run(), standings(run())))
+
+
+def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
+    silent = [
+        r.model_copy(update={"metrics": {"ilr": 0.0}}) if (r.defense.name, r.identity) == ("none", "p3") else r
+        for r in run()
+    ]
+    assert leaking(silent) == {"dreambooth": (11, 12), "lora": (11, 12)}
+    assert "leak at all, of whom alone a cloak can show anything: 11 of 12 (dreambooth), 11 of 12 (lora)." in markdown(
+        silent
+    )
+    assert leaking([r for r in run() if r.defense.name != "none"]) == {}
 
 
 def test_a_share_is_between_none_and_all() -> None:
