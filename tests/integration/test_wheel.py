@@ -27,12 +27,23 @@ LEFT_OUT = (
     "bench/zoo/train/",
     "bench/zoo/parts/",
     "bench/zoo/make_",
+    "bench/zoo/tflite.py",
     "bench/papers/README.md",
     "leaderboard/screenshots/",
 )
 """For making the zoo, and for who reads the repository."""
 TINY = ["defense=noise", "attack=dreambooth", "attack.steps=2", "attack.batch=2", "model.steps=2"]
-RUN = [*TINY, "protocol.images_per_prompt=1", "data.limit=1", "logger=none", "workers=1", "out=runs/essai"]
+RUN = [*TINY, "protocol.images_per_prompt=1", "data.limit=1", "logger=none", "workers=1"]
+SCRIPT = f"""
+import cloakbench
+
+print("begun")
+measured = cloakbench.evaluate("noise", "dreambooth", "synthetic", {[*RUN, "workers=2"]}, out="runs/script")
+assert {{cell.status for cell in measured.cells}} == {{"ok"}}, measured.report
+assert len(measured.summary()) and len(measured.images)
+print(cloakbench.export(measured.out, "images du script"), "pictures")
+"""
+"""Without a guard: a worker that ran it anew would begin again."""
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -123,12 +134,19 @@ def test_the_source_tree_is_out_of_reach(installed: Call) -> None:
         )
 
 
+def test_a_plain_script(installed: Call) -> None:
+    installed("python", "-c", f"from pathlib import Path; Path('script.py').write_text({SCRIPT!r})")
+    told = installed("python", "script.py").stdout
+    assert told.count("begun") == 1
+    assert "pictures" in told
+
+
 def test_its_commands_in_turn(installed: Call) -> None:
     """One run, and everything that is done with one."""
     assert "defense" in installed("python", "-m", "bench", "--help").stdout
     assert "dladiff" in installed("python", "-m", "bench.list").stdout
     assert "dry run" in installed("python", "-m", "bench", "dry_run=true").stdout
-    assert "arm" in installed("python", "-m", "bench", *RUN).stdout
+    assert "arm" in installed("python", "-m", "bench", *RUN, "out=runs/essai").stdout
     assert "arm" in installed("cloakbench", *RUN, "workers=2", "out='runs/à deux'").stdout
     for command in ("report", "status"):
         installed("python", "-m", f"bench.{command}", "runs/essai")
@@ -142,9 +160,10 @@ def test_its_commands_in_turn(installed: Call) -> None:
         "buffalo_l" in installed("python", "-m", "bench.fetch", "metric.recognisers=[buffalo_l]", "dry_run=true").stdout
     )
     assert "pictures in" in installed("python", "-m", "bench.export", "runs/essai", "-o", "des images").stdout
-    for command in ("cloak", "data.prepare", "distribution"):
+    installed("python", "-m", "bench.export", "--crops", "-o", "crops", "data=synthetic", "data.limit=1")
+    assert "PSNR" in installed("python", "-m", "bench.cloak", "crops", "-o", "des cloaks", "defense=noise").stdout
+    for command in ("data.prepare", "distribution"):
         installed("python", "-m", f"bench.{command}", "--help")
-    installed("python", "-c", "import cloakbench; print(cloakbench.evaluate, cloakbench.__version__)")
     installed("python", "-m", "bench.zoo.evaluate", "--help", status=2)
     installed("python", "-m", "leaderboard", "submit", "runs/essai", "--images", "--kind", "reference")
     installed("python", "-m", "leaderboard", "validate", "results/essai")

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.paper import Claim, checked, grouped, load, main, report
+from bench.paper import main
+from bench.report.paper_claims import checked, grouped, report
+from bench.report.published import Claim, load
 from bench.results.record import Record
 from bench.results.standard import BASES
 from tests.support.records import FULL
