@@ -1,6 +1,7 @@
 """What the embedded family can do, on real photos that no training saw.
 
 python -m bench.zoo.evaluate [folder with lfw_train.parquet; default ../shared/data] [folder of a family in training]
+python -m bench.zoo.evaluate judges [folder of the data]    # the independent judges, see `bench.zoo.evaluate_judges`
 
 The held-out people are those whom the trainings of both editions left out (`held_out.json` and `split.json`), so that
 their figures can be compared; who they are was decided before any training (`bench.zoo.train.splits`). A second folder,
@@ -36,6 +37,8 @@ from bench.models.faces.alignment import face_box
 from bench.models.faces.insightface import FaceAnalyser, Recogniser, largest, locate_pack
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
+from bench.zoo import evaluate_judges
+from bench.zoo.boxes import FOUND, overlap
 from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
@@ -47,8 +50,6 @@ PROMPTS = ("a photo of a man", "a photo of a woman", "a portrait of a person", "
 NOISES = 300
 BATCH = 100
 PER_PERSON = 10
-FOUND = 0.4
-"""Overlap (intersection over union) with the true box from which a face counts as found."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,11 @@ def main(arguments: Sequence[str]) -> int:
     """Print every figure."""
     if len(arguments) > 2 or any(word.startswith("-") for word in arguments):
         print("usage: python -m bench.zoo.evaluate [folder with lfw_train.parquet] [folder of a family in training]")
+        print("       python -m bench.zoo.evaluate judges [folder of the data]")
         return 2
+    if arguments[:1] == ["judges"]:
+        evaluate_judges.evaluate(expanded(arguments[1] if len(arguments) > 1 else "../shared/data"))
+        return 0
     held = Held.load(expanded(arguments[0] if arguments else "../shared/data"))
     print(f"{len(held.pixels)} held-out photos of {len(set(held.people))} people of LFW")
     families = {"shipped": Family.shipped()}
@@ -201,13 +206,6 @@ def embedded(pictures: Sequence[Pixels]) -> Array:
 def resized(photos: Tensor, side: int) -> Tensor:
     """Photos (n, 3, h, w) at another size; averaged over pixels when smaller."""
     return torch.nn.functional.interpolate(photos, (side, side), mode="bilinear", antialias=True, align_corners=False)
-
-
-def overlap(left: Array, right: Array) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    size = np.clip(np.minimum(left[2:], right[2:]) - np.maximum(left[:2], right[:2]), 0, None)
-    shared = size.prod()
-    return float(shared / ((left[2:] - left[:2]).prod() + (right[2:] - right[:2]).prod() - shared))
 
 
 if __name__ == "__main__":

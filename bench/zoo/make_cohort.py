@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from bench.core.paths import expanded
 from bench.core.types import Array
@@ -34,6 +34,7 @@ PER_PERSON = 4
 FOLDS = 4
 DIRECTIONS = 96
 """In which the covariance is kept; twice as many change nothing."""
+UNCORRECTED = np.array([0.0, 1.0])
 RATES = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05])
 """Shares at which the tail is corrected: those that thresholds are set for."""
 
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
     for judge in Panel().judges:
         photos = described[judge.name]
         print(f"{judge.name}: {len(photos.people)} photos of {len(set(photos.people))} people")
-        calibration = calibrate(validate(photos))
+        normal = validate(photos, UNCORRECTED)
+        calibration = calibrate(normal)
+        show(normal, validate(photos, calibration))
         mean, cohort = fit(photos)
         np.save(judge.mean_file, mean)
         replace(cohort, calibration=calibration).save(cohort_file(judge.name))
@@ -91,15 +94,15 @@ def fit(photos: Photos) -> tuple[Array, Cohort]:
     _, sizes, axes = np.linalg.svd(unit - centre, full_matrices=False)
     variances = sizes**2 / len(unit)
     rest = variances[DIRECTIONS:].sum() / (len(centre) - DIRECTIONS)
-    return mean, Cohort(centre, axes[:DIRECTIONS].T, variances[:DIRECTIONS], np.array(rest), np.array([0.0, 1.0]))
+    return mean, Cohort(centre, axes[:DIRECTIONS].T, variances[:DIRECTIONS], np.array(rest), UNCORRECTED)
 
 
-def validate(photos: Photos) -> Array:
-    """(people, rates) the shares of strangers who pass the uncorrected thresholds of people outside the cohort.
+def validate(photos: Photos, calibration: Array) -> Array:
+    """(people, rates) the shares of strangers who pass the thresholds of people outside the cohort.
 
-    Everybody is once outside: a fold's people are judged by the cohort of all others, each against the photos of all
-    others of the fold, with the mean of the person's photos as reference. People with fewer photos than `PER_PERSON`
-    are strangers only.
+    The tail is corrected as given. Everybody is once outside: a fold's people are judged by the cohort of all others,
+    each against the photos of all others of the fold, with the mean of the person's photos as reference. People with
+    fewer photos than `PER_PERSON` are strangers only.
     """
     names = np.unique(photos.people)
     fold_of = dict(zip(names, np.random.default_rng(0).permutation(len(names)) % FOLDS, strict=True))
@@ -107,6 +110,7 @@ def validate(photos: Photos) -> Array:
     for fold in range(FOLDS):
         outside = folds == fold
         mean, cohort = fit(Photos(photos.embeddings[~outside], photos.people[~outside]))
+        cohort = replace(cohort, calibration=calibration)
         unit, people = _unit(photos.embeddings[outside] - mean), photos.people[outside]
         for name in np.unique(people):
             own = people == name
@@ -118,13 +122,17 @@ def validate(photos: Photos) -> Array:
 
 
 def calibrate(realised: Array) -> Array:
-    """(2,) the straight line through logits of nominal and of realised shares, by least squares; prints both."""
-    mean = realised.mean(axis=0)
-    slope, shift = np.polyfit(logit(RATES), logit(mean), 1)
-    print("  nominal  realised  90 % of people below  corrected")
-    for rate, share, high in zip(RATES, mean, np.quantile(realised, 0.9, axis=0), strict=True):
-        print(f"  {rate:7.2%}  {share:8.2%}  {high:20.2%}  {expit(shift + slope * logit(rate)):9.2%}")
+    """(2,) the straight line through logits of nominal and of realised shares, by least squares."""
+    slope, shift = np.polyfit(logit(RATES), logit(realised.mean(axis=0)), 1)
     return np.array([shift, slope])
+
+
+def show(normal: Array, corrected: Array) -> None:
+    """Print realised shares before and after the correction: means over people, and the worst tenth begins."""
+    print(f"  {len(normal)} people; realised, and 90 % of people below: as if normal, and corrected")
+    for number, rate in enumerate(RATES):
+        parts = [f"{r[:, number].mean():.2%} ({np.quantile(r[:, number], 0.9):.2%})" for r in (normal, corrected)]
+        print(f"  {rate:6.2%} nominal: {parts[0]}, {parts[1]}")
 
 
 def _largest(faces: Sequence[Detection]) -> Detection:

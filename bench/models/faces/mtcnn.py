@@ -129,10 +129,18 @@ def _square(boxes: Array) -> Array:
 
 
 def _crops(image: Image.Image, boxes: Array, side: int) -> Array:
-    """(n, side, side, 3) the boxes' squares; black outside the picture."""
-    size, crops = (side, side), []
-    for square in np.round(_square(boxes)).astype(int).tolist():
-        crops.append(np.asarray(image.crop(square).resize(size, Image.Resampling.BILINEAR)))
+    """(n, side, side, 3) the boxes' squares; black outside the picture.
+
+    Squares of more than `4 * side` pixels are cut from a copy that is shrunk by a power of 2: in large pictures that
+    saves most of the time.
+    """
+    copies, crops = {1: image}, []
+    for square in _square(boxes):
+        factor = 2 ** max(0, int(np.log2(max(1.0, (square[2] - square[0]) / (4 * side)))))
+        if factor not in copies:
+            copies[factor] = image.reduce(factor)
+        cut = copies[factor].crop(tuple(np.round(square / factor).astype(int).tolist()))
+        crops.append(np.asarray(cut.resize((side, side), Image.Resampling.BILINEAR)))
     return np.stack(crops)
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.models.weights.files import ZOO
-from bench.zoo.evaluate import PER_PERSON, Family, Held, faceless, overlap
+from bench.zoo.boxes import overlap
+from bench.zoo.evaluate import PER_PERSON, Family, Held, faceless
 
 
 def test_overlap_of_boxes() -> None:
