@@ -15,7 +15,7 @@ from bench.core.types import Array, Pixels
 from metrics import METRICS, iqa
 
 ROUNDING = 1e-6
-"""By which a value may be beyond its range."""
+"""By which a value may be beyond its range; it is cut there."""
 
 
 def measured(topic: str) -> tuple[str, ...]:
@@ -94,9 +94,11 @@ def _value(name: str, *pictures: Pixels) -> float:
             f"The metric {name!r} failed: {reason_of(error)}", f"It is in {source_of(metric.measure)}."
         ) from error
     low, high = metric.range
-    if not (np.isnan(number) or low - ROUNDING <= number <= high + ROUNDING):
+    if np.isnan(number):
+        return number
+    if not low - ROUNDING <= number <= high + ROUNDING:
         raise BenchError(
             f"The metric {name!r} is {number:g}, and declares that it is in [{low:g}, {high:g}].",
             f"Change one of them, in {source_of(metric.measure)}.",
         )
-    return number
+    return min(max(number, low), high)

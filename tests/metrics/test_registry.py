@@ -175,7 +175,12 @@ def test_a_metric_that_fails_says_so(measure: Any, message: str, registry: None)
         Quality("mine").describe([PHOTO])
 
 
-def test_no_metric_is_none() -> None:
+def test_a_rounding_error_beyond_the_range_is_cut(registry: None) -> None:
+    METRICS.register("mine")(Metric("quality", "lower", (0, 1), "nearly 1", lambda picture: 1 + 1e-9))
+    assert Quality("mine").describe([PHOTO])["mine"] == [1]
+
+
+def test_none_is_no_value() -> None:
     def nothing(picture: object) -> None:
         """Knows nothing."""
 
