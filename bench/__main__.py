@@ -32,16 +32,16 @@ def task(config: DictConfig) -> None:
     from bench.core.terminal import terminal
     from bench.runner.run import run
 
-    words = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
+    overrides = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
     with contextlib.suppress(FileNotFoundError):  # on another machine
         os.chdir(HydraConfig.get().runtime.cwd)  # where the user stands, whatever hydra.job.chdir or a launcher did
-    with noted(words) as end:
+    with noted(overrides) as end:
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             settings = parse(plain)  # type: ignore[arg-type]
             import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
             with system_errors(), writing():
-                end.status = run(settings, terminal(), words)
+                end.status = run(settings, terminal(), overrides)
         except BenchError as error:
             end.reason = error.message
             complain(error)
@@ -112,7 +112,7 @@ def _main(arguments: Sequence[str]) -> int:
         ended = ends(folder)
     bad = [end for end in ended if end.status]
     if sweep and bad:
-        listed = "\n".join(f"  {end.words}" + (f": {end.reason}" if end.reason else "") for end in bad)
+        listed = "\n".join(f"  {end.overrides}" + (f": {end.reason}" if end.reason else "") for end in bad)
         complain(BenchError(f"{len(bad)} of {len(ended)} jobs failed or have cells that are not ok:", listed))
     return max((end.status for end in ended), default=0)
 

@@ -163,11 +163,11 @@ class Evaluation:
 
 
 def settings_for(overrides: Sequence[str], **chosen: Any) -> Any:
-    """The settings of a run from a few choices and further words of a command line, which come last and win."""
+    """The settings of a run from a few choices and further overrides, which come last and win."""
     from bench.config.compose import settings_of
 
-    words = [f"{key}={_quoted(value)}" for key, value in chosen.items()]
-    return settings_of(["logger=none", *words, *overrides])
+    first = [f"{key}={_quoted(value)}" for key, value in chosen.items()]
+    return settings_of(["logger=none", *first, *overrides])
 
 
 def read_photos(place: Path) -> dict[str, Image.Image]:

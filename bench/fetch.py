@@ -40,7 +40,7 @@ def missing(settings: RunSettings) -> list[Published]:
 
     settings = settings.model_copy(update={"dry_run": True})  # which tells of everything that is missing
     planned = cells(settings, load_data(settings), Pool("cpu"))
-    return list(dict.fromkeys([*(item for cell in planned for item in cell.wanted), *of_metrics(settings.metric)]))
+    return list(dict.fromkeys([*(item for cell in planned for item in cell.fetchable), *of_metrics(settings.metric)]))
 
 
 def download(wanted: Published) -> Path:
@@ -95,13 +95,13 @@ def _archive(wanted: Published) -> Path:
     return partial.rename(folder)
 
 
-def main(words: Sequence[str]) -> int:
+def main(overrides: Sequence[str]) -> int:
     """Show what is missing and download it; 1 if something could not be had."""
-    if any(word in ("-h", "--help") for word in words):
+    if any(word in ("-h", "--help") for word in overrides):
         print(__doc__)
         return 0
     console = terminal()
-    settings = settings_of(words)
+    settings = settings_of(overrides)
     wanted = missing(settings)
     if not wanted:
         console.print("Everything that can be fetched for these settings is here.")

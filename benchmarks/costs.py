@@ -18,14 +18,13 @@ import torch
 from attacks import ATTACKS, FitContext
 from bench.config.compose import settings_of
 from bench.config.compute import Computing
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.meter import Meter
 from bench.core.seeding import generator
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.published import ADAPTERS
 from bench.runner.flops import PEAK, at_once, clock, counted, flops, generation, memory, seconds
-from bench.runner.plan import plain_settings
 from benchmarks.full_size import base_of
 from benchmarks.work import PHOTOS, kept_bytes
 
@@ -46,7 +45,7 @@ def lines() -> Iterator[str]:
         settings = settings_of([f"model={base}"])
         for name in (*TRAINED, *(name for name, adapter in ZERO_SHOT.items() if (adapter, base) in ADAPTERS)):
             made = ATTACKS.create(name, {}).resolved(settings.model.family)
-            method = Method(name=name, settings=plain_settings(made))
+            method = ResolvedMethod.of(name, made)
             fit = counted("fit", method) or {}
             pictures = generation(method, len(settings.protocol.asked), settings.model.steps, settings.model.guidance)
             total = flops(fit, base) + flops(pictures, base)
@@ -69,7 +68,7 @@ def measure(name: str) -> str:
     like_full_size = {"preset": "hf", "batch": 8} if name == "lora" else {}  # the embedded preset adapts all layers
     attack = ATTACKS.create(name, {"steps": 3, **like_full_size}).resolved("facelet")
     attack.prepare(base)
-    batch = int(plain_settings(attack)["batch"])
+    batch = int(ResolvedMethod.of(name, attack).settings["batch"])
     photos = torch.rand(PHOTOS, 3, base.side, base.side, generator=generator("photos"))
     latents, times = torch.randn(batch, *base.latent_shape), torch.full((batch,), 500)
     hidden = base.condition(["a photo of person"]).expand(batch).hidden
@@ -106,7 +105,7 @@ def measure_on_gpu(name: str, model: str) -> str:
     more = {kind: count - counts[0][kind] for kind, count in counts[1].items()}
     computed = flops({"unet": more}, model) / (MANY - FEW)
     seconds = (many.seconds - few.seconds) / (MANY - FEW)
-    method = Method(name=name, settings=plain_settings(attack))
+    method = ResolvedMethod.of(name, attack)
     return (
         f"| `{name}` | `{model}` | {computed / 1e12:.1f} | {1000 * seconds:.0f} ms | {computed / seconds / 1e12:.0f} |"
         f" {computed / seconds / PEAK:.0%} | {many.peak_mb * 2**20 / 1e9:.0f} GB |"

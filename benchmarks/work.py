@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from attacks import ATTACKS, FitContext
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes, counting
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
 from bench.runner.flops import FILE, comparable
-from bench.runner.plan import plain_settings
 from defenses import DEFENSES, Context
 from tests.support import tiny
 
@@ -196,7 +196,7 @@ def main() -> None:
         draw = torch.rand(PHOTOS, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
         photos = (0.4 + 0.5 * draw).mul(255).round().div(255)
         for stage, name, method in methods(Path(folder), base):
-            settings = comparable(plain_settings(method))
+            settings = comparable(ResolvedMethod.of(name, method).settings)
             entry = {"stage": stage, "name": name, "settings": settings, "photos": PHOTOS}
             if any(all(other[key] == value for key, value in entry.items()) for other in known):
                 continue

@@ -1,4 +1,4 @@
-"""What was typed after `python -m bench`: Hydra's options, and words `key=value`."""
+"""What was typed after `python -m bench`: Hydra's options, and overrides `key=value`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class CommandLine:
     Attributes:
         options: Hydra's, as it parses them itself.
         flags: the same as they were typed.
-        words: the others: `key=value`, and what is not.
+        overrides: the others: `key=value`, and what is not.
     """
 
     options: Namespace
     flags: tuple[str, ...]
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
 
     @property
     def arguments(self) -> list[str]:
         """The same for Hydra, which wants its options in one place."""
-        return [*self.words, *self.flags]
+        return [*self.overrides, *self.flags]
 
     @property
     def runs(self) -> bool:
@@ -41,12 +41,12 @@ class CommandLine:
 
     @property
     def passed_on(self) -> bool:
-        """Whether its words are not settings: completion has words of its own, and a rerun has a file."""
+        """Whether the overrides are not settings: completion has words of its own, and a rerun has a file."""
         return bool(self.options.shell_completion or self.options.experimental_rerun)
 
-    def with_words(self, words: Sequence[str]) -> CommandLine:
-        """The same options with other words."""
-        return replace(self, words=tuple(words))
+    def with_overrides(self, overrides: Sequence[str]) -> CommandLine:
+        """The same options with other overrides."""
+        return replace(self, overrides=tuple(overrides))
 
 
 def split(arguments: Sequence[str]) -> CommandLine:
@@ -72,12 +72,12 @@ def split(arguments: Sequence[str]) -> CommandLine:
     flags = list(arguments)
     for word in options.overrides:
         flags.remove(word)
-    words = tuple(_path_listed(word) for word in options.overrides)
+    overrides = tuple(_path_listed(word) for word in options.overrides)
     path = options.config_path
     if path and Path(path).is_dir():  # where the user stands; Hydra's begins at bench/
         options.config_path = str(Path(path).resolve())
         flags.append(f"--config-path={options.config_path}")
-    return CommandLine(options, tuple(flags), words)
+    return CommandLine(options, tuple(flags), overrides)
 
 
 def _path_listed(word: str) -> str:

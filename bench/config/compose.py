@@ -39,9 +39,9 @@ def prepare(arguments: Sequence[str]) -> tuple[list[str], bool]:
     if line.passed_on:
         return line.arguments, False
     with composer_of(line) as composer:
-        words = Words(line, composer)
-        sweep = words.check()
-        return line.with_words(words.words).arguments, sweep
+        overrides = Overrides(line, composer)
+        sweep = overrides.check()
+        return line.with_overrides(overrides.texts).arguments, sweep
 
 
 def settings_of(arguments: Sequence[str]) -> RunSettings:
@@ -52,35 +52,35 @@ def settings_of(arguments: Sequence[str]) -> RunSettings:
     """
     line = split(arguments)
     with composer_of(line) as composer:
-        words = Words(line, composer)
-        if words.check():
+        overrides = Overrides(line, composer)
+        if overrides.check():
             raise BenchError("Several runs are not possible here.", "Leave out -m.")
-        return composer.settings(composer.compose(words.words))
+        return composer.settings(composer.compose(overrides.texts))
 
 
-class Words:
-    """The words of a command line, read and understood.
+class Overrides:
+    """The overrides of a command line, read and understood.
 
     Attributes:
-        overrides: what Hydra makes of them, with names as text.
+        parsed: what Hydra makes of them, with names as text.
     """
 
     def __init__(self, line: CommandLine, composer: Composer) -> None:
         self._line = line
         self._composer = composer
-        overrides = [read(word) for word in line.words]
-        methods.register([override for override in overrides if override], composer.options, composer.primary())
+        parsed = [read(word) for word in line.overrides]
+        methods.register([override for override in parsed if override], composer.options, composer.primary())
         composer.forget()  # the registered ones are options now
-        for index, override in enumerate(overrides):
+        for index, override in enumerate(parsed):
             if override is None:
-                key = line.words[index].partition("=")[0].lstrip("+~")
-                raise rejected(line.words, index, bool(line.options.multirun), self._is_text(key))
-        self.overrides = [self._as_meant(override) for override in overrides if override]
+                key = line.overrides[index].partition("=")[0].lstrip("+~")
+                raise rejected(line.overrides, index, bool(line.options.multirun), self._is_text(key))
+        self.parsed = [self._as_meant(override) for override in parsed if override]
 
     @property
-    def words(self) -> list[str]:
-        """The same as words."""
-        return [str(override.input_line) for override in self.overrides]
+    def texts(self) -> list[str]:
+        """The same as they are written."""
+        return [str(override.input_line) for override in self.parsed]
 
     def check(self) -> bool:
         """Whether they are a sweep.
@@ -88,12 +88,12 @@ class Words:
         Raises:
             BenchError: they cannot be composed, a value is missing, or one of those of a sweep is not possible.
         """
-        first = [self._composer.values(override)[0] for override in self.overrides]
+        first = [self._composer.values(override)[0] for override in self.parsed]
         config = self._composer.compose(first)
         sweep = bool(self._line.options.multirun) or config.hydra.mode == RunMode.MULTIRUN
-        swept = [index for index, override in enumerate(self.overrides) if override.is_sweep_override()]
+        swept = [index for index, override in enumerate(self.parsed) if override.is_sweep_override()]
         if swept and not sweep:
-            raise self._several(self.overrides[swept[0]])
+            raise self._several(self.parsed[swept[0]])
         if self._line.runs:
             self._composer.settings(config)
             for index in swept:
@@ -102,7 +102,7 @@ class Words:
 
     @cached_property
     def _chosen(self) -> DictConfig:
-        return self._composer.chosen(self._line.words)
+        return self._composer.chosen(self._line.overrides)
 
     def _as_meant(self, override: Override) -> Override:
         """The same with names written as names."""
@@ -162,9 +162,9 @@ class Words:
                 fix += f" As a list: {shell_word(f'{key}=[{value}]')}"
         return BenchError(f"{word} has several values.", fix)
 
-    def _check_sweep(self, config: DictConfig, words: list[str], index: int) -> None:
+    def _check_sweep(self, config: DictConfig, texts: list[str], index: int) -> None:
         """Raises BenchError if a value of a sweep is not possible beside the first values of the others."""
-        override = self.overrides[index]
+        override = self.parsed[index]
         key = override.key_or_group
         if override.is_hydra_override():
             raise BenchError(f"{override.input_line} has several values.", "Hydra's own settings have one in a sweep.")
@@ -174,7 +174,7 @@ class Words:
         for word in self._composer.values(override)[1:]:
             try:
                 if self._composer.options(key):
-                    changed = self._composer.compose([*words[:index], word, *words[index + 1 :]])
+                    changed = self._composer.compose([*texts[:index], word, *texts[index + 1 :]])
                 else:
                     changed, one = copy.deepcopy(config), read(word)
                     OmegaConf.update(changed, key, one and one.value(), merge=True, force_add=True)

@@ -1,4 +1,4 @@
-"""Hydra's composition of words `key=value`, with the search path of one command line and our words for its errors."""
+"""Hydra's composition of overrides `key=value`, with the search path of one command line and our errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ONE = ("defense", "attack", "data", "model", "suite", "metric", "logger", "hydra
 
 @contextmanager
 def composer_of(line: CommandLine) -> Iterator[Composer]:
-    """What composes the words of a command line, with the search path that Hydra will have.
+    """What composes the overrides of a command line, with the search path that Hydra will have.
 
     Raises:
         BenchError: a folder of configurations is not there.
@@ -67,27 +67,27 @@ def composer_of(line: CommandLine) -> Iterator[Composer]:
 
 
 class Composer:
-    """Composes words as Hydra will. `hydra.searchpath=` of the command line holds for all of them."""
+    """Composes overrides as Hydra will. `hydra.searchpath=` of the command line holds for all of them."""
 
     def __init__(self, hydra: Hydra, line: CommandLine) -> None:
         self.name: str = line.options.config_name or "config"
         self._hydra = hydra
         self._loader: Any = hydra.config_loader
-        self._paths = [word for word in line.words if word.startswith("hydra.searchpath=")]
+        self._paths = [word for word in line.overrides if word.startswith("hydra.searchpath=")]
         self._options: dict[str, list[str]] = {}
 
-    def compose(self, words: Sequence[str]) -> DictConfig:
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The whole configuration, Hydra's own settings included.
 
         Raises:
             BenchError: the nearest to what Hydra says.
         """
         try:
-            config = self._composed(words)
-            self._check_chosen_once(config, words)
+            config = self._composed(overrides)
+            self._check_chosen_once(config, overrides)
             return config
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise explained(error, words, self._loader, self.chosen(words)) from None
+            raise explained(error, overrides, self._loader, self.chosen(overrides)) from None
 
     def settings(self, config: DictConfig) -> RunSettings:
         """The settings of a composed configuration.
@@ -127,13 +127,13 @@ class Composer:
             return loaded.config if loaded else {}
         return {}
 
-    def chosen(self, words: Sequence[str]) -> DictConfig:
+    def chosen(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration with the chosen options and nothing else set; the defaults if that cannot be composed."""
-        readable = [override for word in words if (override := read(word))]
+        readable = [override for word in overrides if (override := read(word))]
         groups = [o for o in readable if self.options(o.key_or_group) or o.key_or_group == "hydra.searchpath"]
-        for overrides in (groups, []):
+        for chosen in (groups, []):
             with suppress(Exception):
-                return self._composed([self.values(override)[0] for override in overrides])
+                return self._composed([self.values(override)[0] for override in chosen])
         return OmegaConf.create()
 
     def values(self, override: Override) -> list[str]:
@@ -149,25 +149,25 @@ class Composer:
             return [f"{key}={override.value().start}"]  # type: ignore[union-attr]
         override.config_loader = self._loader
         try:
-            words = [f"{key}={value}" for value in override.sweep_iterator(Transformer.str)]
+            texts = [f"{key}={value}" for value in override.sweep_iterator(Transformer.str)]
         except (HydraException, ValueError) as error:
             raise BenchError(f"{override.input_line}: {error}", "As in seed=range(0,5).") from None
-        if not words:
+        if not texts:
             allowed = ", ".join(self.options(override.key_or_group))
             raise BenchError(f"{override.input_line} has no values.", f"Allowed: {allowed}." if allowed else "")
-        return words
+        return texts
 
-    def _composed(self, words: Sequence[str]) -> DictConfig:
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they come again when Hydra runs
-            return self._hydra.compose_config(self.name, list(words), RunMode.RUN)
+            return self._hydra.compose_config(self.name, list(overrides), RunMode.RUN)
 
-    def _check_chosen_once(self, config: DictConfig, words: Sequence[str]) -> None:
+    def _check_chosen_once(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Raises BenchError if a file lists several options of which one is meant: only the last would run."""
         without = [group for group in ONE if group not in config.hydra.runtime.choices]
         if not without:
             return
-        defaults = self._loader.compute_defaults_list(self.name, list(words), RunMode.RUN).defaults
+        defaults = self._loader.compute_defaults_list(self.name, list(overrides), RunMode.RUN).defaults
         for group in without:
             beside = [d for d in defaults if not str(d.parent).startswith(f"{group}/")]  # an option may extend another
             places = [str(d.config_path).rpartition("/") for d in beside]

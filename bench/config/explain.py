@@ -33,12 +33,12 @@ EXTRAS = {
 """Hydra's own plug-ins, and what to install for them."""
 
 
-def explained(error: Exception, words: Sequence[str], options: ConfigLoader, plain: DictConfig) -> BenchError:
+def explained(error: Exception, overrides: Sequence[str], options: ConfigLoader, plain: DictConfig) -> BenchError:
     """The nearest error of the project for one of Hydra's.
 
     Args:
         error: what Hydra raised.
-        words: the words of the command line.
+        overrides: those of the command line.
         options: knows the groups and their options.
         plain: the configuration without what was set; says which settings there are.
     """
@@ -63,7 +63,7 @@ def explained(error: Exception, words: Sequence[str], options: ConfigLoader, pla
         or re.search(r"Could not delete (?:from config\. )?'([\w./-]+)'", text)
     )
     if key and ("not in" in text or "Could not" in text):
-        named = [w.partition("=")[0].lstrip("+~") for w in words]
+        named = [w.partition("=")[0].lstrip("+~") for w in overrides]
         full = next((name for name in named if name.endswith(key[1])), key[1])
         if annotation_at(full.split(".")) is not None:
             return BenchError(f"{full} has no default here.", f"Write +{full}=... to set it.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -37,14 +37,6 @@ class Method(_Settings):
 
     name: str
     settings: dict[str, Any] = Field(default={})
-
-    def without(self, names: Collection[str]) -> Method:
-        """The same method without some settings: those that say where files lie, whose content is hashed instead."""
-        return Method(name=self.name, settings={k: v for k, v in self.settings.items() if k not in names})
-
-    def facts(self) -> dict[str, Any]:
-        """Plain values for keys and records."""
-        return {"name": self.name, "config": self.settings}
 
 
 class ModelSettings(_Settings):

@@ -1,6 +1,6 @@
-"""The ledger of a run, `<out>/plan.json`: what it consists of, written before its first cell.
+"""The manifest of a run, `<out>/plan.json`: what it consists of, written before its first cell.
 
-Records tell what is done; with the ledger they tell what is missing, and how to do a cell again.
+Records tell what is done; with the manifest they tell what is missing, and how to do a cell again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from bench.core.errors import BenchError
 from bench.core.strict import Strict
@@ -38,7 +38,7 @@ class Planned(Strict):
 class RunManifest(Strict):
     """A run as it was planned; a later command with the same folder takes its place."""
 
-    words: tuple[str, ...] | None
+    overrides: tuple[str, ...] | None = Field(validation_alias=AliasChoices("overrides", "words"))  # formerly
     """What was set on the command line of `python -m bench`; null: the run was started by a script."""
     settings: dict[str, Any]
     store: str
@@ -52,30 +52,30 @@ class RunManifest(Strict):
 
         None if the run was started by a script.
         """
-        if self.words is None:
+        if self.overrides is None:
             return None
-        words = [word for word in self.words if word.partition("=")[0] not in ("out", "data.identities")]
+        overrides = [each for each in self.overrides if each.partition("=")[0] not in ("out", "data.identities")]
         if "identities" in self.settings["data"]["settings"]:
-            words.append(f"data.identities=[{QuotedString(identity, Quote.single).with_quotes()}]")
-        return shlex.join(["python", "-m", "bench", *words])
+            overrides.append(f"data.identities=[{QuotedString(identity, Quote.single).with_quotes()}]")
+        return shlex.join(["python", "-m", "bench", *overrides])
 
 
 def save(
-    out: Path, words: Sequence[str] | None, settings: dict[str, Any], store: Path, cells: Sequence[Planned]
+    out: Path, overrides: Sequence[str] | None, settings: dict[str, Any], store: Path, cells: Sequence[Planned]
 ) -> None:
-    """Write a run's ledger atomically."""
-    made = RunManifest(
-        words=None if words is None else tuple(words),
+    """Write a run's manifest atomically."""
+    manifest = RunManifest(
+        overrides=None if overrides is None else tuple(overrides),
         settings=settings,
         store=str(store.resolve()),
         started=time.time(),
         cells=tuple(cells),
     )
-    write_atomic(out / FILE, (made.model_dump_json(indent=1) + "\n").encode())
+    write_atomic(out / FILE, (manifest.model_dump_json(indent=1) + "\n").encode())
 
 
 def load(out: Path) -> RunManifest | None:
-    """A run's ledger; None if it has none.
+    """A run's manifest; None if it has none.
 
     Raises:
         BenchError: it is not to be understood.
@@ -86,5 +86,5 @@ def load(out: Path) -> RunManifest | None:
         return RunManifest.model_validate_json((out / FILE).read_bytes())
     except ValidationError as error:
         raise BenchError(
-            f"{out / FILE} is no ledger: {error.errors()[0]['msg']}.", "Repeat the run's command: it is written anew."
+            f"{out / FILE} is no manifest: {error.errors()[0]['msg']}.", "Repeat the run's command: it is written anew."
         ) from error

@@ -1,4 +1,4 @@
-"""How far a run has come, from its ledger and its records."""
+"""How far a run has come, from its manifest and its records."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Progress:
 
     Attributes:
         running: whether a process is at work on it.
-        planned: how many cells it has; None without a ledger.
+        planned: how many cells it has; None without a manifest.
         statuses: how many cells are done, by status.
         missing: labels of the cells that are not.
         rate: cells per second since the run began, those taken whole from the store left out; None if there is none.
         failures: what went wrong.
-        others: records of cells that the ledger does not name, of earlier commands with the same folder.
+        others: records of cells that the manifest does not name, of earlier commands with the same folder.
     """
 
     running: bool

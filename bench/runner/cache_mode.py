@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.results.record import Record, load_all, save
-from bench.runner.pipeline import Pipeline, stated
+from bench.runner.cell_record import stated
+from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
 SETTLED = ("ok", "fit_failed")

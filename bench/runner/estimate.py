@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
@@ -28,6 +28,9 @@ PIXEL = 2
 
 Kind = tuple[str, str, str]
 """Outputs that cost alike: their stage, the base, and the methods that made them, with their settings or without."""
+
+Named = tuple[str, Mapping[str, Any]]
+"""A method's name and settings."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
     groups: dict[tuple[str, str], list[float | None]] = defaultdict(list)  # seconds of each that is left
     stored: dict[tuple[str, str], int] = defaultdict(int)
     for (stage, key), cell in _outputs(planned, pipeline).items():
-        methods = {"protect": [cell.defense], "counter": cell.countermeasures}.get(stage, [cell.attack])
+        methods = [(each.name, each.settings) for each in _methods(stage, cell)]
         group, kinds = (stage, _names(methods)), _kinds(stage, cell.model.name, methods)
         left = groups[group]
         if pipeline.store.cost(stage, key):
@@ -73,6 +76,13 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
         Row(*group, stored[group], len(left), sum(s for s in left if s is not None), left.count(None))
         for group, left in sorted(groups.items(), key=lambda item: STAGES.index(item[0][0]))
     ]
+
+
+def _methods(stage: str, cell: Cell) -> Sequence[ResolvedMethod[Any]]:
+    """The methods that make a stage's output."""
+    if stage == "counter":
+        return cell.countermeasures
+    return [cell.defense if stage == "protect" else cell.attack]
 
 
 def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
@@ -88,11 +98,11 @@ def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
 
 def _outputs(planned: Sequence[Cell], pipeline: Pipeline) -> dict[tuple[str, str], Cell]:
     """(stage, key) of every output, and a cell that needs it."""
-    found: dict[tuple[str, str], Cell] = {}
+    outputs: dict[tuple[str, str], Cell] = {}
     for cell in planned:
         for stage, key in pipeline.outputs(cell).items():
-            found.setdefault((stage, key), cell)
-    return found
+            outputs.setdefault((stage, key), cell)
+    return outputs
 
 
 def remembered(runs: Path) -> dict[Kind, float]:
@@ -104,7 +114,7 @@ def remembered(runs: Path) -> dict[Kind, float]:
             chosen = {"protect": [record["defense"]], "counter": record["countermeasure"]}.get(
                 stage, [record["attack"]]
             )
-            methods = [Method(name=method["name"], settings=method["config"]) for method in chosen]
+            methods = [(method["name"], method["config"]) for method in chosen]
             for kind in _kinds(stage, record["base"], methods):
                 seconds[kind][facts["key"]] = facts["seconds"]
     return {kind: median(by_key.values()) for kind, by_key in seconds.items()}
@@ -133,14 +143,14 @@ def _takes(left: int, seconds: float, unknown: int) -> str:
     return f"{'more than ' if unknown else ''}{datetime.timedelta(seconds=round(seconds))}"
 
 
-def _kinds(stage: str, base: str, methods: Sequence[Method]) -> tuple[Kind, Kind]:
+def _kinds(stage: str, base: str, methods: Sequence[Named]) -> tuple[Kind, Kind]:
     """With settings, which decide how long it takes, and as a fallback without."""
-    settings = json.dumps([method.settings for method in methods], sort_keys=True)
+    settings = json.dumps([settings for _, settings in methods], sort_keys=True)
     return (stage, base, f"{_names(methods)} {settings}"), (stage, base, _names(methods))
 
 
-def _names(methods: Sequence[Method]) -> str:
-    return " + ".join(method.name for method in methods)
+def _names(methods: Sequence[Named]) -> str:
+    return " + ".join(name for name, _ in methods)
 
 
 def _readable(files: Sequence[Path]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes
 from bench.runner.plan import Cell
 
@@ -51,20 +51,20 @@ def networks() -> dict[str, dict[str, float]]:
     return found
 
 
-def counted(stage: str, method: Method) -> Passes | None:
+def counted(stage: str, method: ResolvedMethod[Any]) -> Passes | None:
     """What a method computes for one person, if it was counted with just these settings.
 
     Settings that name files do not matter, nor what type of model it is.
     """
-    wanted = stage, method.name, comparable(method.settings)
+    asked = stage, method.name, comparable(method.settings)
     for entry in _file()["counted"]:
-        if (entry["stage"], entry["name"], entry["settings"]) == wanted:
-            found: Passes = entry["passes"]
-            return found
+        if (entry["stage"], entry["name"], entry["settings"]) == asked:
+            passes: Passes = entry["passes"]
+            return passes
     return None
 
 
-def generation(attack: Method, pictures: int, steps: int, guidance: float) -> Passes:
+def generation(attack: ResolvedMethod[Any], pictures: int, steps: int, guidance: float) -> Passes:
     """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID."""
     passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
     more = {"controlnet": passes} if attack.name == "instantid" else {}
@@ -81,7 +81,7 @@ def flops(passes: Passes, base: str) -> float:
     return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
 
 
-def memory(attack: Method, base: str) -> float:
+def memory(attack: ResolvedMethod[Any], base: str) -> float:
     """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
 
     fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
@@ -118,7 +118,7 @@ def seconds(passes: Passes, base: str, at_once: int) -> float:
     return plain + max(learning, STEP[base] * with_gradients / at_once)
 
 
-def at_once(method: Method, unsaid: int = AT_ONCE) -> int:
+def at_once(method: ResolvedMethod[Any], unsaid: int = AT_ONCE) -> int:
     """Samples in a step of a fit or a cloak; `unsaid` is the batch of one that has no such setting."""
     return int(method.settings.get("batch") or unsaid) * (2 if method.settings.get("prior_weight") else 1)
 
@@ -165,7 +165,7 @@ def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
         passes, model = counted("fit", cell.attack), cell.model
         if passes is not None:
             yield "fit", cell.attack.name, model.name, found, passes, at_once(cell.attack)
-        pictures = len(cell.protocol["prompts"]) * cell.protocol["images_per_prompt"]
+        pictures = len(cell.protocol.asked)
         made = generation(cell.attack, pictures, model.steps, model.guidance)
         yield "generate", cell.attack.name, model.name, found, made, AT_ONCE
 

@@ -111,31 +111,25 @@ def cloak_person(
         raise BenchError(f"No face found in {', '.join(faceless)}.", "Leave it out: there is nothing to protect in it.")
     regions = {name: square for name, square in squares.items() if square}
     surrogates = settings.surrogates or (settings.model,)
-    method, defense = resolved_defense(settings.defense, surrogates[0])
+    defense = resolved_defense(settings.defense, surrogates[0])
     crops = tuple(
         _photo(name, resize(crop_square(images[name], square), settings.model.resolution))
         for name, square in regions.items()
     )
     budget = Budget(settings.budget)
     with tempfile.TemporaryDirectory() as folder:
-        protect.protect(
-            Path(folder),
-            method.name,
-            defense,
-            Identity(person, crops, crops),
-            budget,
-            lambda: [pool.base(model) for model in surrogates],
-            settings.seed,
-            store,
-            progress or ignore,
+        bases = [pool.base(model) for model in surrogates] if defense.instance.needs_surrogate else []
+        context = protect.context(
+            Identity(person, crops, crops), budget, bases, settings.seed, store, progress or ignore
         )
+        protect.protect(Path(folder), defense, crops, context)
         small = numbered.load(Path(folder))
     seconds = (time.monotonic() - started) / len(crops)
     cloaked = []
     for crop, changed in zip(crops, small, strict=True):
         original, square = np.asarray(images[crop.name]), regions[crop.name]
         pixels = brought_back(original, changed.astype(np.int16) - crop.pixels, square, budget)
-        largest = audit([original], [pixels], budget, method.name)
+        largest = audit([original], [pixels], budget, defense.name)
         image = Image.fromarray(pixels)
         cloaked.append(CloakedPhoto(crop.name, image, square, largest, psnr(original, pixels), seconds))
     return cloaked

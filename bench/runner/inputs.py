@@ -76,11 +76,11 @@ def _of_cells(planned: Sequence[Cell]) -> Iterator[Callable[[], None]]:
     """What each person's photos must have for the defenses, each asked once."""
     asked = set()
     for cell in planned:
-        key = (cell.photo_source.name, cell.defense.model_dump_json(), cell.budget.levels)
+        key = (cell.photo_source.name, str(cell.defense.facts()), cell.budget.levels)
         if cell.skip or cell.photo_source.problem or key in asked:
             continue
         asked.add(key)
-        yield lambda cell=cell: cell.defend.check(cell.photo_source, cell.budget)  # type: ignore[misc]
+        yield lambda cell=cell: cell.defense.instance.check(cell.photo_source, cell.budget)  # type: ignore[misc]
 
 
 def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
@@ -113,7 +113,7 @@ def _without_face(planned: Sequence[Cell], people: Sequence[Identity]) -> Iterat
     """Whose photos show the face detector of a method no face at all."""
     packs: dict[str, str] = {}
     for cell in planned:
-        if "recogniser" in (() if cell.skip else cell.attacker.files(cell.model.name)):
+        if "recogniser" in (() if cell.skip else cell.attack.instance.files(cell.model.name)):
             packs.setdefault(str(cell.attack.settings["recogniser"]), f"attack={cell.attack.name}")
         for source in (cell.defense.settings.get("recognisers") or ())[:1]:
             packs.setdefault(str(source), f"defense={cell.defense.name}")

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
-
-import numpy as np
+from functools import cached_property, partial
+from pathlib import Path
 
 from bench.config.schema import RunSettings
 from bench.core import numbered
 from bench.core.errors import BenchError, FitFailed, Unwritable, reason_of, writing
-from bench.core.hashing import sha256_array
-from bench.core.seeding import derive
-from bench.core.types import Dataset, Identity, Pixels
+from bench.core.types import Dataset, Identity
 from bench.data.duplicates import Duplicate, duplicates
 from bench.evaluation import detections
 from bench.evaluation.recognition import MIN_REFERENCES
-from bench.evaluation.scorer import KeyedImages, Scorer, Scores
+from bench.evaluation.scorer import KeyedImages, Scorer
 from bench.models.diffusion.model_cache import Pool
-from bench.results.provenance import provenance
-from bench.results.record import DefenseFacts, ImageFacts, MethodFacts, Record, StageFacts
-from bench.runner.plan import Cell, facts_of
+from bench.results.record import Record, StageFacts
+from bench.runner.cell_record import cell_record, image_facts
+from bench.runner.plan import Cell
 from bench.runner.stages import countermeasure, fit, generate, protect
 from bench.runner.timeout import deadline
 from bench.store import Entry, Store
@@ -59,14 +54,13 @@ class Pipeline:
 
     def keys(self, cell: Cell) -> Keys:
         """The keys of all stages."""
-        protocol = self.settings.protocol
         surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
-        protected = protect.key(cell.defense, cell.defend, cell.photo_source, cell.budget, surrogates, cell.seed)
+        protected = protect.key(cell.defense, cell.photo_source, cell.budget, surrogates, cell.seed)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
-        found = countermeasure.key(protected, cell.countermeasures, cell.counters, base, cell.seed, cell.leaked)
-        fitted = fit.key(found, cell.attack, cell.attacker, name, base, cell.photo_source.name, cell.seed)
-        generated = generate.key(fitted, cell.model, protocol, cell.seed)
-        return Keys(protected, found, fitted, generated, detections.key(generated, self.judge))
+        treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
+        fitted = fit.key(treated, cell.attack, name, base, cell.photo_source.name, cell.seed)
+        generated = generate.key(fitted, cell.model, cell.protocol, cell.seed)
+        return Keys(protected, treated, fitted, generated, detections.key(generated, self.judge))
 
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
@@ -122,22 +116,20 @@ class Pipeline:
 
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)
-        entries = {
-            "protect": self._protect(cell, keys, progress),
-            "counter": self._counter(cell, keys),
-        }
-        entries |= self._fit_and_generate(cell, keys, entries["counter"], progress)
-        pictures = numbered.load(entries["generate"].path, len(generate.noise_seeds(self.settings.protocol, cell.seed)))
+        entries = {"protect": self._protect(cell, keys, progress), "counter": self._counter(cell, keys)}
+        entries |= self._fit_and_generate(cell, keys, progress)
+        pictures = numbered.load(entries["generate"].path, len(cell.protocol.asked))
         entries["measure"] = self.store.compute(
             "measure",
             keys.measure,
-            lambda f: detections.measure(f, pictures, self.judge, lambda x: progress("measure", x)),
+            lambda folder: detections.measure(folder, pictures, self.judge, partial(progress, "measure")),
         )
         seen = detections.load(entries["measure"].path, len(pictures))
         cloaked = KeyedImages(keys.protect, numbered.load(entries["protect"].path, len(cell.photo_source.protect)))
         scores = self.scorer.score(
             cell.identity, cell.photo_source, cloaked, KeyedImages(keys.generate, pictures), seen
         )
+        reference = self.scorer.recognition.references[cell.identity.name]
         return self._record(
             cell,
             "ok",
@@ -145,136 +137,51 @@ class Pipeline:
             unavailable=scores.unavailable,
             thresholds=scores.thresholds,
             stages={name: StageFacts(**vars(e.cost), key=e.key, cached=e.cached) for name, e in entries.items()},
-            images=self._images(cell, pictures, seen, scores),
+            images=image_facts(cell, pictures, seen, reference, scores.pictures),
             doubts=self.doubts,
         )
 
     def _protect(self, cell: Cell, keys: Keys, progress: Progress) -> Entry:
-        return self.store.compute(
-            "protect",
-            keys.protect,
-            lambda folder: protect.protect(
-                folder,
-                cell.defense.name,
-                cell.defend,
-                cell.photo_source,
-                cell.budget,
-                lambda: [self.pool.base(model) for model in cell.surrogates],
-                cell.seed,
-                self.store,
-                lambda share: progress("protect", share),
-            ),
-        )
+        def work(folder: Path) -> None:
+            bases = [self.pool.base(model) for model in cell.surrogates]
+            person, report = cell.photo_source, partial(progress, "protect")
+            context = protect.context(person, cell.budget, bases, cell.seed, self.store, report)
+            protect.protect(folder, cell.defense, person.protect, context)
+
+        return self.store.compute("protect", keys.protect, work)
 
     def _counter(self, cell: Cell, keys: Keys) -> Entry:
-        protected = self.store.path("protect", keys.protect)
-        return self.store.compute(
-            "counter",
-            keys.counter,
-            lambda folder: countermeasure.counter(
-                folder,
-                protected,
-                cell.counters,
-                lambda: self.pool.base(cell.model),
-                cell.seed,
-                cell.photo_source.name,
-                cell.leaked,
-            ),
-        )
+        def work(folder: Path) -> None:
+            chain = [method.instance for method in cell.countermeasures]
+            cloaked, person = self.store.path("protect", keys.protect), cell.photo_source.name
+            base = partial(self.pool.base, cell.model)
+            countermeasure.counter(folder, cloaked, chain, base, cell.seed, person, cell.leaked)
 
-    def _fit_and_generate(self, cell: Cell, keys: Keys, found: Entry, progress: Progress) -> dict[str, Entry]:
+        return self.store.compute("counter", keys.counter, work)
+
+    def _fit_and_generate(self, cell: Cell, keys: Keys, progress: Progress) -> dict[str, Entry]:
         """Personalise and generate. One lock for both, so that no other process fits again what is discarded here."""
+        attack, photos = cell.attack.instance, self.store.path("counter", keys.counter)
+
+        def fit_work(folder: Path) -> None:
+            context = fit.context(cell.photo_source.name, cell.seed, self.store, partial(progress, "fit"))
+            fit.fit(folder, photos, attack, self.pool.base(cell.model), context)
+
+        def generate_work(folder: Path) -> None:
+            artifact, base = self.store.path("fit", keys.fit), self.pool.base(cell.model)
+            generate.generate(folder, artifact, attack, base, cell.model, cell.protocol, cell.seed)
+
         with self.store.lock("attack", keys.generate):
             generated, fitted = self.store.find("generate", keys.generate), self.store.cost("fit", keys.fit)
             if generated is None or fitted is None:
-                base = self.pool.base(cell.model)
-                fitted = self.store.compute(
-                    "fit",
-                    keys.fit,
-                    lambda folder: fit.fit(
-                        folder,
-                        found.path,
-                        cell.attacker,
-                        base,
-                        cell.photo_source.name,
-                        cell.seed,
-                        self.store,
-                        lambda share: progress("fit", share),
-                    ),
-                )
-                artifact = fitted.path
-                generated = self.store.compute(
-                    "generate",
-                    keys.generate,
-                    lambda folder: generate.generate(
-                        folder, artifact, cell.attacker, base, cell.model, self.settings.protocol, cell.seed
-                    ),
-                )
+                fitted = self.store.compute("fit", keys.fit, fit_work)
+                generated = self.store.compute("generate", keys.generate, generate_work)
             if not self.settings.keep_artifacts:
                 self.store.discard("fit", keys.fit)
         return {"fit": fitted, "generate": generated}
 
-    # -- the record ----------------------------------------------------------------------------------------------
-
-    def _images(
-        self, cell: Cell, pictures: Sequence[Pixels], seen: detections.FaceDetections, scores: Scores
-    ) -> list[ImageFacts]:
-        protocol = self.settings.protocol
-        similarity = seen.similarity(self.scorer.recognition.references[cell.identity.name])
-        seeds = generate.noise_seeds(protocol, cell.seed)
-        return [
-            ImageFacts(
-                prompt=index // protocol.images_per_prompt,
-                image=index % protocol.images_per_prompt,
-                noise_seed=seeds[index],
-                faces=len(seen.faces[index]),
-                similarity=None if np.isnan(similarity[index]) else float(similarity[index]),
-                sha256=sha256_array(picture),
-                quality=scores.pictures[index],
-            )
-            for index, picture in enumerate(pictures)
-        ]
-
     def _record(self, cell: Cell, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object) -> Record:
-        base = {}
-        with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
-            checkpoint = self.pool.checkpoint(cell.model)
-            base = {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint}
-        skipped = {"skipped": list(cell.photo_source.skipped)} if cell.photo_source.skipped else {}
-        run_facts = {
-            "data": {"fingerprint": self.data.fingerprint, "licence": self.data.licence, **skipped},
-            "base": base,
-            "judge": {"name": self.judge.name, "fingerprint": self.judge.fingerprint},
-            "protocol": cell.protocol,
-            "device": self.pool.device,
-            "precision": cell.model.computing.arithmetic,
-            "seeds": {
-                "protect": derive(cell.seed, "protect", cell.photo_source.name),
-                "fit": derive(cell.seed, "fit", cell.photo_source.name),
-            },
-            **({"doubts": list(doubts)} if doubts else {}),
-        }
-        return Record.model_validate(
-            {
-                "cell": cell.id,
-                "status": status,
-                "reason": reason,
-                "data": self.data.name,
-                "identity": cell.identity.name,
-                "photos_of": cell.photo_source.name,
-                "defense": DefenseFacts(
-                    name=cell.defense.name, budget=cell.budget.levels, config=cell.defense.settings
-                ),
-                "countermeasure": [MethodFacts(name=m.name, config=m.settings) for m in cell.countermeasures],
-                "attack": MethodFacts(name=cell.attack.name, config=cell.attack.settings),
-                "base": cell.model.name,
-                "surrogates": [model.name for model in cell.surrogates],
-                **stated(cell),
-                "seed": cell.seed,
-                "provenance": {**provenance(), **run_facts},
-                **facts,
-            }
-        )
+        return cell_record(cell, self.judge, self.pool, status, reason, doubts, **facts)
 
     def problem(self, person: Identity) -> str:
         """Why this person cannot be measured, or nothing."""
@@ -290,16 +197,6 @@ class Pipeline:
         return ""
 
 
-def stated(cell: Cell) -> dict[str, Any]:
-    """Fields of a record that say how base, surrogates, files and photos were used."""
-    return {
-        "model": facts_of(cell.model),
-        "surrogate_models": [facts_of(model) for model in cell.surrogates],
-        "weights": list(cell.weights),
-        "data_config": cell.data.cut,
-    }
-
-
 def _explained(error: BaseException) -> str:
     """What went wrong, and where."""
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -312,5 +209,5 @@ def _explained(error: BaseException) -> str:
 
 def too_few(cell: Cell) -> str:
     """Why the attacker cannot have so many photos uncloaked, or nothing."""
-    wanted, there = cell.attacker.clean_photos, len(cell.photo_source.protect)
-    return f"attack.clean_photos={wanted}, but {cell.photo_source.name} has {there} photos" if wanted > there else ""
+    asked, there = cell.attack.instance.clean_photos, len(cell.photo_source.protect)
+    return f"attack.clean_photos={asked}, but {cell.photo_source.name} has {there} photos" if asked > there else ""

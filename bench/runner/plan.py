@@ -10,7 +10,8 @@ from functools import cached_property, partial
 from typing import Any
 
 from attacks import ATTACKS, Attack
-from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings, RunSettings
+from bench.config.resolved_method import ResolvedMethod
+from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings, Protocol, RunSettings
 from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of
 from bench.core.types import Budget, Dataset, Identity, Photo
@@ -23,75 +24,72 @@ from defenses import DEFENSES, Defense
 
 _NOTHING: Chain = (Method(name="none"),)
 
+Facts = dict[str, Any]
+"""A method's name and settings, as plain values."""
+
 
 @dataclass(frozen=True)
 class Cell:
     """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
 
     `photo_source` is the person whose photos the attacker has: `identity`, except in the control "another person".
-    Methods come twice: as names with resolved settings (what a record states) and as objects (what runs). `weights`
-    are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one name
-    are two cells. `skip` says why the cell cannot run here: files of it are missing. `wanted` are those of them that
-    can be fetched.
+    `weights` are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one
+    name are two cells. `skip` says why the cell cannot run here: files of it are missing. `fetchable` are those of
+    them that can be fetched.
     """
 
     data: Dataset
     identity: Identity
     photo_source: Identity
-    defense: Method
+    defense: ResolvedMethod[Defense]
     budget: Budget
-    countermeasures: Chain
-    attack: Method
+    countermeasures: tuple[ResolvedMethod[Countermeasure], ...]
+    attack: ResolvedMethod[Attack]
     model: ModelSettings
     surrogates: tuple[ModelSettings, ...]
     weights: tuple[str, ...]
     seed: int
-    protocol: dict[str, Any]
-    defend: Defense = dataclasses.field(compare=False)
-    counters: tuple[Countermeasure, ...] = dataclasses.field(compare=False)
-    attacker: Attack = dataclasses.field(compare=False)
+    protocol: Protocol
     skip: str = dataclasses.field(default="", compare=False)
-    wanted: tuple[Published, ...] = dataclasses.field(default=(), compare=False)
+    fetchable: tuple[Published, ...] = dataclasses.field(default=(), compare=False)
 
     @cached_property
     def id(self) -> str:
         """Hash of everything that names the cell. The code is not part of it: a new version replaces the old result."""
         if self.skip:
             return self.combination
-        defense, attack = (
-            self.defense.without(self.defend.files()),
-            self.attack.without(self.attacker.files(self.model.name)),
-        )
-        counters = tuple(
-            method.without(made.files()) for method, made in zip(self.countermeasures, self.counters, strict=True)
-        )
-        return self._hash(defense, attack, counters, self.weights)
+        defense = self.defense.facts(self.defense.instance.files())
+        attack = self.attack.facts(self.attack.instance.files(self.model.name))
+        countermeasures = [each.facts(each.instance.files()) for each in self.countermeasures]
+        return self._hash(defense, attack, countermeasures, self.weights)
 
     @property
     def combination(self) -> str:
         """Hash of what was asked for, whatever the files behind it: the id of a cell that lacks them."""
-        return self._hash(self.defense, self.attack, self.countermeasures, ())
+        return self._hash(
+            self.defense.facts(), self.attack.facts(), [each.facts() for each in self.countermeasures], ()
+        )
 
-    def _hash(self, defense: Method, attack: Method, counters: Chain, weights: tuple[str, ...]) -> str:
+    def _hash(self, defense: Facts, attack: Facts, countermeasures: list[Facts], weights: tuple[str, ...]) -> str:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.photo_source.name],
-                "defense": [defense.facts(), self.budget.levels],
-                "countermeasures": [method.facts() for method in counters],
-                "attack": attack.facts(),
+                "defense": [defense, self.budget.levels],
+                "countermeasures": countermeasures,
+                "attack": attack,
                 "base": facts_of(self.model).model_dump(),
                 "surrogates": [facts_of(surrogate).model_dump() for surrogate in self.surrogates],
                 "weights": list(weights),
                 "seed": self.seed,
-                "protocol": self.protocol,
+                "protocol": self.protocol.model_dump(mode="json"),
             }
         )
 
     @property
     def leaked(self) -> tuple[Photo, ...]:
         """The photos that the attacker has uncloaked."""
-        return self.photo_source.protect[: self.attacker.clean_photos]
+        return self.photo_source.protect[: self.attack.instance.clean_photos]
 
     @property
     def label(self) -> str:
@@ -101,8 +99,8 @@ class Cell:
         cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
         if self.photo_source is not self.identity:
             cloak = f"photos of {self.photo_source.name}"
-        counters = [method.name for method in self.countermeasures if method.name != "none"]
-        return ", ".join([self.identity.name, cloak, *counters, self.attack.name])
+        countermeasures = [method.name for method in self.countermeasures if method.name != "none"]
+        return ", ".join([self.identity.name, cloak, *countermeasures, self.attack.name])
 
 
 def load_data(settings: RunSettings) -> Dataset:
@@ -127,25 +125,24 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     """
     people = {person.name: person for person in data.identities}
     most = max(len(people[name].protect) for name in data.selected)
-    found: dict[str, Cell] = {}
+    planned: dict[str, Cell] = {}
     lacking: list[BenchError] = []
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
         surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
         _check(grid, model, settings, data)
         arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
-        for (dose, (attack, attacker), another), chain in arms:
+        for (dose, attack, another), chain in arms:
             # The base sees no photos.
-            if attacker.clean_photos > most > 0:
+            if (leaked := attack.instance.clean_photos) > most > 0:
                 raise BenchError(
-                    f"attack.clean_photos={attacker.clean_photos}, but nobody has more than {most} photos to cloak.",
+                    f"attack.clean_photos={leaked}, but nobody has more than {most} photos to cloak.",
                     "Give at most that many.",
                 )
-            counters = [_countermeasure(method) for method in (chain if attack.name != "none" else _NOTHING)]
-            defense, defend = resolved_defense(dose, surrogates[0])
-            used = surrogates if defend.needs_surrogate else ()
-            made = tuple(made for _, made in counters)
-            weights, skip = _weights((model, *used), defend, attacker, made, pool)
+            countermeasures = tuple(_countermeasure(each) for each in (chain if attack.name != "none" else _NOTHING))
+            defense = resolved_defense(dose, surrogates[0])
+            used = surrogates if defense.instance.needs_surrogate else ()
+            weights, skip = _weights((model, *used), defense, attack, countermeasures, pool)
             if skip and not grid.listed and not settings.dry_run:
                 lacking.append(skip)
             cell = Cell(
@@ -154,30 +151,27 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                 photo_source=people[_next(name, data)] if another else people[name],
                 defense=defense,
                 budget=Budget(0 if defense.name == "none" else dose.budget or 0),
-                countermeasures=tuple(method for method, _ in counters),
+                countermeasures=countermeasures,
                 attack=attack,
                 model=model,
                 surrogates=used,
                 weights=weights,
                 seed=settings.seed,
-                protocol=settings.protocol.model_dump(mode="json"),
-                defend=defend,
-                counters=made,
-                attacker=attacker,
+                protocol=settings.protocol,
                 skip=reason_of(skip).replace("\n", " ") if skip else "",
-                wanted=skip.wanted if isinstance(skip, Missing) else (),
+                fetchable=skip.wanted if isinstance(skip, Missing) else (),
             )
-            found.setdefault(cell.id, cell)
+            planned.setdefault(cell.id, cell)
     if lacking:
         raise merged(lacking)
-    return list(found.values())
+    return list(planned.values())
 
 
 def _weights(
     models: tuple[ModelSettings, ...],
-    defend: Defense,
-    attacker: Attack,
-    counters: tuple[Countermeasure, ...],
+    defense: ResolvedMethod[Defense],
+    attack: ResolvedMethod[Attack],
+    countermeasures: tuple[ResolvedMethod[Countermeasure], ...],
     pool: Pool,
 ) -> tuple[tuple[str, ...], BenchError | None]:
     """Fingerprints of the models, the attacker's first, and of the methods' own files; or what is wrong with them."""
@@ -186,9 +180,10 @@ def _weights(
         return {"": pool.checkpoint(model).fingerprint}
 
     sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
-    sources += [defend.files, partial(attacker.files, models[0].name), *(each.files for each in counters)]
+    sources += [defense.instance.files, partial(attack.instance.files, models[0].name)]
+    sources += [each.instance.files for each in countermeasures]
     try:
-        return tuple(value for found in together(sources) for value in found.values()), None
+        return tuple(digest for files in together(sources) for digest in files.values()), None
     except BenchError as error:
         return (), error
 
@@ -211,7 +206,7 @@ def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Datase
 
 def _arms(
     grid: Grid, settings: RunSettings, model: ModelSettings
-) -> list[tuple[DefenseSpec, tuple[Method, Attack], bool]]:
+) -> list[tuple[DefenseSpec, ResolvedMethod[Attack], bool]]:
     """(defense and budget, attack, whether the photos are another person's) of one person's cells, controls first."""
     doses = grid.defenses
     if doses is None:
@@ -238,26 +233,17 @@ def _next(name: str, data: Dataset) -> str:
     return names[(names.index(name) + 1) % len(names)]
 
 
-def resolved_defense(method: Method, surrogate: ModelSettings) -> tuple[Method, Defense]:
-    """A defense with the presets of the base that it optimises against: its name with all settings, and what runs."""
-    made = DEFENSES.create(method.name, method.settings).resolved(surrogate.family)
-    return Method(name=method.name, settings=plain_settings(made)), made
+def resolved_defense(method: Method, surrogate: ModelSettings) -> ResolvedMethod[Defense]:
+    """A defense with the presets of the base that it optimises against."""
+    return ResolvedMethod.of(method.name, DEFENSES.create(method.name, method.settings).resolved(surrogate.family))
 
 
-def _attack(method: Method, model: ModelSettings) -> tuple[Method, Attack]:
-    made = ATTACKS.create(method.name, method.settings).resolved(model.family)
-    return Method(name=method.name, settings=plain_settings(made)), made
+def _attack(method: Method, model: ModelSettings) -> ResolvedMethod[Attack]:
+    return ResolvedMethod.of(method.name, ATTACKS.create(method.name, method.settings).resolved(model.family))
 
 
-def _countermeasure(method: Method) -> tuple[Method, Countermeasure]:
-    made = COUNTERMEASURES.create(method.name, method.settings)
-    return Method(name=method.name, settings=plain_settings(made)), made
-
-
-def plain_settings(made: Any) -> dict[str, Any]:
-    """A plug-in's settings as plain values, lists instead of tuples."""
-    values = {f.name: getattr(made, f.name) for f in dataclasses.fields(made) if f.init}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+def _countermeasure(method: Method) -> ResolvedMethod[Countermeasure]:
+    return ResolvedMethod.of(method.name, COUNTERMEASURES.create(method.name, method.settings))
 
 
 def facts_of(model: ModelSettings) -> ModelFacts:

@@ -31,15 +31,15 @@ def check_texts(cells: Iterable[Cell], pool: Pool) -> None:
 
 
 def _texts(cell: Cell) -> Iterator[Text]:
-    for template in cell.protocol["prompts"]:
-        cell.attacker.check_prompt(template)
-        text = cell.attacker.longest(template, len(cell.photo_source.protect))
+    for template in cell.protocol.prompts:
+        cell.attack.instance.check_prompt(template)
+        text = cell.attack.instance.longest(template, len(cell.photo_source.protect))
         yield cell.model, text, f"The prompt {template!r}, as {cell.attack.name} puts it,"
     for surrogate in cell.surrogates:
-        for setting, text in captions(cell.defend).items():
+        for setting, text in captions(cell.defense.instance).items():
             yield surrogate, text, f"defense.{setting}={text!r}"
-    for method, counter in zip(cell.countermeasures, cell.counters, strict=True):
-        for setting, text in captions(counter).items() if isinstance(counter, Purifier) else ():
+    for method in cell.countermeasures:
+        for setting, text in captions(method.instance).items() if isinstance(method.instance, Purifier) else ():
             yield cell.model, text, f"countermeasure.{method.name}.{setting}={text!r}"
 
 

@@ -46,13 +46,13 @@ SHOWN = 20
 """Cells that a dry run names, and skipped files that a run does."""
 
 
-def run(settings: RunSettings, console: Console, words: Sequence[str] | None = None) -> int:
+def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None = None) -> int:
     """Execute a run.
 
     Args:
         settings: what to do.
         console: where to tell about it.
-        words: the same as a person set it on the command line, so that the ledger can say how to do a cell again.
+        overrides: the same as a person set it on the command line, so that the manifest can say how to do a cell again.
 
     Returns:
         The exit status: 0 if every cell is ok, else 1.
@@ -79,7 +79,7 @@ def run(settings: RunSettings, console: Console, words: Sequence[str] | None = N
     todo = [cell for cell in chosen if isinstance(cell, Cell)]
     records = [record for record in chosen if isinstance(record, Record)]
     plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
-    manifest.save(out, words, settings.model_dump(mode="json"), store.root, plan)
+    manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan)
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
         with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
             for cell, done in finished:
@@ -161,7 +161,7 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         labels = [cell.label for cell in planned if cell.skip == reason]
         told = f"skipped: {labels[0]}{f' and {len(labels) - 1} more' if labels[1:] else ''}: {reason}"
         console.print(Text(told), soft_wrap=True)
-    wanted = dict.fromkeys(item for cell in planned for item in cell.wanted)
+    wanted = dict.fromkeys(item for cell in planned for item in cell.fetchable)
     wanted |= dict.fromkeys(wanted_files.of_metrics(pipeline.settings.metric))
     if wanted:
         console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")

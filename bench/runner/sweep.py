@@ -28,9 +28,9 @@ def lacking(arguments: Sequence[str]) -> Iterator[tuple[str, BenchError]]:
         return
     line = split(arguments)
     flags = [flag for flag in line.flags if flag not in ("-m", "--multirun")]
-    for changed, words in _one_by_one(line.words):
+    for changed, overrides in _one_by_one(line.overrides):
         try:
-            settings = settings_of([*words, *flags])
+            settings = settings_of([*overrides, *flags])
             facts = f"{settings.data.model_dump_json()} {settings.model.resolution}"
             if facts not in loaded:
                 loaded[facts] = load_data(settings)
@@ -39,14 +39,14 @@ def lacking(arguments: Sequence[str]) -> Iterator[tuple[str, BenchError]]:
             yield changed, error
 
 
-def _one_by_one(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Every value of every swept key, and a job's words with it: of the other keys the first value."""
-    overrides = OverridesParser.create().parse_overrides(list(words))
+def _one_by_one(overrides: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Every value of every swept key, and a job's overrides with it: of the other keys the first value."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
     choices = [
         [f"{each.get_key_element()}={value}" for value in each.sweep_string_iterator()]
         if each.is_discrete_sweep()
         else [str(each.input_line)]
-        for each in overrides
+        for each in parsed
     ]
     first = [values[0] for values in choices]
     for index, values in enumerate(choices):

@@ -27,12 +27,12 @@ class End:
     """How one job ended.
 
     Attributes:
-        words: what was set on its command line.
+        overrides: what was set on its command line.
         status: its exit status.
         reason: why it never began to work; empty if it did.
     """
 
-    words: str
+    overrides: str
     status: int
     reason: str = ""
 
@@ -58,16 +58,16 @@ def gathered(shared: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def noted(words: Sequence[str]) -> Iterator[End]:
+def noted(overrides: Sequence[str]) -> Iterator[End]:
     """Note how a job ends: with what is entered meanwhile, or with status 1 if it raises."""
-    end, note = End(" ".join(words), 1), Path(os.environ[VARIABLE]) / f"{uuid.uuid4().hex}.json"
-    write_atomic(note, json.dumps([end.words, KILLED, "killed"]).encode())
+    end, note = End(" ".join(overrides), 1), Path(os.environ[VARIABLE]) / f"{uuid.uuid4().hex}.json"
+    write_atomic(note, json.dumps([end.overrides, KILLED, "killed"]).encode())
     try:
         yield end
     finally:
-        write_atomic(note, json.dumps([end.words, end.status, end.reason]).encode())
+        write_atomic(note, json.dumps([end.overrides, end.status, end.reason]).encode())
 
 
 def ends(folder: Path) -> list[End]:
-    """How all jobs ended, in the order of their words."""
-    return sorted((End(*json.loads(note.read_text())) for note in folder.glob("*.json")), key=lambda end: end.words)
+    """How all jobs ended, in the order of their overrides."""
+    return sorted((End(*json.loads(note.read_text())) for note in folder.glob("*.json")), key=lambda end: end.overrides)

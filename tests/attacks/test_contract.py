@@ -163,7 +163,7 @@ def test_diverged_training_is_an_error_and_not_protection(
 
     from bench.core.errors import BenchError
     from bench.core.images import png_bytes, to_pixels
-    from bench.runner.stages.fit import fit
+    from bench.runner.stages.fit import context, fit
     from bench.store import Store
 
     root = Path(str(tmp_path))
@@ -171,4 +171,4 @@ def test_diverged_training_is_an_error_and_not_protection(
         (root / f"{index:03d}.png").write_bytes(png_bytes(picture))
     attack = DreamBooth(steps=3, learning_rate=float("inf")).resolved("facelet")
     with pytest.raises(BenchError, match="diverged"):
-        fit(root, root, attack, base, "someone", 0, Store(root / "store"), lambda share: None)
+        fit(root, root, attack, base, context("someone", 0, Store(root / "store"), lambda share: None))

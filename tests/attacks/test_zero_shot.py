@@ -19,7 +19,7 @@ from attacks.instantid import InstantId
 from attacks.ip_adapter import IpAdapter
 from attacks.photomaker import PhotoMaker
 from attacks.zero_shot import ZeroShot, find_faces, guided
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.errors import BenchError, FitFailed
 from bench.core.images import to_pixels
 from bench.core.seeding import generator
@@ -570,17 +570,7 @@ def test_fingerprints_of_the_files_an_attack_brings_along(
 
 
 def fit_key(attack: ZeroShot, base: DiffusionModel) -> str:
-    settings = {field.name: getattr(attack, field.name) for field in dataclasses.fields(attack) if field.init}
-    method = Method(name="it", settings=settings)
-    return fit.key(
-        "photos",
-        method,
-        attack,
-        "tiny",
-        base.checkpoint.fingerprint,
-        "ada",
-        0,
-    )
+    return fit.key("photos", ResolvedMethod.of("it", attack), "tiny", base.checkpoint.fingerprint, "ada", 0)
 
 
 def test_the_embedded_models_bring_their_own_files_and_what_nobody_published_needs_a_path() -> None:

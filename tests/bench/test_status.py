@@ -1,4 +1,4 @@
-"""The ledger of a run, and what status makes of it and of the records."""
+"""The manifest of a run, and what status makes of it and of the records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def one(number: int, made: float, out: Path, **changes: Any) -> Record:
 
 
 def begin(out: Path, count: int, words: tuple[str, ...] | None = ("defense=mist",)) -> None:
-    """A ledger of cells 0, 1, ... that were begun at `START`."""
+    """A manifest of cells 0, 1, ... that were begun at `START`."""
     plan = [Planned(cell=cell(i), identity=PEOPLE[i % 4], label=f"label {i}", keys={"fit": "k"}) for i in range(count)]
     manifest.save(out, words, SETTINGS, out / "store", plan)
     content = json.loads((out / FILE).read_text())
@@ -63,14 +63,14 @@ def shown(out: Path, found: Progress) -> str:
     return "\n".join(str(line) for line in status.view(out, found).renderables)
 
 
-# --- the ledger -----------------------------------------------------------------------------------------------------
+# --- the manifest -----------------------------------------------------------------------------------------------------
 
 
-def test_a_ledger_is_read_back(tmp_path: Path) -> None:
+def test_a_manifest_is_read_back(tmp_path: Path) -> None:
     begin(tmp_path, 3)
     found = manifest.load(tmp_path)
     assert found is not None
-    assert (found.words, found.settings, found.started) == (("defense=mist",), SETTINGS, START)
+    assert (found.overrides, found.settings, found.started) == (("defense=mist",), SETTINGS, START)
     assert found.store == str((tmp_path / "store").resolve())
     assert [each.label for each in found.cells] == ["label 0", "label 1", "label 2"]
     assert found.cells[0].outputs == ["fit/k"]
@@ -78,15 +78,15 @@ def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     assert [f.name for f in tmp_path.iterdir()] == [FILE]
 
 
-def test_no_ledger_is_none_and_a_broken_one_a_mistake(tmp_path: Path) -> None:
+def test_no_manifest_is_none_and_a_broken_one_a_mistake(tmp_path: Path) -> None:
     assert manifest.load(tmp_path) is None
     (tmp_path / FILE).write_text("{}")
-    with pytest.raises(BenchError, match="is no ledger"):
+    with pytest.raises(BenchError, match="is no manifest"):
         manifest.load(tmp_path)
 
 
 def made(words: tuple[str, ...] | None, settings: dict[str, Any] = SETTINGS) -> RunManifest:
-    return RunManifest(words=words, settings=settings, store="", started=0.0, cells=())
+    return RunManifest(overrides=words, settings=settings, store="", started=0.0, cells=())
 
 
 def test_a_command_does_one_person_again_in_a_run_of_its_own() -> None:
@@ -203,7 +203,7 @@ def test_long_lists_are_cut(tmp_path: Path) -> None:
     assert "label 4 and 25 more" in shown(tmp_path, progress(tmp_path, START))
 
 
-def test_a_run_without_a_ledger_shows_its_records(tmp_path: Path) -> None:
+def test_a_run_without_a_manifest_shows_its_records(tmp_path: Path) -> None:
     bad = one(1, 20, tmp_path, **failed())
     found = progress(tmp_path, START)
     assert (found.planned, found.statuses, found.missing, found.rate) == (None, {"failed": 1}, (), None)
@@ -291,7 +291,7 @@ def test_what_failed_is_done_again_by_its_command(tmp_path: Path) -> None:
     assert {each.cell for each in plan.cells} == set(records)
     for each in plan.cells:
         assert all(each.keys[stage] == facts.key for stage, facts in records[each.cell].stages.items())
-    assert list(plan.words or ()) == words
+    assert list(plan.overrides or ()) == words
     assert held(Path(plan.store)) == []
     told = call(tmp_path, "bench.status")
     assert told.returncode == 1
@@ -305,7 +305,7 @@ def test_what_failed_is_done_again_by_its_command(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) == 2
 
 
-def test_a_run_holds_its_lease_and_has_its_ledger_before_the_first_cell(
+def test_a_run_holds_its_lease_and_has_its_manifest_before_the_first_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bench.runner.pipeline import Pipeline

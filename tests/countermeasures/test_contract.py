@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.config.compose import prepare
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Pixels
@@ -21,7 +21,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.model_cache import Pool
 from bench.models.weights.published import Missing
 from bench.runner.pipeline import Pipeline
-from bench.runner.plan import cells, load_data, plain_settings
+from bench.runner.plan import cells, load_data
 from bench.runner.stages import countermeasure
 from bench.store import Store
 from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
@@ -178,9 +178,8 @@ def test_the_upscalers_files_name_the_output_and_are_told_when_missing(tmp_path:
     import shutil
 
     def key(folder: str) -> str:
-        each = made("noisy_upscaling", weights=folder)
-        method = Method(name="noisy_upscaling", settings=plain_settings(each))
-        return countermeasure.key("photos", [method], [each], Pool("cpu").fingerprint(parsed().model), 0)
+        method = ResolvedMethod.of("noisy_upscaling", made("noisy_upscaling", weights=folder))
+        return countermeasure.key("photos", [method], Pool("cpu").fingerprint(parsed().model), 0)
 
     there = SMALL["noisy_upscaling"]["weights"]
     copy = shutil.copytree(there, tmp_path / "copy")
@@ -409,10 +408,10 @@ def test_a_purifiers_key_depends_on_the_base_and_no_others() -> None:
     (first,) = [c for c in planned("countermeasure=grid_pure", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
     half = first.model.model_copy(update={"precision": "bf16"})
     bases = [Pool("cpu").fingerprint(model) for model in (first.model, half)] + ["other"]
-    keys = [countermeasure.key("photos", first.countermeasures, first.counters, base, 0) for base in bases]
+    keys = [countermeasure.key("photos", first.countermeasures, base, 0) for base in bases]
     assert len(set(keys)) == 3
     (plain,) = [c for c in planned("countermeasure=jpeg", "suite.defenses=[none]", ONE) if c.attack.name != "none"]
-    keys = [countermeasure.key("photos", plain.countermeasures, plain.counters, base, 0) for base in bases]
+    keys = [countermeasure.key("photos", plain.countermeasures, base, 0) for base in bases]
     assert len(set(keys)) == 1
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core import numbered
 from bench.core.budget import audit
 from bench.core.errors import BenchError
@@ -105,14 +105,15 @@ def test_the_stage_says_whose_photos_these_are_and_its_key_follows_the_pictures(
 ) -> None:
     pictures = zip(("b.jpg", "a.jpg"), to_pixels(PHOTOS.flip(0)), strict=True)
     shown = tuple(Photo(name, pixels, sha256=name) for name, pixels in pictures)
-    person, settings = Identity("ada", reference=shown, protect=shown), {"label": "theirs", "root": str(root)}
-    defense, method = Precomputed("theirs", str(root)), Method(name="precomputed", settings=settings)
+    person, defense = Identity("ada", reference=shown, protect=shown), Precomputed("theirs", str(root))
+    method = ResolvedMethod.of("precomputed", defense)
     folder, store = tmp_path_factory.mktemp("cloaked"), Store(tmp_path_factory.mktemp("store"))
-    protect_stage.protect(folder, "precomputed", defense, person, Budget(8), list, 0, store, lambda share: None)
+    context = protect_stage.context(person, Budget(8), [], 0, store, lambda share: None)
+    protect_stage.protect(folder, method, person.protect, context)
     assert np.array_equal(numbered.load(folder)[0], to_pixels(PHOTOS[1:] + 3 / 255)[0])
 
     def key() -> str:
-        return protect_stage.key(method, defense, person, Budget(8), [], 0)
+        return protect_stage.key(method, person, Budget(8), [], 0)
 
     before = key()
     assert key() == before

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core import numbered
 from bench.core.code_version import code_version, module_version
 from bench.core.hashing import hash_of
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 def key(
     protected: str,
-    methods: Sequence[Method],
-    counters: Sequence[Countermeasure],
+    countermeasures: Sequence[ResolvedMethod[Countermeasure]],
     base: str,
     seed: int,
     clean: Sequence[Photo] = (),
@@ -31,11 +30,11 @@ def key(
 
     `base` is the base's fingerprint; `clean` are the photos that the attacker has uncloaked.
     """
-    code = [module_version(__name__), *(code_version(type(each)) for each in counters)]
-    used = [base for each in counters if isinstance(each, Purifier)]
-    files = [each.files() for each in counters]
-    steps = [method.without(brought).facts() for method, brought in zip(methods, files, strict=True)]
-    used += [digest for brought in files for digest in brought.values()]
+    code = [module_version(__name__), *(code_version(type(each.instance)) for each in countermeasures)]
+    used = [base for each in countermeasures if isinstance(each.instance, Purifier)]
+    files = [each.instance.files() for each in countermeasures]
+    steps = [each.facts(own) for each, own in zip(countermeasures, files, strict=True)]
+    used += [digest for own in files for digest in own.values()]
     leaked = [photo.sha256 for photo in clean]
     facts = {"photos": protected, "countermeasures": steps, "code": code, "base": used, "seed": seed}
     return hash_of({**facts, "clean": leaked} if leaked else facts)
@@ -44,7 +43,7 @@ def key(
 def counter(
     folder: Path,
     protected: Path,
-    counters: Sequence[Countermeasure],
+    countermeasures: Sequence[Countermeasure],
     base: Callable[[], DiffusionModel],
     seed: int,
     identity: str,
@@ -56,7 +55,7 @@ def counter(
     """
     treated = numbered.load(protected)
     treated[: len(clean)] = [photo.pixels for photo in clean]
-    for place, each in enumerate(counters):
+    for place, each in enumerate(countermeasures):
         random = generator(seed, "counter", identity, place)
         treat: Callable[..., list[Pixels]]
         treat = partial(each.purify, base=base()) if isinstance(each, Purifier) else each.apply

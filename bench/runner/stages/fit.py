@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from attacks import Attack, FitContext
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core import numbered
 from bench.core.code_version import code_version, module_version
 from bench.core.errors import BenchError
@@ -22,46 +22,43 @@ from bench.store import Store
 ARTIFACT = "artifact.safetensors"
 
 
-def key(found: str, method: Method, attack: Attack, name: str, base: str, identity: str, seed: int) -> str:
-    """Hash of the found photos' key, the attack, its settings, code and files, the base model and the seed.
+def key(photos: str, attack: ResolvedMethod[Attack], name: str, base: str, identity: str, seed: int) -> str:
+    """Hash of the treated photos' key, the attack, its settings, code and files, the base model and the seed.
 
     `name` and `base` are the base model's name and fingerprint.
 
     An attack that does not look at the photos has one key for all of them, so it runs once.
     """
-    files = attack.files(name)
+    files = attack.instance.files(name)
     return hash_of(
         {
-            "code": [module_version(__name__), code_version(type(attack))],
-            "photos": [found, identity, seed] if attack.needs_photos else [],
-            "attack": method.without(files).facts(),
+            "code": [module_version(__name__), code_version(type(attack.instance))],
+            "photos": [photos, identity, seed] if attack.instance.needs_photos else [],
+            "attack": attack.facts(files),
             "files": files,
             "base": base,
         }
     )
 
 
-def fit(
-    folder: Path,
-    found: Path,
-    attack: Attack,
-    base: DiffusionModel,
-    identity: str,
-    seed: int,
-    store: Store,
-    progress: Callable[[float], None],
-) -> None:
-    """Write what the attack learned as `artifact.safetensors`.
+def context(identity: str, seed: int, store: Store, progress: Callable[[float], None]) -> FitContext:
+    """What an attack may use while it fits.
+
+    The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
+    """
+    return FitContext(generator(seed, "fit", identity), lambda base, count: class_images(store, base, count), progress)
+
+
+def fit(folder: Path, photos: Path, attack: Attack, base: DiffusionModel, context: FitContext) -> None:
+    """Write what the attack learned from a folder of photos as `artifact.safetensors`.
 
     Raises:
         FitFailed: the attack cannot use these photos.
         BenchError: the training diverged.
     """
-    # The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
-    context = FitContext(generator(seed, "fit", identity), lambda b, count: class_images(store, b, count), progress)
     attack.prepare(base)
     try:
-        artifact = attack.fit(to_tensor(numbered.load(found)).to(base.device), context)
+        artifact = attack.fit(to_tensor(numbered.load(photos)).to(base.device), context)
     finally:
         attack.reset()
     for name, tensor in artifact.items():

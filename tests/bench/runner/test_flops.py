@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from attacks import ATTACKS, FitContext
-from bench.config.schema import Method
+from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import counting
 from bench.core.seeding import generator
 from bench.models.diffusion.base import DiffusionModel, randn
 from bench.runner.flops import at_once, comparable, counted, flops, forwards, generation, memory, networks, seconds
-from bench.runner.plan import plain_settings
 from benchmarks.costs import lines
 from benchmarks.work import count, network_costs
 from defenses import DEFENSES
@@ -36,6 +35,10 @@ def photos() -> torch.Tensor:
 
 def samples(plain: int = 0, inputs: int = 0, weights: int = 0) -> dict[str, int]:
     return {"plain": plain, "inputs": inputs, "weights": weights}
+
+
+def method(name: str, settings: dict[str, Any] | None = None) -> ResolvedMethod[None]:
+    return ResolvedMethod(name, settings or {}, None)
 
 
 def test_passes_of_known_methods_are_those_of_their_formulas(base: DiffusionModel) -> None:
@@ -65,7 +68,7 @@ def test_generation_is_what_the_sampler_does(name: str, guidance: float, base: D
     with counting() as passes:
         attack.generate(artifact, ["a photo of {subject}"] * 3, noise, 4, guidance)
     attack.reset()
-    assert passes == generation(Method(name=name), 3, 4, guidance)
+    assert passes == generation(method(name), 3, 4, guidance)
 
 
 def test_sizes_are_the_published_ones() -> None:
@@ -95,11 +98,11 @@ def test_every_published_default_has_a_count() -> None:
     for name in DEFENSES.names():
         if name not in ("none", "noise", "jpeg", "precomputed"):
             made = DEFENSES.create(name, {}).resolved("sd")
-            assert counted("protect", Method(name=name, settings=plain_settings(made))) is not None, name
+            assert counted("protect", ResolvedMethod.of(name, made)) is not None, name
     for name in ("dreambooth", "lora", "textual_inversion"):
         for family in ("sd", "sdxl"):
             attack = ATTACKS.create(name, {}).resolved(family)
-            assert counted("fit", Method(name=name, settings=plain_settings(attack))) is not None, (name, family)
+            assert counted("fit", ResolvedMethod.of(name, attack)) is not None, (name, family)
 
 
 def test_the_documentation_says_what_was_counted() -> None:
@@ -110,15 +113,14 @@ def test_the_documentation_says_what_was_counted() -> None:
     for name in set(DEFENSES.names()) - {"none", "noise", "jpeg", "precomputed"}:
         (row,) = [row for row in rows if f"`{name}`" in row[0]]
         said = int(re.findall(r"[\d,]+", row[-1])[0].replace(",", ""))
-        settings = plain_settings(DEFENSES.create(name, {}).resolved("sd"))
-        passes = counted("protect", Method(name=name, settings=settings)) or {}
+        passes = counted("protect", ResolvedMethod.of(name, DEFENSES.create(name, {}).resolved("sd"))) or {}
         assert said == sum(passes.get("unet", {}).values()) / 4, name
 
 
 def test_other_settings_have_no_count_and_files_do_not_matter() -> None:
-    settings = plain_settings(DEFENSES.create("dladiff", {}).resolved("sd"))
-    assert counted("protect", Method(name="dladiff", settings=settings | {"recognisers": ["/elsewhere"]})) is not None
-    assert counted("protect", Method(name="dladiff", settings=settings | {"epochs": 51})) is None
+    settings = dict(ResolvedMethod.of("dladiff", DEFENSES.create("dladiff", {}).resolved("sd")).settings)
+    assert counted("protect", method("dladiff", settings | {"recognisers": ["/elsewhere"]})) is not None
+    assert counted("protect", method("dladiff", settings | {"epochs": 51})) is None
     assert comparable({"weights": "a", "steps": (1, 2)}) == {"steps": [1, 2]}
 
 
@@ -157,9 +159,9 @@ def test_a_batch_that_fills_the_gpu_takes_longer_and_a_small_one_does_not() -> N
     assert took(100, 1) == pytest.approx(took(100, 4))
     assert took(100, 32) == pytest.approx(2 * took(100, 16))
     assert took(200, 4) == pytest.approx(2 * took(100, 4))
-    assert at_once(Method(name="dreambooth", settings={"batch": 2, "prior_weight": 1.0})) == 4
-    assert at_once(Method(name="aspl", settings={"batch": 1})) == 1
-    assert at_once(Method(name="mist", settings={})) == 4
+    assert at_once(method("dreambooth", {"batch": 2, "prior_weight": 1.0})) == 4
+    assert at_once(method("aspl", {"batch": 1})) == 1
+    assert at_once(method("mist", {})) == 4
 
 
 def test_memory_is_weights_gradients_moments_and_activations() -> None:
@@ -167,7 +169,7 @@ def test_memory_is_weights_gradients_moments_and_activations() -> None:
     everything = sizes["unet_parameters"] + sizes["text_parameters"] + sizes["vae_parameters"]
 
     def needed(name: str, **settings: Any) -> float:
-        return memory(Method(name=name, settings=settings), "sd15") - 4 * everything
+        return memory(method(name, settings), "sd15") - 4 * everything
 
     kept, passing = sizes["kept_for_weights"] / 2, sizes["kept_for_inputs"] / 2
     assert passing < kept

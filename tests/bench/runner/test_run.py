@@ -31,7 +31,9 @@ from bench.runner.plan import Cell
 from bench.runner.run import run
 from bench.runner.stages.generate import noise_seeds
 from tests.support.contexts import ROOT
-from tests.support.runs import BROKEN, SMALL, flaky, places, prepared, results, small_run
+from tests.support.runs import BROKEN, SMALL, finished, flaky, places, prepared, results, small_run
+
+__all__ = ["finished"]  # a fixture
 
 ARMS = ["base", "clean", "noise", "aspl"]
 

@@ -40,7 +40,7 @@ def test_sweeps_within_a_job_keep_their_own_notes() -> None:
             end.status = 0
         with noted(["outer"]) as end:
             end.status = 0
-        assert [end.words for end in ends(outer)] == ["outer"]
+        assert [end.overrides for end in ends(outer)] == ["outer"]
         assert not inner.exists()
 
 
