@@ -151,10 +151,10 @@ class Evaluation:
         """
         import pyarrow as pa
 
-        from bench.report.comparisons import standings
+        from bench.report.analysis import RunAnalysis
         from bench.report.tables import entries
 
-        rows = [vars(entry) for entry in entries(self.cells, standings(self.cells))]
+        rows = [vars(entry) for entry in entries(RunAnalysis(self.cells))]
         table = pa.Table.from_pylist(rows)
         try:
             return table.to_pandas()

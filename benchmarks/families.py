@@ -22,7 +22,7 @@ from rich.table import Table
 from statsmodels.stats.multitest import multipletests
 
 from bench.core.types import Array
-from bench.report.comparisons import scored
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record
 from bench.stats.comparison import Pair, compare
 from bench.stats.max_t import Tested, max_t
@@ -115,7 +115,7 @@ def found(folder: Path) -> Iterator[list[str]]:
     for file in sorted(folder.glob("*/records.jsonl.gz")):
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             records = [Record.model_validate_json(line) for line in lines]
-        for attack, scores in scored(records).items():
+        for attack, scores in RunAnalysis(records).scores.items():
             families = [beside_noise(scores), compare(scores, combinations(scores.ranked, 2)), judge(scores).pairs]
             counts = np.array([(holm(f), sum(pair.separable for pair in f), len(f)) for f in families])
             total += counts

@@ -40,8 +40,8 @@ from bench.runner import run
 from bench.runner.pipeline import Pipeline
 from bench.store import Entry, Store
 
-SCORING = ((Scorer, "score"), (Pipeline, "_problem"), (numbered, "load"), (detections, "load"))
-REPORT = ((run, "collect"), (run, "conclude"), (run, "standings"), (record, "load_all"))
+SCORING = ((Scorer, "score"), (Pipeline, "problem"), (numbered, "load"), (detections, "load"))
+REPORT = ((run, "collect"), (run, "conclude"), (record, "load_all"))
 KINDS = ("computing", "executing", "scoring", "report")
 
 

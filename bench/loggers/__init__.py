@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.registry import Registry
 from bench.core.types import Pixels
-from bench.report.comparisons import Standing
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record
 
 
@@ -23,7 +23,6 @@ class Run:
         invented: whether nobody in it is a real person.
         defense: the defense that the run is about; all others are controls, or of a suite.
         pictures: the pictures generated in a cell that is ok.
-        standings: its arms compared; for `finish`, before which there are none.
     """
 
     out: Path
@@ -31,7 +30,6 @@ class Run:
     invented: bool
     defense: str
     pictures: Callable[[Record], list[Pixels]]
-    standings: Sequence[Standing] = ()
 
     @property
     def name(self) -> str:
@@ -58,8 +56,8 @@ class Logger(ABC):
     def log(self, run: Run, record: Record) -> None:
         """Report a cell that has come to its end, whatever its status."""
 
-    def finish(self, run: Run, records: Sequence[Record]) -> None:  # noqa: B027  # nor anything to add
-        """Report the run as a whole, once all its cells are done; `records` are those in its folder."""
+    def finish(self, run: Run, analysis: RunAnalysis) -> None:  # noqa: B027  # nor anything to add
+        """Report the run as a whole, once all its cells are done; the analysis is of all records in its folder."""
 
 
 LOGGERS: Registry[Logger] = Registry(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
 
 from bench.core.errors import BenchError, reason_of
 from bench.loggers import Logger, Run
-from bench.report.comparisons import Standing
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record
 
 LONGEST = 200
@@ -43,9 +42,9 @@ class Guard:
         """See `Logger.log`."""
         self._call(self._logger.log, self._run, record)
 
-    def finish(self, records: Sequence[Record], compared: Sequence[Standing]) -> None:
-        """See `Logger.finish`; `compared` are the standings of the records."""
-        self._call(self._logger.finish, replace(self._run, standings=compared), records)
+    def finish(self, analysis: RunAnalysis) -> None:
+        """See `Logger.finish`."""
+        self._call(self._logger.finish, self._run, analysis)
 
     def _call(self, method: Callable[..., None], *arguments: object, passing: tuple[type[Exception], ...] = ()) -> None:
         if self._off:

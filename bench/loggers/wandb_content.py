@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from bench.report.comparisons import LONG, Standing, long_form
-from bench.results.arms import arms
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import LONG
 from bench.results.record import Record
 from bench.results.rows import Value, costs, row
 from bench.stats import summary, table
@@ -48,38 +49,34 @@ def images(record: Record) -> Grid:
     return Grid(["prompt", "image", "noise_seed", "faces", "similarity"], rows)
 
 
-def run_outcome(records: Sequence[Record], defense: str, cells: Container[str] | None = None) -> dict[str, Value]:
+def run_outcome(analysis: RunAnalysis, defense: str, cells: Container[str] | None = None) -> dict[str, Value]:
     """Cells by status, every arm's mean scores as `<metric>/<arm>`, and those of the run's own defense as `<metric>`.
 
     The latter have the same name in every run, so a sweep can search for the best; they are of the command's own
     `cells` alone, whatever else its folder holds.
     """
-    found: dict[str, Value] = {f"cells/{s}": sum(r.status == s for r in records) for s in {r.status for r in records}}
+    statuses = Counter(record.status for record in analysis.records)
+    values: dict[str, Value] = {f"cells/{status}": count for status, count in statuses.items()}
+    mine = [r for r in analysis.records if (cells is None or r.cell in cells) and r.defense.name == defense]
+    mine = [r for r in mine if r.attack.name != "none"]
     for metric in LONG:
-        found |= {f"{metric}/{arm.label}": mean for arm in arms(records) if (mean := arm.mean(metric)) is not None}
-        mine = [r for r in records if (cells is None or r.cell in cells) and r.defense.name == defense]
-        mine = [r for r in mine if r.attack.name != "none"]
-        own = [r.metrics.get(metric) for r in mine]
-        known = [value for value in own if value is not None]
-        found |= {metric: fmean(known)} if known else {}
-    return found
+        means = {arm.label: arm.mean(metric) for arm in analysis.arms}
+        values |= {f"{metric}/{label}": mean for label, mean in means.items() if mean is not None}
+        own = [value for r in mine if (value := r.metrics.get(metric)) is not None]
+        values |= {metric: fmean(own)} if own else {}
+    return values
 
 
-def run_tables(records: Sequence[Record], compared: Sequence[Standing]) -> dict[str, Grid]:
-    """Name -> table: all cells, the scores person by person, and the tiers of every attack and of the worst.
-
-    Args:
-        records: of the run.
-        compared: their standings.
-    """
-    rows = [row(record) for record in records]
+def run_tables(analysis: RunAnalysis) -> dict[str, Grid]:
+    """Name -> table: all cells, the scores person by person, and the tiers of every attack and of the worst."""
+    rows = [row(record) for record in analysis.records]
     columns = list(dict.fromkeys(name for line in rows for name in line))
     grids = {
         "cells": Grid(columns, [[line.get(name) for name in columns] for line in rows]),
-        "scores": Grid(list(table.COLUMNS), [list(line) for line in long_form(records)]),
+        "scores": Grid(list(table.COLUMNS), [list(line) for line in analysis.long_form()]),
     }
-    for standing in compared:
-        lines = summary.rows(standing.scores, standing.judged, standing.order)
-        name = re.sub(r"\W+", "_", standing.attack).strip("_")  # it becomes a file's
+    for compared in analysis.comparisons:
+        lines = summary.rows(compared.scores, compared.judged, compared.order)
+        name = re.sub(r"\W+", "_", compared.attack).strip("_")  # it becomes a file's
         grids[f"tiers_{name}"] = Grid(list(summary.COLUMNS), [list(line) for line in lines])
     return grids

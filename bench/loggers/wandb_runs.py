@@ -19,6 +19,7 @@ from bench.core.paths import expanded
 from bench.loggers import Logger, Run
 from bench.loggers.wandb_content import Grid, config, images, outcome, run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in, package, place
+from bench.report.analysis import RunAnalysis
 from bench.results import manifest
 from bench.results.record import Record
 from bench.results.rows import title
@@ -96,17 +97,17 @@ class Wandb(Logger):
             if found:
                 opened.log(found)
 
-    def finish(self, run: Run, records: Sequence[Record]) -> None:
+    def finish(self, run: Run, analysis: RunAnalysis) -> None:
         """The W&B run of the whole: means, tiers, and scores person by person."""
         if (mode := self._mode()) == "disabled":
             return
         facts = {"name": run.name, "job_type": "summary", "config": {"data": run.data, "defense": run.defense}}
-        ok = all(record.status == "ok" for record in records)
+        ok = all(record.status == "ok" for record in analysis.records)
         with self._open(run, mode, f"all cells of {run.name}", ok, [run.data], **facts) as (wandb, opened):
             plan = manifest.load(run.out)  # what the folder has of other commands is not this run's outcome
-            cells = {cell.cell for cell in plan.cells} if plan else {record.cell for record in records}
-            opened.summary.update(run_outcome(records, run.defense, cells))
-            opened.log({name: _table(wandb, grid) for name, grid in run_tables(records, run.standings).items()})
+            cells = {cell.cell for cell in plan.cells} if plan else {record.cell for record in analysis.records}
+            opened.summary.update(run_outcome(analysis, run.defense, cells))
+            opened.log({name: _table(wandb, grid) for name, grid in run_tables(analysis).items()})
 
     @contextlib.contextmanager
     def _open(

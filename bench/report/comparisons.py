@@ -5,7 +5,7 @@ An attack after a countermeasure counts as an attack of its own: the attacker ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +13,21 @@ import numpy as np
 from bench.core.types import Array
 from bench.results.arms import Arm, arms, attack_label, chain_label, met
 from bench.results.record import Record
-from bench.results.relative import Setting, setting_of, with_derived
+from bench.results.relative import Setting, setting_of
 from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
 from bench.stats.rule import CONTROLS, SCORE, Judged, judge
-from bench.stats.table import Row
 from metrics import METRICS
 
 WORST = "worst attack"
 LONG = tuple(name for name, metric in METRICS.of("identity").items() if metric.head)
 """The identity metrics that come first, wherever there is no room for all."""
 
+ArmsOf = Mapping[str, Sequence[Arm]]
+"""Attack -> its arms, as `by_attack` gives them."""
+
 
 @dataclass(frozen=True)
-class Standing:
+class AttackComparison:
     """The arms of one attack, or of the worst.
 
     Attributes:
@@ -41,45 +43,45 @@ class Standing:
     order: Ranking | None
 
 
-def standings(records: Sequence[Record]) -> list[Standing]:
-    """One for every attack with at least two arms and two people, and one for the worst of several attacks.
+def compared(scores: Mapping[str, Scores]) -> list[AttackComparison]:
+    """What may be said of the scores of every attack, and of the worst."""
+    return [AttackComparison(attack, each, judge(each), ranking(each)) for attack, each in scores.items()]
+
+
+def scored(arms_of: ArmsOf) -> dict[str, Scores]:
+    """Attack, or `WORST` -> the scores that are compared: of at least two arms and two people.
 
     The worst attack is chosen person by person, among the attacks of the run. An arm that was not tried, or failed,
     against one of them has no worst attack: what was not tried was not survived.
     """
-    return [Standing(a, scores, judge(scores), ranking(scores)) for a, scores in scored(records).items()]
-
-
-def scored(records: Sequence[Record]) -> dict[str, Scores]:
-    """Attack, or `WORST` -> the scores that are compared."""
-    attacks, people, methods, cube = _cube(records)
+    attacks, people, methods, cube = _cube(arms_of)
     layers = dict(zip(attacks, cube, strict=True))
     if len(attacks) > 1:
         layers[WORST] = worst_attack(cube, lower_is_better=True)
-    controls, noise = references(records)
-    found = {attack: _known(methods, people, values, controls, noise) for attack, values in layers.items()}
-    return {attack: scores for attack, scores in found.items() if min(scores.values.shape) > 1}
+    controls, noise = references(arms_of)
+    scores = {attack: _scores(methods, people, values, controls, noise) for attack, values in layers.items()}
+    return {attack: each for attack, each in scores.items() if min(each.values.shape) > 1}
 
 
-def leaking(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
+def leaking(arms_of: ArmsOf) -> dict[str, tuple[int, int]]:
     """Attack -> how many people's clean photos leak at all, of so many: of the others no cloak can show anything."""
-    found = {}
-    for attack, known in by_attack(records).items():
-        leaks = [arm.values("ilr") for arm in known if arm.records[0].defense.name == "none"]
+    shares = {}
+    for attack, group in arms_of.items():
+        leaks = [arm.values(SCORE) for arm in group if arm.records[0].defense.name == "none"]
         each = [leak for values in leaks for leak in values.values()]
         if each:
-            found[attack] = sum(leak > 0 for leak in each), len(each)
-    return found
+            shares[attack] = sum(leak > 0 for leak in each), len(each)
+    return shares
 
 
-def references(records: Sequence[Record]) -> tuple[set[str], dict[str, str]]:
+def references(arms_of: ArmsOf) -> tuple[set[str], dict[str, str]]:
     """Labels of the controls among the arms, and of every cloak that has it, its noise: budget and setting alike."""
     controls: set[str] = set()
     noise: dict[str, str] = {}
-    for known in by_attack(records).values():
-        controls |= {arm.label for arm in known if arm.records[0].defense.name in CONTROLS}
-        noises = {_setting(arm): arm.label for arm in known if arm.records[0].defense.name == "noise"}
-        cloaks = [arm for arm in known if arm.label not in controls]
+    for group in arms_of.values():
+        controls |= {arm.label for arm in group if arm.records[0].defense.name in CONTROLS}
+        noises = {_setting(arm): arm.label for arm in group if arm.records[0].defense.name == "noise"}
+        cloaks = [arm for arm in group if arm.label not in controls]
         noise |= {arm.label: label for arm in cloaks if (label := noises.get(_setting(arm)))}
     return controls, noise
 
@@ -90,8 +92,8 @@ def _setting(arm: Arm) -> tuple[Setting, float]:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """What leaks of an arm, by how the attacker picks an attack.
+class AttackerChoice:
+    """What leaks of an arm, by how the attacker chooses an attack.
 
     Attributes:
         arm: its label.
@@ -106,40 +108,24 @@ class Picked:
     attack: str
 
 
-def picked(records: Sequence[Record]) -> list[Picked]:
+def attacker_choices(arms_of: ArmsOf) -> list[AttackerChoice]:
     """For every arm, over the people on whom all attacks were tried; nothing if the run has one attack alone."""
-    attacks, _, methods, cube = _cube(records)
-    found = []
+    attacks, _, methods, cube = _cube(arms_of)
+    choices = []
     for column, arm in enumerate(methods if len(attacks) > 1 else ()):
         values = cube[:, ~np.isnan(cube[:, :, column]).any(axis=0), column]
         if values.size:
             means = values.mean(axis=1)
-            found.append(
-                Picked(arm, float(values.max(axis=0).mean()), float(means.max()), attacks[int(means.argmax())])
-            )
-    return found
-
-
-def long_form(records: Sequence[Record]) -> list[Row]:
-    """One row per attack, metric, arm and person, as `python -m bench.stats` reads them.
-
-    The attack is part of the metric's name, and the budget part of the method's.
-    """
-    complete = with_derived(records)
-    return [
-        Row(arm.label, person, "as named", f"{metric}/{attack}", value)
-        for attack, found in by_attack(complete).items()
-        for metric in metrics_of(complete)
-        for arm in found
-        for person, value in arm.values(metric).items()
-    ]
+            per_person, once = float(values.max(axis=0).mean()), float(means.max())
+            choices.append(AttackerChoice(arm, per_person, once, attacks[int(means.argmax())]))
+    return choices
 
 
 def metrics_of(records: Sequence[Record]) -> list[str]:
     """Names of the metrics that some record has a value of, in the order of `METRICS`."""
-    found = {name for r in records for name, value in r.metrics.items() if value is not None}
+    names = {name for r in records for name, value in r.metrics.items() if value is not None}
     place = {name: number for number, name in enumerate(METRICS.all())}
-    return sorted(found, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
+    return sorted(names, key=lambda name: (place.get(name.partition(".")[0], len(place)), name))
 
 
 def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
@@ -157,9 +143,9 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     return {name: arms(group, own) for name, group in groups.items()}
 
 
-def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], Array]:
+def _cube(arms_of: ArmsOf) -> tuple[list[str], list[str], list[str], Array]:
     """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
-    tables = {attack: {arm.label: arm.values(SCORE) for arm in found} for attack, found in by_attack(records).items()}
+    tables = {attack: {arm.label: arm.values(SCORE) for arm in group} for attack, group in arms_of.items()}
     tables = {attack: table for attack, table in tables.items() if any(table.values())}  # the others did not run at all
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
@@ -167,7 +153,7 @@ def _cube(records: Sequence[Record]) -> tuple[list[str], list[str], list[str], A
     return list(tables), people, methods, cube.reshape(len(tables), len(people), len(methods))
 
 
-def _known(
+def _scores(
     methods: Sequence[str], people: Sequence[str], values: Array, controls: set[str], noise: dict[str, str]
 ) -> Scores:
     """Without the people and methods that have no value at all."""

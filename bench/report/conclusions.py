@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.report.comparisons import WORST, Standing
+from bench.report.comparisons import WORST, AttackComparison
 from bench.stats.comparison import better
 from bench.stats.rule import has_noise, standing, verdict
 
@@ -14,7 +14,7 @@ FEW = 10
 """Pairs that stay open and are named one by one."""
 
 
-def conclusions(found: Sequence[Standing]) -> list[str]:
+def conclusions(found: Sequence[AttackComparison]) -> list[str]:
     """Sentences of every attack and of the worst: which cloaks beat noise, and which of these can be told apart."""
     if not found:
         return ["Nothing: there are no two arms of one attack on two people."]
@@ -24,7 +24,7 @@ def conclusions(found: Sequence[Standing]) -> list[str]:
     return [f"Against {', '.join(attacks)}: {words}" for words, attacks in said.items()] + [SCOPE]
 
 
-def _said(found: Standing) -> Iterator[str]:
+def _said(found: AttackComparison) -> Iterator[str]:
     """A sentence on noise, one on who leaves less than whom, and one on what stays open."""
     yield _sentence(_beside_noise(found))
     methods, judged = found.scores.methods, found.judged
@@ -42,7 +42,7 @@ def _said(found: Standing) -> Iterator[str]:
             yield f"Not to be told apart{f' ({why[2:]})' if why else ''}: {'; '.join(pairs)}."
 
 
-def _beside_noise(found: Standing) -> list[str]:
+def _beside_noise(found: AttackComparison) -> list[str]:
     """What is said of cloaks beside noise, those of which the same may be said together."""
     scores, judged = found.scores, found.judged
     if not scores.ranked:
@@ -66,7 +66,7 @@ def _noise_words(words: str, names: Sequence[str]) -> str:
     return f"{_listed(names)} {'has' if one else 'have'} {words}"
 
 
-def _less(found: Standing) -> Iterator[str]:
+def _less(found: AttackComparison) -> Iterator[str]:
     """Who leaves less than whom; cloaks of which the same may be said, in one sentence."""
     methods, passed = found.scores.methods, set(found.judged.passed)
     beaten: dict[int, set[int]] = {}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image, ImageDraw
 
 from bench.core import numbered
 from bench.core.errors import BenchError
 from bench.core.images import png_bytes
-from bench.results.arms import arms
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record
 from bench.store import Store
 
@@ -21,10 +19,10 @@ GENERATED = 6
 CAPTION = 16
 
 
-def draw(records: Sequence[Record], store: Store) -> bytes:
+def draw(analysis: RunAnalysis, store: Store) -> bytes:
     """PNG of the sheet. Rows of one person stand together; cells that are not ok are left out."""
-    shown = arms(records)
-    people = list(dict.fromkeys(r.identity for r in records if r.status == "ok"))
+    shown = analysis.arms
+    people = list(dict.fromkeys(r.identity for r in analysis.records if r.status == "ok"))
     strips = [
         (f"{person} | {arm.label} | photo, then generated", _strip(record, store))
         for person in people[: min(PEOPLE, max(1, ROWS // max(1, len(shown))))]

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.report.comparisons import by_attack
+from bench.report.analysis import RunAnalysis
 from bench.results.arms import Arm
-from bench.results.record import Record
 from bench.stats.rule import CONTROLS, SCORE
 
 FORMATS = ("svg", "png")
 
 
-def draw(records: Sequence[Record]) -> dict[str, bytes]:
-    """File name -> content of every plot that these records allow. The same records give the same bytes.
+def draw(analysis: RunAnalysis) -> dict[str, bytes]:
+    """File name -> content of every plot that a run allows. The same records give the same bytes.
 
     Raises:
         BenchError: matplotlib is not installed.
@@ -28,7 +26,7 @@ def draw(records: Sequence[Record]) -> dict[str, bytes]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BenchError("Plots need matplotlib.", "Run: pip install 'cloakbench[plots]'") from error
-    known = by_attack(records)
+    known = analysis.by_attack
     files: dict[str, bytes] = {}
     with matplotlib.rc_context({"svg.hashsalt": "cloakbench", "svg.fonttype": "none", "font.size": 9}):
         for name, plot in (("trade-off", _trade_off), ("heat-map", _heat_map), ("budget", _budget)):

@@ -16,10 +16,10 @@ import numpy as np
 
 from bench.core.spreadsheet import as_text
 from bench.report import latex
-from bench.report.comparisons import WORST, Standing, by_attack, metrics_of
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import WORST, AttackComparison
 from bench.results.arms import chain_label, met
 from bench.results.record import Record
-from bench.results.relative import with_derived
 from bench.stats import mean_interval
 from bench.stats.rule import SCORE, letters, tiers
 from metrics import METRICS
@@ -51,22 +51,17 @@ class Entry:
     group: str = ""
 
 
-def entries(records: Sequence[Record], compared: Sequence[Standing]) -> list[Entry]:
-    """All arms of all attacks, in the order of the run's table; then those of the worst attack.
-
-    Args:
-        records: of a run.
-        compared: their `standings`.
-    """
-    complete, ranks = with_derived(records), _ranks(compared)
+def entries(analysis: RunAnalysis) -> list[Entry]:
+    """All arms of all attacks, in the order of the run's table; then those of the worst attack."""
+    ranks = _ranks(analysis.comparisons)
     found = [
         _entry(attack, arm.label, metric, list(arm.values(metric).values()), ranks)
-        for attack, known in by_attack(complete).items()
-        for arm in known
-        for metric in metrics_of(complete)
+        for attack, group in analysis.by_attack.items()
+        for arm in group
+        for metric in analysis.metrics
         if arm.values(metric)
     ]
-    for standing in compared:
+    for standing in analysis.comparisons:
         if standing.attack == WORST:
             for column, arm_label in enumerate(standing.scores.methods):
                 values = standing.scores.values[:, column]
@@ -164,7 +159,7 @@ def _entry(
     return Entry(attack, arm, metric, better, len(values), float(np.mean(values)), low, high, tier, group)
 
 
-def _ranks(compared: Sequence[Standing]) -> dict[tuple[str, str], tuple[int | None, str]]:
+def _ranks(compared: Sequence[AttackComparison]) -> dict[tuple[str, str], tuple[int | None, str]]:
     """(attack, arm) -> tier and group letters."""
     found: dict[tuple[str, str], tuple[int | None, str]] = {}
     for standing in compared:

@@ -15,7 +15,7 @@ from bench.loggers.guard import Guard
 from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.insightface import analyser, locate_pack
 from bench.models.weights.published import merged
-from bench.report.sanity_checks import LOOK
+from bench.report.sanity_checks.run_checks import LOOK
 from bench.runner import estimate
 from bench.runner.pipeline import Pipeline, too_few
 from bench.runner.places import refuse_full, refuse_unwritable

@@ -21,8 +21,8 @@ from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.diffusion.model_cache import Pool
 from bench.models.weights import wanted as wanted_files
-from bench.report import contact_sheet, document
-from bench.report.comparisons import Standing, long_form, standings
+from bench.report import contact_sheet, document, remarks, summary_table
+from bench.report.analysis import RunAnalysis
 from bench.results import manifest, record
 from bench.results.conditions import columns
 from bench.results.manifest import Planned
@@ -94,13 +94,14 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
                     break
         place = {cell.id: index for index, cell in enumerate(planned)}
         records.sort(key=lambda done: place[done.cell])
-        every = record.load_all(out)
-        compared = standings(every)
-        collect(every, compared, out, store)
-        logger.finish(every, compared)
-    if len(every) > len(records):  # others' commands had this folder, too
-        compared = standings(records)
-    return conclude(records, compared, every, out, console)
+        # In the order of the plan; what other commands left in this folder follows.
+        every = sorted(record.load_all(out), key=lambda done: place.get(done.cell, len(place)))
+        whole = RunAnalysis(every)
+        collect(whole, out, store)
+        logger.finish(whole)
+    # Others' commands may have had this folder, too.
+    own = RunAnalysis(records, among=every) if len(every) > len(records) else whole
+    return conclude(own, every, out, console)
 
 
 def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
@@ -122,22 +123,21 @@ def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
     return Guard(made, settings.logger.name, run, console)
 
 
-def collect(records: Sequence[Record], compared: Sequence[Standing], out: Path, store: Store) -> None:
-    """Write what is derived from records and their standings: images.parquet, scores.csv, report.md, sheet.png."""
+def collect(analysis: RunAnalysis, out: Path, store: Store) -> None:
+    """Write what is derived from records: images.parquet, scores.csv, report.md, sheet.png."""
     sink = pa.BufferOutputStream()
-    pq.write_table(image_table(records), sink)
+    pq.write_table(image_table(analysis.records), sink)
     write_atomic(out / "images.parquet", sink.getvalue().to_pybytes())
-    write_atomic(out / "scores.csv", as_csv(long_form(records)))
-    write_atomic(out / "report.md", document.markdown(records, compared).encode())
-    write_atomic(out / "sheet.png", contact_sheet.draw(records, store))
+    write_atomic(out / "scores.csv", as_csv(analysis.long_form()))
+    write_atomic(out / "report.md", document.markdown(analysis).encode())
+    write_atomic(out / "sheet.png", contact_sheet.draw(analysis, store))
 
 
-def conclude(
-    records: Sequence[Record], compared: Sequence[Standing], every: Sequence[Record], out: Path, console: Console
-) -> int:
+def conclude(analysis: RunAnalysis, every: Sequence[Record], out: Path, console: Console) -> int:
     """Print the table, what else the folder holds, where the files are, and what went wrong."""
-    console.print(document.table(records, compared, every))
-    for line in document.beside(records, every) + document.remarks(records, compared):
+    records = analysis.records
+    console.print(summary_table.table(analysis))
+    for line in remarks.beside(records, every) + remarks.remarks(analysis):
         console.print(line, markup=False, emoji=False)
     console.print(Text(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}"), soft_wrap=True)
     bad = [r for r in records if r.status != "ok"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.report import document
-from bench.report.comparisons import standings
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record
 from tests.support.plain_records import defense, record
 
@@ -37,4 +37,4 @@ def run(people: list[str] = PEOPLE) -> list[Record]:
 
 def markdown(records: list[Record]) -> str:
     """What `report.md` says of records."""
-    return document.markdown(records, standings(records))
+    return document.markdown(RunAnalysis(records))

@@ -17,7 +17,7 @@ from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.power import main as power
 from bench.report import document
-from bench.report.comparisons import long_form, standings
+from bench.report.analysis import RunAnalysis
 from bench.results.record import Record, save
 from bench.runner import run
 from bench.runner.progress_bar import Display
@@ -64,7 +64,7 @@ def test_a_run_shows_names_as_they_are() -> None:
     console, found = wide(), records()
     with Display(console, 1) as display:
         display.finish(found[0], f"{NAME}, {LABEL}")
-    assert run.conclude(found, standings(found), found, Path("runs/[dim]x"), console) == 1
+    assert run.conclude(RunAnalysis(found), found, Path("runs/[dim]x"), console) == 1
     told = text(console)
     for name in (f"{NAME}, {LABEL}", "[/]lora on", "runs/[dim]x/report.md", "failed: [/b] of [link=x]"):
         assert name in told
@@ -104,7 +104,7 @@ def test_so_do_commands(
     out = tmp_path / "[b]run"
     for number, one in enumerate(records()):
         save(one.model_copy(update={"cell": f"{number:02}" * 32}), out / "cells")
-    (out / "scores.csv").write_bytes(as_csv(long_form(records())))
+    (out / "scores.csv").write_bytes(as_csv(RunAnalysis(records()).long_form()))
     command([word.replace("RUN", str(out)) for word in words])
     shown = capsys.readouterr().out
     for name in names:
@@ -129,7 +129,7 @@ def test_no_command_makes_a_console_that_interprets() -> None:
 
 def test_report_md_shows_names_as_they_are() -> None:
     found = records()
-    told = document.markdown(found, standings(found))
+    told = document.markdown(RunAnalysis(found))
     assert "## What can be told apart: [/]lora" in told
     assert r"x :cat: \\[y] 8/255" in told
     assert r"[bold]ada[\_]" in told

@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +32,8 @@ from bench.loggers.csv_file import FILE
 from bench.loggers.guard import Guard
 from bench.loggers.wandb_content import run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in
-from bench.report.comparisons import standings
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import WORST
 from bench.results.record import Record, load_all
 from bench.results.rows import title
 from bench.runner.run import default_out, run
@@ -132,7 +132,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in range(2):
             logger.log(facts(out), OK)
             logger.log(facts(out), FAILED)
-            logger.finish(replace(facts(out), standings=standings(standing_records())), standing_records())
+            logger.finish(facts(out), RunAnalysis(standing_records()))
         assert "WANDB_DATA_DIR" not in os.environ
     return out
 
@@ -202,7 +202,7 @@ def test_prompts_are_told_as_text(tmp_path: Path) -> None:
 def test_the_run_as_a_whole_has_means_tiers_and_scores(told: Path) -> None:
     found = by_name(told)["my run"]
     records = standing_records()
-    for name, value in run_outcome(records, "aspl").items():
+    for name, value in run_outcome(RunAnalysis(records), "aspl").items():
         assert found["summary"][name] == value
     columns, rows = table(found, "scores")
     assert columns == ["method", "identity", "budget", "metric", "value"]
@@ -226,19 +226,19 @@ def test_nothing_tells_who_and_where(told: Path) -> None:
 
 def test_the_own_defense_has_the_same_name_in_every_run() -> None:
     records = standing_records()
-    found = run_outcome(records, "aspl")
+    found = run_outcome(RunAnalysis(records), "aspl")
     own = [r.metrics["ilr"] for r in records if r.defense.name == "aspl"]
     assert found["ilr"] == pytest.approx(np.mean(np.array(own, float)))
     assert found["ilr/clean + lora"] == pytest.approx(LEAKS["lora"]["none"], abs=0.05)
     assert found["cells/ok"] == len(PEOPLE) * 6
-    assert "ilr" not in run_outcome(records, "mist")
-    assert run_outcome([FAILED], "aspl") == {"cells/failed": 1}
+    assert "ilr" not in run_outcome(RunAnalysis(records), "mist")
+    assert run_outcome(RunAnalysis([FAILED]), "aspl") == {"cells/failed": 1}
     base = record(attack={"name": "none", "config": {}}, defense=defense("none", 0.0))
-    assert "ilr" not in run_outcome([base], "none"), "the base is nobody's defense"
+    assert "ilr" not in run_outcome(RunAnalysis([base]), "none"), "the base is nobody's defense"
 
 
 def test_one_of_the_cells_failed_and_so_did_the_run(tmp_path: Path) -> None:
-    wandb_logger().finish(facts(tmp_path), [OK, FAILED])
+    wandb_logger().finish(facts(tmp_path), RunAnalysis([OK, FAILED]))
     (found,) = read_back(tmp_path).values()
     assert found["exit_code"] == 1
 
@@ -389,7 +389,7 @@ def test_online_only_if_logged_in(
 def test_disabled_logs_nothing(wanted: str, environment: str, fake: Any, tmp_path: Path) -> None:
     made = fake(mode=environment)
     wandb_logger(mode=wanted).log(facts(tmp_path), OK)
-    wandb_logger(mode=wanted).finish(facts(tmp_path), [OK])
+    wandb_logger(mode=wanted).finish(facts(tmp_path), RunAnalysis([OK]))
     assert made.modes == []
     assert not list(tmp_path.iterdir())
 
@@ -431,10 +431,11 @@ def test_wandb_reads_the_key_of_the_environment() -> None:
 AGENT = """
 from pathlib import Path
 import sys
+from bench.report.analysis import RunAnalysis
 from tests.bench.loggers.test_loggers import OK, facts, standing_records, wandb_logger
 out = Path(sys.argv[1])
 wandb_logger(mode="offline").log(facts(out), OK)
-wandb_logger(mode="offline").finish(facts(out), standing_records())
+wandb_logger(mode="offline").finish(facts(out), RunAnalysis(standing_records()))
 print("done")
 """
 
@@ -470,7 +471,7 @@ def test_under_an_agent_there_is_one_run_and_the_network_is_never_used(tmp_path:
             server.accept()
     found = read_back(tmp_path / "out")
     assert set(found) == {"trial"}
-    assert found["trial"]["summary"]["ilr"] == run_outcome(standing_records(), "aspl")["ilr"]
+    assert found["trial"]["summary"]["ilr"] == run_outcome(RunAnalysis(standing_records()), "aspl")["ilr"]
 
 
 def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
@@ -491,9 +492,11 @@ def test_the_sweep_definition_is_a_command_line_that_composes() -> None:
 
 def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake()
+    analysis = RunAnalysis(standing_records())
+    assert [each.attack for each in analysis.comparisons] == ["dreambooth", "lora", WORST]
     monkeypatch.setattr("bench.report.comparisons.judge", None)
-    assert "tiers_lora" not in run_tables(standing_records(), [])
-    Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(standing_records(), [])
+    assert "tiers_lora" in run_tables(analysis)
+    Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(analysis)
     assert text.getvalue() == ""
 
 
@@ -509,14 +512,14 @@ def test_failure_is_told_once_in_one_line_and_the_logger_is_left_alone(call: str
     guard.log(OK)
     count = len(made.calls)
     guard.log(FAILED)
-    guard.finish([OK, FAILED], [])
+    guard.finish(RunAnalysis([OK, FAILED]))
     assert len(made.calls) == count
     assert len(text.getvalue().splitlines()) == 1
     assert "logger=wandb failed" in text.getvalue()
     assert f"RuntimeError: {call} is [broken]" in text.getvalue()
 
 
-@pytest.mark.parametrize(("call", "given"), [("check", []), ("log", [OK]), ("finish", [[OK], []])])
+@pytest.mark.parametrize(("call", "given"), [("check", []), ("log", [OK]), ("finish", [RunAnalysis([OK])])])
 def test_failure_of_a_missing_package_is_told_too(
     call: str, given: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -547,7 +550,7 @@ def test_csv_has_a_row_per_cell(tmp_path: Path) -> None:
     odd = record(cell="c" * 64, identity='Zoë, "z"\n', defense=defense("mist", 4.5))
     for each in (FAILED, OK, odd):
         logger.log(facts(tmp_path), each)
-    logger.finish(facts(tmp_path), [FAILED, OK, odd])
+    logger.finish(facts(tmp_path), RunAnalysis([FAILED, OK, odd]))
     failed, ok, strange = rows_of(tmp_path)
     assert (failed["status"], failed["reason"], failed["ilr"]) == ("failed", "no memory", "")
     assert (ok["cell"], ok["identity"], ok["title"]) == (OK.cell, "ann", "ann, aspl 8/255, jpeg, lora")
@@ -638,9 +641,9 @@ class Theirs(Logger):
         with open(self.path, "a") as stream:
             print(record.status, file=stream)
 
-    def finish(self, run, records):
+    def finish(self, run, analysis):
         with open(self.path, "a") as stream:
-            print(run.name, len(records), file=stream)
+            print(run.name, len(analysis.records), file=stream)
 """
 
 
@@ -731,7 +734,6 @@ def test_wandb_is_imported_only_when_used() -> None:
 
 def test_every_logger_of_the_project_has_a_name(tmp_path: Path) -> None:
     assert LOGGERS.names() == ["csv", "none", "wandb"]
-    nothing: Sequence[Record] = []
     LOGGERS.create("none", {}).log(facts(tmp_path), OK)
-    LOGGERS.create("none", {}).finish(facts(tmp_path), nothing)
+    LOGGERS.create("none", {}).finish(facts(tmp_path), RunAnalysis([]))
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report import document
-from bench.report.comparisons import WORST, leaking, long_form, picked, standings
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import WORST, leaking
+from bench.report.remarks import remarks
 from bench.results.record import Record
 from bench.stats.table import as_csv, read
 from tests.support.plain_records import defense, record
@@ -17,7 +18,7 @@ from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
 
 
 def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
-    found = {s.attack: s for s in standings(run())}
+    found = {s.attack: s for s in RunAnalysis(run()).comparisons}
     assert list(found) == ["dreambooth", "lora", WORST]
     assert found["dreambooth"].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
     assert {attack: s.judged.passed for attack, s in found.items()} == {"dreambooth": (2,), "lora": (2,), WORST: (2,)}
@@ -28,17 +29,17 @@ def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_th
     jpeg = {"countermeasure": [{"name": "jpeg", "config": {}}]}
     treated = [r.model_copy(update={"metrics": {"ilr": 0.95}}) for r in run() if r.attack.name == "lora"]
     records = run() + [Record.model_validate(r.model_dump(mode="json") | jpeg) for r in treated]
-    found = {s.attack: s for s in standings(records)}
+    found = {s.attack: s for s in RunAnalysis(records).comparisons}
     assert list(found) == ["dreambooth", "lora", "lora after jpeg", WORST]
     assert all(s.scores.methods == ("clean", "noise 8/255", "aspl 8/255") for s in found.values())
-    assert found["lora"].scores.values.tolist() == standings(run())[1].scores.values.tolist()
+    assert found["lora"].scores.values.tolist() == RunAnalysis(run()).comparisons[1].scores.values.tolist()
     assert found[WORST].scores.values.min() == 0.95
     assert found["lora after jpeg"].judged.passed == ()
 
 
 def test_the_worst_attack_is_taken_person_by_person() -> None:
     records = run()
-    worst = standings(records)[-1]
+    worst = RunAnalysis(records).comparisons[-1]
     by_person = {(r.identity, r.attack.name): r.metrics["ilr"] or 0 for r in records if r.defense.name == "aspl"}
     expected = [max(by_person[p, "dreambooth"], by_person[p, "lora"]) for p in PEOPLE]
     assert worst.scores.values[:, 2].tolist() == expected
@@ -46,23 +47,23 @@ def test_the_worst_attack_is_taken_person_by_person() -> None:
 
 def test_what_was_not_tried_was_not_survived() -> None:
     records = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl" and r.identity == "p0")]
-    worst = standings(records)[-1]
+    worst = RunAnalysis(records).comparisons[-1]
     assert math.isnan(worst.scores.values[0, 2])
     untried = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl")]
-    assert standings(untried)[-1].scores.methods == ("clean", "noise 8/255")
+    assert RunAnalysis(untried).comparisons[-1].scores.methods == ("clean", "noise 8/255")
 
 
 def test_one_attack_has_no_worst_and_one_arm_nothing_to_compare() -> None:
-    assert [s.attack for s in standings([r for r in run() if r.attack.name == "lora"])] == ["lora"]
-    assert standings([r for r in run() if r.defense.name == "none"]) == []
-    assert standings(run(PEOPLE[:1])) == []
-    assert standings([]) == []
+    assert [s.attack for s in RunAnalysis([r for r in run() if r.attack.name == "lora"]).comparisons] == ["lora"]
+    assert RunAnalysis([r for r in run() if r.defense.name == "none"]).comparisons == []
+    assert RunAnalysis(run(PEOPLE[:1])).comparisons == []
+    assert RunAnalysis([]).comparisons == []
 
 
 def test_the_base_and_other_people_are_no_arms() -> None:
     base = record(attack={"name": "none", "config": {}}, defense=defense("none", 0.0))
     stranger = record(photos_of="zoe", defense=defense("none", 0.0), attack={"name": "lora", "config": {}})
-    assert standings([*run(), base, stranger])[1].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
+    assert RunAnalysis([*run(), base, stranger]).comparisons[1].scores.methods == ("clean", "noise 8/255", "aspl 8/255")
 
 
 def test_the_report_shows_them() -> None:
@@ -70,7 +71,7 @@ def test_the_report_shows_them() -> None:
     assert "## What can be told apart: worst attack" in text
     assert "| aspl 8/255 | 1 | a | 12 |" in text
     assert "| clean | - | - | 12 |" in text
-    assert any("1 of 1 beat noise" in line for line in document.remarks(run(), standings(run())))
+    assert any("1 of 1 beat noise" in line for line in remarks(RunAnalysis(run())))
 
 
 def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
@@ -78,11 +79,11 @@ def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
         r.model_copy(update={"metrics": {"ilr": 0.0}}) if (r.defense.name, r.identity) == ("none", "p3") else r
         for r in run()
     ]
-    assert leaking(silent) == {"dreambooth": (11, 12), "lora": (11, 12)}
+    assert leaking(RunAnalysis(silent).by_attack) == {"dreambooth": (11, 12), "lora": (11, 12)}
     assert "leak at all, of whom alone a cloak can show anything: 11 of 12 (dreambooth), 11 of 12 (lora)." in markdown(
         silent
     )
-    assert leaking([r for r in run() if r.defense.name != "none"]) == {}
+    assert leaking(RunAnalysis([r for r in run() if r.defense.name != "none"]).by_attack) == {}
 
 
 def test_a_share_is_between_none_and_all() -> None:
@@ -95,7 +96,7 @@ def test_a_share_is_between_none_and_all() -> None:
 
 def test_a_metric_can_be_named_without_its_attack(tmp_path: Path) -> None:
     file = tmp_path / "scores.csv"
-    file.write_bytes(as_csv(long_form(run())))
+    file.write_bytes(as_csv(RunAnalysis(run()).long_form()))
     found = read(file, higher=["ilr"], metric="ilr")
     assert [metric for metric, _ in found] == ["ilr/dreambooth", "ilr/lora"]
     assert not any(scores.lower_is_better for scores in found.values())
@@ -112,10 +113,10 @@ def test_scores_come_back_from_their_file(tmp_path: Path) -> None:
     odd = {person: f'{person},\n"x"' for person in PEOPLE}
     records = [r.model_copy(update=dict.fromkeys(("identity", "photos_of"), odd[r.identity])) for r in run()]
     file = tmp_path / "scores.csv"
-    file.write_bytes(as_csv(long_form(records)))
+    file.write_bytes(as_csv(RunAnalysis(records).long_form()))
     found = read(file)
     assert [metric for metric, _ in found][:1] == ["ilr/dreambooth"]
-    wanted = standings(records)[0].scores
+    wanted = RunAnalysis(records).comparisons[0].scores
     assert found["ilr/dreambooth", "as named"].people == wanted.people
     assert np.array_equal(found["ilr/dreambooth", "as named"].values, wanted.values)
 
@@ -124,7 +125,7 @@ def test_an_attacker_who_picks_once_gets_less_than_one_who_picks_per_person() ->
     """By hand: two people, each safe from the other's attack."""
     leaks = {("a", "dreambooth"): 1.0, ("a", "lora"): 0.2, ("b", "dreambooth"): 0.0, ("b", "lora"): 0.6}
     records = [record(p, ilr, attack={"name": a, "config": {}}, thresholds=THRESHOLDS) for (p, a), ilr in leaks.items()]
-    (choice,) = picked(records)
+    (choice,) = RunAnalysis(records).attacker_choices
     assert choice.per_person == pytest.approx((1.0 + 0.6) / 2)
     assert choice.once == pytest.approx((1.0 + 0.0) / 2)
     assert choice.attack == "dreambooth"
@@ -133,7 +134,7 @@ def test_an_attacker_who_picks_once_gets_less_than_one_who_picks_per_person() ->
 
 def test_a_choice_is_over_the_people_on_whom_all_attacks_were_tried() -> None:
     records = [r for r in run() if not (r.attack.name == "lora" and r.identity == "p0")]
-    by_arm = {choice.arm: choice for choice in picked(records)}
+    by_arm = {choice.arm: choice for choice in RunAnalysis(records).attacker_choices}
     rest = [r.metrics["ilr"] or 0 for r in run() if r.defense.name == "aspl" and r.attack.name == "lora"][1:]
     assert by_arm["aspl 8/255"].once == pytest.approx(np.mean(rest))
-    assert picked([r for r in run() if r.attack.name == "lora"]) == []
+    assert RunAnalysis([r for r in run() if r.attack.name == "lora"]).attacker_choices == []

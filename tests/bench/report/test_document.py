@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.errors import BenchError
-from bench.report import document, latex, plots, tables
-from bench.report.comparisons import WORST, standings
+from bench.report import latex, plots, summary_table, tables
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import WORST
 from bench.report.conclusions import conclusions
 from bench.report.document import main
 from bench.report.markdown import escape, paragraph
@@ -44,11 +45,11 @@ def complete() -> list[Record]:
 
 
 def entries(records: list[Record]) -> list[tables.Entry]:
-    return tables.entries(records, standings(records))
+    return tables.entries(RunAnalysis(records))
 
 
 def table_of(records: list[Record]) -> Table:
-    return document.table(records, standings(records))
+    return summary_table.table(RunAnalysis(records))
 
 
 def parsed(text: str) -> list[list[str]]:
@@ -161,7 +162,7 @@ def test_the_csv_holds_every_number_in_full() -> None:
     assert float(row["mean"]) == pytest.approx(sum(x or 0 for x in leaks) / 12, abs=1e-15)
     assert float(row["low"]) < float(row["mean"]) < float(row["high"])
     assert (row["better"], row["people"]) == ("lower", "12")
-    by_standing = {s.attack: s for s in standings(records)}
+    by_standing = {s.attack: s for s in RunAnalysis(records).comparisons}
     worst = [r for r in rows if r["attack"] == WORST]
     assert [r["arm"] for r in worst] == list(by_standing[WORST].scores.methods)
     assert {r["metric"] for r in worst} == {"ilr"}
@@ -204,16 +205,16 @@ def test_common_names_and_numbers_are_not_made_ugly() -> None:
 
 def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
     everywhere = "Against dreambooth, lora, the worst attack: "
-    (said, scope) = conclusions(standings(run()))
+    (said, scope) = conclusions(RunAnalysis(run()).comparisons)
     assert said == f"{everywhere}aspl 8/255 beats noise.", "the same may be said of all, and nothing of controls"
     assert "no other" in scope
     idle = [r.model_copy(update={"metrics": {"ilr": 0.8}}) if r.attack.name == "lora" else r for r in run()]
-    assert conclusions(standings(idle))[1] == "Against lora: aspl 8/255 is not shown to beat noise."
-    few = conclusions(standings(run(PEOPLE[:4])))
+    assert conclusions(RunAnalysis(idle).comparisons)[1] == "Against lora: aspl 8/255 is not shown to beat noise."
+    few = conclusions(RunAnalysis(run(PEOPLE[:4])).comparisons)
     assert few[0] == f"{everywhere}whether aspl 8/255 beats noise is undecided: 4 people cannot show it."
-    without = conclusions(standings([r for r in run() if r.defense.name != "noise"]))
+    without = conclusions(RunAnalysis([r for r in run() if r.defense.name != "noise"]).comparisons)
     assert without[0].startswith(f"{everywhere}there is no noise to compare with")
-    alone = conclusions(standings([r for r in run() if r.defense.name != "aspl"]))
+    alone = conclusions(RunAnalysis([r for r in run() if r.defense.name != "aspl"]).comparisons)
     assert alone[0] == f"{everywhere}there is no cloak."
     assert conclusions([])[0].startswith("Nothing")
 
@@ -227,7 +228,7 @@ def test_conclusions_say_in_one_sentence_what_may_be_said_of_several_arms() -> N
         for name, (level, shift) in leaks.items()
         for i, p in enumerate(PEOPLE)
     ]
-    (said, _) = conclusions(standings(records))
+    (said, _) = conclusions(RunAnalysis(records).comparisons)
     noise, less, rest = said.removeprefix("Against lora: ").split(". ")
     assert noise == (
         "advdm 8/255, aspl 8/255, mist 8/255, sds 8/255 and simac 8/255 beat noise; "
@@ -246,7 +247,7 @@ def test_many_pairs_that_stay_open_are_counted_and_many_arms_are_lines() -> None
         for p in PEOPLE[:3]
         for b in range(1, 11)
     ]
-    (said, _) = conclusions(standings(alike))
+    (said, _) = conclusions(RunAnalysis(alike).comparisons)
     assert said.endswith("Of 45 pairs, 45 are not to be told apart (the letters above; 3 people cannot show it).")
     text = markdown(alike)
     assert "| arm | p0 | p1 | p2 |" in text
@@ -272,9 +273,9 @@ def test_markdown_has_every_metric_and_says_what_is_missing() -> None:
 
 def test_plots_are_pictures_and_the_same_every_time() -> None:
     records = complete()
-    files = plots.draw(records)
+    files = plots.draw(RunAnalysis(records))
     assert set(files) == {f"{name}.{kind}" for name in ("trade-off", "heat-map", "budget") for kind in ("svg", "png")}
-    assert plots.draw(records) == files
+    assert plots.draw(RunAnalysis(records)) == files
     svg = files["heat-map.svg"].decode()
     leaks = [r.metrics["ilr"] or 0 for r in records if (r.attack.name, r.defense.name) == ("lora", "none")]
     assert all(word in svg for word in ("dreambooth", "lora", "aspl 8/255", f"{np.mean(leaks):.2f}"))
@@ -285,7 +286,7 @@ def test_plots_are_pictures_and_the_same_every_time() -> None:
 
 def test_plots_that_would_show_nothing_are_not_drawn() -> None:
     one = [r for r in run() if r.attack.name == "lora"]
-    assert plots.draw(one) == {}, "one attack, one budget, no PSNR"
+    assert plots.draw(RunAnalysis(one)) == {}, "one attack, one budget, no PSNR"
 
 
 def test_without_matplotlib_the_tables_are_saved_all_the_same(

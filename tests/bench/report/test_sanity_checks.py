@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks import CHECKS, findings
 from bench.results.record import MethodFacts, Record, StageFacts
 from tests.support.plain_records import defense
@@ -45,7 +46,7 @@ def changed(name: str, **changes: Any) -> list[Record]:
 
 
 def told(records: list[Record]) -> list[str]:
-    return [str(finding) for finding in findings(records)]
+    return [str(finding) for finding in findings(RunAnalysis(records))]
 
 
 def test_a_sound_run_raises_no_doubt() -> None:
@@ -156,9 +157,9 @@ def test_the_same_picture_again_and_again_is_told_once() -> None:
 
 
 def test_errors_come_first_and_nothing_of_an_empty_run() -> None:
-    severities = [f.severity for f in findings([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})])]
+    severities = [f.severity for f in findings(RunAnalysis([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})]))]
     assert severities == ["error", "warning"]
-    assert findings([]) == []
+    assert findings(RunAnalysis([])) == []
     assert len(CHECKS) == 16
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.report import contact_sheet
+from bench.report.analysis import RunAnalysis
 from bench.results.arms import arms
 from bench.results.record import Record
 from bench.store import Store
@@ -145,13 +146,12 @@ def test_a_sheet_shows_fewer_people_where_each_has_many_rows(tmp_path: Path, mon
     tall = contact_sheet.TILE + contact_sheet.CAPTION
     for arms_each, people in ((2, 4), (40, 2), (100, 1)):
         records = [record(f"p{p}", 0.5, defense=defense("aspl", float(b))) for p in range(6) for b in range(arms_each)]
-        drawn = Image.open(BytesIO(contact_sheet.draw(records, Store(tmp_path))))
+        drawn = Image.open(BytesIO(contact_sheet.draw(RunAnalysis(records), Store(tmp_path))))
         assert drawn.height == arms_each * people * tall
 
 
 def test_a_sheet_is_drawn_without_pictures_that_the_store_no_longer_has(tmp_path: Path) -> None:
     gone = {"seconds": 1, "peak_mb": 1, "key": "a" * 64, "cached": True}
-    drawn = Image.open(
-        BytesIO(contact_sheet.draw([record("ann", 0.5, stages={"counter": gone, "generate": gone})], Store(tmp_path)))
-    )
+    lost = record("ann", 0.5, stages={"counter": gone, "generate": gone})
+    drawn = Image.open(BytesIO(contact_sheet.draw(RunAnalysis([lost]), Store(tmp_path))))
     assert drawn.height == contact_sheet.TILE + contact_sheet.CAPTION

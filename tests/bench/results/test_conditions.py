@@ -10,8 +10,8 @@ from bench.config.compose import settings_of
 from bench.config.schema import shipped_model
 from bench.core.hashing import hash_of
 from bench.models.diffusion.model_cache import Pool
-from bench.report import document
-from bench.report.comparisons import long_form, standings
+from bench.report import document, remarks, summary_table
+from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks import findings
 from bench.results import standard
 from bench.results.arms import Arm, arms
@@ -109,7 +109,7 @@ def test_records_that_do_not_say_what_differs_are_kept_apart_all_the_same() -> N
     found = arms([few, many, old(made("bob", model={"steps": 2}))])
     assert [arm.label for arm in found[:2]] == [f"clean (cell {few.cell[:8]})", f"clean (cell {many.cell[:8]})"]
     assert all(len(arm.records) == 1 for arm in found)
-    assert any(f.severity == "error" and "do not state" in f.message for f in findings([few, many]))
+    assert any(f.severity == "error" and "do not state" in f.message for f in findings(RunAnalysis([few, many])))
     assert labels(few, made("bob"), made("bob", model={"steps": 2})) == [
         "clean (steps unknown)",
         "clean (steps 2)",
@@ -133,7 +133,7 @@ def test_people_of_two_data_sets_are_two_whatever_their_names() -> None:
         for name, leak in (("mist", 0.8), ("aspl", 0.3))
         for p in ("ann", "bob")
     ]
-    (found,) = standings(records + others)
+    (found,) = RunAnalysis(records + others).comparisons
     assert found.scores.people == (
         "ann (data synthetic)",
         "bob (data synthetic)",
@@ -150,24 +150,24 @@ def test_people_of_two_data_sets_are_two_whatever_their_names() -> None:
 def test_scores_of_several_conditions_are_columns_of_their_own(tmp_path: Any) -> None:
     file = tmp_path / "scores.csv"
     records = [made(p, leak, model={"steps": steps}) for steps, leak in ((2, 0.25), (20, 1.0)) for p in ("ann", "bob")]
-    file.write_bytes(as_csv(long_form(records)))
+    file.write_bytes(as_csv(RunAnalysis(records).long_form()))
     (scores,) = [scores for (metric, _), scores in read(file).items() if metric == "ilr/lora"]
     assert (scores.methods, scores.values.tolist()) == (("clean (steps 2)", "clean (steps 20)"), [[0.25, 1.0]] * 2)
 
 
 def test_the_report_says_what_was_not_made_alike() -> None:
     few, many = made(leak=0.25, model={"steps": 2}), made(leak=1.0)
-    text_of_both = document.markdown([few, many], standings([few, many]))
+    text_of_both = document.markdown(RunAnalysis([few, many]))
     assert "Note: These results were not all made alike: steps 2 and steps 20." in text_of_both
     assert "| clean (steps 2) | 1 |" in text_of_both
     assert "| clean (steps 20) | 1 |" in text_of_both
-    (beside,) = document.beside([many], [few, many])
+    (beside,) = remarks.beside([many], [few, many])
     assert "results made with steps 2; these are with steps 20" in beside
-    assert document.beside([many], [many]) == []
-    assert "on facelet-1 (steps 2), people of" in str(document.table([few], []).title)
-    assert "on facelet-1, people of" in str(document.table([many], []).title)
+    assert remarks.beside([many], [many]) == []
+    assert "on facelet-1 (steps 2), people of" in str(summary_table.table(RunAnalysis([few])).title)
+    assert "on facelet-1, people of" in str(summary_table.table(RunAnalysis([many])).title)
     swapped = [made(), made(photos="d" * 64)]
-    assert any(f.severity == "warning" and "photos dddddddd" in f.message for f in findings(swapped))
+    assert any(f.severity == "warning" and "photos dddddddd" in f.message for f in findings(RunAnalysis(swapped)))
 
 
 def test_protocol_1_is_what_the_configuration_has_by_default() -> None:

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from bench.core.errors import BenchError
-from bench.report.comparisons import standings
-from bench.report.document import table
+from bench.report.analysis import RunAnalysis
+from bench.report.summary_table import table
 from bench.results.arms import arms
 from bench.results.record import MethodFacts
 from bench.runner.plan import Cell
@@ -79,7 +79,7 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     suite = [clean.model_copy(update={"attack": a} | who) for a in attacks for who in owners]
     for shown in (run, suite):
         text = StringIO()
-        Console(file=text, width=80).print(table(shown, standings(shown)))
+        Console(file=text, width=80).print(table(RunAnalysis(shown)))
         assert "…" not in text.getvalue()
         assert all(len(line.rstrip()) <= 80 for line in text.getvalue().splitlines())
         assert "ILR" in text.getvalue()

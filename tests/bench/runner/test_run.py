@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from bench.config.compose import settings_of
 from bench.config.schema import Protocol
 from bench.core.errors import Unwritable
 from bench.data.synthetic import ROOT as SYNTHETIC
-from bench.report.comparisons import Standing
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import AttackComparison
 from bench.results.record import Record, load_all
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
@@ -146,11 +147,13 @@ def test_arms_are_compared_once_and_a_command_speaks_of_its_own_cells(
 ) -> None:
     compared: list[int] = []
 
-    def standings(records: Sequence[Record]) -> list[Standing]:
-        compared.append(len(records))
-        return []
+    class Counted(RunAnalysis):
+        @cached_property
+        def comparisons(self) -> list[AttackComparison]:
+            compared.append(len(self.records))
+            return []
 
-    monkeypatch.setattr("bench.runner.run.standings", standings)
+    monkeypatch.setattr("bench.runner.run.RunAnalysis", Counted)
     shutil.copytree(finished[0] / "store", tmp_path / "store")
     small_run(tmp_path)
     assert compared == [4]

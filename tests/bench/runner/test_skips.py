@@ -10,7 +10,8 @@ import pytest
 from bench.core.errors import BenchError
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
-from bench.report.comparisons import WORST, picked, standings
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import WORST
 from bench.report.sanity_checks import findings
 from bench.results import record as records
 from bench.zoo.train.adapter import save_groups
@@ -72,11 +73,11 @@ def test_an_attack_that_was_skipped_takes_nobodys_worst_attack_away() -> None:
         if r.attack.name == "lora"
     ]
     extra = [r.model_copy(update={"attack": r.attack.model_copy(update={"name": "instantid"})}) for r in skipped]
-    before, after = standings(two_attacks()), standings([*two_attacks(), *extra])
+    before, after = RunAnalysis(two_attacks()).comparisons, RunAnalysis([*two_attacks(), *extra]).comparisons
     assert [s.attack for s in after] == [s.attack for s in before] == ["dreambooth", "lora", WORST]
     np.testing.assert_array_equal(after[-1].scores.values, before[-1].scores.values)
-    assert picked([*two_attacks(), *extra]) == picked(two_attacks())
-    (line,) = [str(f) for f in findings([*two_attacks(), *extra]) if "skipped" in str(f)]
+    assert RunAnalysis([*two_attacks(), *extra]).attacker_choices == RunAnalysis(two_attacks()).attacker_choices
+    (line,) = [str(f) for f in findings(RunAnalysis([*two_attacks(), *extra])) if "skipped" in str(f)]
     assert "36 of 108 cells were skipped: no weights" in line
 
 

@@ -1,0 +1,64 @@
+"""What is said below the table of a run: what its numbers mean, what may be wrong with it, and licences that bind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.models.weights.published import PACKS, RESEARCH
+from bench.report.analysis import RunAnalysis
+from bench.report.comparisons import leaking
+from bench.report.sanity_checks import findings
+from bench.results.conditions import Told
+from bench.results.record import Record
+from bench.stats import summary
+
+
+def remarks(analysis: RunAnalysis) -> list[str]:
+    """What the numbers mean, what can be told apart, what may be wrong with the run, and licences that bind."""
+    lines = []
+    if judged := _judged(analysis.records):
+        lines.append(
+            "ILR: share of generated pictures that pass for the person (judge: similarity >= "
+            f"{'; '.join(judged)}). Lower is better protection."
+        )
+    if clean := leaking(analysis.by_attack):
+        shares = ", ".join(f"{leak} of {people} ({attack})" for attack, (leak, people) in clean.items())
+        lines.append(f"People whose clean photos leak at all, of whom alone a cloak can show anything: {shares}.")
+    told: dict[str, list[str]] = {}
+    for compared in analysis.comparisons:
+        told.setdefault(summary.counts(compared.scores, compared.judged), []).append(compared.attack)
+    lines += [f"{', '.join(attacks)}: {counts} (report.md)." for counts, attacks in told.items()]
+    return lines + [str(finding) for finding in findings(analysis)] + _bound(analysis.records)
+
+
+def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
+    """Under which other conditions the folder of some records holds results."""
+    told = Told(every)
+    own = dict.fromkeys(told.texts(r) for r in records)
+    others = dict.fromkeys(texts for r in every if (texts := told.texts(r)) not in own)
+    if not others:
+        return []
+    here, there = (" and ".join(", ".join(texts) for texts in of) for of in (own, others))
+    return [f"The folder also holds results made with {there}; these are with {here}. report.md keeps them apart."]
+
+
+def _judged(records: Sequence[Record]) -> list[str]:
+    """The judge's thresholds, and where there are several, what each is for."""
+    names = ("ilr", "far", "pairs")
+    known = {tuple(r.thresholds[n] for n in names): r for r in records if set(names) <= r.thresholds.keys()}
+    told = Told(list(known.values()))
+    return [
+        f"{similarity:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
+        + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "")
+        for (similarity, far, pairs), r in known.items()
+    ]
+
+
+def _bound(records: Sequence[Record]) -> list[str]:
+    """What these records used that is not for everybody, once."""
+    used = {
+        name
+        for facts in (facts for r in records if r.status != "skipped" for facts in (r.defense, r.attack))
+        for name in (facts.config.get("recogniser"), *(facts.config.get("recognisers") or ()))
+    }
+    return [f"{', '.join(bound)} of insightface: {RESEARCH}."] if (bound := sorted(used & PACKS.keys())) else []

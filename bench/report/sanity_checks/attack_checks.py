@@ -1,0 +1,76 @@
+"""Whether attacks do what they are for: learn a person, and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.report.analysis import RunAnalysis
+from bench.report.sanity_checks.arm_kinds import another_person, attack_of, base_alone, clean
+from bench.report.sanity_checks.finding import Finding
+from bench.results.arms import attack_label, chain_label
+from metrics.identity import VALID_LEAK
+
+STRANGER_LEAK = 0.1
+"""More leaks than this, where the person was never learned, mean that such faces come out anyway."""
+FACELESS = 0.25
+"""More clean pictures without a face than this, and FDFR is about the attack."""
+
+
+def weak_attack(analysis: RunAnalysis) -> Iterator[Finding]:
+    """The clean arm must leak, or there is nothing to prevent; also after a countermeasure."""
+    for arm in clean(analysis):
+        leak, chain = arm.mean("ilr"), chain_label(arm.records[0])
+        if leak is not None and leak < VALID_LEAK and chain:
+            yield Finding(
+                "warning",
+                f"After {chain}, {attack_of(arm)} leaks only {leak:.2f} on clean photos: too destructive to judge.",
+                "What it leaks of cloaked photos says nothing of cloaks: weaken the countermeasure.",
+            )
+        elif leak is not None and leak < VALID_LEAK:
+            yield Finding(
+                "error",
+                f"{attack_of(arm)} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot "
+                "show what a cloak does.",
+                "Strengthen it (attack.steps, attack.learning_rate).",
+            )
+
+
+def strangers_pass(analysis: RunAnalysis) -> Iterator[Finding]:
+    """Who was never learned must not leak."""
+    for arm in another_person(analysis):
+        if (leak := arm.mean("ilr") or 0) > STRANGER_LEAK:
+            yield Finding(
+                "warning",
+                f"Made from another person's photos, {leak:.0%} of the pictures pass for these people.",
+                "Choose people who differ more, or a stricter protocol.far.",
+            )
+    for arm in base_alone(analysis):
+        if (leak := arm.mean("ilr") or 0) > STRANGER_LEAK:
+            yield Finding(
+                "warning",
+                f"The base alone passes for these people in {leak:.0%} of its pictures.",
+                "What passes here was not learned from the photos; choose other people, or a stricter protocol.far.",
+            )
+
+
+def faceless(analysis: RunAnalysis) -> Iterator[Finding]:
+    """The judge must find faces where there is no cloak."""
+    for arm in clean(analysis):
+        if (share := arm.mean("fdfr") or 0) > FACELESS:
+            yield Finding(
+                "warning",
+                f"The judge finds no face in {share:.0%} of what {attack_of(arm)} makes of clean photos.",
+                "FDFR and ILR then say more about the attack than about cloaks: strengthen it, or take more pictures.",
+            )
+
+
+def same_pictures(analysis: RunAnalysis) -> Iterator[Finding]:
+    """Pictures of different noise must differ."""
+    for record in analysis.records:
+        if len({image.sha256 for image in record.images}) < len(record.images):
+            yield Finding(
+                "warning",
+                f"{attack_label(record)} generated the same picture several times for {record.identity}.",
+                "The model may have collapsed: look at sheet.png, and lower attack.learning_rate or attack.steps.",
+            )
+            return

@@ -1,0 +1,88 @@
+"""The table of a run: a row for every arm, with its mean scores over people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from bench.report import tables
+from bench.report.analysis import RunAnalysis
+from bench.results.arms import Arm, attack_label, chain_label
+from bench.results.conditions import departures
+from bench.results.conditions import text as condition_text
+from bench.results.record import Record
+
+COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
+"""ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
+`fit s` (fit and generate) are seconds per person."""
+NOT_SHOWN = {"ISM", "SSIM"}
+"""Left out on a terminal: never to be ranked by, and close to PSNR."""
+CLOAK = {"Linf", "PSNR", "cloak s"}
+"""Left out where there is no cloak."""
+LINES = 20
+"""With more arms than this, a terminal shows leak rates alone."""
+
+
+def cells(arm: Arm) -> list[str]:
+    """An arm's row as text, in the order of `COLUMNS`."""
+    ok = sum(r.status == "ok" for r in arm.records)
+    people = str(ok) if ok == len(arm.records) else f"{ok}/{len(arm.records)}"
+    base = arm.records[0].attack.name == "none"
+    cloak: list[tuple[float | None, str]] = [
+        (None if base else arm.mean("linf"), ".0f"),
+        (None if base else arm.mean("psnr"), ".1f"),
+        (None if base else arm.mean("ssim"), ".2f"),
+        (None if base else arm.seconds("protect"), ".1f"),
+    ]
+    scores = [(arm.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "ilr")]
+    interval, costs = arm.interval("ilr"), [*cloak, (arm.seconds("fit", "generate"), ".1f")]
+    leak = "-" if interval is None else f"{interval[0]:.2f}-{interval[1]:.2f}"
+    return [arm.label, people, *map(number, scores), leak, *map(number, costs)]
+
+
+def number(value: tuple[float | None, str]) -> str:
+    return "-" if value[0] is None else format(*value)
+
+
+def table(analysis: RunAnalysis) -> Table:
+    """The result table for a terminal of 80 columns: `report.md` has what is left out here."""
+    records, rows = analysis.records, analysis.arms
+    header, across = tables.across(records, tables.entries(analysis)) if len(rows) > LINES else ([], [])
+    if across:
+        means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
+        return _table(f"ILR of {title(records)}", [name.replace("_", " ") for name in header], means)
+    left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | CLOAK
+    shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
+    lines = [[row[index] for index in shown] for row in map(cells, rows)]
+    return _table(title(records), [COLUMNS[index] for index in shown], lines)
+
+
+def _table(heading: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """Headings may be broken into lines, names of arms between words, numbers not at all."""
+    drawn = Table(title=Text(heading, "table.title"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, name in enumerate(header):
+        width = max((len(word) for line in lines for word in line[index].split()), default=0)
+        drawn.add_column(Text(name), justify="right" if index else "left", min_width=width, overflow="fold")
+    for line in lines:
+        drawn.add_row(*map(Text, line))
+    return drawn
+
+
+def title(records: Sequence[Record]) -> str:
+    """What a run is about: its attacks and countermeasures, bases and data."""
+    own = [r for r in records if r.attack.name != "none"]
+    attacks, chains = (list(dict.fromkeys(of(r) or "none" for r in own)) for of in (attack_label, chain_label))
+    after = f" after {', '.join(chains)}" if set(chains) - {"none"} else ""
+    bases, data = (", ".join(dict.fromkeys(names)) for names in ([r.base for r in records], [r.data for r in records]))
+    return f"{', '.join(attacks) or 'no attack'}{after} on {bases}{_departures(records)}, people of {data}"
+
+
+def _departures(records: Sequence[Record]) -> str:
+    """What all records share that is not as protocol 1 has it; where they differ, their arms name it."""
+    rows = [{condition_text(name, value) for name, value in departures(r).items()} for r in records]
+    ordered = [condition_text(name, value) for name, value in departures(records[0]).items()]
+    shared = [said for said in ordered if said in set.intersection(*rows)]
+    return f" ({', '.join(shared)})" if shared else ""
