@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.results.arms import attack_key, chain_key, label
+from bench.results.labels import arm_label, attack_key, chain_key
 from bench.results.record import Record, StageFacts, load_all
 from bench.stats.rule import CONTROLS
 
@@ -66,7 +66,7 @@ def by_command(records: Sequence[Record]) -> list[list[Record]]:
         if record.defense.name in CONTROLS:
             controls[attack].append(record)
         else:
-            cloaks[attack, label(record)].append(record)
+            cloaks[attack, arm_label(record)].append(record)
     return [controls[attack] + some for (attack, _), some in cloaks.items()]
 
 

@@ -21,8 +21,8 @@ from bench.loggers.wandb_content import Grid, config, images, outcome, run_outco
 from bench.loggers.wandb_place import logged_in, package, place
 from bench.report.analysis import RunAnalysis
 from bench.results import manifest
+from bench.results.labels import cell_label
 from bench.results.record import Record
-from bench.results.rows import title
 
 PROJECT = "cloakbench"
 QUIET = {
@@ -87,7 +87,7 @@ class Wandb(Logger):
         """One W&B run. Under an agent of a W&B sweep none: what it starts is one run, which `finish` writes."""
         if (mode := self._mode()) == "disabled" or "WANDB_SWEEP_ID" in os.environ:
             return
-        facts = {"name": title(record), "job_type": record.attack.name, "config": config(record)}
+        facts = {"name": cell_label(record), "job_type": record.attack.name, "config": config(record)}
         tags = [record.data, record.defense.name, record.base, record.status]
         with self._open(run, mode, record.cell, record.status == "ok", tags, **facts) as (wandb, opened):
             opened.summary.update(outcome(record))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.core.types import Array
-from bench.results.arms import Arm, arms, attack_label, chain_label, met
+from bench.results.arms import Arm, arms
+from bench.results.labels import attack_after_chain, attack_label, chain_label
 from bench.results.record import Record
 from bench.results.relative import Setting, setting_of
 from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
@@ -135,10 +136,10 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
     """
     attacks = list(dict.fromkeys(attack_label(r) for r in records))
     ordered = sorted(records, key=lambda r: (attacks.index(attack_label(r)), chain_label(r)))
-    groups: dict[str, list[Record]] = {met(r): [] for r in ordered if r.attack.name != "none"}
+    groups: dict[str, list[Record]] = {attack_after_chain(r): [] for r in ordered if r.attack.name != "none"}
     for record in records:
         if not record.of_another_person and record.attack.name != "none":
-            groups[met(record)].append(record)
+            groups[attack_after_chain(record)].append(record)
     own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
     return {name: arms(group, own) for name, group in groups.items()}
 

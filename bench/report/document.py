@@ -18,12 +18,12 @@ from bench.report import plots, tables
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import AttackerChoice
 from bench.report.conclusions import conclusions
-from bench.report.markdown import escape, paragraph
-from bench.report.markdown import table as markdown_table
+from bench.report.formats import markdown_paragraph, markdown_table, markdown_text
 from bench.report.remarks import remarks
 from bench.report.robustness import Grid, sentences
 from bench.report.summary_table import COLUMNS, cells, number, table, title
-from bench.results.arms import Arm, label
+from bench.results.arms import Arm
+from bench.results.labels import arm_label
 from bench.results.record import Record, load_all
 from bench.results.relative import gate_of
 from bench.stats import summary
@@ -42,13 +42,13 @@ def markdown(analysis: RunAnalysis) -> str:
     every = [*markdown_table(COLUMNS, [cells(arm) for arm in rows]), ""]
     header, across = tables.across(records, tables.entries(analysis))
     lines = [
-        f"# CloakBench: {escape(title(records))}",
+        f"# CloakBench: {markdown_text(title(records))}",
         "",
         *([*markdown_table(header, across), "", ACROSS, ""] if across else every),
     ]
     lines += _paragraphs(remarks(analysis))
     for compared in analysis.comparisons:
-        lines += [f"## What can be told apart: {escape(compared.attack)}", ""]
+        lines += [f"## What can be told apart: {markdown_text(compared.attack)}", ""]
         lines += [*markdown_table(summary.COLUMNS, summary.rows(compared.scores, compared.judged, compared.order)), ""]
         lines += _paragraphs(summary.sentences(compared.scores, compared.judged, compared.order))
     if choices := analysis.attacker_choices:
@@ -59,7 +59,7 @@ def markdown(analysis: RunAnalysis) -> str:
             "",
         ]
     for grid in analysis.robustness:
-        lines += [f"## After countermeasures: {escape(grid.attack)}", "", *_robustness(grid), ""]
+        lines += [f"## After countermeasures: {markdown_text(grid.attack)}", "", *_robustness(grid), ""]
     lines += _paragraphs(sentences(analysis.robustness))
     lines += ["## What may be concluded", ""]
     lines += _paragraphs(conclusions(analysis.comparisons))
@@ -73,12 +73,12 @@ def markdown(analysis: RunAnalysis) -> str:
     bad = [r for r in records if r.status != "ok"]
     if bad:
         lines += ["", "## Not ok", ""]
-        lines += [f"- {paragraph(f'{r.identity}, {label(r)}: {r.status}: {r.reason}')}" for r in bad]
+        lines += [f"- {markdown_paragraph(f'{r.identity}, {arm_label(r)}: {r.status}: {r.reason}')}" for r in bad]
     return "\n".join(lines) + "\n"
 
 
 def _paragraphs(texts: Iterable[str]) -> list[str]:
-    return [line for text in texts for line in (paragraph(text), "")]
+    return [line for text in texts for line in (markdown_paragraph(text), "")]
 
 
 def _cost(records: Sequence[Record]) -> str:
@@ -124,7 +124,9 @@ def _all_metrics(analysis: RunAnalysis) -> list[str]:
         for name, reason in record.unavailable.items():
             if name not in names:
                 lacking.setdefault(reason, {})[name] = None
-    missing = [f"- not measured: {', '.join(of_reason)}: {escape(reason)}" for reason, of_reason in lacking.items()]
+    missing = [
+        f"- not measured: {', '.join(of_reason)}: {markdown_text(reason)}" for reason, of_reason in lacking.items()
+    ]
     return [*lines, "", *missing] if missing else lines
 
 

@@ -17,11 +17,10 @@ from typing import Literal
 import numpy as np
 
 from bench.core.names import natural
-from bench.report import markdown
+from bench.report import formats
 from bench.report.published import Claim, Paper, PaperTable
 from bench.results.arms import arms as divided
-from bench.results.arms import attack_key, chain_key, names
-from bench.results.conditions import Told
+from bench.results.labels import ConditionLabels, attack_key, chain_key, method_names
 from bench.results.record import Record
 from bench.stats import mean_interval
 from bench.stats.comparison import adjusted
@@ -83,12 +82,12 @@ def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[
 
 def _places(records: Sequence[Record]) -> Callable[[Record], str]:
     """What names the base that a record is of, with what differs between the records of it."""
-    told = Told(records, but=("on", "data"))
-    attacks, chains = names({attack_key(r) for r in records}), names({chain_key(r) for r in records})
+    labels = ConditionLabels(records, but=("on", "data"))
+    attacks, chains = method_names({attack_key(r) for r in records}), method_names({chain_key(r) for r in records})
 
     def place(record: Record) -> str:
         attack, chain = attacks[attack_key(record)], chains[chain_key(record)]
-        parts = [*told.texts(record)]
+        parts = [*labels.texts(record)]
         parts += [attack] if len(set(attacks.values())) > 1 else []
         parts += [] if chain == "none" else [f"after {chain}"]
         return f"{record.base} ({', '.join(parts)})" if parts else record.base
@@ -184,7 +183,7 @@ def _table(table: PaperTable, arms: dict[str, People]) -> list[str]:
     for arm in [*table.published, *(arm for arm in arms if arm not in table.published)]:
         figures = (published(arm, "fdr"), mean(arm, "fdr"), published(arm, "ism"), mean(arm, METRIC), mean(arm, "ilr"))
         lines.append([arm, str(len(arms.get(arm, {}))), *figures])
-    return markdown.table(HEAD, lines)
+    return formats.markdown_table(HEAD, lines)
 
 
 def _claims(table: PaperTable, arms: dict[str, People]) -> list[str]:

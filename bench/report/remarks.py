@@ -8,7 +8,7 @@ from bench.models.weights.published import PACKS, RESEARCH
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import leaking
 from bench.report.sanity_checks import findings
-from bench.results.conditions import Told
+from bench.results.labels import ConditionLabels
 from bench.results.record import Record
 from bench.stats import summary
 
@@ -33,7 +33,7 @@ def remarks(analysis: RunAnalysis) -> list[str]:
 
 def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
     """Under which other conditions the folder of some records holds results."""
-    told = Told(every)
+    told = ConditionLabels(every)
     own = dict.fromkeys(told.texts(r) for r in records)
     others = dict.fromkeys(texts for r in every if (texts := told.texts(r)) not in own)
     if not others:
@@ -46,7 +46,7 @@ def _judged(records: Sequence[Record]) -> list[str]:
     """The judge's thresholds, and where there are several, what each is for."""
     names = ("ilr", "far", "pairs")
     known = {tuple(r.thresholds[n] for n in names): r for r in records if set(names) <= r.thresholds.keys()}
-    told = Told(list(known.values()))
+    told = ConditionLabels(list(known.values()))
     return [
         f"{similarity:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
         + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "")

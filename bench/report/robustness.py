@@ -16,13 +16,13 @@ from typing import Any
 
 from bench.core.names import natural
 from bench.report.comparisons import WORST
-from bench.results.arms import arms, attack_key, chain_key, names
-from bench.results.conditions import Told
+from bench.results.arms import arms
+from bench.results.labels import ConditionLabels, attack_key, chain_key, method_names
 from bench.results.record import MethodFacts, Record
+from bench.results.relative import weakness
 from bench.stats.comparison import adjusted
 from bench.stats.rule import CONTROLS, SCORE
 from bench.stats.variance import ALPHA
-from metrics.identity import VALID_LEAK
 
 UNTREATED = "none"
 BEST = "best of them"
@@ -94,7 +94,7 @@ def grids(records: Sequence[Record]) -> list[Grid]:
     Seeds are averaged, person by person. Results of other conditions (data, sampler, protocol) have grids of their own.
     """
     own = [r for r in records if r.attack.name != "none" and not r.of_another_person]
-    told = Told(own, but=("on", "seed"))
+    told = ConditionLabels(own, but=("on", "seed"))
     parts: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in own:
         parts[told.texts(record)].append(record)
@@ -103,7 +103,7 @@ def grids(records: Sequence[Record]) -> list[Grid]:
 
 
 def _grids(own: Sequence[Record]) -> list[Grid]:
-    chains, attacks = names(map(chain_key, own)), names(map(attack_key, own))
+    chains, attacks = method_names(map(chain_key, own)), method_names(map(attack_key, own))
     if UNTREATED not in chains.values() or len(chains) < 2:
         return []
     bases, cloaks = {r.base for r in own}, _cloaks(own)
@@ -180,7 +180,11 @@ def _verdicts(
     leaks: Mapping[tuple[str, str], Leaks], beside: Mapping[str, str | None]
 ) -> dict[tuple[str, str], Verdict]:
     """Of every cloak that protects without a countermeasure, under each."""
-    valid = {chain for (label, chain), found in leaks.items() if label == CLEAN and found and _valid(found)}
+    valid = {
+        chain
+        for (label, chain), found in leaks.items()
+        if label == CLEAN and found and not weakness(fmean(found.values()))
+    }
     protections = {
         (cloak, chain): _less(leaks.get((beside[cloak] or "", chain)) or leaks.get((CLEAN, chain), {}), found)
         for (cloak, chain), found in leaks.items()
@@ -198,10 +202,6 @@ def _verdicts(
         else:
             found[cloak, chain] = Verdict.BROKEN if (cloak, chain) in rises else Verdict.OPEN
     return found
-
-
-def _valid(clean: Leaks) -> bool:
-    return fmean(clean.values()) >= VALID_LEAK
 
 
 def _less(more: Leaks, less: Leaks) -> Leaks:

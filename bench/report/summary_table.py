@@ -10,9 +10,9 @@ from rich.text import Text
 
 from bench.report import tables
 from bench.report.analysis import RunAnalysis
-from bench.results.arms import Arm, attack_label, chain_label
+from bench.results.arms import Arm
 from bench.results.conditions import departures
-from bench.results.conditions import text as condition_text
+from bench.results.labels import attack_label, chain_label, condition_text
 from bench.results.record import Record
 
 COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")

@@ -15,10 +15,10 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 
 from bench.core.spreadsheet import as_text
-from bench.report import latex
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST, AttackComparison
-from bench.results.arms import chain_label, met
+from bench.report.formats import latex_table
+from bench.results.labels import attack_after_chain, chain_label
 from bench.results.record import Record
 from bench.stats import mean_interval
 from bench.stats.rule import SCORE, letters, tiers
@@ -91,7 +91,7 @@ def across(records: Sequence[Record], found: Sequence[Entry]) -> tuple[list[str]
     Returns:
         Header and lines; none if the run has one attack.
     """
-    untreated = {met(r) for r in records if not chain_label(r)}
+    untreated = {attack_after_chain(r) for r in records if not chain_label(r)}
     attacks = list(dict.fromkeys(e.attack for e in found))
     columns = [a for a in attacks if a in untreated or a == WORST] if set(attacks) & untreated else attacks
     if len(columns) < 2:
@@ -108,7 +108,7 @@ def across(records: Sequence[Record], found: Sequence[Entry]) -> tuple[list[str]
 def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[list[str]]] = ([], [])) -> str:
     """The table of all attacks, if there is one, and one of each, with those of the main metrics that it has."""
     header, lines = first
-    tables = [latex.table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
+    tables = [latex_table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
     for attack in dict.fromkeys(entry.attack for entry in found):
         of_attack = {(e.arm, e.metric): e for e in found if e.attack == attack}
         columns = [
@@ -120,7 +120,7 @@ def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[
             if (arm, SCORE) in of_attack
         ]
         header = ["arm", "people", *(f"{name.upper()} {_arrow(name)}" for name in columns)]
-        tables.append(latex.table(header, rows, f"{caption}: {attack}. {NOTE}"))
+        tables.append(latex_table(header, rows, f"{caption}: {attack}. {NOTE}"))
     return "\n".join(tables)
 
 

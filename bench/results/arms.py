@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.core.hashing import hash_of
-from bench.results.conditions import Told
-from bench.results.conditions import text as condition_text
+from bench.results.labels import (
+    ConditionLabels,
+    Key,
+    arm_label,
+    attack_label,
+    chain_key,
+    chain_label,
+    condition_text,
+    distinguishing_settings,
+)
 from bench.results.record import DefenseFacts, MethodFacts, Record
 from bench.stats import mean_interval
 
@@ -74,7 +81,7 @@ def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> li
     several_attacks, several_chains = (len({of(r) for r in own}) > 1 for of in (attack_label, chain_key))
 
     def title(record: Record) -> str:
-        parts = [label(record)]
+        parts = [arm_label(record)]
         if several_chains and chain_label(record):
             parts.append(chain_label(record))
         if several_attacks and record.attack.name != "none":
@@ -82,18 +89,18 @@ def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> li
         return " + ".join(parts)
 
     every = records if among is None else among
-    told = Told(every)
+    labels = ConditionLabels(every)
 
     def row(record: Record) -> dict[Key, Any]:
         settings = {key: value for key, _, value in _settings(record)}
-        return {("title",): title(record), ("conditions",): told.texts(record)} | settings
+        return {("title",): title(record), ("conditions",): labels.texts(record)} | settings
 
-    named = telling([row(record) for record in every], quiet=QUIET)
+    named = distinguishing_settings([row(record) for record in every], quiet=QUIET)
     groups: dict[tuple[str, tuple[str, ...]], list[Record]] = defaultdict(list)
     for record in sorted(records, key=_order):
-        settings = [condition_text(name, value) for key, name, value in _settings(record) if named.says(key, value)]
-        groups[title(record), (*told.texts(record), *settings)].append(record)
-    return [arm for (name, parts), group in groups.items() for arm in _split(name, parts, group, told.person)]
+        settings = [condition_text(name, value) for key, name, value in _settings(record) if named.names(key, value)]
+        groups[title(record), (*labels.texts(record), *settings)].append(record)
+    return [arm for (name, parts), group in groups.items() for arm in _split(name, parts, group, labels.person)]
 
 
 def _split(
@@ -114,73 +121,10 @@ def _split(
         yield Arm(full, tuple(r for _, r in group), tuple(who for who, _ in group), settings)
 
 
-def label(record: Record) -> str:
-    """What an arm is called: "base" (not personalised), "clean", "noise 8/255", "aspl 8/255"."""
-    if record.attack.name == "none":
-        return "base"
-    if record.of_another_person:
-        return "another person"
-    if record.defense.name == "none":
-        return "clean"
-    name = record.defense.config["label"] if record.defense.name == "precomputed" else record.defense.name
-    return f"{name} {record.defense.budget:g}/255"
-
-
-def attack_label(record: Record) -> str:
-    """What an attack is called: its name, and its variant if it has several."""
-    variant = record.attack.config.get("variant")
-    return f"{record.attack.name} ({variant})" if variant else record.attack.name
-
-
-def chain_label(record: Record) -> str:
-    """What somebody does to the photos first: "jpeg", "resize + jpeg", or nothing."""
-    return " + ".join(c.name for c in record.countermeasure if c.name != "none")
-
-
-def met(record: Record) -> str:
-    """What the photos meet: the attack, after what was done to them: "dreambooth", "dreambooth after jpeg"."""
-    chain = chain_label(record)
-    return f"{attack_label(record)} after {chain}" if chain else attack_label(record)
-
-
-def attack_key(record: Record) -> str:
-    """A record's attack with its settings, as one word; `names` says what it is called."""
-    return json.dumps([attack_label(record), record.attack.config], sort_keys=True)
-
-
-def chain_key(record: Record) -> str:
-    """A record's countermeasures with their settings, likewise."""
-    chain = [[c.name, c.config] for c in record.countermeasure if c.name != "none"]
-    return json.dumps(chain, sort_keys=True)
-
-
-def names(keys: Iterable[str]) -> dict[str, str]:
-    """Key of an attack or a chain -> what it is called, with the settings in which methods of one name differ."""
-    parsed = {key: json.loads(key) for key in keys}
-    chains = {key: value if not value or isinstance(value[0], list) else [value] for key, value in parsed.items()}
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for chain in chains.values():
-        for name, config in chain:
-            for setting, value in config.items():
-                seen[name, setting].add(json.dumps(value))
-    return {
-        key: " + ".join(_named(name, config, seen) for name, config in chain) or "none" for key, chain in chains.items()
-    }
-
-
-def _named(name: str, config: dict[str, Any], seen: dict[tuple[str, str], set[str]]) -> str:
-    varying = [f"{k} {setting_text(v)}" for k, v in config.items() if len(seen[name, k]) > 1]
-    return f"{name} ({', '.join(varying)})" if varying else name
-
-
-Key = tuple[str, ...]
-
 LABELLED = {("attack", "variant"), ("defense", "label"), ("defense", "root")}
 """Settings that are in the label already, or stand for one that is."""
 QUIET = (("run", "", "surrogate_models"), ("run", "", "files"))
 """How surrogates were used, and hashes of files: named only where nothing else tells rows apart."""
-EMPTY = {"[]", "{}", '""', "null"}
-"""Values, as JSON, of a setting that says nothing."""
 
 
 def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
@@ -198,59 +142,6 @@ def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
         for name, value in method.config.items():
             if (kind, name) not in LABELLED:
                 yield (kind, method.name, name), name, value
-
-
-@dataclass(frozen=True)
-class Telling:
-    """Which settings to name, so that nobody takes one row for another.
-
-    Attributes:
-        keys: those that have several values, less those that follow from others.
-        usual: of a switch, the value of most rows of its method, as JSON; it goes without saying.
-    """
-
-    keys: set[Key]
-    usual: dict[Key, str]
-
-    def says(self, key: Key, value: Any) -> bool:
-        """Whether a row's label names this setting of it."""
-        return key in self.keys and self.usual.get(key) != json.dumps(value)
-
-
-def telling(rows: Sequence[Mapping[Key, Any]], quiet: Sequence[Key] = ()) -> Telling:
-    """The settings that tell rows apart. The last part of a key is the setting's name, the others say whose it is.
-
-    One that is merely empty in some rows, and else the same, follows from another one (no recognisers without layer 2):
-    it is named only where nothing else tells the rows apart. So are those that are `quiet`.
-    """
-    plain = [{key: json.dumps(value) for key, value in row.items()} for row in rows]
-    values: dict[Key, set[str]] = defaultdict(set)
-    for row in plain:
-        for key, value in row.items():
-            values[key].add(value)
-    found = {key for key, several in values.items() if len(several) > 1}
-
-    def distinct(keys: set[Key]) -> int:
-        return len({tuple(row.get(key) for key in sorted(keys)) for row in plain})
-
-    merely_empty = sorted(key for key in found if len(values[key] - EMPTY) == 1)
-    for key in [*merely_empty, *(key for key in quiet if key in found)]:
-        if distinct(found - {key}) == distinct(found):
-            found.remove(key)
-    switches = {key for key in found if values[key] == {"true", "false"}}
-    return Telling(found, {key: usual for key in switches if (usual := _usual(key, plain))})
-
-
-def _usual(key: Key, rows: Sequence[Mapping[Key, str]]) -> str | None:
-    """What more than half of the different settings of the key's method have; None if no value is so common."""
-    own = {tuple(sorted((k, v) for k, v in row.items() if k[:-1] == key[:-1])) for row in rows if key in row}
-    (value, count), *_ = Counter(dict(settings)[key] for settings in own).most_common()
-    return value if 2 * count > len(own) else None
-
-
-def setting_text(value: Any) -> str:
-    """A setting's value as labels show it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _order(record: Record) -> tuple[int, str, float, str, str, int, int]:

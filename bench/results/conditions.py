@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.core.hashing import hash_of
 from bench.results import standard
 from bench.results.record import Record
 
@@ -21,8 +20,6 @@ SAMPLER = ("steps", "guidance", "resolution", "precision", "family", "revision")
 """How a base is used."""
 DATA = ("data", "photos")
 """Whose photos: people of one name are one person only if these are equal."""
-HASHES = ("photos", "weights", "judge", "surrogate_models", "files")
-"""Conditions that are fingerprints: labels show their first characters."""
 FOLLOWS = {
     **dict.fromkeys(("resolution", "precision", "family", "revision"), ("on",)),
     "weights": ("on", "revision"),
@@ -103,55 +100,6 @@ def differing(rows: Iterable[Mapping[str, Any]], cut: Iterable[str] = ()) -> lis
         for name in several
         if name in explaining or not (name in cut or (name in follows and _follows(plain, name, follows[name])))
     ]
-
-
-class Told:
-    """Which conditions set some records apart, and what labels say of them.
-
-    Args:
-        records: all that are to be told apart.
-        but: conditions that are told elsewhere.
-    """
-
-    def __init__(self, records: Sequence[Record], but: Iterable[str] = ()) -> None:
-        cut = {name for record in records for name in record.data_config or ()}
-        self.names = [name for name in differing(map(_all, records), cut) if name not in but]
-
-    def texts(self, record: Record) -> tuple[str, ...]:
-        """What a label says of a record's conditions: ("steps 20",)."""
-        return tuple(said for name in self.names if (said := _said(name, record)))
-
-    def values(self, records: Iterable[Record]) -> dict[str, list[str]]:
-        """Condition -> what labels say of it."""
-        several = list(records)
-        return {name: list(dict.fromkeys(said for r in several if (said := _said(name, r)))) for name in self.names}
-
-    def person(self, record: Record) -> str:
-        """What the record's person is called: where there are several data sets, with the name of theirs."""
-        data = [text(name, value) for name, value in _all(record).items() if name in DATA and name in self.names]
-        return f"{record.identity} ({', '.join(data)})" if data else record.identity
-
-
-def _said(name: str, record: Record) -> str:
-    """What a label says of one condition; nothing where it is none of the record's."""
-    stated = _all(record)
-    if name not in stated:
-        return f"{name} unknown" if name in SAMPLER else ""
-    return text(name, stated[name])
-
-
-def _all(record: Record) -> Conditions:
-    """Those of a record, and the settings by which its photos were cut."""
-    return conditions(record) | (record.data_config or {})
-
-
-def text(name: str, value: Any) -> str:
-    """A condition as a label has it: "steps 20", "photos 1a2b3c4d"."""
-    if name in HASHES:
-        return f"{name} {str(value)[:8]}"
-    if name == "prompts" and isinstance(value, list):
-        return f"prompt {json.dumps(value[0])}" if len(value) == 1 else f"{len(value)} prompts {hash_of(value)[:8]}"
-    return f"{name} {value if isinstance(value, str) else json.dumps(value)}"
 
 
 def as_json(value: Any) -> str:

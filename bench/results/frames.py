@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.core.errors import BenchError
-from bench.results.arms import arms, attack_label, label
+from bench.results.arms import arms
+from bench.results.labels import arm_label, attack_label
 from bench.results.record import load_all
 from bench.results.relative import with_derived
 from bench.results.rows import row
@@ -38,7 +39,7 @@ def load_results(*runs: Path | str) -> pa.Table:
     rows = [
         {
             "run": str(run),
-            "arm": labels.get(record.cell, label(record)) + (f" in {run}" if several else ""),
+            "arm": labels.get(record.cell, arm_label(record)) + (f" in {run}" if several else ""),
             "attack_label": attack_label(record),
             **row(record),
         }

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.results import manifest
+from bench.results.labels import cell_label
 from bench.results.manifest import RunManifest
 from bench.results.record import Record, load
-from bench.results.rows import title
 from bench.store.lease import held
 
 
@@ -64,7 +64,9 @@ def progress(out: Path, now: float) -> Progress:
     records = {record.cell: record for record, _ in found}
     if plan is None and not records:
         raise BenchError(f"{out} holds no run.", "Give a run's folder, the one that holds cells/ and plan.json.")
-    labels = {cell.cell: cell.label for cell in plan.cells} if plan else {r.cell: title(r) for r in records.values()}
+    labels = (
+        {cell.cell: cell.label for cell in plan.cells} if plan else {r.cell: cell_label(r) for r in records.values()}
+    )
     done = [record for cell, record in records.items() if cell in labels]
     running = plan is not None and any(lease.out == str(out.resolve()) for lease in held(Path(plan.store)))
     return Progress(

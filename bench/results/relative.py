@@ -32,6 +32,13 @@ def with_derived(records: Sequence[Record]) -> list[Record]:
     return [_completed(r, clean[setting_of(r)], gate) if _is_attack(r) else r for r in records]
 
 
+def weakness(clean_leak: float) -> str:
+    """What is wrong with an attack that leaks so little on clean photos; nothing if it leaks enough to judge cloaks."""
+    if clean_leak >= identity.VALID_LEAK:
+        return ""
+    return f"leaks only {clean_leak:.2f} on clean photos: below {identity.VALID_LEAK} it cannot show what a cloak does."
+
+
 def gate_of(records: Sequence[Record]) -> str | None:
     """The best quality score that every generated picture has, by which leaks are called usable."""
     pictures = [image.quality for r in records if r.status == "ok" for image in r.images]

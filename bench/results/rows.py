@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from bench.results.arms import attack_label, label
 from bench.results.conditions import columns
+from bench.results.labels import cell_label
 from bench.results.record import Record
 
 Value = str | float | None
-
-
-def title(record: Record) -> str:
-    """What a cell is called: "ada, aspl 8/255, jpeg, dreambooth"."""
-    counters = [c.name for c in record.countermeasure if c.name != "none"]
-    whose = f"photos of {record.photos_of}" if record.of_another_person else label(record)
-    attack = [] if record.attack.name == "none" else [attack_label(record)]
-    return ", ".join([record.identity, whose, *counters, *attack])
 
 
 def row(record: Record) -> dict[str, Value]:
     """Column -> value: what names the cell and all that decided it, its status, its metrics, the cost of its stages."""
     return {
         "cell": record.cell,
-        "title": title(record),
+        "title": cell_label(record),
         "status": record.status,
         "reason": record.reason,
         "data": record.data,

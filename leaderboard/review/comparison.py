@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.core.errors import BenchError, unknown_name
 from bench.core.types import Array
-from bench.report import markdown
+from bench.report import formats
 from bench.stats import mean_interval
 from bench.stats.comparison import Pair, Scores, better
 from bench.stats.rule import Judged, judge, verdict
@@ -83,7 +83,7 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     lines = [
         [label, *_mean(values[:, number]), *_said(table, judged, number)] for number, label in enumerate(table.methods)
     ]
-    yield from markdown.table(HEAD, lines, _safe)
+    yield from formats.markdown_table(HEAD, lines, _safe)
 
 
 def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:

@@ -13,15 +13,15 @@ from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.results.arms import attack_label
-from bench.results.conditions import as_json, conditions, departures, text
+from bench.results.conditions import as_json, conditions, departures
+from bench.results.labels import attack_label, condition_text
 from bench.results.record import Record
+from bench.results.relative import weakness
 from bench.stats.max_t import fewest_people
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.entry import PROTOCOL, Entry, Kind
 from leaderboard.entries.strict_json import WHOLE, Problem, clip
 from leaderboard.review.record_checks import faults
-from metrics.identity import VALID_LEAK
 
 MOST = 20
 """Problems, and warnings, that are told of one entry: whoever mends these can ask again."""
@@ -70,7 +70,7 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     for record in records:
         found.statuses[record.status] += 1
         protocols.add(json.dumps(record.provenance.get("protocol"), sort_keys=True))
-        unusual |= dict.fromkeys(text(name, value) for name, value in departures(record).items())
+        unusual |= dict.fromkeys(condition_text(name, value) for name, value in departures(record).items())
         where = f"{file}, cell {record.cell[:12]}"
         if len(found.problems) < MOST:
             found.problems += [Problem(where, name, message) for name, message in faults(record)]
@@ -142,8 +142,8 @@ def _doubts(leaks: Leaks) -> Iterator[str]:
         where = " after ".join([json.loads(attack)[0], *(["+".join(steps)] if steps else [])]) + f" on {base}"
         average = {arm: fmean(values) for arm, values in found.items()}
         clean = average.get(("none", 0.0))
-        if clean is not None and clean < VALID_LEAK:
-            yield f"{where} leaks {clean:.2f} on clean photos: below {VALID_LEAK} it cannot show what a cloak does."
+        if clean is not None and (problem := weakness(clean)):
+            yield f"{where} {problem}"
         for (name, budget), leak in average.items():
             if name not in CONTROLS and average.get(("noise", budget), 2) <= leak:
                 yield f"noise protects as well as {name} {budget:g}/255 against {where}."

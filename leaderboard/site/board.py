@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.hashing import hash_of
-from bench.results.arms import attack_key, chain_key, label
 from bench.results.conditions import SAMPLER, departures
+from bench.results.labels import arm_label, attack_key, chain_key
 from bench.results.record import Record
 from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
@@ -230,7 +230,7 @@ def _add(found: dict[str, Group], result: Result, read: _Read, trusted: Containe
         group = found.setdefault(names[name], Group(facts | own))
         group.threshold = group.threshold or record.thresholds
         control = is_control(record)
-        group.rows.setdefault(key, Row(key, label(record), control, "" if control else key[-1], record))
+        group.rows.setdefault(key, Row(key, arm_label(record), control, "" if control else key[-1], record))
     for name, key, place, cell in read.cells:
         row = found[names[name]].rows[key]
         present = row.cells[place]
@@ -293,12 +293,12 @@ def _trust(result: Result) -> tuple[bool, bool, str, str]:
 
 def is_control(record: Record) -> bool:
     """Whether it belongs to one of the rows that no board does without."""
-    return label(record) in ASIDE or record.defense.name in CONTROLS
+    return arm_label(record) in ASIDE or record.defense.name in CONTROLS
 
 
 def _key(record: Record, entry: str) -> Key:
     """What sets a record's row apart: controls of all entries share theirs."""
-    name = label(record)
+    name = arm_label(record)
     if name in ASIDE:
         return (name,)
     apart = surrogates_apart(record)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.results.conditions import differing, text
+from bench.results.conditions import differing
+from bench.results.labels import condition_text
 from bench.results.standard import BASES
 
 if TYPE_CHECKING:
@@ -40,5 +41,5 @@ def _cut(group: Group) -> dict[str, Any]:
 def _text(name: str, value: Any, group: Group) -> str:
     if name == "entry":
         return f"{value} alone, which contradicts what is known of the same cells"
-    said = text({"version": "protocol"}.get(name, name), value)
+    said = condition_text({"version": "protocol"}.get(name, name), value)
     return f"{said}, {group.people} people" if name == "photos" else said

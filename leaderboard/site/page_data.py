@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.core.names import natural
-from bench.results.arms import names, setting_text, telling
+from bench.results.labels import distinguishing_settings, method_names, setting_text
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.reader import Result
 from leaderboard.site.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
@@ -123,7 +123,7 @@ def _order(row: Row) -> tuple[int, str, float, Any]:
 
 def _sorted(keys: set[str]) -> dict[str, str]:
     """Keys and names by name, that of no countermeasure first."""
-    return dict(sorted(names(sorted(keys)).items(), key=lambda item: (item[1] != "none", natural(item[1]))))
+    return dict(sorted(method_names(sorted(keys)).items(), key=lambda item: (item[1] != "none", natural(item[1]))))
 
 
 def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
@@ -135,9 +135,9 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
         alike[name(row)].append((row, {(setting,): value for setting, value in settings.items()}))
     found = {}
     for called, several in alike.items():
-        named = telling([settings for _, settings in several])
+        named = distinguishing_settings([settings for _, settings in several])
         apart = {
-            row.key: [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.says(key, value)]
+            row.key: [f"{key[0]} {setting_text(value)}" for key, value in own.items() if named.names(key, value)]
             for row, own in several
         }
         for row, _ in several:  # rows may be alike though their settings are not: one has a setting of a later version

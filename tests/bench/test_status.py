@@ -17,10 +17,10 @@ import pytest
 from bench import status
 from bench.core.errors import BenchError
 from bench.results import manifest
+from bench.results.labels import cell_label
 from bench.results.manifest import FILE, Planned, RunManifest
 from bench.results.progress import Progress, progress
 from bench.results.record import Record, load_all, save
-from bench.results.rows import title
 from bench.store.lease import held, lease
 from bench.store.prune import references
 from tests.support.contexts import ROOT
@@ -207,7 +207,7 @@ def test_a_run_without_a_manifest_shows_its_records(tmp_path: Path) -> None:
     bad = one(1, 20, tmp_path, **failed())
     found = progress(tmp_path, START)
     assert (found.planned, found.statuses, found.missing, found.rate) == (None, {"failed": 1}, (), None)
-    assert found.failures[0].cells == (title(bad),)
+    assert found.failures[0].cells == (cell_label(bad),)
     assert found.failures[0].command is None
     assert "what is missing is not known" in shown(tmp_path, found)
 
@@ -287,7 +287,7 @@ def test_what_failed_is_done_again_by_its_command(tmp_path: Path) -> None:
     plan = manifest.load(tmp_path / "runs" / "one")
     assert plan is not None
     records = {r.cell: r for r in load_all(tmp_path / "runs" / "one")}
-    assert {each.cell: each.label for each in plan.cells} == {r.cell: title(r) for r in records.values()}
+    assert {each.cell: each.label for each in plan.cells} == {r.cell: cell_label(r) for r in records.values()}
     assert {each.cell for each in plan.cells} == set(records)
     for each in plan.cells:
         assert all(each.keys[stage] == facts.key for stage, facts in records[each.cell].stages.items())

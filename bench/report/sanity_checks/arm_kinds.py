@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.report.analysis import RunAnalysis
-from bench.results.arms import Arm, attack_label
+from bench.results.arms import Arm
+from bench.results.labels import attack_label
 from bench.stats.rule import CONTROLS
 
 

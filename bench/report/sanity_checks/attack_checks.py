@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks.arm_kinds import another_person, attack_of, base_alone, clean
 from bench.report.sanity_checks.finding import Finding
-from bench.results.arms import attack_label, chain_label
-from metrics.identity import VALID_LEAK
+from bench.results.labels import attack_label, chain_label
+from bench.results.relative import weakness
 
 STRANGER_LEAK = 0.1
 """More leaks than this, where the person was never learned, mean that such faces come out anyway."""
@@ -20,17 +20,17 @@ def weak_attack(analysis: RunAnalysis) -> Iterator[Finding]:
     """The clean arm must leak, or there is nothing to prevent; also after a countermeasure."""
     for arm in clean(analysis):
         leak, chain = arm.mean("ilr"), chain_label(arm.records[0])
-        if leak is not None and leak < VALID_LEAK and chain:
+        problem = "" if leak is None else weakness(leak)
+        if problem and chain:
             yield Finding(
                 "warning",
                 f"After {chain}, {attack_of(arm)} leaks only {leak:.2f} on clean photos: too destructive to judge.",
                 "What it leaks of cloaked photos says nothing of cloaks: weaken the countermeasure.",
             )
-        elif leak is not None and leak < VALID_LEAK:
+        elif problem:
             yield Finding(
                 "error",
-                f"{attack_of(arm)} leaks only {leak:.2f} on clean photos; below {VALID_LEAK} it cannot "
-                "show what a cloak does.",
+                f"{attack_of(arm)} {problem}",
                 "Strengthen it (attack.steps, attack.learning_rate).",
             )
 

@@ -10,7 +10,7 @@ from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST
 from bench.report.sanity_checks.arm_kinds import cloaks
 from bench.report.sanity_checks.finding import Finding
-from bench.results.arms import attack_label
+from bench.results.labels import attack_label
 from bench.stats.rule import SCORE
 
 SATURATED = 0.02

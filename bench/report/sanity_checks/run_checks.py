@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks.arm_kinds import cloaks
 from bench.report.sanity_checks.finding import Finding, Severity
-from bench.results.conditions import DATA, Told
+from bench.results.conditions import DATA
+from bench.results.labels import ConditionLabels
 from bench.stats.max_t import fewest_people
 
 DECIDING = 10
@@ -45,7 +46,7 @@ def skipped_cells(analysis: RunAnalysis) -> Iterator[Finding]:
 
 def several_conditions(analysis: RunAnalysis) -> Iterator[Finding]:
     """One folder may hold results of several commands."""
-    told = Told(analysis.records, but=("on", "seed"))
+    told = ConditionLabels(analysis.records, but=("on", "seed"))
     for name, values in told.values(analysis.records).items():
         severity: Severity = "warning" if name in DATA else "note"
         yield Finding(

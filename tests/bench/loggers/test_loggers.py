@@ -34,8 +34,8 @@ from bench.loggers.wandb_content import run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST
+from bench.results.labels import cell_label
 from bench.results.record import Record, load_all
-from bench.results.rows import title
 from bench.runner.run import default_out, run
 from tests.support.contexts import ROOT
 from tests.support.plain_records import defense
@@ -165,29 +165,29 @@ def test_the_exit_code_is_that_of_the_cell(told: Path) -> None:
 
 
 def test_the_configuration_is_the_record_without_results(told: Path) -> None:
-    update = by_name(told)[title(OK)]["config"]["update"]
+    update = by_name(told)[cell_label(OK)]["config"]["update"]
     results = {"metrics", "stages", "images"}
     plain = {key: value for key, value in FULL.items() if key not in results} | {"cell": OK.cell}
     found = {key: value for key, value in update.items() if key != "_wandb"}
     assert found == plain | {"provenance": {"python": "3.11"}}
     assert found["unavailable"] == {"ism_detected": "2 faces found, 5 are needed"}
-    assert by_name(told)[title(FAILED)]["config"]["update"]["reason"] == "no memory"
+    assert by_name(told)[cell_label(FAILED)]["config"]["update"]["reason"] == "no memory"
 
 
 def test_the_summary_has_the_metrics_that_exist_and_the_costs(told: Path) -> None:
-    summary = by_name(told)[title(OK)]["summary"]
+    summary = by_name(told)[cell_label(OK)]["summary"]
     plain = {key: value for key, value in summary.items() if not key.startswith(("_", "images."))}
     assert plain == {"status": "ok", "fdfr": 0.25, "ilr": 1 / 3, "fit/seconds": 1.5, "fit/peak_mb": 900}
-    failed = by_name(told)[title(FAILED)]["summary"]
+    failed = by_name(told)[cell_label(FAILED)]["summary"]
     assert {key: value for key, value in failed.items() if not key.startswith("_")} == {"status": "failed"}
 
 
 def test_tags(told: Path) -> None:
-    assert set(by_name(told)[title(OK)]["tags"]) == {"synthetic", "aspl", "facelet-1", "ok", "mine"}
+    assert set(by_name(told)[cell_label(OK)]["tags"]) == {"synthetic", "aspl", "facelet-1", "ok", "mine"}
 
 
 def test_a_table_has_a_row_per_picture_and_exact_seeds(told: Path) -> None:
-    columns, rows = table(by_name(told)[title(OK)], "images")
+    columns, rows = table(by_name(told)[cell_label(OK)], "images")
     assert columns == ["prompt", "image", "noise_seed", "faces", "similarity"]
     assert rows == [["0", 1, str(2**62 + 1), 1, -0.1], ["1", 0, "0", 0, None]]
 
@@ -675,10 +675,10 @@ def test_a_run_logs_to_wandb_by_default_and_nobody_hears_of_it(default_run: tupl
     assert sorted(f.name for f in folder.iterdir()) == ["out", "store"]
     records = load_all(folder / "out")
     found = by_name(folder / "out")
-    assert set(found) == {"out", *map(title, records)}
+    assert set(found) == {"out", *map(cell_label, records)}
     assert len(found) == 5
     for each in records:
-        made = found[title(each)]
+        made = found[cell_label(each)]
         assert made["exit_code"] == 0
         assert made["summary"]["ilr"] == each.metrics["ilr"]
         assert made["summary"]["measure/seconds"] == each.stages["measure"].seconds

@@ -21,14 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.core.errors import BenchError
-from bench.report import latex, plots, summary_table, tables
+from bench.report import plots, summary_table, tables
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST
 from bench.report.conclusions import conclusions
 from bench.report.document import main
-from bench.report.markdown import escape, paragraph
-from bench.report.markdown import table as markdown_lines
-from bench.results.arms import label
+from bench.report.formats import latex_table, markdown_paragraph, markdown_table, markdown_text
+from bench.results.labels import arm_label
 from bench.results.record import MethodFacts, Record, StageFacts, save
 from tests.support.plain_records import defense, record
 from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
@@ -74,7 +73,7 @@ def _unescaped(text: str) -> str:
 
 def test_latex_comes_back_whatever_the_names() -> None:
     odd = ["50% & more_", r"a\b{c}", '~^<>|"#$', "[1, 2]", "plain"]
-    text = latex.table(["arm"] * 5, [odd], "100 % of_it")
+    text = latex_table(["arm"] * 5, [odd], "100 % of_it")
     assert parsed(text) == [["arm"] * 5, odd]
     assert r"\caption{100 \% of\_it}" in text
     assert r"\begin{tabular}{lrrrr}" in text
@@ -98,7 +97,7 @@ def test_the_latex_table_has_the_numbers_intervals_and_letters() -> None:
 
 def mean(attack: str, arm: str) -> float:
     """The leak rate of an arm of `complete`, summed by hand."""
-    leaks = [r.metrics["ilr"] for r in complete() if (label(r), r.attack.name) == (arm, attack)]
+    leaks = [r.metrics["ilr"] for r in complete() if (arm_label(r), r.attack.name) == (arm, attack)]
     return sum(leak or 0 for leak in leaks) / len(leaks)
 
 
@@ -172,7 +171,7 @@ def test_the_csv_holds_every_number_in_full() -> None:
 
 
 def test_a_cell_of_markdown_stays_one_cell() -> None:
-    lines = markdown_lines(["a|b", "c"], [["x|y\nz", "<b>"]])
+    lines = markdown_table(["a|b", "c"], [["x|y\nz", "<b>"]])
     assert len(lines) == 3
     assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [3, 3, 3]
     assert not any("<" in line or "\n" in line for line in lines)
@@ -190,14 +189,14 @@ def shown(text: str) -> list[Token]:
 @example("# ada")
 @example("1. [ada](x) ~~b~~ &amp; <i>")
 def test_texts_are_shown_as_they_are(text: str) -> None:
-    tokens = shown(paragraph(text))
+    tokens = shown(markdown_paragraph(text))
     assert {token.type for token in tokens} <= {"text", "text_special"}
     assert "".join(token.content for token in tokens) == " ".join(text.split())
 
 
 def test_common_names_and_numbers_are_not_made_ugly() -> None:
     plain = ["my_cloak_v2 8/255 (layers [1, 2])", "0.40 [0.15, 0.63] ab", "-", "-0.12", "C-3", "a & b"]
-    assert [escape(text) for text in plain] == plain
+    assert [markdown_text(text) for text in plain] == plain
 
 
 # --- Markdown and conclusions ---------------------------------------------------------------------------------------

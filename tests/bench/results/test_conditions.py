@@ -15,7 +15,8 @@ from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks import findings
 from bench.results import standard
 from bench.results.arms import Arm, arms
-from bench.results.conditions import columns, departures, differing, text
+from bench.results.conditions import columns, departures, differing
+from bench.results.labels import condition_text
 from bench.results.record import Record
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import cells, load_data
@@ -211,6 +212,6 @@ def test_everything_that_is_in_a_cells_hash_is_in_its_record(tmp_path: Any) -> N
 
 
 def test_names_of_conditions_are_short() -> None:
-    assert text("photos", PHOTOS) == "photos aaaaaaaa"
-    assert text("prompts", ["a", "b"]).startswith("2 prompts ")
+    assert condition_text("photos", PHOTOS) == "photos aaaaaaaa"
+    assert condition_text("prompts", ["a", "b"]).startswith("2 prompts ")
     assert differing([{"steps": 1}, {}, {"steps": 1}]) == []

@@ -362,7 +362,7 @@ def test_what_kinds_must_hold(tmp_path: Path) -> None:
         (grid(PEOPLE[:5]), "5 people: no test"),
         (
             [made(p, d, b, leaks=3) for p in PEOPLE for d, b in (("none", 0), ("noise", 8))],
-            "leaks 0.38 on clean photos",
+            "leaks only 0.38 on clean photos",
         ),
         (grid(PEOPLE, leaks=5), "noise protects as well as aspl 8/255 against lora on facelet-1"),
         (grid(PEOPLE, leaks=6, chain=["blur", "jpeg"]), "against lora after blur+jpeg on facelet-1"),
