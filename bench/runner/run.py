@@ -32,7 +32,8 @@ from bench.runner.cache_mode import choose
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.progress_bar import Display
-from bench.runner.workers import execute, how_many
+from bench.runner.worker_count import how_many
+from bench.runner.workers import execute
 from bench.stats.table import as_csv
 from bench.store import Store, default_root, write_atomic
 from bench.store.lease import lease

@@ -20,8 +20,11 @@ from bench.config.compose import settings_of
 from bench.core.errors import BenchError
 from bench.models.diffusion.model_cache import Pool
 from bench.results.record import Record, load_all
-from bench.runner import workers
-from bench.runner.workers import Crew, _live_as_long_as, _next, _order, execute, how_many, threads, threads_of
+from bench.runner import crew, worker_count, workers
+from bench.runner.crew import Crew
+from bench.runner.worker import live_as_long_as
+from bench.runner.worker_count import how_many, threads, threads_of
+from bench.runner.workers import _next, _order, execute
 from bench.store import Store
 from tests.support.contexts import ROOT
 from tests.support.runs import SMALL, finished, prepared, results, small_run
@@ -56,7 +59,7 @@ def test_number_of_workers(
     words: list[str], device: str, cells: int, cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
-    monkeypatch.setattr(workers, "MEMORY", 1)
+    monkeypatch.setattr(worker_count, "MEMORY", 1)
     assert how_many(settings_of(words), device, cells) == expected
 
 
@@ -194,9 +197,9 @@ def test_workers_that_die_before_they_begin_are_not_started_for_ever() -> None:
 
 
 def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[workers.Crew] = []
+    started: list[Crew] = []
 
-    class Watched(workers.Crew):
+    class Watched(Crew):
         def __init__(self, *args: Any) -> None:
             super().__init__(*args)
             started.append(self)
@@ -209,8 +212,8 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     pipeline: Any = SimpleNamespace(
         settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
     )
-    monkeypatch.setattr(workers, "_begin", _wait_begin)
-    monkeypatch.setattr(workers, "_work", _wait_work)
+    monkeypatch.setattr(crew, "begin", _wait_begin)
+    monkeypatch.setattr(crew, "work", _wait_work)
     finished_cells = execute(cells, pipeline, lambda *_: None)  # type: ignore[arg-type]
     assert next(finished_cells)[1] == 0  # type: ignore[comparison-overlap]
     assert multiprocessing.active_children()
@@ -220,7 +223,7 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def _wait_begin(settings: Any, work: bytes, main: str, devices: Any, told: Any, ended: Any) -> None:
-    threading.Thread(target=_live_as_long_as, args=(ended,), daemon=True).start()
+    threading.Thread(target=live_as_long_as, args=(ended,), daemon=True).start()
 
 
 def _wait_work(index: int) -> int:
@@ -232,7 +235,7 @@ def _wait_work(index: int) -> int:
 def test_a_worker_does_not_outlive_the_process_that_started_it() -> None:
     context = multiprocessing.get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    orphan = context.Process(target=_live_as_long_as, args=(theirs,))
+    orphan = context.Process(target=live_as_long_as, args=(theirs,))
     orphan.start()
     ours.close()  # as the system does when a process is killed
     orphan.join(PATIENCE)

@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.images import to_tensor
 from bench.core.types import Pixels
 from bench.models.faces.insightface import FaceAnalyser, Recogniser, _sides, largest, locate_pack
-from bench.runner.workers import threads
+from bench.runner.worker_count import threads
 from tests.support import tiny
 
 
