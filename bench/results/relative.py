@@ -5,13 +5,13 @@ They are computed whenever records are read, never stored: a record would go sta
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from bench.results.conditions import conditions
+from bench.results.conditions import as_json, conditions
+from bench.results.labels import attack_key, chain_key
 from bench.results.record import Record
 from metrics import METRICS, identity, quality
 
@@ -79,5 +79,4 @@ def _is_attack(record: Record) -> bool:
 
 def setting_of(record: Record) -> Setting:
     """What a record shares with its clean arm."""
-    facts = [conditions(record), record.attack.model_dump(), [step.model_dump() for step in record.countermeasure]]
-    return tuple(json.dumps(fact, sort_keys=True) for fact in facts)
+    return as_json(conditions(record)), attack_key(record), chain_key(record)

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from bench.results.conditions import as_json, conditions, departures
-from bench.results.labels import attack_label, condition_text
+from bench.results.labels import attack_key, chain_key, condition_text
 from bench.results.record import Record
 from bench.results.relative import weakness
 from bench.stats.max_t import fewest_people
@@ -88,10 +88,8 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
 
 
 def _setting(record: Record) -> Setting:
-    attack = json.dumps([attack_label(record), record.attack.config], sort_keys=True)
-    chain = json.dumps([c.model_dump() for c in record.countermeasure], sort_keys=True)
     shared = {name: value for name, value in conditions(record).items() if name != "seed"}
-    return Setting(as_json(shared), record.identity, record.seed, record.base, attack, chain)
+    return Setting(as_json(shared), record.identity, record.seed, record.base, attack_key(record), chain_key(record))
 
 
 def _whole(statuses: Counter[str], protocols: set[str]) -> Iterator[tuple[str, str]]:
@@ -138,7 +136,7 @@ def _doubts(leaks: Leaks) -> Iterator[str]:
         for arm, leak in arms.items():
             means[setting.conditions, setting.base, setting.attack, setting.countermeasures][arm].append(leak)
     for (_, base, attack, chain), found in means.items():
-        steps = [step["name"] for step in json.loads(chain) if step["name"] != "none"]
+        steps = [name for name, _ in json.loads(chain)]
         where = " after ".join([json.loads(attack)[0], *(["+".join(steps)] if steps else [])]) + f" on {base}"
         average = {arm: fmean(values) for arm, values in found.items()}
         clean = average.get(("none", 0.0))
