@@ -2,10 +2,9 @@
 
     python -m benchmarks.scoring             # half a minute
 
-The pictures are shipped photos of invented people, 128 px. A cell's generated pictures are looked at by the judge, by
+The pictures are shipped photos of invented people, 128 px. A cell's generated pictures are looked at by the judges, by
 the witnesses and by what scores quality; its cloaked photos, a fourth as many, are compared with the photos before
-(noise of 8/255 here), once for all attacks. The judge is held against dlib: the same search for faces, and dlib's own
-network.
+(noise of 8/255 here), once for all attacks. Our run of dlib's network is held against dlib itself.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ from rich.table import Table
 from bench.config.schema import MetricSettings
 from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
-from bench.evaluation.auxiliary import Witness
+from bench.evaluation.auxiliary import PackWitness
 from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.models.faces.dlib_weights import weights
 from bench.models.faces.judges import DETECTION_SIDE, Judge
+from bench.models.faces.panel import Panel
 from benchmarks.limits import Step, timed
 
 COUNT = 16
@@ -35,13 +35,13 @@ PICTURES, PHOTOS = 16, 4
 
 
 def main() -> None:
-    """Print milliseconds and pictures a second of every score, of a cell's, and of the judge beside dlib."""
+    """Print milliseconds and pictures a second of every score, of a cell's, and of the judges, and of dlib."""
     torch.set_num_threads(1)
     pictures = [person.protect[0].pixels for person in Synthetic(limit=COUNT).load(128).identities]
     random = np.random.default_rng(0)
     noisy = [np.clip(p + random.choice([-8, 8], p.shape), 0, 255).astype(np.uint8) for p in pictures]
-    witnesses = [Witness(name) for name in MetricSettings().recognisers]
-    judge, library = Judge(), Library()
+    witnesses = [PackWitness(name) for name in MetricSettings().recognisers]
+    panel, judge, library = Panel(), Judge(), Library()
 
     table = Table("score", title=f"{COUNT} pictures of 128 px, one thread", title_justify="left")
     for column in ("ms", "a second"):
@@ -51,9 +51,10 @@ def main() -> None:
     )
     picture = section(table, {n: partial(Quality(n).describe, pictures) for n in measured("quality")})
     seen = section(table, {w.name: partial(w.describe, pictures) for w in witnesses})
-    section(table, {"judge": lambda: [judge.find(p) for p in pictures]})
-    section(table, {"the judge as dlib alone": lambda: [library.find(p) for p in pictures]})
-    for name, each in (("besides recognisers", picture), ("besides the judge", picture + seen)):
+    section(table, {"judges": lambda: [panel.find(p) for p in pictures]})
+    section(table, {"dlib, as a witness": lambda: [judge.find(p) for p in pictures]})
+    section(table, {"the same by dlib alone": lambda: [library.find(p) for p in pictures]})
+    for name, each in (("besides recognisers", picture), ("besides the judges", picture + seen)):
         line(table, f"a cell's, {name}", (PICTURES * each + PHOTOS * photo) / (PICTURES + PHOTOS))
     Console().print(table)
 

@@ -92,6 +92,10 @@ METRICS = MetricRegistry(
     {
         # identity: how much of the person is in the generated pictures
         "ilr": "metrics.identity:ILR",
+        "ilr_matched": "metrics.identity:ILR_MATCHED",
+        "likeness": "metrics.identity:LIKENESS",
+        "false_leak": "metrics.identity:FALSE_LEAK",
+        "photos_recognised": "metrics.identity:PHOTOS_RECOGNISED",
         "ilr_usable": "metrics.identity:ILR_USABLE",
         "any_leak@4": "metrics.identity:ANY_LEAK_4",
         "any_leak@16": "metrics.identity:ANY_LEAK_16",

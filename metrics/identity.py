@@ -1,19 +1,25 @@
 """How much of the person is in the generated pictures.
 
-All functions take `similarity`, (n,) cosines between the n requested pictures and the person's reference, with NaN
-where no face was found. A missing face stays in the denominator: dropping it would reward a cloak for the few
-pictures that survived, as it does in the mean over detected faces that Anti-DreamBooth reports.
+Functions take `similarity`, (n,) cosines between the n requested pictures and the person's reference by one recogniser,
+with NaN where no face was found; or `leaks`, (n,) whether each picture passes for the person by the rule of the
+protocol. A missing face stays in the denominator: dropping it would reward a cloak for the few pictures that survived,
+as it does in the mean over detected faces that Anti-DreamBooth reports.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from math import comb
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.core.types import Array
 from metrics.metric import COSINE, SHARE, Metric
+
+Leaks = npt.NDArray[np.bool_]
+"""(n,) whether each of n pictures passes for the person."""
 
 MIN_DETECTED = 5
 """Fewer detected faces than this make a mean over detected faces meaningless."""
@@ -47,31 +53,42 @@ def ism_zero(similarity: Array) -> float:
     return float(np.nan_to_num(similarity, nan=0.0).mean())
 
 
-def ilr(similarity: Array, threshold: float) -> float:
-    """Identity leak rate, in [0, 1]: the share of all pictures with a face that passes for the person.
+def passing(similarity: Array, threshold: float) -> Leaks:
+    """(n,) which pictures have a face at or above a threshold."""
+    return np.nan_to_num(similarity, nan=-np.inf) >= threshold
 
-    Lower is better protection. The threshold is calibrated at a stated false-accept rate on the same data set.
+
+def recognised(similarities: Mapping[str, Array], thresholds: Mapping[str, float]) -> Leaks:
+    """(n,) which pictures leak: at least one recogniser finds the person in them.
+
+    Args:
+        similarities: recogniser -> (n,).
+        thresholds: recogniser -> threshold for this person.
     """
-    return float((np.nan_to_num(similarity, nan=-np.inf) >= threshold).mean())
+    return np.asarray(np.any([passing(values, thresholds[name]) for name, values in similarities.items()], axis=0))
 
 
-def any_leak(similarity: Array, threshold: float, draws: int) -> float | None:
+def ilr(leaks: Leaks) -> float:
+    """Identity leak rate, in [0, 1]: the share of all pictures that pass for the person. Lower is better protection."""
+    return float(leaks.mean())
+
+
+def any_leak(leaks: Leaks, draws: int) -> float | None:
     """Chance that at least one of `draws` pictures leaks, in [0, 1]; None where there are fewer pictures than that.
 
     One good picture is enough to lose one's privacy. The pictures are drawn without replacement from all n, of which k
     leak: 1 - C(n - k, draws) / C(n, draws), exactly. Lower is better protection; for one draw it is `ilr`.
     """
-    if draws > len(similarity):
+    if draws > len(leaks):
         return None
-    leaks = int((np.nan_to_num(similarity, nan=-np.inf) >= threshold).sum())
-    return 1 - comb(len(similarity) - leaks, draws) / comb(len(similarity), draws)
+    return 1 - comb(len(leaks) - int(leaks.sum()), draws) / comb(len(leaks), draws)
 
 
-def ism_calibrated(similarity: Array, stranger: float, own: float) -> float | None:
-    """Mean over all pictures of the similarity on a scale from strangers (0) to the person's photos (1), in [0, 1].
+def on_scale(similarity: Array, stranger: float, own: float) -> Array | None:
+    """(n,) similarity on a scale from strangers (0) to the person's own photos (1), clipped to it; no face is 0.
 
-    Values beyond either end count as the end, and no face as 0, so that recognisers of different scales can be
-    compared. Lower is better protection. None where the recogniser finds strangers as similar as the person.
+    So recognisers of different scales can be compared. None where the recogniser finds strangers as similar as the
+    person.
 
     Args:
         similarity: (n,).
@@ -80,8 +97,7 @@ def ism_calibrated(similarity: Array, stranger: float, own: float) -> float | No
     """
     if own <= stranger:
         return None
-    scaled = np.clip((similarity - stranger) / (own - stranger), 0, 1)
-    return float(np.nan_to_num(scaled, nan=0.0).mean())
+    return np.asarray(np.nan_to_num(np.clip((similarity - stranger) / (own - stranger), 0, 1), nan=0.0))
 
 
 def leave_one_out(embeddings: Array) -> float:
@@ -120,10 +136,41 @@ ILR = Metric(
     "identity",
     "lower",
     SHARE,
-    "identity leak rate: share of all pictures with a face at or above the threshold that the stated share of "
-    "strangers reach",
-    pitfalls="compare thresholds and impostor pairs before comparing two data sets",
+    "identity leak rate: share of all pictures in which a judge recognises the person, at a threshold of the person's "
+    "own that the stated share of the world's faces reaches",
+    pitfalls="an attack that leaks little on clean photos says little of a cloak",
     head=True,
+)
+ILR_MATCHED = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "identity leak rate at the threshold that the stated share of the tenth of the world's faces most like the person "
+    "reaches",
+    pitfalls="a look-alike criterion: stricter than ILR, and reached less often by the person, too",
+)
+LIKENESS = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "mean over all pictures and judges of the similarity on a scale from strangers (0) to the person's own clean "
+    "photos (1), cut there; no face counts as 0",
+    pitfalls="half way to the person's own photos is not half the risk: ILR says how many pictures pass",
+    head=True,
+)
+FALSE_LEAK = Metric(
+    "identity",
+    "lower",
+    SHARE,
+    "share in which a cell's pictures pass for the other people of the data set, each at that person's threshold",
+    pitfalls="about the false-accept rate where pictures look like one person; more where they look like anybody",
+)
+PHOTOS_RECOGNISED = Metric(
+    "identity",
+    "higher",
+    SHARE,
+    "share of the cloaked photos, before any attack, that pass for the person",
+    pitfalls="where it is low, even an attack that reproduces its photos does not leak",
 )
 ILR_USABLE = Metric(
     "identity",
@@ -163,8 +210,7 @@ ISM_CALIBRATED = Metric(
     "identity",
     "lower",
     SHARE,
-    "mean over all pictures of the similarity on a scale from strangers (0) to the person's own photos (1), cut "
-    "there; no face counts as 0",
+    "likeness by dlib alone, between the data set's other people and the person; protocol 1",
 )
 ISM_ZERO = Metric(
     "identity",
@@ -194,7 +240,8 @@ RETENTION = Metric(
     "identity",
     "higher",
     COSINE,
-    "mean similarity of a cloaked photo to the same photo before (DLADiff's ISM_pro), no face counted as 0",
+    "mean similarity of a cloaked photo to the same photo before (DLADiff's ISM_pro) by the judges, no face counted as "
+    "0",
     pitfalls="of the published photos, not of generated ones: low values mean that friends lose the person, too",
     also=("ISM_pro",),
 )

@@ -1,14 +1,16 @@
-"""A witness: a recogniser besides the judge, so that a leak is not one network's whim.
+"""A witness: a recogniser besides the judges, so that a leak is not one network's whim.
 
 Witnesses are packs of ONNX files, as zero-shot attacks and some defenses use them; so they may have been attacked,
-which the judge never was.
+which the judges never were. And dlib's recogniser, of which the embedded `facelet-id-a` is distilled: what is made
+against that one turns dlib away, too, so it was no judge of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,12 +18,58 @@ from bench.core.errors import BenchError
 from bench.core.types import Array, Pixels
 from bench.evaluation.detections import FaceDetections
 from bench.models.faces.insightface import Pack, analyser, locate_pack
-from bench.models.faces.judges import Face
+from bench.models.faces.judges import Face, Judge
 from bench.models.weights.files import ZOO
 from bench.models.weights.published import PACKS, Missing, insightface_home
 
+DLIB = "dlib"
+"""Name of the witness that is related to `facelet-id-a`."""
 
-class Witness:
+Row = tuple[int, float, Array, Array]
+"""Picture, score, box (4,) as fractions and embedding (d,) of one face."""
+
+
+class Witness(Protocol):
+    """Finds and describes faces; an `Instrument` with a name."""
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the files."""
+
+    def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
+        """Every face of every picture: `picture` (m,), `score` (m,), `box` (m, 4) as fractions, `embedding` (m, d)."""
+
+
+def witness(source: str) -> Witness:
+    """The witness of a name: dlib, or a pack."""
+    return DlibWitness() if source == DLIB else PackWitness(source)
+
+
+class DlibWitness:
+    """Finds and describes faces with dlib's detector and recogniser."""
+
+    name = DLIB
+
+    def __init__(self) -> None:
+        self._dlib = Judge()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the files."""
+        return self._dlib.fingerprint
+
+    def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
+        """As every witness."""
+        return _columns(
+            (index, face.score, np.array(face.box), face.embedding)
+            for index, picture in enumerate(pictures)
+            for face in self._dlib.find(picture)
+        )
+
+
+class PackWitness:
     """Finds and describes faces with a pack. Deterministic; loads its networks on first use.
 
     Args:
@@ -57,22 +105,28 @@ class Witness:
         return self.pack.fingerprint
 
     def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
-        """Every face of every picture: `picture` (m,), `score` (m,), `box` (m, 4) as fractions, `embedding` (m, d)."""
-        rows: list[tuple[int, float, Array, Array]] = []
+        """As every witness."""
+        rows: list[Row] = []
         for index, picture in enumerate(pictures):
             height, width = picture.shape[:2]
             for face in analyser(self.pack).faces(picture):
                 rows.append((index, face.score, face.box / [width, height, width, height], face.normed))
-        return {
-            "picture": np.array([row[0] for row in rows], np.float64),
-            "score": np.array([row[1] for row in rows], np.float64),
-            "box": np.array([row[2] for row in rows], np.float64).reshape(-1, 4),
-            "embedding": np.array([row[3] for row in rows], np.float64) if rows else np.empty((0, 0)),
-        }
+        return _columns(rows)
+
+
+def _columns(faces: Iterable[Row]) -> dict[str, Array]:
+    """What `Witness.describe` gives."""
+    rows = list(faces)
+    return {
+        "picture": np.array([row[0] for row in rows], np.float64),
+        "score": np.array([row[1] for row in rows], np.float64),
+        "box": np.array([row[2] for row in rows], np.float64).reshape(-1, 4),
+        "embedding": np.array([row[3] for row in rows], np.float64) if rows else np.empty((0, 0)),
+    }
 
 
 def seen(described: Mapping[str, Array], count: int) -> FaceDetections:
-    """What a witness described in `count` pictures, as the judge's own sights are given."""
+    """What a witness described in `count` pictures, face by face."""
     faces: list[list[Face]] = [[] for _ in range(count)]
     columns = (described[name] for name in ("picture", "score", "box", "embedding"))
     for picture, score, (left, top, right, bottom), embedding in zip(*columns, strict=True):

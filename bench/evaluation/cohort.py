@@ -7,6 +7,7 @@ with a mean and a width that are this person's own. Who else is in a data set ch
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,8 @@ from bench.core.types import Array
 from bench.models.weights.files import ZOO
 
 MATCHED = 0.1
-"""Share of the cohort that is most like the person: what a look-alike's photo is compared with."""
+"""Share of the cohort that is most like the person: look-alikes. Those are the photos of the largest cosines, so the
+threshold that a share of them reach is the one that a tenth of this share of all strangers' photos do."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,9 @@ class Cohort:
         shift, slope = self.calibration
         return float(mean - deviation * ndtri(expit((logit(far) - shift) / slope)))
 
-    def matched_threshold(self, reference: Array, far: float) -> float:
-        """The cosine that a share `far` of the tenth of strangers' photos most like the reference reach.
-
-        Most like it are the photos with the largest cosines, so a tenth of `far` of all strangers' photos reach it.
-        """
-        return self.threshold(reference, far * MATCHED)
+    def stranger(self, reference: Array) -> float:
+        """Mean cosine of strangers' photos to a reference (d,)."""
+        return self._cosines(reference)[0]
 
     def _cosines(self, reference: Array) -> tuple[float, float]:
         """Mean and standard deviation of the cosines of strangers' photos to a reference."""
@@ -88,6 +87,21 @@ class Cohort:
     def load(cls, file: Path) -> Cohort:
         """Read what `save` wrote."""
         return cls(**{name: values.astype(np.float64) for name, values in load_file(file).items()})
+
+
+def thresholds(references: Mapping[str, Array], cohorts: Mapping[str, Cohort], far: float) -> dict[str, float]:
+    """Each judge's threshold for a person: the judges share the false-accept rate, so together they keep to it.
+
+    Whatever the judges have in common, at most the sum of their rates is accepted falsely (Boole's inequality).
+
+    Args:
+        references: judge -> the person's reference (d,).
+        cohorts: judge -> strangers as it sees them.
+        far: of all judges together, in (0, 1).
+    """
+    return {
+        judge: cohorts[judge].threshold(reference, far / len(references)) for judge, reference in references.items()
+    }
 
 
 def cohort_file(judge: str) -> Path:

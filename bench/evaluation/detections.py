@@ -1,4 +1,4 @@
-"""Stage 5: the judge looks at pictures. What it sees is stored as facts; every score is computed from them later."""
+"""Stage 5: the judges look at pictures. What they see is stored as facts; every score is computed from them later."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import pyarrow.parquet as pq
 from bench.core.code_version import module_version
 from bench.core.hashing import hash_of
 from bench.core.types import Array, Pixels
-from bench.models.faces.judges import Face, Judge
+from bench.models.faces.judges import Face
+from bench.models.faces.panel import Panel
 
 FACES = "faces.parquet"
-EMBEDDING_SIZE = 128
+_FACTS = [("picture", pa.int32()), ("score", pa.float64()), ("box", pa.list_(pa.float64(), 4))]
+"""Columns of every face; a column of embeddings for each judge follows."""
 
 
 @dataclass(frozen=True)
 class FaceDetections:
-    """What the judge saw in n pictures: the faces of each, best detection first."""
+    """What one recogniser saw in n pictures: the faces of each, best detection first."""
 
     faces: tuple[tuple[Face, ...], ...]
 
@@ -38,40 +40,38 @@ class FaceDetections:
         return np.array([max(faces, key=lambda face: face.area).embedding for faces in self.faces if faces])
 
 
-def key(pictures: str, judge: Judge) -> str:
-    """Hash of the pictures' key, the judge's weights and the code."""
-    return hash_of([pictures, judge.fingerprint, module_version(__name__)])
+def key(pictures: str, panel: Panel) -> str:
+    """Hash of the pictures' key, the judges' weights and the code."""
+    return hash_of([pictures, panel.fingerprint, module_version(__name__)])
 
 
 def measure(
-    folder: Path, pictures: Sequence[Pixels], judge: Judge, progress: Callable[[float], None] | None = None
+    folder: Path, pictures: Sequence[Pixels], panel: Panel, progress: Callable[[float], None] | None = None
 ) -> None:
     """Find and describe every face of every picture; write `faces.parquet`, one row a face."""
     rows = []
     for index, picture in enumerate(pictures):
-        for face in judge.find(picture):
-            rows.append({"picture": index, "score": face.score, "box": face.box, "embedding": face.embedding.tolist()})
+        views = panel.find(picture)
+        for faces in zip(*views.values(), strict=True):
+            embeddings = {judge: face.embedding.tolist() for judge, face in zip(views, faces, strict=True)}
+            rows.append({"picture": index, "score": faces[0].score, "box": faces[0].box, **embeddings})
         if progress is not None:
             progress((index + 1) / len(pictures))
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / FACES)
+    schema = pa.schema([*_FACTS, *((judge.name, pa.list_(pa.float32(), judge.width)) for judge in panel.judges)])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / FACES)
 
 
-def load(folder: Path, count: int) -> FaceDetections:
-    """Read back what was seen in `count` pictures."""
-    faces: list[list[Face]] = [[] for _ in range(count)]
+def load(folder: Path, count: int) -> dict[str, FaceDetections]:
+    """Read back what each judge saw in `count` pictures."""
     with pq.ParquetFile(folder / FACES) as file:  # a quarter of read_table's time
-        rows = file.read(use_threads=False).to_pylist()
-    for row in rows:
-        left, top, right, bottom = row["box"]
-        faces[row["picture"]].append(Face((left, top, right, bottom), row["score"], np.array(row["embedding"])))
-    return FaceDetections(tuple(tuple(found) for found in faces))
-
-
-_SCHEMA = pa.schema(
-    [
-        ("picture", pa.int32()),
-        ("score", pa.float64()),
-        ("box", pa.list_(pa.float64(), 4)),
-        ("embedding", pa.list_(pa.float64(), EMBEDDING_SIZE)),
-    ]
-)
+        table = file.read(use_threads=False)
+    facts = table.select([name for name, _ in _FACTS]).to_pylist()
+    seen = {}
+    for judge in table.column_names[len(_FACTS) :]:
+        embeddings = table[judge].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(len(facts), -1)
+        faces: list[list[Face]] = [[] for _ in range(count)]
+        for row, embedding in zip(facts, embeddings, strict=True):
+            left, top, right, bottom = row["box"]
+            faces[row["picture"]].append(Face((left, top, right, bottom), row["score"], embedding))
+        seen[judge] = FaceDetections(tuple(map(tuple, faces)))
+    return seen

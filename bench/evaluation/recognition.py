@@ -1,4 +1,4 @@
-"""What one recogniser, the judge or a witness, knows of a data set's people: references and thresholds."""
+"""What one recogniser, a judge or a witness, knows of a data set's people: their photos and references."""
 
 from __future__ import annotations
 
@@ -21,71 +21,29 @@ Look = Callable[[str, Sequence[Pixels]], FaceDetections]
 """(key of the pictures, pictures) -> what the recogniser sees in them."""
 
 MIN_REFERENCES = 3
-DRAWS = (4, 16)
-"""Numbers of pictures of which one may leak."""
 SAME = 0.9
 """No photos of two people are as similar as this, by any recogniser."""
 
 
 class Recognition:
-    """References, the leak threshold and the scale of similarities, each computed when first needed.
+    """Photos and references by one recogniser, each computed when first needed.
 
     Args:
         look: the recogniser; expected to remember what it has seen.
         data: the people.
-        far: false-accept rate of the threshold.
     """
 
-    def __init__(self, look: Look, data: Dataset, far: float) -> None:
+    def __init__(self, look: Look, data: Dataset) -> None:
         self.look = look
         self._data = data
-        self._far = far
         self._seen: dict[str, FaceDetections] = {}
 
     @cached_property
     def references(self) -> dict[str, Array]:
         """Person -> reference embedding, for everybody with enough recognisable clean photos."""
         self._look_at(self._data.identities)
-        known = {
-            p.name: FaceDetections(self.photos(p).faces[: len(p.clean)]).embeddings() for p in self._data.identities
-        }
-        return {name: identity.centroid(e) for name, e in known.items() if len(e) >= MIN_REFERENCES}
-
-    @cached_property
-    def threshold(self) -> Threshold:
-        """The leak threshold of this data set.
-
-        Raises:
-            BenchError: not enough strangers to calibrate on.
-        """
-        return calibrate(self.references, self._known, self._far, self._strangers)
-
-    def ends(self, person: Identity) -> tuple[float, float]:
-        """Mean similarity of strangers' photos to a person's reference, and of the person's own clean photos."""
-        others = [e for name, e in self._known.items() if name != person.name]
-        reference = self.references[person.name]
-        strangers = np.concatenate([e @ reference for e in (*others, self._strangers) if len(e)])
-        clean = FaceDetections(self.photos(person).faces[: len(person.clean)]).embeddings()
-        return float(strangers.mean()), identity.leave_one_out(clean)
-
-    def scores(self, person: Identity, seen: FaceDetections) -> tuple[dict[str, float | None], dict[str, str]]:
-        """The identity metrics of a person's generated pictures, and why some have no value."""
-        similarity = seen.similarity(self.references[person.name])
-        threshold = self.threshold.value
-        values: dict[str, float | None] = {
-            "fdfr": identity.fdfr(similarity),
-            "ism_detected": identity.ism_detected(similarity),
-            "ism_zero": identity.ism_zero(similarity),
-            "ism_calibrated": identity.ism_calibrated(similarity, *self.ends(person)),
-            "ilr": identity.ilr(similarity, threshold),
-            **{f"any_leak@{draws}": identity.any_leak(similarity, threshold, draws) for draws in DRAWS},
-        }
-        reasons = {
-            "ism_detected": f"fewer than {identity.MIN_DETECTED} generated pictures with a face",
-            "ism_calibrated": "the recogniser finds strangers as similar as the person",
-            **{f"any_leak@{draws}": f"fewer than {draws} generated pictures" for draws in DRAWS},
-        }
-        return values, {name: reason for name, reason in reasons.items() if values[name] is None}
+        clean = {person.name: self.clean(person).embeddings() for person in self._data.identities}
+        return {name: identity.centroid(e) for name, e in clean.items() if len(e) >= MIN_REFERENCES}
 
     def photos(self, person: Identity) -> FaceDetections:
         """What is seen in each of a person's photos, the clean ones first."""
@@ -95,7 +53,33 @@ class Recognition:
             self._seen[key] = self.look(key, [photo.pixels for photo in everything])
         return self._seen[key]
 
-    def doubts(self) -> list[str]:
+    def clean(self, person: Identity) -> FaceDetections:
+        """What is seen in each of a person's clean photos."""
+        return FaceDetections(self.photos(person).faces[: len(person.clean)])
+
+    def protected(self, person: Identity) -> FaceDetections:
+        """What is seen in each of the photos to cloak, before they are."""
+        return FaceDetections(self.photos(person).faces[len(person.clean) :])
+
+    def own(self, person: Identity) -> float:
+        """Mean similarity of a person's clean photos, each to a reference of the others."""
+        return identity.leave_one_out(self.clean(person).embeddings())
+
+    def pooled_threshold(self, far: float) -> Threshold:
+        """One threshold for all people of the data set, set on their own impostor pairs (protocol 1; witnesses).
+
+        Raises:
+            BenchError: not enough pairs.
+        """
+        return calibrate(self.references, self._embeddings, far, self._impostors)
+
+    def impostor_mean(self, person: Identity) -> float:
+        """Mean similarity of other people's photos to a person's reference."""
+        others = [e for name, e in self._embeddings.items() if name != person.name]
+        reference = self.references[person.name]
+        return float(np.concatenate([e @ reference for e in (*others, self._impostors) if len(e)]).mean())
+
+    def doubts(self, far: float) -> list[str]:
         """What may be wrong with who is on the photos, a sentence each; see `bench.evaluation.label_noise`.
 
         Raises:
@@ -103,7 +87,7 @@ class Recognition:
         """
         self._look_at(self._data.identities)
         people = {person.name: self._sightings(person) for person in self._data.identities}
-        return doubts(people, self._strangers, self._far)
+        return doubts(people, self._impostors, far)
 
     def _sightings(self, person: Identity) -> list[Sighting]:
         seen = self.photos(person).faces  # the clean photos first
@@ -124,24 +108,24 @@ class Recognition:
             self.photos(person)
 
     @cached_property
-    def _known(self) -> dict[str, Array]:
+    def _embeddings(self) -> dict[str, Array]:
         """Person -> embeddings of all their photos, for everybody with a reference."""
         return {p.name: self.photos(p).embeddings() for p in self._data.identities if p.name in self.references}
 
     @cached_property
-    def _strangers(self) -> Array:
-        """The shipped synthetic people, as strangers for data sets with too few pairs of their own; else nobody.
+    def _impostors(self) -> Array:
+        """The shipped synthetic people, as impostors for data sets with too few pairs of their own; else nobody.
 
-        Those who are among the people themselves are no strangers.
+        Those who are among the people themselves are no impostors.
         """
-        pairs = sum(map(len, self._known.values())) * (len(self._known) - 1)
-        if not self._known:
+        pairs = sum(map(len, self._embeddings.values())) * (len(self._embeddings) - 1)
+        if not self._embeddings:
             raise BenchError("Nobody is recognised in these photos.", "Each should show one face; try data.crop=face.")
         people = Synthetic(limit=0).load(SIDE).identities if pairs < MIN_PAIRS else ()
         self._look_at(people)
-        known = np.concatenate(list(self._known.values()))
+        own = np.concatenate(list(self._embeddings.values()))
         seen = [e for p in people if len(e := self.photos(p).embeddings())]
-        return np.concatenate([known[:0], *(e for e in seen if (e @ known.T).max() < SAME)])
+        return np.concatenate([own[:0], *(e for e in seen if (e @ own.T).max() < SAME)])
 
 
 def by_picture(seen: FaceDetections) -> Array:

@@ -1,8 +1,8 @@
-"""The metrics of one cell: what the judge, the witnesses and the other instruments say of its photos and pictures."""
+"""The metrics of one cell: what the judges, the witnesses and the other instruments say of its photos and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -13,18 +13,19 @@ from bench.config.schema import MetricSettings, Protocol
 from bench.core.errors import BenchError, unknown_name
 from bench.core.types import Array, Dataset, Identity, Pixels
 from bench.evaluation import clip_score, detections
-from bench.evaluation.auxiliary import Witness, seen
+from bench.evaluation.auxiliary import Witness, seen, witness
 from bench.evaluation.clip_score import ClipScore
 from bench.evaluation.detections import FaceDetections
 from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.evaluation.instrument import Instrument, described
-from bench.evaluation.recognition import Recognition, by_picture
-from bench.models.faces.judges import Judge
+from bench.evaluation.judgement import Judgement
+from bench.evaluation.recognition import Recognition
+from bench.models.faces.panel import Panel
 from bench.store import Store
 from metrics import METRICS, identity, perceptual
 from metrics.perceptual import MS_SSIM_SIDE
 
-WITNESSED = ("fdfr", "ism_calibrated", "ilr")
+WITNESSED = ("fdfr", "likeness", "ilr")
 """Metrics that witnesses testify to, too; more of them would only repeat these."""
 
 
@@ -36,7 +37,7 @@ class KeyedImages(NamedTuple):
 
 
 @dataclass
-class Scores:
+class CellMetrics:
     """Metrics of one cell.
 
     Attributes:
@@ -58,10 +59,10 @@ class Scores:
 
 
 class Scorer:
-    """Scores cells. Holds what they share: the judge and the witnesses, with what they know of the people.
+    """CellMetrics cells. Holds what they share: the judges and the witnesses, with what they know of the people.
 
     Args:
-        settings: what to measure besides the judge's scores.
+        settings: what to measure besides the judges' scores.
         protocol: what was generated, and the false-accept rate of leak thresholds.
         data: the people.
         store: where what was seen is kept.
@@ -85,17 +86,17 @@ class Scorer:
         self._store = store
         self._device = device
         self._broken: dict[str, str] = {}
-        self.judge = Judge()
+        self.panel = Panel()
 
     @cached_property
-    def recognition(self) -> Recognition:
-        """What the judge knows of the people."""
-        return Recognition(self._judged, self._data, self._protocol.far)
+    def judgement(self) -> Judgement:
+        """What the judges know of the people."""
+        return Judgement(self._judged, self.panel.names, self._data, self._protocol.far)
 
     @cached_property
     def _witnesses(self) -> dict[str, Recognition]:
-        found = [Witness(source) for source in self._settings.recognisers]
-        return {w.name: Recognition(partial(self._witnessed, w), self._data, self._protocol.far) for w in found}
+        witnesses = [witness(source) for source in self._settings.recognisers]
+        return {w.name: Recognition(partial(self._witnessed, w), self._data) for w in witnesses}
 
     def score(
         self,
@@ -103,8 +104,8 @@ class Scorer:
         photo_source: Identity,
         cloaked: KeyedImages,
         pictures: KeyedImages,
-        faces: FaceDetections,
-    ) -> Scores:
+        faces: Mapping[str, FaceDetections],
+    ) -> CellMetrics:
         """All metrics of a cell.
 
         Args:
@@ -112,61 +113,67 @@ class Scorer:
             photo_source: whose photos were cloaked.
             cloaked: these photos, cloaked.
             pictures: what was generated.
-            faces: what the judge sees in the generated pictures.
+            faces: what each judge sees in the generated pictures.
         """
-        found = Scores()
-        found.metrics, found.unavailable = self.recognition.scores(person, faces)
-        threshold = self.recognition.threshold
-        found.thresholds = {"ilr": threshold.value, "far": threshold.far, "pairs": float(threshold.pairs)}
-        self._retention(found, photo_source, cloaked)
-        for name, witness in self._witnesses.items():
-            self._testify(found, name, witness, person, pictures)
-        self._visibility(found, photo_source, cloaked)
-        self._quality(found, pictures)
-        return found
+        scores = CellMetrics()
+        scores.metrics, scores.unavailable = self.judgement.scores(person, faces)
+        scores.thresholds = dict(self.judgement.scale(person))
+        scores.metrics |= self.judgement.photos(photo_source, *cloaked)
+        if scores.metrics["retention"] is None:
+            scores.unavailable["retention"] = "the judges find no face in the clean photos"
+        for name, recognition in self._witnesses.items():
+            self._testify(scores, name, recognition, person, pictures)
+        self._visibility(scores, photo_source, cloaked)
+        self._quality(scores, pictures)
+        return scores
 
     def lacking(self) -> list[str]:
         """What is asked for and will have no value, since a package or a pack of networks is not on this machine."""
         instruments = [Comparison((name,), (), self._device) for name in self._settings.visibility]
         found = [*instruments, *(self._instrument(name) for name in self._settings.quality)]
         reasons = []
-        for instrument in (*found, *(Witness(source) for source in self._settings.recognisers)):
+        for instrument in (*found, *(witness(source) for source in self._settings.recognisers)):
             try:
                 _ = instrument.fingerprint
             except BenchError as error:
                 reasons.append(_one_line(error))
         return list(dict.fromkeys(reasons))
 
-    def _retention(self, found: Scores, photo_source: Identity, cloaked: KeyedImages) -> None:
-        before = FaceDetections(self.recognition.photos(photo_source).faces[len(photo_source.clean) :])
-        pairs = zip(photo_source.protect, cloaked.pictures, strict=True)
-        same = all(np.array_equal(photo.pixels, picture) for photo, picture in pairs)  # without a cloak: seen already
-        after = before if same else self.recognition.look(*cloaked)
-        found.metrics["retention"] = identity.retention(by_picture(before), by_picture(after))
-        if found.metrics["retention"] is None:
-            found.unavailable["retention"] = "the judge finds no face in the clean photos"
-
-    def _testify(self, found: Scores, name: str, witness: Recognition, person: Identity, pictures: KeyedImages) -> None:
+    def _testify(
+        self, scores: CellMetrics, name: str, recognition: Recognition, person: Identity, pictures: KeyedImages
+    ) -> None:
         """Add what a witness says; one that is not here, or does not know the person, says why instead."""
         reason = self._broken.get(name, "")
         if not reason:
             try:
-                if person.name in witness.references:
-                    values, reasons = witness.scores(person, witness.look(*pictures))
-                    found.metrics |= {f"{metric}.{name}": values[metric] for metric in WITNESSED}
-                    found.unavailable |= {f"{m}.{name}": reasons[m] for m in WITNESSED if m in reasons}
-                    found.thresholds |= {
-                        f"ilr.{name}": witness.threshold.value,
-                        f"pairs.{name}": float(witness.threshold.pairs),
-                    }
-                    return
+                if person.name in recognition.references:
+                    return self._add(scores, name, recognition, person, recognition.look(*pictures))
                 reason = f"{name} recognises too few clean photos of {person.name}"
             except BenchError as error:
                 reason = self._broken[name] = _one_line(error)
         for metric in WITNESSED:
-            found.lack(f"{metric}.{name}", reason)
+            scores.lack(f"{metric}.{name}", reason)
+        return None
 
-    def _visibility(self, found: Scores, photo_source: Identity, cloaked: KeyedImages) -> None:
+    def _add(
+        self, scores: CellMetrics, name: str, recognition: Recognition, person: Identity, seen: FaceDetections
+    ) -> None:
+        similarity, threshold = (
+            seen.similarity(recognition.references[person.name]),
+            recognition.pooled_threshold(self._protocol.far),
+        )
+        scaled = identity.on_scale(similarity, recognition.impostor_mean(person), recognition.own(person))
+        scores.metrics |= {
+            f"fdfr.{name}": identity.fdfr(similarity),
+            f"ilr.{name}": identity.ilr(identity.passing(similarity, threshold.value)),
+        }
+        scores.thresholds |= {f"ilr.{name}": threshold.value, f"pairs.{name}": float(threshold.pairs)}
+        if scaled is None:
+            scores.lack(f"likeness.{name}", "the recogniser finds strangers as similar as the person")
+        else:
+            scores.metrics[f"likeness.{name}"] = float(scaled.mean())
+
+    def _visibility(self, found: CellMetrics, photo_source: Identity, cloaked: KeyedImages) -> None:
         """Means over photos and their worst tenth; of the largest change, the largest."""
         clean = tuple(photo.pixels for photo in photo_source.protect)
         for names in (measured("visibility"), *((name,) for name in self._settings.visibility)):
@@ -181,7 +188,7 @@ class Scorer:
                     found.metrics[name] = float(values.mean())
                     found.metrics[f"{name}.worst"] = perceptual.worst(list(values), METRICS.get(name).lower_is_better)
 
-    def _quality(self, found: Scores, pictures: KeyedImages) -> None:
+    def _quality(self, found: CellMetrics, pictures: KeyedImages) -> None:
         found.pictures = [{} for _ in pictures.pictures]
         for name in self._settings.quality:
             for values in self._describe(found, pictures, self._instrument(name), (name,)).values():
@@ -199,7 +206,7 @@ class Scorer:
         return ClipScore(self._settings.clip, self._protocol.asked, self._device)
 
     def _describe(
-        self, found: Scores, shown: KeyedImages, instrument: Instrument, names: tuple[str, ...]
+        self, found: CellMetrics, shown: KeyedImages, instrument: Instrument, names: tuple[str, ...]
     ) -> dict[str, Array]:
         """What an instrument says; nothing, and the reason in `found`, if it is not to be had on this machine."""
         if names[0] not in self._broken:
@@ -211,13 +218,13 @@ class Scorer:
             found.lack(name, self._broken[names[0]])
         return {}
 
-    def _judged(self, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
-        full = detections.key(key, self.judge)
-        entry = self._store.compute("faces", full, lambda folder: detections.measure(folder, pictures, self.judge))
+    def _judged(self, key: str, pictures: Sequence[Pixels]) -> dict[str, FaceDetections]:
+        full = detections.key(key, self.panel)
+        entry = self._store.compute("faces", full, lambda folder: detections.measure(folder, pictures, self.panel))
         return detections.load(entry.path, len(pictures))
 
-    def _witnessed(self, witness: Witness, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
-        return seen(described(self._store, key, pictures, witness), len(pictures))
+    def _witnessed(self, looking: Witness, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
+        return seen(described(self._store, key, pictures, looking), len(pictures))
 
 
 def _one_line(error: BenchError) -> str:

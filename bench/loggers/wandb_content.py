@@ -62,7 +62,7 @@ def run_outcome(analysis: RunAnalysis, defense: str, cells: Container[str] | Non
     for metric in LONG:
         means = {arm.label: arm.mean(metric) for arm in analysis.arms}
         values |= {f"{metric}/{label}": mean for label, mean in means.items() if mean is not None}
-        own = [value for r in mine if (value := r.metrics.get(metric)) is not None]
+        own = [value for r in mine if (value := r.metric(metric)) is not None]
         values |= {metric: fmean(own)} if own else {}
     return values
 

@@ -30,8 +30,8 @@ from bench.stats import summary
 from bench.store import write_atomic
 from metrics import METRICS
 
-CHOICES = ("arm", "ILR, one attack per person", "ILR, one attack for all", "which")
-ACROSS = f"ILR, lower is better. {tables.NOTE} The worst attack is chosen person by person."
+CHOICES = ("arm", "likeness, one attack per person", "likeness, one attack for all", "which")
+ACROSS = f"Likeness, lower is better. {tables.NOTE} The worst attack is chosen person by person."
 WIDE = 8
 """With more arms than this, they are lines of all tables, not columns."""
 
@@ -104,7 +104,7 @@ def _robustness(grid: Grid) -> list[str]:
         return "-" if cell is None else f"{cell.leak:.2f} {cell.verdict}".rstrip()
 
     return markdown_table(
-        ("ILR", *grid.chains), [[cloak, *(text(cloak, c) for c in grid.chains)] for cloak in grid.cloaks]
+        ("likeness", *grid.chains), [[cloak, *(text(cloak, c) for c in grid.chains)] for cloak in grid.cloaks]
     )
 
 

@@ -37,7 +37,7 @@ def draw(analysis: RunAnalysis) -> dict[str, bytes]:
 
 
 def _trade_off(axes: Any, known: dict[str, list[Arm]]) -> bool:
-    """Every arm at its PSNR and ILR, one colour per attack; down and right is better."""
+    """Every arm at its PSNR and likeness, one colour per attack; down and right is better."""
     drawn = False
     for attack, found in known.items():
         points = [(a.mean("psnr"), a.mean(SCORE), a) for a in found if a.records[0].defense.name != "none"]
@@ -47,14 +47,16 @@ def _trade_off(axes: Any, known: dict[str, list[Arm]]) -> bool:
             axes.scatter([x for x, *_ in points], [y for _, y, _ in points], label=attack)
             for x, y, arm in points:
                 axes.annotate(arm.label, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=7)
-    axes.set(xlabel="PSNR of the cloaked photos, dB (higher: less visible)", ylabel="ILR (lower: better)", ylim=(0, 1))
+    axes.set(
+        xlabel="PSNR of the cloaked photos, dB (higher: less visible)", ylabel="likeness (lower: better)", ylim=(0, 1)
+    )
     if drawn:
         axes.legend()
     return drawn
 
 
 def _heat_map(axes: Any, known: dict[str, list[Arm]]) -> bool:
-    """Mean ILR of every arm against every attack; needs two attacks."""
+    """Mean likeness of every arm against every attack; needs two attacks."""
     tables = {attack: {arm.label: arm.mean(SCORE) for arm in found} for attack, found in known.items()}
     arms = list(dict.fromkeys(arm for table in tables.values() for arm in table))
     values = np.array([[tables[attack].get(arm) for attack in tables] for arm in arms], np.float64)
@@ -66,12 +68,12 @@ def _heat_map(axes: Any, known: dict[str, list[Arm]]) -> bool:
     for (row, column), value in np.ndenumerate(values):
         text = "-" if np.isnan(value) else f"{value:.2f}"
         axes.text(column, row, text, ha="center", va="center", color="white" if not value > 0.6 else "black")
-    axes.figure.colorbar(image, label="ILR")
+    axes.figure.colorbar(image, label="likeness")
     return True
 
 
 def _budget(axes: Any, known: dict[str, list[Arm]]) -> bool:
-    """Mean ILR over the budget, with intervals; of defenses that were tried at two budgets and more."""
+    """Mean likeness over the budget, with intervals; of defenses that were tried at two budgets and more."""
     drawn = False
     for attack, found in known.items():
         curves: dict[str, list[tuple[float, Arm]]] = {}
@@ -92,7 +94,7 @@ def _budget(axes: Any, known: dict[str, list[Arm]]) -> bool:
             if None not in intervals:
                 low, high = np.array(intervals).T
                 axes.fill_between(budgets, low, high, color=line.get_color(), alpha=0.15)
-    axes.set(xlabel="budget, grey levels of 255", ylabel="ILR (lower: better)", ylim=(0, 1))
+    axes.set(xlabel="budget, grey levels of 255", ylabel="likeness (lower: better)", ylim=(0, 1))
     if drawn:
         axes.legend(fontsize=7)
     return drawn

@@ -9,6 +9,7 @@ from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import leaking
 from bench.report.sanity_checks import findings
 from bench.results.labels import ConditionLabels
+from bench.results.leaks import judges_of
 from bench.results.record import Record
 from bench.stats import summary
 
@@ -18,8 +19,8 @@ def remarks(analysis: RunAnalysis) -> list[str]:
     lines = []
     if judged := _judged(analysis.records):
         lines.append(
-            "ILR: share of generated pictures that pass for the person (judge: similarity >= "
-            f"{'; '.join(judged)}). Lower is better protection."
+            "ILR: share of generated pictures that pass for the person "
+            f"({'; '.join(judged)}). Lower is better protection."
         )
     if clean := leaking(analysis.by_attack):
         shares = ", ".join(f"{leak} of {people} ({attack})" for attack, (leak, people) in clean.items())
@@ -43,15 +44,22 @@ def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
 
 
 def _judged(records: Sequence[Record]) -> list[str]:
-    """The judge's thresholds, and where there are several, what each is for."""
-    names = ("ilr", "far", "pairs")
-    known = {tuple(r.thresholds[n] for n in names): r for r in records if set(names) <= r.thresholds.keys()}
-    told = ConditionLabels(list(known.values()))
-    return [
-        f"{similarity:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
-        + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "")
-        for (similarity, far, pairs), r in known.items()
-    ]
+    """What the leak rates rest on, and where there are several things, what each is for."""
+    first = {_rule(r): r for r in reversed(records) if r.thresholds}
+    told = ConditionLabels(list(first.values()))
+    return [rule + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "") for rule, r in reversed(first.items())]
+
+
+def _rule(record: Record) -> str:
+    """When a picture passes for the person."""
+    facts = record.thresholds
+    if (judges := judges_of(record)) and "far" in facts:
+        each = facts["far"] / len(judges)
+        return f"{' or '.join(judges)} recognises the person, each as {each:.1%} of the world's faces would pass"
+    if not {"ilr", "far", "pairs"} <= facts.keys():
+        return "by a rule that the records do not state"
+    far, pairs = facts["far"], facts["pairs"]
+    return f"judge: similarity >= {facts['ilr']:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
 
 
 def _bound(records: Sequence[Record]) -> list[str]:

@@ -110,7 +110,7 @@ def _grids(own: Sequence[Record]) -> list[Grid]:
     beside = _beside(own, cloaks)
     leaks: dict[str, dict[tuple[str, str], dict[str, dict[int, list[float]]]]] = {}
     for number, record in enumerate(own):
-        value = record.metrics.get(SCORE)
+        value = record.metric(SCORE)
         if value is not None:
             attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
             place = cloaks[number], chains[chain_key(record)]

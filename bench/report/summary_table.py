@@ -15,12 +15,15 @@ from bench.results.conditions import departures
 from bench.results.labels import attack_label, chain_label, condition_text
 from bench.results.record import Record
 
-COLUMNS = ("arm", "n", "FDFR", "ISM", "ISM0", "ILR", "95 %", "Linf", "PSNR", "SSIM", "cloak s", "fit s")
-"""ISM is over detected faces, ISM0 over all pictures; n is people; 95 % is the interval of ILR; `cloak s` and
-`fit s` (fit and generate) are seconds per person."""
-NOT_SHOWN = {"ISM", "SSIM"}
-"""Left out on a terminal: never to be ranked by, and close to PSNR."""
-CLOAK = {"Linf", "PSNR", "cloak s"}
+COLUMNS = (
+    "arm",
+    *("n", "FDFR", "ISM", "ISM0", "likeness", "ILR", "95 %", "photos", "Linf", "PSNR", "SSIM", "cloak s", "fit s"),
+)
+"""n is people; ISM is over detected faces, ISM0 over all pictures; 95 % is the interval of ILR; photos is the share of
+cloaked photos that pass for the person; `cloak s` and `fit s` (fit and generate) are seconds per person."""
+NOT_SHOWN = {"ISM", "ISM0", "SSIM"}
+"""Left out on a terminal: never to be ranked by, and close to likeness and PSNR."""
+CLOAK = {"photos", "Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
 LINES = 20
 """With more arms than this, a terminal shows leak rates alone."""
@@ -32,12 +35,13 @@ def cells(arm: Arm) -> list[str]:
     people = str(ok) if ok == len(arm.records) else f"{ok}/{len(arm.records)}"
     base = arm.records[0].attack.name == "none"
     cloak: list[tuple[float | None, str]] = [
+        (None if base else arm.mean("photos_recognised"), ".2f"),
         (None if base else arm.mean("linf"), ".0f"),
         (None if base else arm.mean("psnr"), ".1f"),
         (None if base else arm.mean("ssim"), ".2f"),
         (None if base else arm.seconds("protect"), ".1f"),
     ]
-    scores = [(arm.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "ilr")]
+    scores = [(arm.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "likeness", "ilr")]
     interval, costs = arm.interval("ilr"), [*cloak, (arm.seconds("fit", "generate"), ".1f")]
     leak = "-" if interval is None else f"{interval[0]:.2f}-{interval[1]:.2f}"
     return [arm.label, people, *map(number, scores), leak, *map(number, costs)]
@@ -53,7 +57,7 @@ def table(analysis: RunAnalysis) -> Table:
     header, across = tables.across(records, tables.entries(analysis)) if len(rows) > LINES else ([], [])
     if across:
         means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
-        return _table(f"ILR of {title(records)}", [name.replace("_", " ") for name in header], means)
+        return _table(f"Likeness of {title(records)}", [name.replace("_", " ") for name in header], means)
     left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | CLOAK
     shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
     lines = [[row[index] for index in shown] for row in map(cells, rows)]

@@ -108,7 +108,7 @@ def across(records: Sequence[Record], found: Sequence[Entry]) -> tuple[list[str]
 def as_latex(found: Sequence[Entry], caption: str, first: tuple[list[str], list[list[str]]] = ([], [])) -> str:
     """The table of all attacks, if there is one, and one of each, with those of the main metrics that it has."""
     header, lines = first
-    tables = [latex_table(header, lines, f"{caption}: ILR. {NOTE}", wide=True)] if lines else []
+    tables = [latex_table(header, lines, f"{caption}: likeness. {NOTE}", wide=True)] if lines else []
     for attack in dict.fromkeys(entry.attack for entry in found):
         of_attack = {(e.arm, e.metric): e for e in found if e.attack == attack}
         columns = [

@@ -63,7 +63,7 @@ class Arm:
 
     def values(self, metric: str) -> dict[str, float]:
         """Person -> the metric, of everybody who has it."""
-        found = {person: r.metrics.get(metric) for person, r in zip(self.people, self.records, strict=True)}
+        found = {person: r.metric(metric) for person, r in zip(self.people, self.records, strict=True)}
         return {person: value for person, value in found.items() if value is not None}
 
 

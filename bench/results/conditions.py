@@ -23,6 +23,8 @@ DATA = ("data", "photos")
 FOLLOWS = {
     **dict.fromkeys(("resolution", "precision", "family", "revision"), ("on",)),
     "weights": ("on", "revision"),
+    "judges": ("version",),
+    "judge": ("version",),
 }
 """Condition -> those that it follows from, if nothing else does."""
 
@@ -36,7 +38,7 @@ def conditions(record: Record) -> Conditions:
         **sampler(record),
         "weights": _fingerprint(record, "base"),
         **protocol(record),
-        "judge": _fingerprint(record, "judge"),
+        "judge": _fingerprint(record, "judges") or _fingerprint(record, "judge"),
         "seed": record.seed,
     }
     return {name: value for name, value in stated.items() if value is not None}
@@ -57,8 +59,8 @@ def protocol(record: Record) -> Conditions:
 
 
 def departures(record: Record) -> Conditions:
-    """Where a record departs from protocol 1; of a base that it does not know, all that is stated."""
-    usual = standard.PROTOCOL | standard.BASES.get(record.base, {})
+    """Where a record departs from its protocol; of a base that it does not know, all that is stated."""
+    usual = standard.PROTOCOLS[record.protocol] | standard.BASES.get(record.base, {})
     stated = protocol(record) | sampler(record)
     return {name: value for name, value in stated.items() if value not in (None, usual.get(name))}
 

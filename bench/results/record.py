@@ -18,6 +18,8 @@ from bench.core.types import Status
 from bench.store import write_atomic
 
 SCHEMA_VERSION: Literal[1] = 1
+PROTOCOL = 2
+"""How leaks are judged: 1 by dlib at one threshold for a data set, 2 by independent judges at a person's own."""
 SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
 
 
@@ -67,8 +69,13 @@ class ImageFacts(Strict):
     prompt: int
     image: int
     noise_seed: int
-    faces: int = Field(description="faces the judge found")
-    similarity: float | None = Field(description="largest cosine to the reference; null without a face")
+    faces: int = Field(description="faces that were found")
+    similarity: float | None = Field(
+        description="largest cosine to the reference, the mean of the judges; null without a face"
+    )
+    similarities: dict[str, float | None] = Field(
+        default={}, description="judge -> largest cosine of a face to the reference; protocol 2"
+    )
     sha256: str
     quality: dict[str, float] = Field(default={}, description="scores of the picture itself, by metric")
 
@@ -106,6 +113,18 @@ class Record(Strict):
     stages: dict[str, StageFacts] = Field(default={})
     images: list[ImageFacts] = Field(default=[])
     provenance: dict[str, Any] = Field(default={})
+
+    @property
+    def protocol(self) -> int:
+        """The version of the protocol that judged it; see `PROTOCOL`. Scores of two versions are never compared."""
+        stated = self.provenance.get("protocol")
+        version = stated.get("version") if isinstance(stated, dict) else None
+        return version if isinstance(version, int) else 1
+
+    def metric(self, name: str) -> float | None:
+        """A metric's value, if it has one; the `likeness` of protocol 1 is dlib's, which it calls `ism_calibrated`."""
+        stated = "ism_calibrated" if name == "likeness" and self.protocol == 1 and name not in self.metrics else name
+        return self.metrics.get(stated)
 
     @property
     def of_another_person(self) -> bool:

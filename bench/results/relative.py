@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.results.conditions import as_json, conditions
 from bench.results.labels import attack_key, chain_key
+from bench.results.leaks import leaks
 from bench.results.record import Record
 from metrics import METRICS, identity, quality
 
@@ -67,9 +68,7 @@ def _usable(record: Record, clean: Sequence[Record], gate: str) -> float:
     """The share of all pictures that leak and are good enough."""
     bar = np.array([image.quality[gate] for r in clean for image in r.images])
     scores = np.array([image.quality[gate] for image in record.images])
-    similarity = np.array([-np.inf if i.similarity is None else i.similarity for i in record.images])
-    leaks = similarity >= record.thresholds["ilr"]
-    return float((leaks * quality.usable(scores, bar, METRICS.get(gate).lower_is_better)).mean())
+    return float((leaks(record) * quality.usable(scores, bar, METRICS.get(gate).lower_is_better)).mean())
 
 
 def _is_attack(record: Record) -> bool:

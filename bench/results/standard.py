@@ -1,21 +1,26 @@
-"""What protocol 1 fixes: what is generated, and how every shipped base samples.
+"""What the protocol fixes: what is generated, and how every shipped base samples.
 
 Titles and boards name what departs from it; records of before version 0.2 that do not say how their base sampled are
 taken by the board to follow it. conf/ sets the same values by default. Who changes them there makes another protocol:
-add it here, and raise `leaderboard.entries.entry.PROTOCOL`.
+add it here, and raise `bench.results.record.PROTOCOL`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-PROTOCOL: dict[str, Any] = {
+_ASKED: dict[str, Any] = {
     "prompts": ["a photo of {subject}", "a dslr portrait of {subject}"],
     "images_per_prompt": 8,
     "far": 0.01,
 }
 _EMBEDDED = {"family": "facelet", "resolution": 128, "precision": "fp32", "steps": 20, "guidance": 5.0}
 _FULL = {"family": "sd", "resolution": 512, "precision": "bf16", "steps": 25, "guidance": 7.5}
+PROTOCOLS: dict[int, dict[str, Any]] = {
+    1: _ASKED,
+    2: {**_ASKED, "version": 2, "judges": ["mobilefacenet", "faceres"]},
+}
+"""Version, see `bench.results.record.PROTOCOL` -> what records of it state. Protocol 1 stated no version."""
 BASES: dict[str, dict[str, Any]] = {
     "facelet-1": _EMBEDDED,
     "facelet-2": _EMBEDDED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,21 @@ from bench.core.seeding import derive
 from bench.core.types import Array, Pixels
 from bench.evaluation.detections import FaceDetections
 from bench.models.diffusion.model_cache import Pool
-from bench.models.faces.judges import Judge
+from bench.models.faces.panel import Panel
 from bench.results.provenance import provenance
 from bench.results.record import DefenseFacts, ImageFacts, MethodFacts, Record
-from bench.runner.plan import Cell, facts_of
+from bench.runner.plan import Cell, facts_of, protocol_facts
 from bench.runner.stages import generate
 
 
 def cell_record(
-    cell: Cell, judge: Judge, pool: Pool, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object
+    cell: Cell, panel: Panel, pool: Pool, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object
 ) -> Record:
     """A record of a cell with its provenance.
 
     Args:
         cell: which.
-        judge: who judged it, or would have.
+        panel: who judged it, or would have.
         pool: where its base was loaded, or would have been.
         status, reason: how it ended.
         doubts: what may be wrong with the data set's photos.
@@ -43,8 +43,8 @@ def cell_record(
     run_facts = {
         "data": {"fingerprint": cell.data.fingerprint, "licence": cell.data.licence, **skipped},
         "base": base,
-        "judge": {"name": judge.name, "fingerprint": judge.fingerprint},
-        "protocol": cell.protocol.model_dump(mode="json"),
+        "judges": {"names": list(panel.names), "fingerprint": panel.fingerprint},
+        "protocol": protocol_facts(cell.protocol),
         "device": pool.device,
         "precision": cell.model.computing.arithmetic,
         "seeds": {stage: derive(cell.seed, stage, cell.photo_source.name) for stage in ("protect", "fit")},
@@ -86,8 +86,8 @@ def stated(cell: Cell) -> dict[str, Any]:
 def image_facts(
     cell: Cell,
     pictures: Sequence[Pixels],
-    detections: FaceDetections,
-    reference: Array,
+    detections: Mapping[str, FaceDetections],
+    similarities: Mapping[str, Array],
     quality: Sequence[dict[str, float]],
 ) -> list[ImageFacts]:
     """What a record says of every generated picture.
@@ -95,20 +95,22 @@ def image_facts(
     Args:
         cell: of which they are.
         pictures: in the order of prompts, and of images of one prompt.
-        detections: the judge's, of all of them.
-        reference: (d,) embedding of the person that the similarity is to.
+        detections: each judge's, of all of them.
+        similarities: judge -> (n,) largest cosine to the person's reference, NaN without a face.
         quality: name -> score, of every picture.
     """
     per_prompt = cell.protocol.images_per_prompt
-    seeds = generate.noise_seeds(cell.protocol, cell.seed)
-    similarity = detections.similarity(reference)
+    seeds = generate.noise_seeds(cell.protocol, cell.identity.name, cell.seed)
+    faces = next(iter(detections.values())).faces  # the judges share their detector
+    means = np.mean(list(similarities.values()), axis=0)
     return [
         ImageFacts(
             prompt=index // per_prompt,
             image=index % per_prompt,
             noise_seed=seeds[index],
-            faces=len(detections.faces[index]),
-            similarity=None if np.isnan(similarity[index]) else float(similarity[index]),
+            faces=len(faces[index]),
+            similarity=_or_none(means[index]),
+            similarities={judge: _or_none(values[index]) for judge, values in similarities.items()},
             sha256=sha256_array(picture),
             quality=quality[index],
         )
@@ -118,3 +120,7 @@ def image_facts(
 
 def _method_facts(method: ResolvedMethod[Any]) -> MethodFacts:
     return MethodFacts(name=method.name, config=dict(method.settings))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -61,7 +61,7 @@ def checked(settings: RunSettings, out: Path, logger: Guard, pool: Pool) -> tupl
     if data is None or planned is None or problems:
         raise merged(problems)
     pipeline = Pipeline(settings, data, Store(root), pool)
-    attempt(lambda: pipeline.judge.fingerprint)
+    attempt(lambda: pipeline.panel.fingerprint)
     attempt(lambda: refuse(pipeline.duplicates, data.selected))
     attempt(lambda: check_texts(planned, pool))
     for check in _of_cells(planned):

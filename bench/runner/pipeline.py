@@ -17,6 +17,7 @@ from bench.evaluation import detections
 from bench.evaluation.recognition import MIN_REFERENCES
 from bench.evaluation.scorer import KeyedImages, Scorer
 from bench.models.diffusion.model_cache import Pool
+from bench.models.faces.judges import Judge
 from bench.results.record import Record, StageFacts
 from bench.runner.cell_record import cell_record, image_facts
 from bench.runner.plan import Cell
@@ -48,7 +49,7 @@ class Pipeline:
         self.store = store
         self.pool = pool
         self.scorer = Scorer(settings.metric, settings.protocol, data, store, lambda: pool.device)
-        self.judge = self.scorer.judge
+        self.panel = self.scorer.panel
 
     # -- what is known without work ------------------------------------------------------------------------------
 
@@ -59,8 +60,8 @@ class Pipeline:
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
         fitted = fit.key(treated, cell.attack, name, base, cell.photo_source.name, cell.seed)
-        generated = generate.key(fitted, cell.model, cell.protocol, cell.seed)
-        return Keys(protected, treated, fitted, generated, detections.key(generated, self.judge))
+        generated = generate.key(fitted, cell.model, cell.protocol, cell.identity.name, cell.seed)
+        return Keys(protected, treated, fitted, generated, detections.key(generated, self.panel))
 
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
@@ -75,12 +76,12 @@ class Pipeline:
     def doubts(self) -> list[str]:
         """What may be wrong with the data set's photos: who is on them, and which are there twice.
 
-        The judge looks at all of them, if it has not yet.
+        The judges look at all of them, if they have not yet.
 
         Raises:
             BenchError: nobody is recognised.
         """
-        return [*self.scorer.recognition.doubts(), *map(str, self.duplicates)]
+        return [*self.scorer.judgement.doubts(), *map(str, self.duplicates)]
 
     # -- one cell ------------------------------------------------------------------------------------------------
 
@@ -122,14 +123,14 @@ class Pipeline:
         entries["measure"] = self.store.compute(
             "measure",
             keys.measure,
-            lambda folder: detections.measure(folder, pictures, self.judge, partial(progress, "measure")),
+            lambda folder: detections.measure(folder, pictures, self.panel, partial(progress, "measure")),
         )
         seen = detections.load(entries["measure"].path, len(pictures))
         cloaked = KeyedImages(keys.protect, numbered.load(entries["protect"].path, len(cell.photo_source.protect)))
         scores = self.scorer.score(
             cell.identity, cell.photo_source, cloaked, KeyedImages(keys.generate, pictures), seen
         )
-        reference = self.scorer.recognition.references[cell.identity.name]
+        similarities = self.scorer.judgement.similarity(cell.identity, seen)
         return self._record(
             cell,
             "ok",
@@ -137,7 +138,7 @@ class Pipeline:
             unavailable=scores.unavailable,
             thresholds=scores.thresholds,
             stages={name: StageFacts(**vars(e.cost), key=e.key, cached=e.cached) for name, e in entries.items()},
-            images=image_facts(cell, pictures, seen, reference, scores.pictures),
+            images=image_facts(cell, pictures, seen, similarities, scores.pictures),
             doubts=self.doubts,
         )
 
@@ -169,7 +170,7 @@ class Pipeline:
 
         def generate_work(folder: Path) -> None:
             artifact, base = self.store.path("fit", keys.fit), self.pool.base(cell.model)
-            generate.generate(folder, artifact, attack, base, cell.model, cell.protocol, cell.seed)
+            generate.generate(folder, artifact, attack, base, cell.model, cell.protocol, cell.identity.name, cell.seed)
 
         with self.store.lock("attack", keys.generate):
             generated, fitted = self.store.find("generate", keys.generate), self.store.cost("fit", keys.fit)
@@ -181,19 +182,18 @@ class Pipeline:
         return {"fit": fitted, "generate": generated}
 
     def _record(self, cell: Cell, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object) -> Record:
-        return cell_record(cell, self.judge, self.pool, status, reason, doubts, **facts)
+        return cell_record(cell, self.panel, self.pool, status, reason, doubts, **facts)
 
     def problem(self, person: Identity) -> str:
         """Why this person cannot be measured, or nothing."""
         if person.problem:
             return person.problem
-        for photo, faces in zip(
-            person.clean + person.protect, self.scorer.recognition.photos(person).faces, strict=True
-        ):
-            if not faces and not self.judge.has_face(photo.pixels):
+        first = next(iter(self.scorer.judgement.recognitions.values()))  # the judges share their detector
+        for photo, faces in zip(person.clean + person.protect, first.photos(person).faces, strict=True):
+            if not faces and not Judge().has_face(photo.pixels):
                 return f"no face found in {person.name}/{photo.name}; remove the photo, or try data.crop=face"
-        if person.name not in self.scorer.recognition.references:
-            return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judge recognises as a face"
+        if not self.scorer.judgement.knows(person.name):
+            return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judges recognise as a face"
         return ""
 
 

@@ -17,8 +17,9 @@ from bench.core.hashing import hash_of
 from bench.core.types import Budget, Dataset, Identity, Photo
 from bench.data import SOURCES
 from bench.models.diffusion.model_cache import Pool
+from bench.models.faces.panel import Panel
 from bench.models.weights.published import Missing, Published, merged, together
-from bench.results.record import ModelFacts
+from bench.results.record import PROTOCOL, ModelFacts
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
 
@@ -82,7 +83,7 @@ class Cell:
                 "surrogates": [facts_of(surrogate).model_dump() for surrogate in self.surrogates],
                 "weights": list(weights),
                 "seed": self.seed,
-                "protocol": self.protocol.model_dump(mode="json"),
+                "protocol": protocol_facts(self.protocol),
             }
         )
 
@@ -101,6 +102,11 @@ class Cell:
             cloak = f"photos of {self.photo_source.name}"
         countermeasures = [method.name for method in self.countermeasures if method.name != "none"]
         return ", ".join([self.identity.name, cloak, *countermeasures, self.attack.name])
+
+
+def protocol_facts(protocol: Protocol) -> dict[str, Any]:
+    """What a record states of how a cell was asked and judged."""
+    return {**protocol.model_dump(mode="json"), "version": PROTOCOL, "judges": list(Panel().names)}
 
 
 def load_data(settings: RunSettings) -> Dataset:

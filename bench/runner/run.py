@@ -25,6 +25,7 @@ from bench.report import contact_sheet, document, remarks, summary_table
 from bench.report.analysis import RunAnalysis
 from bench.results import manifest, record
 from bench.results.conditions import columns
+from bench.results.leaks import is_measured, leaks
 from bench.results.manifest import Planned
 from bench.results.record import Record
 from bench.runner import estimate, flops, inputs
@@ -193,12 +194,13 @@ def image_table(records: Sequence[Record]) -> pa.Table:
             "base": r.base,
             "seed": r.seed,
             **columns(r),
-            "threshold": r.thresholds["ilr"],
-            **image.model_dump(exclude={"quality"}),
+            "leaks": bool(leaking),
+            **image.model_dump(exclude={"quality", "similarities"}),
+            "similarities": list(image.similarities.items()),
             "quality": list(image.quality.items()),
         }
         for r in records
-        for image in r.images
+        for image, leaking in zip(r.images, leaks(r) if is_measured(r) else (), strict=True)
     ]
     return pa.Table.from_pylist(rows, schema=_IMAGE_SCHEMA)
 
@@ -212,8 +214,9 @@ _IMAGE_SCHEMA = pa.schema(
     + [("resolution", pa.int32()), ("precision", pa.string()), ("family", pa.string()), ("revision", pa.string())]
     + [("prompts", pa.string()), ("images_per_prompt", pa.int32()), ("far", pa.float64())]
     + [(f"{method}_config", pa.string()) for method in ("defense", "countermeasure", "attack")]
-    + [("surrogate_models", pa.string()), ("threshold", pa.float64()), ("prompt", pa.int32()), ("image", pa.int32())]
+    + [("surrogate_models", pa.string()), ("leaks", pa.bool_()), ("prompt", pa.int32()), ("image", pa.int32())]
     + [("noise_seed", pa.int64()), ("faces", pa.int32()), ("similarity", pa.float64()), ("sha256", pa.string())]
+    + [("similarities", pa.map_(pa.string(), pa.float64()))]
     + [("quality", pa.map_(pa.string(), pa.float64()))]
 )
 

@@ -17,8 +17,10 @@ from itertools import combinations
 
 from bench.stats.comparison import Pair, Scores, better, compare
 
-SCORE = "ilr"
-"""The metric by which cloaks are compared and put in order, wherever a report or a board does so."""
+SCORE = "likeness"
+"""The metric by which cloaks are compared and put in order, wherever a report or a board does so.
+
+Its paired differences spread half as wide as those of ILR, which stands beside it as the figure to read."""
 CONTROLS = ("none", "noise", "jpeg")
 """Defenses that are no cloaks."""
 BESIDE = ("clean", "base", "another person")

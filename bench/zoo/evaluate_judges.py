@@ -22,15 +22,14 @@ from PIL import Image
 
 from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
-from bench.evaluation.cohort import Cohort, cohort
-from bench.evaluation.leaks import leaks, thresholds
+from bench.evaluation.cohort import Cohort, cohort, thresholds
 from bench.evaluation.thresholds import calibrate
 from bench.models.faces.alignment import face_box
 from bench.models.faces.judges import Face, Judge, find_boxes
 from bench.models.faces.panel import Panel
 from bench.zoo.boxes import FOUND, overlap
 from bench.zoo.verification import true_accept_rate
-from metrics.identity import centroid
+from metrics.identity import centroid, recognised
 
 EVALUATION = ("lfw_eval", "celeba_eval")
 FAR = 0.01
@@ -223,7 +222,7 @@ def rules(
 
     def either(name: str) -> Flags:
         limits = thresholds({judge: references[name][judge] for judge in judges}, cohorts, FAR)
-        return leaks({judge: cosines(name)[judge] for judge in judges}, limits)
+        return recognised({judge: cosines(name)[judge] for judge in judges}, limits)
 
     def pooled(judge: str) -> Callable[[str], Flags]:
         limits = {}

@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from bench.core.strict import Strict
+from bench.results import record
 from leaderboard.entries.strict_json import SHA256, SLUG, URL, VERSION
 
 SCHEMA_VERSION: Literal[1] = 1
 SCHEMA_FILE = Path(__file__).parent / "entry.schema.json"
 
-PROTOCOL = "1"
+PROTOCOL = str(record.PROTOCOL)
 """Version of the rules by which numbers are made: prompts, judge, threshold, metrics. Boards never mix versions."""
 
 RECORDS = "records.jsonl.gz"
@@ -58,7 +59,7 @@ class Entry(Strict):
     code: Url = ""
     licence: Name = Field(description="under which the entry is published")
     submitted: datetime.date
-    protocol: str = Field(PROTOCOL, pattern=VERSION)
+    protocol: str = Field("1", pattern=VERSION)  # of before there was another
     amends: Slug | None = Field(
         None, validate_default=True, description="id of the entry that a break or a correction is about"
     )

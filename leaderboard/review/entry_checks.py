@@ -65,10 +65,12 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     """
     found = Findings()
     protocols: set[str] = set()
+    versions: set[str] = set()
     leaks: Leaks = defaultdict(dict)
     unusual: dict[str, None] = {}
     for record in records:
         found.statuses[record.status] += 1
+        versions.add(str(record.protocol))
         protocols.add(json.dumps(record.provenance.get("protocol"), sort_keys=True))
         unusual |= dict.fromkeys(condition_text(name, value) for name, value in departures(record).items())
         where = f"{file}, cell {record.cell[:12]}"
@@ -77,6 +79,9 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
         if record.status == "ok" and record.attack.name != "none" and not record.of_another_person:
             leaks[_setting(record)][record.defense.name, record.defense.budget] = record.metrics.get("ilr") or 0.0
     found.problems += [Problem(file, name, message) for name, message in _whole(found.statuses, protocols)]
+    if len(protocols) == 1 and "null" not in protocols and versions != {entry.protocol}:
+        said = f"is of version {', '.join(versions)}, and entry.json says {entry.protocol}. Submit the run again."
+        found.problems.append(Problem(file, "provenance.protocol", said))
     if found.statuses["ok"]:
         found.problems += [Problem(file, name, message) for name, message in _missing(leaks, entry.kind)]
     found.problems = found.problems[:MOST]

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.results.leaks import as_array, is_measured, judges_of, leaks, likeness
 from bench.results.record import Record
 from metrics import identity
 
-SCORES = ("fdfr", "ism_detected", "ism_zero", "ilr")
-"""Scores that pictures alone decide."""
+SCORES = ("fdfr", "ism_detected", "ism_zero", "ilr", "ilr_matched", "likeness")
+"""Scores that pictures alone decide; the last two came with protocol 2."""
 
 TOLERANCE = 1e-9
 """The same formula on the same numbers; a platform may add them up in another order."""
 
 
 def scores(record: Record) -> dict[str, float | None]:
-    """`SCORES` of a record; None where its pictures or its threshold are missing."""
-    if not record.images or "ilr" not in record.thresholds:
-        return dict.fromkeys(SCORES)
-    found = np.array([np.nan if i.similarity is None else i.similarity for i in record.images], dtype=np.float64)
-    return {
-        "fdfr": identity.fdfr(found),
-        "ism_detected": identity.ism_detected(found),
-        "ism_zero": identity.ism_zero(found),
-        "ilr": identity.ilr(found, record.thresholds["ilr"]),
+    """`SCORES` of a record; None where its pictures or its thresholds are missing."""
+    values: dict[str, float | None] = dict.fromkeys(SCORES)
+    if not is_measured(record):
+        return values
+    cosines = as_array([image.similarity for image in record.images])
+    values |= {
+        "fdfr": identity.fdfr(cosines),
+        "ism_detected": identity.ism_detected(cosines),
+        "ism_zero": identity.ism_zero(cosines),
+        "ilr": identity.ilr(leaks(record)),
     }
+    if judges_of(record):
+        values |= {"ilr_matched": identity.ilr(leaks(record, "ilr_matched")), "likeness": likeness(record)}
+    return values
 
 
 def gap(left: float | None, right: float | None) -> float:

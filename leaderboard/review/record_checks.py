@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from bench.core.ranges import Budgeted, read_number
+from bench.results.leaks import is_measured
 from bench.results.record import Record
 from leaderboard.review.recompute import TOLERANCE, gap, scores
 from metrics import METRICS
@@ -23,8 +24,8 @@ def faults(record: Record) -> Iterator[tuple[str, str]]:
     if record.status != "ok":
         if not record.reason:
             yield "reason", f"the status is {record.status}, and nothing says why. Take the record as the run wrote it."
-    elif not record.images or "ilr" not in record.thresholds:
-        yield "images", "an ok cell has pictures and thresholds.ilr. Take the record as the run wrote it."
+    elif not is_measured(record):
+        yield "images", "an ok cell has pictures, and thresholds of their judges. Take the record as the run wrote it."
     else:
         yield from _budget(record)
         yield from _metrics(record)

@@ -35,10 +35,20 @@ PICTURES = "generated pictures"
 STORED = {**dict.fromkeys(SCORES, TOLERANCE), PICTURES: 0.0, "linf": 0.0, "psnr": 1e-6, "ssim": 1e-6}
 """From a run's own artefacts. Of `PICTURES`, the number of those that differ from their hash."""
 
-RERUN = {"fdfr": 0.2, "ism_detected": 0.1, "ism_zero": 0.1, "ilr": 0.2, "linf": 1.0, "psnr": 0.5, "ssim": 0.02}
+RERUN = {
+    "fdfr": 0.2,
+    "ism_detected": 0.1,
+    "ism_zero": 0.1,
+    "ilr": 0.2,
+    "ilr_matched": 0.2,
+    "likeness": 0.1,
+    "linf": 1.0,
+    "psnr": 0.5,
+    "ssim": 0.02,
+}
 """Cell by cell, in a second run. A fifth of the pictures of a cell may tip over."""
 RERUN_THRESHOLD = 0.01
-"""The leak threshold comes from the same photos and the same judge."""
+"""Leak thresholds come from the same photos and the same judges."""
 RERUN_MEAN = 0.05
 """What the mean of a score over all cells may differ by, if there are at least `MEAN_CELLS`."""
 MEAN_CELLS = 10
@@ -113,7 +123,9 @@ def with_rerun(result: Result, rerun: Iterable[Record]) -> Comparison:
             continue
         found.differences["status"].append(float(record.status != other.status))
         pairs = {name: (record.metrics.get(name), other.metrics.get(name)) for name in RERUN}
-        pairs["threshold"] = record.thresholds.get("ilr"), other.thresholds.get("ilr")
+        if rules := [name for name in record.thresholds if name.partition(".")[0] == "ilr"]:
+            apart = max(gap(record.thresholds[rule], other.thresholds.get(rule)) for rule in rules)
+            found.differences["threshold"].append(apart)
         for name, (left, right) in pairs.items():
             if left is not None and right is not None:
                 found.differences[name].append(left - right)

@@ -258,7 +258,7 @@ def _cell(record: Record, result: Result) -> Cell:
         seed=record.seed,
         status=record.status,
         reason=record.reason,
-        metrics={name: value for name in SHOWN if (value := record.metrics.get(name)) is not None},
+        metrics={name: value for name in SHOWN if (value := record.metric(name)) is not None},
         seconds=cost.seconds if cost else None,
         megabytes=cost.peak_mb if cost else None,
         passes=sum(cost.passes.get("unet", {}).values()) if cost and cost.passes is not None else None,
@@ -277,7 +277,7 @@ def comparable(record: Record, version: str) -> dict[str, Any]:
         "photos": _fingerprint(known.get("data")),
         "base": record.base,
         "weights": _fingerprint(known.get("base")),
-        "judge": _fingerprint(known.get("judge")),
+        "judge": _fingerprint(known.get("judges") or known.get("judge")),
         **({"sampler": sampler} if sampler else {}),  # only where it is not the protocol's
     }
 

@@ -29,7 +29,8 @@ def _stated(group: Group) -> dict[str, Any]:
     facts = {name: value for name, value in group.facts.items() if name not in ("protocol", "sampler", "base")}
     protocol = group.facts["protocol"]
     sampler = {"steps": "unknown"} | BASES.get(group.facts["base"], {}) | group.facts.get("sampler", {})
-    asked = protocol if isinstance(protocol, dict) else {"prompts": protocol}
+    asked = dict(protocol) if isinstance(protocol, dict) else {"prompts": protocol}
+    asked.pop("version", None)  # the entry's own says it
     return {**facts, "on": group.facts["base"], **asked, **sampler, **_cut(group)}
 
 

@@ -11,9 +11,10 @@ from metrics import METRICS
 SCALE = 10_000
 """Values are sent to the page as whole multiples of 1 / SCALE."""
 NAMES = {
+    "likeness": "likeness",
     "ilr": "identity leak rate",
+    "ilr_matched": "leak rate among look-alikes",
     "any_leak@4": "leak in any of 4 pictures",
-    "ism_calibrated": "similarity, calibrated",
     "ism_zero": "similarity, no face as 0",
     "fdfr": "no face found",
 }

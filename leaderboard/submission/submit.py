@@ -139,6 +139,7 @@ def _defaults(wishes: Wishes, records: Sequence[Record], card: Mapping[str, Meth
         "paper": f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else "",
         "licence": LICENCE,
         "submitted": datetime.date.today(),
+        "protocol": str(min(r.protocol for r in records)),
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics.identity import any_leak, ilr, ism_calibrated, leave_one_out, protection, retention
+from metrics.identity import any_leak, ilr, leave_one_out, on_scale, passing, protection, retention
 
 NAN = math.nan
 TWO_OF_SIX = np.array([0.9, NAN, 0.1, 0.7, 0.2, -0.3])
@@ -20,31 +20,33 @@ TWO_OF_SIX = np.array([0.9, NAN, 0.1, 0.7, 0.2, -0.3])
 def test_any_leak_counts_the_draws_that_hold_a_leak(draws: int) -> None:
     choices = list(itertools.combinations(TWO_OF_SIX, draws))
     expected = sum(any(value >= 0.5 for value in choice) for choice in choices) / len(choices)
-    assert any_leak(TWO_OF_SIX, 0.5, draws) == pytest.approx(expected)
+    assert any_leak(passing(TWO_OF_SIX, 0.5), draws) == pytest.approx(expected)
 
 
 def test_any_leak_of_one_picture_is_the_leak_rate_and_of_too_many_nothing() -> None:
-    assert any_leak(TWO_OF_SIX, 0.5, 1) == pytest.approx(ilr(TWO_OF_SIX, 0.5))
-    assert any_leak(TWO_OF_SIX, 0.7, 6) == 1, "the threshold itself leaks"
-    assert any_leak(TWO_OF_SIX, 0.5, 7) is None
-    assert any_leak(np.full(8, NAN), -1.0, 8) == 0
+    assert any_leak(passing(TWO_OF_SIX, 0.5), 1) == pytest.approx(ilr(passing(TWO_OF_SIX, 0.5)))
+    assert any_leak(passing(TWO_OF_SIX, 0.7), 6) == 1, "the threshold itself leaks"
+    assert any_leak(passing(TWO_OF_SIX, 0.5), 7) is None
+    assert any_leak(passing(np.full(8, NAN), -1.0), 8) == 0
 
 
 @given(st.permutations(list(TWO_OF_SIX)), st.integers(1, 6))
 def test_any_leak_does_not_depend_on_the_order(shuffled: list[float], draws: int) -> None:
-    assert any_leak(np.array(shuffled), 0.5, draws) == any_leak(TWO_OF_SIX, 0.5, draws)
+    assert any_leak(passing(np.array(shuffled), 0.5), draws) == any_leak(passing(TWO_OF_SIX, 0.5), draws)
 
 
 def test_calibrated_similarity_by_hand() -> None:
     """Strangers at 0.1, the person at 0.6: 0.35 is half way, both ends are cut, no face is 0."""
-    assert ism_calibrated(np.array([0.35, 0.9, -0.5, NAN]), 0.1, 0.6) == pytest.approx((0.5 + 1 + 0 + 0) / 4)
-    assert ism_calibrated(np.array([0.5]), 0.6, 0.6) is None
+    scaled = on_scale(np.array([0.35, 0.9, -0.5, NAN]), 0.1, 0.6)
+    assert scaled is not None
+    assert scaled.tolist() == pytest.approx([0.5, 1, 0, 0])
+    assert on_scale(np.array([0.5]), 0.6, 0.6) is None
 
 
 @given(st.floats(0.1, 5), st.floats(-1, 1))
 def test_calibrated_similarity_forgets_the_recognisers_scale(scale: float, shift: float) -> None:
-    here = ism_calibrated(TWO_OF_SIX, 0.0, 0.8)
-    there = ism_calibrated(TWO_OF_SIX * scale + shift, shift, 0.8 * scale + shift)
+    here = on_scale(TWO_OF_SIX, 0.0, 0.8)
+    there = on_scale(TWO_OF_SIX * scale + shift, shift, 0.8 * scale + shift)
     assert there == pytest.approx(here)
 
 

@@ -14,7 +14,7 @@ from bench.core.budget import audit
 from bench.core.errors import BenchError
 from bench.core.types import Array, Budget, Pixels
 from bench.evaluation.thresholds import MIN_PAIRS, calibrate
-from metrics.identity import MIN_DETECTED, centroid, fdfr, ilr, ism_detected, ism_zero
+from metrics.identity import MIN_DETECTED, centroid, fdfr, ilr, ism_detected, ism_zero, passing
 from metrics.perceptual import _ssim_maps
 from metrics.visibility import linf, psnr, ssim
 from tests.support.pictures import constant, disturbed, photo
@@ -34,13 +34,20 @@ def test_known_answers() -> None:
     assert fdfr(FIVE_OF_EIGHT) == 3 / 8
     assert ism_detected(FIVE_OF_EIGHT) == pytest.approx(2.0 / 5)
     assert ism_zero(FIVE_OF_EIGHT) == pytest.approx(2.0 / 8)
-    assert ilr(FIVE_OF_EIGHT, 0.5) == 3 / 8, "the threshold itself passes, and missing faces stay in the denominator"
-    assert ilr(FIVE_OF_EIGHT, 0.51) == 1 / 8
+    assert ilr(passing(FIVE_OF_EIGHT, 0.5)) == 3 / 8, (
+        "the threshold itself passes, and missing faces stay in the denominator"
+    )
+    assert ilr(passing(FIVE_OF_EIGHT, 0.51)) == 1 / 8
 
 
 def test_no_face_at_all_is_no_leak_and_no_similarity() -> None:
     nothing = np.full(6, NAN)
-    assert (fdfr(nothing), ism_detected(nothing), ism_zero(nothing), ilr(nothing, -1.0)) == (1.0, None, 0.0, 0.0)
+    assert (fdfr(nothing), ism_detected(nothing), ism_zero(nothing), ilr(passing(nothing, -1.0))) == (
+        1.0,
+        None,
+        0.0,
+        0.0,
+    )
 
 
 @pytest.mark.parametrize("found", range(MIN_DETECTED + 2))
@@ -61,15 +68,17 @@ def test_fdfr_counts_the_missing_faces(similarity: Array) -> None:
 @given(with_missing_faces, cosines, cosines)
 def test_leak_rate_is_a_share_and_falls_with_the_threshold(similarity: Array, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    assert 0 <= ilr(similarity, high) <= ilr(similarity, low) <= 1 - fdfr(similarity) + 1e-12
+    assert 0 <= ilr(passing(similarity, high)) <= ilr(passing(similarity, low)) <= 1 - fdfr(similarity) + 1e-12
 
 
 @given(with_missing_faces, cosines, st.data())
 def test_a_missing_face_never_raises_the_leak_rate(similarity: Array, threshold: float, data: st.DataObject) -> None:
     blinded = similarity.copy()
     blinded[data.draw(st.integers(0, len(similarity) - 1))] = NAN
-    assert ilr(blinded, threshold) <= ilr(similarity, threshold)
-    assert ilr(np.append(similarity, NAN), threshold) <= ilr(similarity, threshold), "one more picture without a face"
+    assert ilr(passing(blinded, threshold)) <= ilr(passing(similarity, threshold))
+    assert ilr(passing(np.append(similarity, NAN), threshold)) <= ilr(passing(similarity, threshold)), (
+        "one more picture without a face"
+    )
 
 
 @given(with_missing_faces)

@@ -46,6 +46,7 @@ def record(
     named = json.dumps([defense, person, budget, attack, list(chain), facts], sort_keys=True)
     metrics = {
         "ilr": leak,
+        "likeness": leak,
         "ism_zero": 0.5 * (leak or 0),
         "fdfr": 0.1,
         "linf": budget,

@@ -24,8 +24,10 @@ from bench.store import Store
 from metrics.visibility import linf, psnr, ssim
 
 PICTURES = 8
-THRESHOLD = 0.5
-PROTOCOL = standard.PROTOCOL
+JUDGES = ("mobilefacenet", "faceres")
+SCALE = {"ilr": 0.5, "ilr_matched": 0.5, "stranger": 0.0, "own": 1.0}
+"""Thresholds and ends of the scale, the same of both judges."""
+PROTOCOL = standard.PROTOCOLS[2]
 PROVENANCE: dict[str, Any] = {
     "data": {"fingerprint": "f" * 64, "licence": "made up"},
     "protocol": PROTOCOL,
@@ -61,11 +63,13 @@ def made(
             "fdfr": 0.0,
             "ism_detected": (0.25 * PICTURES + 0.5 * leaks) / PICTURES,
             "ism_zero": (0.25 * PICTURES + 0.5 * leaks) / PICTURES,
+            "likeness": (0.25 * PICTURES + 0.5 * leaks) / PICTURES,
             "ilr": leaks / PICTURES,
+            "ilr_matched": leaks / PICTURES,
             "linf": float(budget),
             **METRICS,
         },
-        "thresholds": {"ilr": THRESHOLD, "far": 0.01, "pairs": 1000.0},
+        "thresholds": {"far": 0.01} | {f"{name}.{judge}": at for judge in JUDGES for name, at in SCALE.items()},
         "images": [
             {
                 "prompt": 0,
@@ -73,6 +77,7 @@ def made(
                 "noise_seed": i,
                 "faces": 1,
                 "similarity": 0.75 if i < leaks else 0.25,
+                "similarities": dict.fromkeys(JUDGES, 0.75 if i < leaks else 0.25),
                 "sha256": "a" * 64,
             }
             for i in range(PICTURES)
@@ -127,6 +132,7 @@ def write_entry(
         "kind": "defense",
         "title": "A title",
         "licence": "CC0-1.0",
+        "protocol": "2",
         "submitted": "2025-01-02",
         "files": manifest(folder),
     }

@@ -10,7 +10,9 @@ from tests.support.records import FULL
 
 def record(person: str = "ann", ilr: float | None = 0.5, **changes: Any) -> Record:
     return Record.model_validate(
-        FULL | {"identity": person, "photos_of": person, "metrics": {"ilr": ilr}, "countermeasure": []} | changes
+        FULL
+        | {"identity": person, "photos_of": person, "metrics": {"ilr": ilr, "likeness": ilr}, "countermeasure": []}
+        | changes
     )
 
 

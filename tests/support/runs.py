@@ -114,7 +114,9 @@ def flaky(monkeypatch: pytest.MonkeyPatch, failures: dict[str, int], status: str
     def attempt(self: Pipeline, cell: Cell, progress: object) -> Record:
         tried.append(cell.defense.name)
         bad = tried.count(cell.defense.name) <= failures.get(cell.defense.name, 0)
-        return self._record(cell, status if bad else "ok", "broken" if bad else "", metrics={"ilr": 0.5})
+        return self._record(
+            cell, status if bad else "ok", "broken" if bad else "", metrics={"ilr": 0.5, "likeness": 0.5}
+        )
 
     monkeypatch.setattr(Pipeline, "run", attempt)
     monkeypatch.setattr("bench.report.contact_sheet.draw", lambda records, store: b"")

@@ -7,10 +7,8 @@ multi-output ConvNet" (2019). Where the weights come from: `bench/zoo/judges/REA
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from bench.core.types import Array, Pixels
-from bench.models.faces.cutting import cut
 from bench.models.faces.independent import IndependentJudge
 from bench.models.faces.mtcnn import Detection
 
@@ -30,6 +28,10 @@ class FaceRes(IndependentJudge):
     width = 1024
 
     def crop(self, picture: Pixels, face: Detection) -> Array:
+        import torch  # not before there is a face to describe
+
+        from bench.models.faces.cutting import cut
+
         side = ENLARGED * (face.box[2:] - face.box[:2]).max()
         left, top = (face.box[:2] + face.box[2:]) / 2 - side * np.array([0.5, 0.5 + UP])
         scale = SIDE / side

@@ -7,11 +7,8 @@ the loss of ArcFace. Where the weights come from: `bench/zoo/judges/README.md`.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from bench.core.types import Array, Pixels
-from bench.models.faces.alignment import ALIGNED, TEMPLATE, similarity
-from bench.models.faces.cutting import cut
 from bench.models.faces.independent import IndependentJudge
 from bench.models.faces.mtcnn import Detection
 
@@ -23,5 +20,10 @@ class MobileFaceNet(IndependentJudge):
     width = 192
 
     def crop(self, picture: Pixels, face: Detection) -> Array:
+        import torch  # not before there is a face to describe
+
+        from bench.models.faces.alignment import ALIGNED, TEMPLATE, similarity
+        from bench.models.faces.cutting import cut
+
         to_face = similarity(torch.from_numpy(face.points)[None].float(), TEMPLATE)[0]
         return np.asarray((cut(picture, to_face, ALIGNED) - 127.5) / 128)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report.analysis import RunAnalysis
-from bench.report.sanity_checks.attack_checks import faceless, same_pictures, strangers_pass, weak_attack
+from bench.report.sanity_checks.attack_checks import faceless, false_leaks, same_pictures, strangers_pass, weak_attack
 from bench.report.sanity_checks.cloak_checks import (
     attacked_recogniser,
     idle_cloak,
@@ -34,6 +34,7 @@ CHECKS: tuple[Callable[[RunAnalysis], Iterator[Finding]], ...] = (
     several_conditions,
     weak_attack,
     strangers_pass,
+    false_leaks,
     over_budget,
     idle_cloak,
     attacked_recogniser,

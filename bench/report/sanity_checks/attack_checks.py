@@ -12,6 +12,8 @@ from bench.results.relative import weakness
 
 STRANGER_LEAK = 0.1
 """More leaks than this, where the person was never learned, mean that such faces come out anyway."""
+FALSE_LEAK = 3
+"""So many times the false-accept rate may pictures of one person pass for others."""
 FACELESS = 0.25
 """More clean pictures without a face than this, and FDFR is about the attack."""
 
@@ -50,6 +52,19 @@ def strangers_pass(analysis: RunAnalysis) -> Iterator[Finding]:
                 "warning",
                 f"The base alone passes for these people in {leak:.0%} of its pictures.",
                 "What passes here was not learned from the photos; choose other people, or a stricter protocol.far.",
+            )
+
+
+def false_leaks(analysis: RunAnalysis) -> Iterator[Finding]:
+    """Pictures of one person must not pass for others much more often than the false-accept rate allows."""
+    for arm in clean(analysis):
+        rate, far = arm.mean("false_leak"), arm.records[0].thresholds.get("far")
+        if rate is not None and far is not None and rate > FALSE_LEAK * far:
+            yield Finding(
+                "warning",
+                f"{rate:.1%} of what {attack_of(arm)} makes of clean photos pass for others of the data set; {far:.1%} "
+                "would by the false-accept rate.",
+                "Its pictures look like many people, or these people like each other: read ilr_matched beside ILR.",
             )
 
 

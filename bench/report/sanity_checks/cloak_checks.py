@@ -11,6 +11,7 @@ from bench.report.comparisons import WORST
 from bench.report.sanity_checks.arm_kinds import cloaks
 from bench.report.sanity_checks.finding import Finding
 from bench.results.labels import attack_label
+from bench.results.leaks import judges_of
 from bench.stats.rule import SCORE
 
 SATURATED = 0.02
@@ -80,19 +81,19 @@ def attacked_recogniser(analysis: RunAnalysis) -> Iterator[Finding]:
     """The judge must not have been attacked; of witnesses one should know."""
     for record in analysis.records:
         settings = [record.surrogates, record.defense.config, record.attack.config]
-        if "dlib" in json.dumps(settings).lower():
+        if seen := [judge for judge in judges_of(record) or ("dlib",) if judge in json.dumps(settings).lower()]:
             yield Finding(
                 "error",
-                f"{record.defense.name} or {record.attack.name} was set to use dlib, which is the judge.",
-                "Take its settings that name dlib away: a judge that was attacked judges nothing.",
+                f"{record.defense.name} or {record.attack.name} was set to use {seen[0]}, which is a judge.",
+                f"Take its settings that name {seen[0]} away: a judge that was attacked judges nothing.",
             )
         named = [PurePath(str(source)).name for source in record.defense.config.get("recognisers") or []]
         if witnesses := [name for name in named if f"ilr.{name}" in record.thresholds]:
             yield Finding(
                 "note",
                 f"{record.defense.name} attacks {', '.join(witnesses)}.",
-                f"Read {', '.join(f'ilr.{name}' for name in witnesses)} as a check of the cloak; the judge, which "
-                "nobody attacks, says what it is worth.",
+                f"Read {', '.join(f'ilr.{name}' for name in witnesses)} as a check of the cloak; the judges, which "
+                "nobody attacks, say what it is worth.",
             )
 
 

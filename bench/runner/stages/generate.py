@@ -1,4 +1,4 @@
-"""Stage 4: the personalised model answers the prompts, under noise that is the same for every defense."""
+"""Stage 4: the personalised model answers the prompts, under noise of each person's own, the same for all defenses."""
 
 from __future__ import annotations
 
@@ -26,16 +26,21 @@ BATCH = 16
 """Pictures per sampler call where memory allows; fixed, since low-precision kernels differ by batch shape."""
 
 
-def key(fitted: str, model: ModelSettings, protocol: Protocol, seed: int) -> str:
+def key(fitted: str, model: ModelSettings, protocol: Protocol, person: str, seed: int) -> str:
     """Hash of the fit's key, the sampler, the prompts and the seed."""
     sampler = [model.steps, model.guidance]
-    return hash_of([fitted, sampler, protocol.prompts, protocol.images_per_prompt, seed, module_version(__name__)])
+    return hash_of(
+        [fitted, sampler, protocol.prompts, protocol.images_per_prompt, person, seed, module_version(__name__)]
+    )
 
 
-def noise_seeds(protocol: Protocol, seed: int) -> list[int]:
-    """One seed per picture, of (seed, prompt index, image index) alone: never of the defense or the person."""
+def noise_seeds(protocol: Protocol, person: str, seed: int) -> list[int]:
+    """One seed per picture, of (seed, person, prompt index, image index): never of the defense.
+
+    Under one noise for all people a lucky draw would be lucky for everybody, and people no independent sample.
+    """
     pairs = [(p, i) for p in range(len(protocol.prompts)) for i in range(protocol.images_per_prompt)]
-    return [derive(seed, "generate", p, i) for p, i in pairs]
+    return [derive(seed, "generate", person, p, i) for p, i in pairs]
 
 
 def generate(
@@ -45,6 +50,7 @@ def generate(
     base: DiffusionModel,
     model: ModelSettings,
     protocol: Protocol,
+    person: str,
     seed: int,
 ) -> None:
     """Write all pictures of one cell as PNGs, prompt by prompt.
@@ -54,7 +60,7 @@ def generate(
     """
     artifact = {name: tensor.to(base.device) for name, tensor in load_file(fitted / ARTIFACT).items()}
     templates = protocol.asked
-    noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, seed)])
+    noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, person, seed)])
     attack.prepare(base)
 
     def some(part: slice) -> list[Pixels]:

@@ -104,7 +104,10 @@ window.Board = (() => {
       : `There is no noise to compare with, so nothing shows that a cloak does more. ${told} can be told apart ${how}.`];
     const few = pairs.find((p) => p.undecided);
     if (few) said.push(`With ${few.people} people no two rows can ever be told apart.`);
-    if (t.ilr !== undefined) {
+    const judges = Object.keys(t).filter((name) => name.startsWith("own.")).map((name) => name.slice(4));
+    if (judges.length) {
+      said.push(`A picture leaks if ${judges.join(" or ")} recognises the person: at thresholds of that person's own, which ${number(100 * t.far / judges.length, 1)} % of the world's faces reach by each.`);
+    } else if (t.ilr !== undefined) {
       said.push(`A picture leaks if its cosine to the person is at least ${number(t.ilr)}, where ${number(100 * t.far, 1)} % of strangers pass.`);
     }
     const clean = lines.find((line) => line.row.name === "clean");

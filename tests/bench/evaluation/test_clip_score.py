@@ -14,7 +14,7 @@ from bench.core.errors import BenchError
 from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
 from bench.evaluation.clip_score import ClipScore
-from bench.evaluation.scorer import KeyedImages, Scorer, Scores
+from bench.evaluation.scorer import CellMetrics, KeyedImages, Scorer
 from bench.models.weights.files import ZOO
 from bench.store import Store
 
@@ -88,7 +88,7 @@ def test_every_picture_is_held_against_its_own_prompt(clip: Path, tmp_path: Path
     settings = MetricSettings(quality=("clip_score",), recognisers=(), clip=str(clip))
     protocol = Protocol(prompts=PROMPTS, images_per_prompt=2, far=0.01)
     scorer = Scorer(settings, protocol, Synthetic(limit=1).load(64), Store(tmp_path), lambda: "cpu")
-    found = Scores()
+    found = CellMetrics()
     scorer._quality(found, KeyedImages("pictures", pictures[:4]))
     expected = ClipScore(str(clip), (PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1])).describe(pictures[:4])
     assert [scores["clip_score"] for scores in found.pictures] == expected["clip_score"].tolist()

@@ -30,7 +30,7 @@ PROVENANCE: dict[str, Any] = {
     "data": {"fingerprint": PHOTOS},
     "base": {"fingerprint": "b" * 64},
     "judge": {"fingerprint": "c" * 64},
-    "protocol": standard.PROTOCOL,
+    "protocol": standard.PROTOCOLS[1],
     "precision": "fp32",
 }
 CUT = {"crop": "centre", "face_margin": 1.5}
@@ -38,7 +38,7 @@ CUT = {"crop": "centre", "face_margin": 1.5}
 
 def made(person: str = "ann", leak: float = 0.5, name: str = "none", **changes: Any) -> Record:
     """A cell of which everything is stated; `model`, `asked`, `photos` and `cut` replace parts of it."""
-    provenance = PROVENANCE | {"protocol": standard.PROTOCOL | changes.pop("asked", {})}
+    provenance = PROVENANCE | {"protocol": standard.PROTOCOLS[1] | changes.pop("asked", {})}
     provenance |= {"data": {"fingerprint": changes.pop("photos", PHOTOS)}}
     facts = {
         "model": MODEL | changes.pop("model", {}),
@@ -172,7 +172,7 @@ def test_the_report_says_what_was_not_made_alike() -> None:
 
 
 def test_protocol_1_is_what_the_configuration_has_by_default() -> None:
-    assert settings_of([]).protocol.model_dump(mode="json") == standard.PROTOCOL
+    assert settings_of([]).protocol.model_dump(mode="json") == standard.PROTOCOLS[1]
     for name, usual in standard.BASES.items():
         model = shipped_model(name)
         assert {fact: getattr(model, fact) for fact in usual} == usual

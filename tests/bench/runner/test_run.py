@@ -71,16 +71,16 @@ def test_all_arms_share_the_generation_noise(finished: tuple[Path, list[Record]]
     assert len(set(seeds[0])) == len(seeds[0])
 
 
-def test_noise_depends_on_seed_prompt_and_image_and_on_nothing_else() -> None:
-    def seeds(prompts: int, images: int, seed: int = 0) -> list[int]:
-        return noise_seeds(
-            Protocol(prompts=(*(f"{n} {{subject}}" for n in range(prompts)),), images_per_prompt=images, far=0.01), seed
-        )
+def test_noise_depends_on_seed_person_prompt_and_image_and_on_nothing_else() -> None:
+    def seeds(prompts: int, images: int, seed: int = 0, person: str = "ann") -> list[int]:
+        asked = (*(f"{n} {{subject}}" for n in range(prompts)),)
+        return noise_seeds(Protocol(prompts=asked, images_per_prompt=images, far=0.01), person, seed)
 
     assert len(set(seeds(3, 4))) == 12
     assert seeds(3, 4)[:4] == seeds(1, 4)  # further prompts change nothing for the first
     assert seeds(1, 4)[:2] == seeds(1, 2)  # nor do further images
     assert not set(seeds(3, 4)) & set(seeds(3, 4, seed=1))
+    assert not set(seeds(3, 4)) & set(seeds(3, 4, person="bob"))
 
 
 def test_personalised_weights_are_deleted(finished: tuple[Path, list[Record]]) -> None:

@@ -88,7 +88,10 @@ def test_score_that_was_changed_is_seen(stored: tuple[Path, Path], metric: str, 
 def test_threshold_that_was_changed_is_seen(stored: tuple[Path, Path]) -> None:
     run, store = stored
     record = load_all(run)[0]
-    save(record.model_copy(update={"thresholds": record.thresholds | {"ilr": 0.9}}), run / "cells")
+    save(
+        record.model_copy(update={"thresholds": record.thresholds | {"ilr.faceres": 0.9, "ilr.mobilefacenet": 0.9}}),
+        run / "cells",
+    )
     assert line(verified(run, store=store)[1], "ilr")[-1] == "BEYOND"
 
 

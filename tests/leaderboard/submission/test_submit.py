@@ -66,7 +66,7 @@ def test_a_run_alone_is_enough(tmp_path: Path) -> None:
     assert problems == []
     assert list(result.records()) == sorted(records, key=lambda r: r.cell)
     entry = result.entry
-    assert (entry.id, entry.kind, entry.protocol) == ("my-run", "defense", "1")
+    assert (entry.id, entry.kind, entry.protocol) == ("my-run", "defense", "2")
     assert entry.title == "aspl against lora on facelet-1"
     assert entry.paper == "https://arxiv.org/abs/2303.15433"
     assert entry.card["aspl"].description.startswith("Anti-DreamBooth (ASPL)")
@@ -270,8 +270,8 @@ CLOAK = 3
         ({"metrics": {"ism_detected": None}, "unavailable": {"ism_detected": "few"}}, "metrics.ism_detected", "0.375"),
         ({"metrics": {"psnr": 300.0}}, "metrics.psnr", "between 0 and 100"),
         ({"metrics": {"lpips": None}}, "metrics.lpips", "does not say why"),
-        ({"thresholds": {"ilr": 0.8}}, "metrics.ilr", "pictures give 0.0"),
-        ({"thresholds": {"ilr": 0.2}}, "metrics.ilr", "pictures give 1.0"),
+        ({"thresholds": {"ilr.mobilefacenet": 0.8, "ilr.faceres": 0.8}}, "metrics.ilr", "pictures give 0.0"),
+        ({"thresholds": {"ilr.faceres": 0.2}}, "metrics.ilr", "pictures give 1.0"),
         ({"images": []}, "images", "has pictures"),
         ({"defense": {"name": "aspl", "budget": 400.0}}, "defense.budget", "at least 0 and at most 255"),
         ({"defense": {"name": "aspl", "budget": 0.03}}, "defense.budget", "give 7.65, or 8"),

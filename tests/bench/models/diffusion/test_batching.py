@@ -111,7 +111,7 @@ def test_generated_pictures_are_the_same_on_a_small_card(
         (tmp_path / name).mkdir()
         save_file({"nothing": torch.zeros(1)}, tmp_path / ARTIFACT)
         with Meter() as meter:
-            generate.generate(tmp_path / name, tmp_path, attack, base, model, protocol, 0)
+            generate.generate(tmp_path / name, tmp_path, attack, base, model, protocol, "ann", 0)
         return numbered.load(tmp_path / name), meter.cost.halvings
 
     large, none = made("large")

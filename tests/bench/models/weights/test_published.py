@@ -17,7 +17,7 @@ from bench import fetch
 from bench.config.compose import settings_of
 from bench.core.errors import BenchError
 from bench.core.hashing import sha256_file
-from bench.evaluation.auxiliary import Witness
+from bench.evaluation.auxiliary import PackWitness
 from bench.models.adapters.locate import locate_adapter
 from bench.models.faces.insightface import locate_pack
 from bench.models.weights.checkpoint import locate
@@ -67,11 +67,11 @@ def test_the_home_of_insightface_is_in_one_place(tmp_path: Path, monkeypatch: py
         with pytest.raises(Missing, match="buffalo_l is not on this machine"):
             locate_pack("buffalo_l")
         with pytest.raises(Missing, match="buffalo_l is not on this machine"):
-            _ = Witness("buffalo_l").pack
+            _ = PackWitness("buffalo_l").pack
         folder.mkdir(parents=True)
         for name in ("det.onnx", "rec.onnx"):
             (folder / name).write_bytes(b"x")
-        assert locate_pack("buffalo_l").path == Witness("buffalo_l").pack.path == folder
+        assert locate_pack("buffalo_l").path == PackWitness("buffalo_l").pack.path == folder
         assert insightface_home() == folder.parent
 
 

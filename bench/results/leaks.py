@@ -1,0 +1,65 @@
+"""Which of a record's pictures pass for the person, from what it says of every single one: by either protocol.
+
+Protocol 2: a picture leaks if any of the judges recognises the person, each at a threshold of that person's own.
+Protocol 1, of records before version 0.2: by dlib alone, at one threshold for a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.core.types import Array
+from bench.results.record import ImageFacts, Record
+from metrics.identity import Leaks, on_scale, passing, recognised
+
+RULES = ("ilr", "ilr_matched")
+"""Leak rates that thresholds are stated for: of strangers of the world, and of those most like the person."""
+
+
+def judges_of(record: Record) -> tuple[str, ...]:
+    """Whose similarities a record holds; nobody's in protocol 1, which has one judge and does not name it."""
+    return tuple(record.images[0].similarities) if record.images else ()
+
+
+def is_measured(record: Record) -> bool:
+    """Whether a record has pictures, and the thresholds that say which of them leak."""
+    names = [f"ilr.{judge}" for judge in judges_of(record)] or ["ilr"]
+    return bool(record.images) and set(names) <= record.thresholds.keys()
+
+
+def leaks(record: Record, rule: str = "ilr") -> Leaks:
+    """(n,) which pictures of a measured record leak.
+
+    Args:
+        record: see `is_measured`.
+        rule: one of `RULES`; protocol 1 has the first alone.
+    """
+    judges = judges_of(record)
+    if not judges:
+        return passing(as_array([image.similarity for image in record.images]), record.thresholds[rule])
+    cosines = {judge: similarity(record.images, judge) for judge in judges}
+    return recognised(cosines, {judge: record.thresholds[f"{rule}.{judge}"] for judge in judges})
+
+
+def likeness(record: Record) -> float | None:
+    """Mean of the judges' similarities on each one's scale; None if a record's thresholds do not state the scales."""
+    scaled = []
+    for judge in judges_of(record):
+        ends = [record.thresholds.get(f"{end}.{judge}") for end in ("stranger", "own")]
+        if ends[0] is None or ends[1] is None:
+            return None
+        scaled.append(on_scale(similarity(record.images, judge), ends[0], ends[1]))
+    known = [values for values in scaled if values is not None]
+    return float(np.mean(known)) if known else None
+
+
+def similarity(images: Sequence[ImageFacts], judge: str) -> Array:
+    """(n,) a judge's similarities of pictures; NaN without a face."""
+    return as_array([image.similarities[judge] for image in images])
+
+
+def as_array(values: Sequence[float | None]) -> Array:
+    """(n,) with NaN for None."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
