@@ -119,7 +119,7 @@ def retention(clean: Array, cloaked: Array) -> float | None:
         None if there is no face in any clean photo.
     """
     known = ~np.isnan(clean).any(axis=1)
-    cosines = np.nan_to_num((clean[known] * cloaked[known]).sum(axis=1), nan=0.0)
+    cosines = np.nan_to_num((clean[known] * cloaked[known]).sum(axis=1).clip(-1, 1), nan=0.0)
     return float(cosines.mean()) if known.any() else None
 
 

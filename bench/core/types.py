@@ -64,7 +64,7 @@ class Identity:
 
     @property
     def clean(self) -> tuple[Photo, ...]:
-        """Sets A and C: never cloaked and never trained on, so the judge compares with these."""
+        """Sets A and C: never cloaked and never trained on, so the judges compare with these."""
         return self.reference + self.extra
 
     def by_set(self) -> Iterator[tuple[str, Photo]]:
@@ -85,7 +85,7 @@ class Dataset:
     Attributes:
         name: name of the data set.
         licence: what allows its use.
-        identities: everybody; the leak threshold is calibrated on all of them.
+        identities: everybody, also those whom the run is not about.
         selected: names of those that the run is about.
         fingerprint: hash of all names and pixels.
         skipped: what is no photo among those of all people, or belongs to nobody, each with its reason.

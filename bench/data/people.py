@@ -16,7 +16,7 @@ from bench.data.crops import Crop, Cutter, Margin, NoFace
 T = TypeVar("T")
 
 MIN_CLEAN = 3
-"""Fewer clean photos than this give no stable reference for the judge."""
+"""Fewer clean photos than this give no stable reference for the judges."""
 MIN_FLAT = 6
 """Photos that a person without sets needs, so that each set gets two."""
 

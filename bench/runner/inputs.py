@@ -86,7 +86,7 @@ def _of_cells(planned: Sequence[Cell]) -> Iterator[Callable[[], None]]:
 def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
     """What to know before a run: who cannot be measured, which photos are doubtful, what will not be measured.
 
-    The judge looks at every photo, which is kept. Of invented people all is known: there it does not.
+    The judges look at every photo, which is kept. Of invented people all is known: there they do not.
 
     Raises:
         BenchError: nobody can be measured.
