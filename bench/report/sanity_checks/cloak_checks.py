@@ -30,11 +30,11 @@ def no_better_than_noise(analysis: RunAnalysis) -> Iterator[Finding]:
                 yield Finding(
                     "warning",
                     f"Noise of the same budget protects as well as {cloak} against {attack} "
-                    f"({-pair.difference:+.2f} {SCORE.upper()}).",
+                    f"({-pair.difference:+.2f} {SCORE}).",
                     "Its effect is not adversarial: give it more steps, or look for a bug.",
                 )
             else:
-                open_questions.append(f"{cloak} ({-pair.difference:.2f} less {SCORE.upper()}, p {pair.adjusted:.2g})")
+                open_questions.append(f"{cloak} ({-pair.difference:.2f} less {SCORE}, p {pair.adjusted:.2g})")
                 people.add(pair.people)
         if open_questions:
             yield Finding(
