@@ -7,7 +7,7 @@ people as well would count the spread within them twice (Davison and Hinkley, "B
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -22,8 +22,9 @@ FEW = 15
 """Fewer people than this get Student's t instead of the bootstrap, which is too narrow for them."""
 
 Method = Literal["auto", "t", "bca", "percentile"]
-Statistic = Callable[[Array], Array]
-"""(..., people, columns) -> (...)."""
+SCIPY = {"bca": "BCa", "percentile": "percentile"}
+"""Method -> its name in scipy. BCa corrects the percentiles for bias and for a spread that depends on the mean (Efron,
+"Better bootstrap confidence intervals", 1987)."""
 
 
 def mean_interval(
@@ -61,38 +62,11 @@ def mean_interval(
         half = stats.t.ppf((1 + level) / 2, len(people) - 1) * people.std(ddof=1) / len(people) ** 0.5
         low, high = np.clip([people.mean() - half, people.mean() + half], *bounds)
         return Interval(float(low), float(high))
-    return bootstrap_interval(people[:, None], mean, level, seed, method)
-
-
-def mean(rows: Array) -> Array:
-    """The mean over people of the first column."""
-    return np.asarray(rows[..., 0].mean(axis=-1))
-
-
-def bootstrap_interval(
-    rows: Array,
-    statistic: Statistic,
-    level: float = 0.95,
-    seed: int = 0,
-    method: Literal["bca", "percentile"] = "bca",
-) -> Interval:
-    """Bootstrap interval of any statistic of people.
-
-    BCa corrects the percentiles for bias and for a spread that depends on the statistic (Efron, "Better bootstrap
-    confidence intervals", 1987).
-
-    Args:
-        rows: (people, columns); a person's row is drawn as a whole, so that columns stay paired.
-        statistic: of (..., people, columns), over the last two axes.
-        level: coverage.
-        seed: of the resampling.
-        method: "bca" or "percentile".
-    """
-    draws = statistic(rows[resampled(len(rows), seed)])
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if method == "bca":
-        tails = _corrected(tails, float(statistic(rows)), draws, jackknife(rows, statistic))
-    low, high = np.quantile(draws, tails)
+    if np.ptp(people) == 0:  # of which scipy says that it is not defined
+        return Interval(float(people[0]), float(people[0]))
+    low, high = stats.bootstrap(
+        (people,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method=SCIPY[method], rng=seed
+    ).confidence_interval
     return Interval(float(low), float(high))
 
 
@@ -102,20 +76,3 @@ def resampled(people: int, seed: int, draws: int = RESAMPLES) -> npt.NDArray[np.
     drawn = np.random.default_rng(seed).integers(people, size=(draws, people))
     drawn.flags.writeable = False  # shared by all who ask
     return drawn
-
-
-def jackknife(rows: Array, statistic: Statistic) -> Array:
-    """(people,) the statistic without each person in turn."""
-    everyone = np.arange(len(rows))
-    return np.array([float(statistic(rows[everyone != left_out])) for left_out in everyone])
-
-
-def _corrected(tails: Array, found: float, draws: Array, without: Array) -> Array:
-    """The quantiles that BCa reads off instead of `tails` (Efron 1987, equations 2.3 and 6.6)."""
-    below = np.mean(draws < found) + np.mean(draws == found) / 2  # draws of few people often tie with what was found
-    bias = stats.norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
-    influence = without.mean() - without
-    spread = float(np.square(influence).sum())
-    acceleration = float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
-    moved = bias + stats.norm.ppf(tails)
-    return np.asarray(stats.norm.cdf(bias + moved / (1 - acceleration * moved)))

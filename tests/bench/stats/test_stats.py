@@ -23,7 +23,7 @@ from bench.stats.comparison import (
     ranking,
     worst_attack,
 )
-from bench.stats.intervals import bootstrap_interval, mean, mean_interval
+from bench.stats.intervals import mean_interval
 from bench.stats.rule import judge, letters, tiers
 from bench.stats.table import Row, as_csv, read
 from bench.stats.variance import detectable, people_needed, power, variance_split
@@ -48,16 +48,6 @@ def test_t_is_scipys() -> None:
     values = leaks(9, 0.4)
     wanted = stats.t.interval(0.95, 8, values.mean(), stats.sem(values))
     assert mean_interval(values) == pytest.approx(wanted)
-
-
-@pytest.mark.parametrize("method", ["bca", "percentile"])
-def test_the_bootstrap_is_scipys(method: str) -> None:
-    """Up to the resampling: scipy draws other resamples, so 20,000 of its own and a tolerance of their noise."""
-    values = leaks(30, 0.15)
-    rng = np.random.default_rng(1)
-    wanted = stats.bootstrap((values,), np.mean, n_resamples=20_000, method=method, rng=rng).confidence_interval
-    found = bootstrap_interval(values[:, None], mean, method=method)  # type: ignore[arg-type]
-    assert found == pytest.approx(tuple(wanted), abs=0.006)
 
 
 def test_bca_and_percentiles_differ_where_the_spread_depends_on_the_mean() -> None:
@@ -97,15 +87,6 @@ def test_no_spread_and_too_few() -> None:
         mean_interval([0.5])
     with pytest.raises(ValueError, match="number for everybody"):
         mean_interval([0.5, math.nan])
-
-
-def test_paired_columns_stay_paired() -> None:
-    """The ratio of a column to itself is 1 in every resample."""
-    values = leaks(25, 0.5) + 0.1
-    found = bootstrap_interval(
-        np.stack([values, values], axis=1), lambda r: r[..., 0].mean(axis=-1) / r[..., 1].mean(axis=-1)
-    )
-    assert found == pytest.approx((1, 1))
 
 
 # tiers and ranks
