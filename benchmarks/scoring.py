@@ -24,8 +24,8 @@ from bench.core.types import Pixels
 from bench.data.synthetic import Synthetic
 from bench.evaluation.auxiliary import PackWitness
 from bench.evaluation.image_metrics import Comparison, Quality, measured
+from bench.models.faces.dlib_recogniser import DETECTION_SIDE, DlibRecogniser
 from bench.models.faces.dlib_weights import weights
-from bench.models.faces.judges import DETECTION_SIDE, Judge
 from bench.models.faces.panel import Panel
 from benchmarks.limits import Step, timed
 
@@ -41,7 +41,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     noisy = [np.clip(p + random.choice([-8, 8], p.shape), 0, 255).astype(np.uint8) for p in pictures]
     witnesses = [PackWitness(name) for name in MetricSettings().recognisers]
-    panel, judge, library = Panel(), Judge(), Library()
+    panel, judge, library = Panel(), DlibRecogniser(), Library()
 
     table = Table("score", title=f"{COUNT} pictures of 128 px, one thread", title_justify="left")
     for column in ("ms", "a second"):

@@ -50,7 +50,7 @@ class Cutter:
         return Photo(name, pixels, sha256_array(pixels))
 
     def _face(self, image: Image.Image, place: str) -> Image.Image:
-        from bench.models.faces.judges import find_boxes
+        from bench.models.faces.dlib_recogniser import find_boxes
 
         boxes = find_boxes(image)
         if not boxes:

@@ -97,7 +97,7 @@ def choose(
 
 def _usable(photos: Sequence[Found], wanted: int, choice: Choice, tell: Tell) -> list[tuple[Found, Pixels]]:
     """The first so many that are large enough and show exactly one face."""
-    from bench.models.faces.judges import find_boxes
+    from bench.models.faces.dlib_recogniser import find_boxes
 
     kept: list[tuple[Found, Pixels]] = []
     for photo in photos if len(photos) >= wanted else ():

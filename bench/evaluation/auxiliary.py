@@ -17,8 +17,9 @@ import numpy as np
 from bench.core.errors import BenchError
 from bench.core.types import Array, Pixels
 from bench.evaluation.detections import FaceDetections
+from bench.models.faces.dlib_recogniser import DlibRecogniser
+from bench.models.faces.face import Face
 from bench.models.faces.insightface import Pack, analyser, locate_pack
-from bench.models.faces.judges import Face, Judge
 from bench.models.weights.files import ZOO
 from bench.models.weights.published import PACKS, Missing, insightface_home
 
@@ -53,7 +54,7 @@ class DlibWitness:
     name = DLIB
 
     def __init__(self) -> None:
-        self._dlib = Judge()
+        self._dlib = DlibRecogniser()
 
     @property
     def fingerprint(self) -> str:

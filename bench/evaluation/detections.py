@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from bench.core.code_version import module_version
 from bench.core.hashing import hash_of
 from bench.core.types import Array, Pixels
-from bench.models.faces.judges import Face
+from bench.models.faces.face import Face
 from bench.models.faces.panel import Panel
 
 FACES = "faces.parquet"

@@ -26,7 +26,7 @@ from bench.core.images import crop_square, resize
 from bench.core.types import Budget, Identity, Photo, Pixels
 from bench.data.crops import face_square
 from bench.models.diffusion.model_cache import Pool
-from bench.models.faces.judges import find_boxes
+from bench.models.faces.dlib_recogniser import find_boxes
 from bench.runner.plan import resolved_defense
 from bench.runner.stages import protect
 from bench.store import Store

@@ -17,7 +17,7 @@ from bench.evaluation import detections
 from bench.evaluation.recognition import MIN_REFERENCES
 from bench.evaluation.scorer import KeyedImages, Scorer
 from bench.models.diffusion.model_cache import Pool
-from bench.models.faces.judges import Judge
+from bench.models.faces.dlib_recogniser import DlibRecogniser
 from bench.results.record import Record, StageFacts
 from bench.runner.cell_record import cell_record, image_facts
 from bench.runner.plan import Cell
@@ -190,7 +190,7 @@ class Pipeline:
             return person.problem
         first = next(iter(self.scorer.judgement.recognitions.values()))  # the judges share their detector
         for photo, faces in zip(person.clean + person.protect, first.photos(person).faces, strict=True):
-            if not faces and not Judge().has_face(photo.pixels):
+            if not faces and not DlibRecogniser().has_face(photo.pixels):
                 return f"no face found in {person.name}/{photo.name}; remove the photo, or try data.crop=face"
         if not self.scorer.judgement.knows(person.name):
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judges recognise as a face"

@@ -25,7 +25,8 @@ from bench.data.photo_reader import read_image
 from bench.evaluation.cohort import Cohort, cohort, thresholds
 from bench.evaluation.thresholds import calibrate
 from bench.models.faces.alignment import face_box
-from bench.models.faces.judges import Face, Judge, find_boxes
+from bench.models.faces.dlib_recogniser import DlibRecogniser, find_boxes
+from bench.models.faces.face import Face
 from bench.models.faces.panel import Panel
 from bench.zoo.boxes import FOUND, overlap
 from bench.zoo.verification import true_accept_rate
@@ -67,7 +68,7 @@ class Photos:
 def evaluate(data: Path) -> None:
     """Print every figure."""
     torch.set_num_threads(1)  # as in a worker, and for times that can be compared
-    panel, dlib = Panel(), Judge()
+    panel, dlib = Panel(), DlibRecogniser()
 
     def find(picture: Pixels) -> dict[str, list[Face]]:
         return panel.find(picture) | {"dlib": dlib.find(picture)}
@@ -156,7 +157,7 @@ def background(side: int, coarse: int, rng: np.random.Generator) -> Pixels:
     return np.array(points.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def times(panel: Panel, dlib: Judge, photos: Sequence[Pixels]) -> None:
+def times(panel: Panel, dlib: DlibRecogniser, photos: Sequence[Pixels]) -> None:
     """Print milliseconds a picture of all that is done with it, as photos come and as pictures of SD's size."""
     for side in (128, 512):
         pictures = [np.asarray(Image.fromarray(p).resize((side, side), Image.Resampling.BICUBIC)) for p in photos]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.types import Array
-from bench.models.faces.judges import BACKGROUND
+from bench.models.faces.dlib_recogniser import BACKGROUND
 from bench.zoo.train.photos import Faces
 
 

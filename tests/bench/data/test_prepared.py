@@ -35,7 +35,7 @@ def picture(faces: int, shade: int, side: int = 48) -> Image.Image:
 @pytest.fixture(autouse=True)
 def finder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "bench.models.faces.judges.find_boxes", lambda image: [None] * (image.getpixel((0, 0))[0] // 10)
+        "bench.models.faces.dlib_recogniser.find_boxes", lambda image: [None] * (image.getpixel((0, 0))[0] // 10)
     )
 
 

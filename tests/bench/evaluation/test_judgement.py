@@ -13,7 +13,7 @@ from bench.evaluation import judgement as module
 from bench.evaluation.cohort import MATCHED, Cohort
 from bench.evaluation.detections import FaceDetections
 from bench.evaluation.judgement import Judgement
-from bench.models.faces.judges import Face
+from bench.models.faces.face import Face
 
 JUDGES = ("one", "two")
 SIZE = 8

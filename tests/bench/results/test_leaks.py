@@ -48,7 +48,10 @@ def test_likeness_is_the_mean_of_the_judges_scales() -> None:
 
 
 def test_protocol_1_has_one_judge_and_one_threshold() -> None:
-    facts = {"thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 240.0}, "provenance": {"protocol": PROTOCOLS[1]}}
+    facts: dict[str, Any] = {
+        "thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 240.0},
+        "provenance": {"protocol": PROTOCOLS[1]},
+    }
     shown = [{**image, "similarity": s, "similarities": {}} for image, s in zip(images(), ONE, strict=True)]
     old = record(images=shown, **facts)
     assert (old.protocol, judges_of(old), is_measured(old)) == (1, (), True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.core.hashing import sha256_file
 from bench.data.synthetic import Synthetic
-from bench.models.faces.judges import Judge
+from bench.models.faces.dlib_recogniser import DlibRecogniser
 from bench.models.weights.files import ZOO
 from bench.zoo.make_manifest import shipped_files, size
 
@@ -30,7 +30,7 @@ def pipeline() -> StableDiffusionPipeline:
 
 def test_the_stock_pipeline_generates_faces_with_the_stock_ip_adapter(pipeline: StableDiffusionPipeline) -> None:
     photo = Synthetic(limit=1).load(pipeline.vae_scale_factor * 16).identities[0].protect[0].pixels
-    judge, count = Judge(), 4
+    judge, count = DlibRecogniser(), 4
 
     def faces(scale: float) -> list[np.ndarray]:
         pipeline.set_ip_adapter_scale(scale)
@@ -63,7 +63,7 @@ def test_the_second_base_generates_faces_too(pipeline: StableDiffusionPipeline) 
         generator=[torch.Generator().manual_seed(i) for i in range(8)],
         output_type="np",
     ).images
-    judge = Judge()
+    judge = DlibRecogniser()
     assert sum(len(judge.find((picture * 255).round().astype(np.uint8))) == 1 for picture in pictures) >= 6
 
 

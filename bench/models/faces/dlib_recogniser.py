@@ -1,17 +1,16 @@
-"""The judge: dlib's face recogniser, which nobody here trained and no defense may touch.
+"""dlib's face recogniser: a witness beside the judges, and until protocol 2 the judge.
 
 Faces are found by dlib's HOG detector on the picture enlarged to 256 px, described by dlib's 128-d ResNet (which runs
 in torch, see `bench.models.faces.dlib_resnet`), and compared by cosine after subtracting a background mean: raw dlib
 descriptors all point roughly the same way (cosine 0.84 between strangers), and without the common part the cosine
 separates people (specs of dlib's own threshold do not carry over, see `bench.evaluation.thresholds`).
 
-Related to facelet-id-a, which learnt from its descriptors: attacks and defenses that use that recogniser have met this
-one at second hand. Judges that nothing here descends from are in `bench.models.faces.panel`.
+No defense, attack or countermeasure touches it, but `facelet-id-a`, which some of them use, learned from it: so it is
+no independent judge of what they do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from PIL import Image
 from bench.core.hashing import hash_of, sha256_file
 from bench.core.types import Array, Pixels
 from bench.models.faces.dlib_weights import LANDMARKS, RECOGNISER, weights
+from bench.models.faces.face import Box, Face
 
 DETECTION_SIDE = 256
 """HOG needs faces of about 80 px: pictures are enlarged (or shrunk) to this side before the search."""
@@ -33,30 +33,7 @@ BACKGROUND = Path(__file__).parents[2] / "zoo" / "judge" / "background.npy"
 """Mean dlib descriptor (128,) of many strangers; how it was made: `bench/zoo/README.md`."""
 
 
-Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face found by the judge.
-
-    Attributes:
-        box: (left, top, right, bottom) as fractions of the picture's width and height; may reach outside [0, 1].
-        score: HOG detector confidence, unbounded, 0 is the detector's own threshold.
-        embedding: (128,) centred and L2-normalised descriptor.
-    """
-
-    box: Box
-    score: float
-    embedding: Array
-
-    @property
-    def area(self) -> float:
-        left, top, right, bottom = self.box
-        return (right - left) * (bottom - top)
-
-
-class Judge:
+class DlibRecogniser:
     """Finds and describes faces. Deterministic; loads its networks on first use."""
 
     name = "dlib"

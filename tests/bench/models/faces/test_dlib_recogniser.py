@@ -1,4 +1,4 @@
-"""The judge: real faces, real people, and no face where there is none."""
+"""dlib's recogniser: real faces, real people, and no face where there is none."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bench.core.images import resize
 from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.models.faces.dlib_recogniser import DlibRecogniser, find_boxes
 from bench.models.faces.dlib_resnet import DlibNetwork
 from bench.models.faces.dlib_weights import weights
-from bench.models.faces.judges import Judge, find_boxes
 
 SIDE = 256
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Judge()
+def dlib() -> DlibRecogniser:
+    return DlibRecogniser()
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def photos(shared_data: Callable[[str], Path]) -> dict[str, list[Pixels]]:
 
 
 @pytest.fixture(scope="module")
-def embeddings(judge: Judge, photos: dict[str, list[Pixels]]) -> dict[str, list[Array]]:
-    return {name: [judge.find(photo)[0].embedding for photo in sets] for name, sets in photos.items()}
+def embeddings(dlib: DlibRecogniser, photos: dict[str, list[Pixels]]) -> dict[str, list[Array]]:
+    return {name: [dlib.find(photo)[0].embedding for photo in sets] for name, sets in photos.items()}
 
 
 def no_face(kind: str) -> Pixels:
@@ -49,15 +49,15 @@ def no_face(kind: str) -> Pixels:
     return np.full((64, 64, 3), {"black": 0, "grey": 128, "white": 255}[kind], np.uint8)
 
 
-def test_photo_has_one_face_in_its_middle(judge: Judge, photos: dict[str, list[Pixels]]) -> None:
+def test_photo_has_one_face_in_its_middle(dlib: DlibRecogniser, photos: dict[str, list[Pixels]]) -> None:
     for photo in (photo for sets in photos.values() for photo in sets):
-        (face,) = judge.find(photo)
+        (face,) = dlib.find(photo)
         left, top, right, bottom = face.box
         assert left < 0.5 < right
         assert top < 0.6 < bottom
         assert 0.05 < face.area < 1
         assert face.score > 0
-        assert judge.has_face(photo)
+        assert dlib.has_face(photo)
 
 
 def test_descriptors_are_dlibs_own(photos: dict[str, list[Pixels]]) -> None:
@@ -96,18 +96,20 @@ def test_one_person_resembles_themself_more_than_another(embeddings: dict[str, l
     assert abs(float(np.mean(impostors))) < 0.4, "without the background mean, strangers have a cosine of 0.84"
 
 
-def test_search_is_deterministic(judge: Judge, photos: dict[str, list[Pixels]]) -> None:
+def test_search_is_deterministic(dlib: DlibRecogniser, photos: dict[str, list[Pixels]]) -> None:
     photo = next(iter(photos.values()))[0]
-    first, again, fresh = judge.find(photo)[0], judge.find(photo)[0], Judge().find(photo)[0]
+    first, again, fresh = dlib.find(photo)[0], dlib.find(photo)[0], DlibRecogniser().find(photo)[0]
     for other in (again, fresh):
         assert (other.box, other.score) == (first.box, first.score)
         np.testing.assert_array_equal(other.embedding, first.embedding)
 
 
-def test_box_follows_the_face_and_not_the_size_of_the_photo(judge: Judge, photos: dict[str, list[Pixels]]) -> None:
+def test_box_follows_the_face_and_not_the_size_of_the_photo(
+    dlib: DlibRecogniser, photos: dict[str, list[Pixels]]
+) -> None:
     photo = next(iter(photos.values()))[0]
     (box,) = find_boxes(Image.fromarray(photo))
-    assert box == judge.find(photo)[0].box
+    assert box == dlib.find(photo)[0].box
     (larger,) = find_boxes(Image.fromarray(photo).resize((2 * SIDE, 2 * SIDE), Image.Resampling.BICUBIC))
     np.testing.assert_allclose(larger, box, atol=0.05)
     wide = np.concatenate([np.full_like(photo, 128), photo], axis=1)  # the face is in the right half now
@@ -117,37 +119,37 @@ def test_box_follows_the_face_and_not_the_size_of_the_photo(judge: Judge, photos
     )
 
 
-def test_every_face_of_a_picture_is_found_best_first(judge: Judge, photos: dict[str, list[Pixels]]) -> None:
+def test_every_face_of_a_picture_is_found_best_first(dlib: DlibRecogniser, photos: dict[str, list[Pixels]]) -> None:
     one, other = (sets[0] for sets in photos.values())
-    faces = judge.find(np.concatenate([one, other], axis=1))
+    faces = dlib.find(np.concatenate([one, other], axis=1))
     assert len(faces) == 2
     assert faces[0].score >= faces[1].score
 
 
 @pytest.mark.parametrize("kind", ["noise", "gradient", "black", "grey", "white"])
-def test_picture_without_a_face_has_none(judge: Judge, kind: str) -> None:
-    assert judge.find(no_face(kind)) == []
-    assert not judge.has_face(no_face(kind))
+def test_picture_without_a_face_has_none(dlib: DlibRecogniser, kind: str) -> None:
+    assert dlib.find(no_face(kind)) == []
+    assert not dlib.has_face(no_face(kind))
     assert find_boxes(Image.fromarray(no_face(kind))) == []
 
 
 def test_fingerprint_is_stable() -> None:
     """It is part of every measurement's key: an unstable one would never find what is stored."""
-    assert Judge().fingerprint == Judge().fingerprint
-    assert len(Judge().fingerprint) == 64
+    assert DlibRecogniser().fingerprint == DlibRecogniser().fingerprint
+    assert len(DlibRecogniser().fingerprint) == 64
 
 
 def test_fingerprint_follows_the_background_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Judge().fingerprint
+    before = DlibRecogniser().fingerprint
     np.save(tmp_path / "background.npy", np.zeros(128))
-    monkeypatch.setattr("bench.models.faces.judges.BACKGROUND", tmp_path / "background.npy")
-    assert Judge().fingerprint != before
+    monkeypatch.setattr("bench.models.faces.dlib_recogniser.BACKGROUND", tmp_path / "background.npy")
+    assert DlibRecogniser().fingerprint != before
 
 
-def test_synthetic_people_have_a_face_each(judge: Judge) -> None:
+def test_synthetic_people_have_a_face_each(dlib: DlibRecogniser) -> None:
     """Their photos come with the package; a protected photo without a face would be a free success."""
     files = sorted(SYNTHETIC.glob("*/set_B/*.png"))[:4]
     if not files:
         pytest.skip(f"needs {SYNTHETIC}, which is made by bench.zoo.make_identities")
     for file in files:
-        assert judge.has_face(np.asarray(read_image(file))), file
+        assert dlib.has_face(np.asarray(read_image(file))), file
