@@ -17,7 +17,7 @@ from bench.core.errors import BenchError
 from bench.core.types import Array, Interval
 from bench.evaluation.instrument import described
 from bench.results.arms import Arm
-from bench.results.relative import setting_of
+from bench.results.relative import arm_setting
 from bench.store import Store
 from metrics.distribution import People, frechet, kid, kid_interval
 from metrics.features import Features
@@ -54,14 +54,14 @@ def distances(arms: Sequence[Arm], store: Store, network: Features) -> list[Dist
         BenchError: the store no longer has the pictures.
     """
     clean = {
-        setting_of(arm.records[0]): _features(arm, store, network)
+        arm_setting(arm.records[0]): _features(arm, store, network)
         for arm in arms
         if arm.records[0].defense.name == "none"
     }
-    others = [arm for arm in arms if arm.records[0].defense.name != "none" and setting_of(arm.records[0]) in clean]
+    others = [arm for arm in arms if arm.records[0].defense.name != "none" and arm_setting(arm.records[0]) in clean]
     if not clean:
         return None
-    return [_distance(arm.label, _features(arm, store, network), clean[setting_of(arm.records[0])]) for arm in others]
+    return [_distance(arm.label, _features(arm, store, network), clean[arm_setting(arm.records[0])]) for arm in others]
 
 
 def _features(arm: Arm, store: Store, network: Features) -> Described:

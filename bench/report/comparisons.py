@@ -1,6 +1,7 @@
 """What a run can tell apart: its arms in tiers, for every attack and for the worst attack on every person.
 
-An attack after a countermeasure counts as an attack of its own: the attacker may choose both.
+An attack after a countermeasure counts as an attack of its own: the attacker may choose both. What is the worst is
+chosen by one half of the pictures and scored by the other (`bench.stats.comparison.worst_attack`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 from bench.core.types import Array
 from bench.results.arms import Arm, arms
 from bench.results.labels import attack_after_chain, attack_label, chain_label
+from bench.results.leaks import can_be_parted
 from bench.results.record import Record
-from bench.results.relative import Setting, setting_of
+from bench.results.relative import Setting, arm_setting
 from bench.stats.comparison import Ranking, Scores, ranking, worst_attack
 from bench.stats.rule import CONTROLS, SCORE, Judged, judge
 from metrics import METRICS
@@ -33,7 +35,7 @@ class AttackComparison:
 
     Attributes:
         attack: which, or `WORST`.
-        scores: their identity leak rates, person by person.
+        scores: their likeness, person by person.
         judged: what may be said of them.
         order: how firm their order is.
     """
@@ -56,9 +58,9 @@ def scored(arms_of: ArmsOf) -> dict[str, Scores]:
     against one of them has no worst attack: what was not tried was not survived.
     """
     attacks, people, methods, cube = _cube(arms_of)
-    layers = dict(zip(attacks, cube, strict=True))
+    layers = dict(zip(attacks, cube[0], strict=True))
     if len(attacks) > 1:
-        layers[WORST] = worst_attack(cube, lower_is_better=True)
+        layers[WORST] = worst_attack(cube[1:], lower_is_better=True)
     controls, noise = references(arms_of)
     scores = {attack: _scores(methods, people, values, controls, noise) for attack, values in layers.items()}
     return {attack: each for attack, each in scores.items() if min(each.values.shape) > 1}
@@ -89,18 +91,18 @@ def references(arms_of: ArmsOf) -> tuple[set[str], dict[str, str]]:
 
 def _setting(arm: Arm) -> tuple[Setting, float]:
     """What an arm has in common with its noise."""
-    return setting_of(arm.records[0]), arm.records[0].defense.budget
+    return arm_setting(arm.records[0]), arm.records[0].defense.budget
 
 
 @dataclass(frozen=True)
 class AttackerChoice:
-    """What leaks of an arm, by how the attacker chooses an attack.
+    """What leaks of an arm, by how the attacker chooses an attack; chosen and scored by different pictures.
 
     Attributes:
         arm: its label.
-        per_person: mean over people of the highest leak rate: one attack for every person.
-        once: highest mean over people: one attack for everybody.
-        attack: that one.
+        per_person: mean over people of the likeness by the worst attack on each.
+        once: likeness by the attack that is the worst of all people together.
+        attack: that one, by all pictures.
     """
 
     arm: str
@@ -114,12 +116,25 @@ def attacker_choices(arms_of: ArmsOf) -> list[AttackerChoice]:
     attacks, _, methods, cube = _cube(arms_of)
     choices = []
     for column, arm in enumerate(methods if len(attacks) > 1 else ()):
-        values = cube[:, ~np.isnan(cube[:, :, column]).any(axis=0), column]
+        values = cube[:, :, ~np.isnan(cube[0, :, :, column]).any(axis=0), column]
         if values.size:
-            means = values.mean(axis=1)
-            per_person, once = float(values.max(axis=0).mean()), float(means.max())
-            choices.append(AttackerChoice(arm, per_person, once, attacks[int(means.argmax())]))
+            means = values.mean(axis=2)
+            per_person, once = (worst_attack(of, lower_is_better=True) for of in (values[1:], means[1:]))
+            choices.append(AttackerChoice(arm, float(per_person.mean()), float(once), attacks[int(means[0].argmax())]))
     return choices
+
+
+def choice(records: Sequence[Record]) -> str:
+    """How the worst attack on a person was chosen, in a sentence."""
+    if all(can_be_parted(record) for record in records if record.metric(SCORE) is not None):
+        return (
+            "The worst attack on a person is chosen by one half of the pictures and scored by the other, both ways: "
+            "the highest of several noisy scores would be too high."
+        )
+    return (
+        "The worst attack on a person is chosen and scored by the same pictures where records do not state likeness "
+        "picture by picture (those of protocol 1 do not): there the highest of several noisy scores is too high."
+    )
 
 
 def metrics_of(records: Sequence[Record]) -> list[str]:
@@ -145,13 +160,18 @@ def by_attack(records: Sequence[Record]) -> dict[str, list[Arm]]:
 
 
 def _cube(arms_of: ArmsOf) -> tuple[list[str], list[str], list[str], Array]:
-    """Attacks, people, arms, and their leak rates (attacks, people, arms), NaN where there is none."""
-    tables = {attack: {arm.label: arm.values(SCORE) for arm in group} for attack, group in arms_of.items()}
+    """Attacks, people, arms, and their likeness (3, attacks, people, arms), NaN where there is none.
+
+    By all pictures, and by either half of them.
+    """
+    tables = {attack: {arm.label: arm.in_halves() for arm in group} for attack, group in arms_of.items()}
     tables = {attack: table for attack, table in tables.items() if any(table.values())}  # the others did not run at all
     people = list(dict.fromkeys(person for table in tables.values() for values in table.values() for person in values))
     methods = list(dict.fromkeys(method for table in tables.values() for method in table))
-    cube = np.array([[[t.get(m, {}).get(p, np.nan) for m in methods] for p in people] for t in tables.values()])
-    return list(tables), people, methods, cube.reshape(len(tables), len(people), len(methods))
+    none = (np.nan,) * 3
+    cube = np.array([[[t.get(m, {}).get(p, none) for m in methods] for p in people] for t in tables.values()])
+    cube = np.moveaxis(cube.reshape(len(tables), len(people), len(methods), 3), -1, 0)
+    return list(tables), people, methods, cube
 
 
 def _scores(

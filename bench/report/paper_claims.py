@@ -82,7 +82,7 @@ def grouped(paper: Paper, table: PaperTable, records: Sequence[Record]) -> dict[
 
 def _places(records: Sequence[Record]) -> Callable[[Record], str]:
     """What names the base that a record is of, with what differs between the records of it."""
-    labels = ConditionLabels(records, but=("on", "data"))
+    labels = ConditionLabels(records, but=("on", "data", "seed"))
     attacks, chains = method_names({attack_key(r) for r in records}), method_names({chain_key(r) for r in records})
 
     def place(record: Record) -> str:
@@ -97,12 +97,20 @@ def _places(records: Sequence[Record]) -> Callable[[Record], str]:
 
 def _people(arm: str, records: Sequence[Record]) -> Iterator[tuple[str, People]]:
     """The arm and its people; or several arms, if its records differ in settings and somebody is in two of them."""
-    single = {(r.data, r.identity) for r in records}
+    single = {(r.data, r.identity, r.seed) for r in records}
     groups = {arm: records}
     if len(single) < len(records):
         groups = {f"{arm}: {each.label}": each.records for each in divided(records)}
     for name, group in groups.items():
-        yield name, {f"{r.data}/{r.identity}": _figures(r) for r in group}
+        people: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for r in group:
+            people[f"{r.data}/{r.identity}"].append(_figures(r))
+        yield name, {person: _over_seeds(figures) for person, figures in people.items()}
+
+
+def _over_seeds(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means of the metrics that there are of every seed."""
+    return {name: fmean(each[name] for each in several) for name in several[0] if all(name in each for each in several)}
 
 
 @dataclass(frozen=True)

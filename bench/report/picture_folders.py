@@ -34,13 +34,14 @@ def write(run: Path, folder: Path) -> int:
     clean = {r.identity: _load(store, r, "protect") for r in records if r.defense.name == "none"}
     count = 0
     for arm in arms(records):
+        several = len({cell.seed for cell in arm.records}) > 1
         for cell in arm.records:
-            place = folder / _safe(cell.identity) / _safe(arm.label)
+            place = folder / _safe(cell.identity) / _safe(f"{arm.label} (seed {cell.seed})" if several else arm.label)
             pictures = {f"generated/{_safe(cell.attack.name)}": _load(store, cell, "generate")}
             if cell.attack.name != "none":
                 pictures |= _photos(_load(store, cell, "protect"), clean.get(cell.photos_of or cell.identity))
-            for name, several in pictures.items():
-                count += _write(place / name, several)
+            for name, found in pictures.items():
+                count += _write(place / name, found)
     return count
 
 

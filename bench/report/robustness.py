@@ -2,7 +2,9 @@
 
 A protection is what noise at a cloak's budget leaks more than the cloak, person by person, both treated the same (clean
 photos, where no noise was): a blur that costs the attack itself something is no merit of the cloak. All protections of
-a grid are one family of `bench.stats.max_t`, and all that countermeasures may have undone are another.
+a grid are one family of `bench.stats.max_t`, and all that countermeasures may have undone are another. The worst attack
+on a person, and the countermeasure after which most leaks, are chosen by one half of the pictures and scored by the
+other.
 """
 
 from __future__ import annotations
@@ -14,23 +16,30 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from bench.core.names import natural
 from bench.report.comparisons import WORST
-from bench.results.arms import arms
+from bench.results.arms import Arm, arms
 from bench.results.labels import ConditionLabels, attack_key, chain_key, method_names
+from bench.results.leaks import InHalves
 from bench.results.record import MethodFacts, Record
 from bench.results.relative import weakness
-from bench.stats.comparison import adjusted
+from bench.stats.comparison import adjusted, worst_attack
 from bench.stats.rule import CONTROLS, SCORE
 from bench.stats.variance import ALPHA
 
 UNTREATED = "none"
 BEST = "best of them"
-"""The countermeasure that leaks most of each person, or none: what an attacker picks who can try them all."""
+"""The countermeasure after which most leaks of each person, or none: what an attacker picks who can try them all."""
 CLEAN = "clean"
 
 Leaks = Mapping[str, float]
-"""Person -> leak rate."""
+"""Person -> likeness."""
+Scored = Mapping[str, InHalves]
+"""Person -> likeness by all pictures, and by either half of them."""
+Place = tuple[str, str]
+"""Cloak and countermeasures."""
 
 
 class Verdict(StrEnum):
@@ -108,29 +117,29 @@ def _grids(own: Sequence[Record]) -> list[Grid]:
         return []
     bases, cloaks = {r.base for r in own}, _cloaks(own)
     beside = _beside(own, cloaks)
-    leaks: dict[str, dict[tuple[str, str], dict[str, dict[int, list[float]]]]] = {}
+    groups: dict[str, dict[Place, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for number, record in enumerate(own):
-        value = record.metric(SCORE)
-        if value is not None:
-            attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
-            place = cloaks[number], chains[chain_key(record)]
-            people = leaks.setdefault(attack, defaultdict(lambda: defaultdict(lambda: defaultdict(list))))[place]
-            people[record.identity][record.seed].append(value)
-    means: dict[str, dict[tuple[str, str], Leaks]] = {
-        attack: {place: _over_seeds(people) for place, people in found.items()} for attack, found in leaks.items()
-    }
-    if len(means) > 1:
-        places = {place: None for found in means.values() for place in found}
-        means[WORST] = {place: _highest([found.get(place, {}) for found in means.values()]) for place in places}
+        attack = attacks[attack_key(record)] + (f" on {record.base}" if len(bases) > 1 else "")
+        groups[attack][cloaks[number], chains[chain_key(record)]].append(record)
+    scores = {attack: {place: _scores(found) for place, found in group.items()} for attack, group in groups.items()}
+    scores = {attack: found for attack, found in scores.items() if any(found.values())}
+    tried = {attack: {place: [people] for place, people in found.items()} for attack, found in scores.items()}
+    if len(tried) > 1:
+        places = {place: None for found in scores.values() for place in found}
+        tried[WORST] = {place: [found.get(place, {}) for found in scores.values()] for place in places}
     rows = tuple(dict.fromkeys(cloaks.values()))
     columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, natural(name))))
-    return [_grid(attack, rows, columns, found, beside) for attack, found in means.items()]
+    return [_grid(attack, rows, columns, found, beside) for attack, found in tried.items()]
 
 
-def _over_seeds(people: Mapping[str, Mapping[int, Sequence[float]]]) -> Leaks:
-    """Means. Who has two results of one seed is left out: the records do not state what sets these apart."""
-    single = {person: values for person, values in people.items() if all(len(each) == 1 for each in values.values())}
-    return {person: fmean(each[0] for each in values.values()) for person, values in single.items()}
+def _scores(records: Sequence[Record]) -> Scored:
+    """Means over seeds. Who has two results of one seed is left out: the records do not state what sets these apart."""
+    people: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.metric(SCORE) is not None:
+            people[record.identity].append(record)
+    single = [r for several in people.values() if len({r.seed for r in several}) == len(several) for r in several]
+    return Arm("", tuple(single), tuple(r.identity for r in single)).in_halves()
 
 
 def _cloaks(records: Sequence[Record]) -> dict[int, str]:
@@ -156,24 +165,28 @@ def _grid(
     attack: str,
     cloaks: tuple[str, ...],
     chains: tuple[str, ...],
-    leaks: Mapping[tuple[str, str], Leaks],
+    tried: Mapping[Place, Sequence[Scored]],
     beside: Mapping[str, str | None],
 ) -> Grid:
-    tried = dict(leaks)
-    tried |= {(cloak, BEST): _highest([leaks.get((cloak, chain), {}) for chain in chains]) for cloak in cloaks}
-    verdicts = _verdicts(tried, beside)
+    """A grid of what was tried at every place: one attack, or all of which the worst counts."""
+    every = dict(tried) | {(c, BEST): [s for chain in chains for s in tried.get((c, chain), [{}])] for c in cloaks}
+    leaks = {place: _worst(several) for place, several in every.items()}
+    verdicts = _verdicts(leaks, beside)
     cells = {
         (cloak, chain): Cell(len(found), fmean(found.values()), verdicts.get((cloak, chain), Verdict.NOTHING))
-        for (cloak, chain), found in tried.items()
+        for (cloak, chain), found in leaks.items()
         if found
     }
     return Grid(attack, cloaks, (*chains, BEST), cells)
 
 
-def _highest(several: Sequence[Leaks]) -> Leaks:
+def _worst(several: Sequence[Scored]) -> Leaks:
     """Of the people who have a value in all: what was not tried was not survived."""
-    people = set.intersection(*map(set, several)) if several else set()
-    return {person: max(found[person] for found in several) for person in sorted(people)}
+    people = sorted(set.intersection(*map(set, several))) if several else []
+    if len(several) == 1 or not people:
+        return {person: several[0][person].whole for person in people}
+    halves = np.array([[found[person][1:] for person in people] for found in several])
+    return dict(zip(people, worst_attack(np.moveaxis(halves, -1, 0), lower_is_better=True).tolist(), strict=True))
 
 
 def _verdicts(

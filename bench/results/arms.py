@@ -1,10 +1,11 @@
-"""Arms: the records of one combination of methods, over all people. Tables have one row per arm."""
+"""Arms: the records of one combination of methods, over all people and seeds. Tables have one row per arm."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from bench.core.hashing import hash_of
@@ -18,6 +19,7 @@ from bench.results.labels import (
     condition_text,
     distinguishing_settings,
 )
+from bench.results.leaks import InHalves, likeness_in_halves
 from bench.results.record import DefenseFacts, MethodFacts, Record
 from bench.stats import mean_interval
 
@@ -28,12 +30,12 @@ class Arm:
 
     Attributes:
         label: what sets it apart from the run's other arms.
-        records: one per person.
-        people: names of the persons, in the same order; people of two data sets are two, whatever their names.
+        records: one per person and seed.
+        people: whose they are, in the same order; people of two data sets are two, whatever their names.
         settings: those that the label names: "steps 2".
 
     Raises:
-        ValueError: somebody is there twice, who would count twice in every mean.
+        ValueError: somebody is there twice with one seed: the two differ in something else, and may not be averaged.
     """
 
     label: str
@@ -42,7 +44,7 @@ class Arm:
     settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for person, count in Counter(self.people).items():
+        for (person, _), count in Counter(zip(self.people, (r.seed for r in self.records), strict=True)).items():
             if count > 1:
                 raise ValueError(f"{person} has {count} results under {self.label!r}")
 
@@ -62,13 +64,24 @@ class Arm:
         return sum(sums) / len(sums) if sums else None
 
     def values(self, metric: str) -> dict[str, float]:
-        """Person -> the metric, of everybody who has it."""
-        found = {person: r.metric(metric) for person, r in zip(self.people, self.records, strict=True)}
-        return {person: value for person, value in found.items() if value is not None}
+        """Person -> the metric, of everybody who has it: the mean over seeds."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for person, record in zip(self.people, self.records, strict=True):
+            if (value := record.metric(metric)) is not None:
+                found[person].append(value)
+        return {person: fmean(values) for person, values in found.items()}
+
+    def in_halves(self) -> dict[str, InHalves]:
+        """Person -> likeness by all pictures and by either half of them: the mean over seeds."""
+        found: dict[str, list[InHalves]] = defaultdict(list)
+        for person, record in zip(self.people, self.records, strict=True):
+            if (scores := likeness_in_halves(record)) is not None:
+                found[person].append(scores)
+        return {person: InHalves(*map(fmean, zip(*several, strict=True))) for person, several in found.items()}
 
 
 def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> list[Arm]:
-    """Records grouped into arms, controls first: what differs in anything but the person is two arms.
+    """Records grouped into arms, controls first: what differs in anything but the person and the seed is two arms.
 
     Labels name attack and countermeasures where there are several, and the conditions and settings in which arms of one
     name differ.
@@ -89,7 +102,7 @@ def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> li
         return " + ".join(parts)
 
     every = records if among is None else among
-    labels = ConditionLabels(every)
+    labels = ConditionLabels(every, but=("seed",))
 
     def row(record: Record) -> dict[Key, Any]:
         settings = {key: value for key, _, value in _settings(record)}
@@ -106,15 +119,15 @@ def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> li
 def _split(
     name: str, parts: tuple[str, ...], records: Sequence[Record], person: Callable[[Record], str]
 ) -> Iterator[Arm]:
-    """One arm; or one for every record, if somebody has several and the records do not state what sets these apart.
+    """One arm; or one for every record, if somebody has several of a seed that do not state what sets them apart.
 
     A cell that is there twice counts once, and one that was skipped does not count beside a result.
     """
     single = {(person(r), r.cell): r for r in records}
-    done = {who for (who, _), r in single.items() if r.status != "skipped"}
-    kept = [(who, r) for (who, _), r in single.items() if r.status != "skipped" or who not in done]
+    done = {(who, r.seed) for (who, _), r in single.items() if r.status != "skipped"}
+    kept = [(who, r) for (who, _), r in single.items() if r.status != "skipped" or (who, r.seed) not in done]
     groups = {parts: kept}
-    if len({who for who, _ in kept}) < len(kept):
+    if len({(who, r.seed) for who, r in kept}) < len(kept):
         groups = {(*parts, f"cell {r.cell[:8]}"): [(who, r)] for who, r in kept}
     for settings, group in groups.items():
         full = f"{name} ({', '.join(settings)})" if settings else name

@@ -1,7 +1,7 @@
 """What a cell was made under beside its methods: data, base and sampler, protocol, judge, seed.
 
-Results of unequal conditions are never averaged. Tables that hold several name those that differ. What a record does
-not state (those of before version 0.2 say nothing of the sampler) is left out, not guessed.
+Results of unequal conditions are never averaged, but for seeds. Tables that hold several name those that differ. What a
+record does not state (those of before version 0.2 say nothing of the sampler) is left out, not guessed.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from bench.results.rows import row
 def load_results(*runs: Path | str) -> pa.Table:
     """One row a cell of one or several runs: what names it, its metrics, and what its stages cost.
 
-    Columns that only some cells have are null elsewhere. `arm` is what reports call a row: what differs in more than a
-    person is another arm, so that a mean over an arm is one over people.
+    Columns that only some cells have are null elsewhere. `arm` is what reports call a row: what differs in more than
+    person and seed is another arm, so that a mean over an arm is one over people and seeds.
 
     Raises:
         BenchError: a folder holds no records.

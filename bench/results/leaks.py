@@ -7,6 +7,7 @@ Protocol 1, of records before version 0.2: by dlib alone, at one threshold for a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,7 +45,16 @@ def leaks(record: Record, rule: str = "ilr") -> Leaks:
 
 
 def likeness(record: Record) -> float | None:
-    """Mean of the judges' similarities on each one's scale; None if a record's thresholds do not state the scales."""
+    """Mean over pictures of `likeness_of_pictures`; None if there is none."""
+    values = likeness_of_pictures(record)
+    return None if values is None else float(values.mean())
+
+
+def likeness_of_pictures(record: Record) -> Array | None:
+    """(n,) mean of the judges' similarities on each one's scale; None if a record's thresholds do not state the scales.
+
+    Protocol 1 does not state them.
+    """
     scaled = []
     for judge in judges_of(record):
         ends = [record.thresholds.get(f"{end}.{judge}") for end in ("stranger", "own")]
@@ -52,7 +62,39 @@ def likeness(record: Record) -> float | None:
             return None
         scaled.append(on_scale(similarity(record.images, judge), ends[0], ends[1]))
     known = [values for values in scaled if values is not None]
-    return float(np.mean(known)) if known else None
+    return np.mean(known, axis=0) if known else None
+
+
+class InHalves(NamedTuple):
+    """A score by all pictures, and by either half of them."""
+
+    whole: float
+    even: float
+    odd: float
+
+
+def likeness_in_halves(record: Record) -> InHalves | None:
+    """Likeness by all pictures and by either half of each prompt's (of all prompts', where each has one picture).
+
+    What is chosen by one half can be scored by the other, whose chance had no part in the choice. Where the pictures
+    cannot be parted, both halves are the whole; None without likeness.
+    """
+    if (whole := record.metric("likeness")) is None:
+        return None
+    values, odd = likeness_of_pictures(record), _odd(record)
+    if values is None or not can_be_parted(record):
+        return InHalves(whole, whole, whole)
+    return InHalves(whole, float(values[~odd].mean()), float(values[odd].mean()))
+
+
+def can_be_parted(record: Record) -> bool:
+    """Whether a record has several pictures, and states what likeness is made of: those of protocol 1 do not."""
+    return len({*_odd(record).tolist()}) == 2 and likeness_of_pictures(record) is not None
+
+
+def _odd(record: Record) -> Leaks:
+    """(n,) which pictures make up the odd half."""
+    return np.array([(image.prompt + image.image) % 2 == 1 for image in record.images], dtype=np.bool_)
 
 
 def similarity(images: Sequence[ImageFacts], judge: str) -> Array:

@@ -77,5 +77,10 @@ def _is_attack(record: Record) -> bool:
 
 
 def setting_of(record: Record) -> Setting:
-    """What a record shares with its clean arm."""
+    """What a record shares with its clean arm's of the same seed."""
     return as_json(conditions(record)), attack_key(record), chain_key(record)
+
+
+def arm_setting(record: Record) -> Setting:
+    """What all records of an arm share with the clean arm, whatever their seed."""
+    return setting_of(record.model_copy(update={"seed": 0}))

@@ -181,9 +181,19 @@ def ranking(scores: Scores, level: float = 0.95, seed: int = 0) -> Ranking | Non
     )
 
 
-def worst_attack(values: Array, lower_is_better: bool) -> Array:
-    """(people, methods) each person's worst attack, of (attacks, people, methods): the attacker chooses per person.
+def worst_attack(halves: Array, lower_is_better: bool) -> Array:
+    """(...) the score of the worst of several attacks, chosen by one half of the pictures and scored by the other.
 
-    NaN where any attack has no value: an attack that was not tried is not one that was survived.
+    Both ways, averaged. The highest of several noisy scores is too high by its noise, the more attacks the more; what
+    was chosen by other pictures is not. Equal halves give the highest score itself.
+
+    Args:
+        halves: (2, attacks, ...) scores by either half, of each person and method: the attacker chooses per person.
+        lower_is_better: direction of the metric.
+
+    Returns:
+        NaN where any attack has no value: an attack that was not tried is not one that was survived.
     """
-    return np.asarray(values.max(axis=0) if lower_is_better else values.min(axis=0))
+    chosen = (halves if lower_is_better else -halves).argmax(axis=1)
+    scored = np.take_along_axis(halves[::-1], chosen[:, None], axis=1)[:, 0].mean(axis=0)
+    return np.where(np.isnan(halves).any(axis=(0, 1)), np.nan, scored)

@@ -77,7 +77,11 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
         noise={} if noise is None else {i: noise for i, one in enumerate(rows) if not one.control},
     )
     judged = judge(table, about=0)
-    counted = f"the worst of {len(spots)} attacks on each person" if len(spots) > 1 else "one attack"
+    counted = (
+        f"the worst of {len(spots)} attacks on each person (chosen and scored by the same pictures)"
+        if len(spots) > 1
+        else "one attack"
+    )
     yield f"By {counted}; a picture leaks from a similarity of {layout.group.threshold.get('ilr', 1):.2f}."
     yield ""
     lines = [

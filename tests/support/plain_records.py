@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bench.results.record import Record
@@ -14,6 +15,14 @@ def record(person: str = "ann", ilr: float | None = 0.5, **changes: Any) -> Reco
         | {"identity": person, "photos_of": person, "metrics": {"ilr": ilr, "likeness": ilr}, "countermeasure": []}
         | changes
     )
+
+
+def of_pictures(person: str, likeness: Sequence[float], **changes: Any) -> Record:
+    """A cell of one prompt by one judge, with so much likeness in its pictures."""
+    facts = {"prompt": 0, "faces": 1, "similarity": 0.0, "sha256": "ab"}
+    images = [{**facts, "image": i, "noise_seed": i, "similarities": {"judge": s}} for i, s in enumerate(likeness)]
+    scale = {"stranger.judge": 0.0, "own.judge": 1.0}
+    return record(person, sum(likeness) / len(likeness), images=images, thresholds=scale, **changes)
 
 
 def defense(name: str, budget: float = 8.0, **config: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // Scores of the rows for what the reader has chosen. A person's score is over the chosen attacks and countermeasures:
 // the worst of them (an attacker may choose, person by person) or their mean. What was not tried was not survived: a
-// person with a missing cell has no score.
+// person with a missing cell has no score. A cell has one score: the worst is chosen and scored by the same pictures.
 "use strict";
 window.Score = (() => {
   const { state, data, group, measure } = window.View;

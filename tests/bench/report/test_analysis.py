@@ -58,9 +58,9 @@ def test_nothing_is_computed_before_it_is_asked_for(calls: Counter[str]) -> None
 
 def test_labels_tell_apart_what_the_folder_holds() -> None:
     """A command's own records are labelled as beside the others of its folder."""
-    few, many = run(), [r.model_copy(update={"seed": 1, "cell": f"{r.cell}1"}) for r in run()]
+    few, many = run(), [r.model_copy(update={"base": "sd15", "cell": f"{r.cell}1"}) for r in run()]
     assert {arm.label for arm in RunAnalysis(few).arms} == {
         f"{cloak} + {attack}" for attack in LEAKS for cloak in ("clean", "noise 8/255", "aspl 8/255")
     }
     labels = [arm.label for arm in RunAnalysis(few, among=[*few, *many]).arms]
-    assert all(label.endswith("(seed 0)") for label in labels)
+    assert all(label.endswith("(on facelet-1)") for label in labels)

@@ -193,7 +193,6 @@ def test_what_was_made_otherwise_is_another_table() -> None:
         {"attack": {"name": "dreambooth", "config": {"steps": 9}}},
         {"countermeasure": [{"name": "jpeg", "config": {}}]},
         {"model": sampled | {"steps": 2}},
-        {"seed": 1},
     ]
     for change in changes:
         usual: dict[str, Any] = {"model": sampled, "attack": {"name": "dreambooth", "config": {"steps": 5}}}
@@ -209,6 +208,16 @@ def test_what_was_made_otherwise_is_another_table() -> None:
         scores = sorted([who["celebahq_mini/ann"]["ism_zero"] for who in arms.values()] for arms in found.values())
         assert scores == [[0.25, 0.45], [0.5, 0.9]], change
         assert len({base for base, _ in found}) == 2, change
+
+
+def test_seeds_are_averaged() -> None:
+    found = grouped(
+        PAPER,
+        TABLE_1,
+        [record("ann", "aspl", ism, seed=seed, cell=f"seed {seed}") for seed, ism in enumerate((0.5, 0.1))],
+    )
+    (people,) = [who for arms in found.values() for who in arms.values()]
+    assert people["celebahq_mini/ann"]["ism_zero"] == pytest.approx(0.3)
 
 
 def test_somebody_with_two_results_of_an_arm_has_two_arms() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from bench.report.comparisons import WORST
 from bench.report.robustness import BEST, Grid, Verdict, grids, sentences
-from bench.results.record import ModelFacts, Record
+from bench.results.record import MethodFacts, ModelFacts, Record
 from bench.results.standard import BASES
-from tests.support.plain_records import defense, record
+from tests.support.plain_records import defense, of_pictures, record
 from tests.support.two_attacks import markdown
 
 PEOPLE = ("ann", "bob", "cat", "dan", "eve", "flo")
@@ -109,6 +109,24 @@ def test_the_worst_attack_is_taken_person_by_person() -> None:
     found = {grid.attack: grid for grid in grids([*run(), *weak])}
     assert list(found) == ["dreambooth", "lora", WORST]
     assert found[WORST].cells == found["dreambooth"].cells
+
+
+def test_the_worst_is_chosen_by_one_half_of_the_pictures_and_scored_by_the_other() -> None:
+    """By hand: by even pictures the JPEG is the worst, by odd ones the blur."""
+    pictures = {"none": (0.0, 0.0), "jpeg": (0.8, 0.1), "blur": (0.2, 0.5)}
+    records = [
+        of_pictures(person, alike, countermeasure=[{"name": chain, "config": {}}], cell=f"{person} {chain}")
+        for chain, alike in pictures.items()
+        for person in PEOPLE
+    ]
+    (grid,) = grids(records)
+    assert {chain: cell.leak for (_, chain), cell in grid.cells.items()} == pytest.approx(
+        {"none": 0.0, "jpeg": 0.45, "blur": 0.35, BEST: (0.1 + 0.2) / 2}
+    )
+    again = {"attack": MethodFacts(name="dreambooth", config={})}
+    both = grids([*records, *(r.model_copy(update={**again, "cell": f"{r.cell} again"}) for r in records)])
+    assert both[-1].attack == WORST
+    assert both[-1].cells["aspl 8/255", "jpeg"].leak == pytest.approx((0.8 + 0.1) / 2)
 
 
 def test_seeds_are_averaged_and_bases_kept_apart() -> None:

@@ -68,6 +68,16 @@ def test_a_setting_that_only_follows_an_attacks_variant_is_not_named() -> None:
     assert labels(*rows[1:]) == ["aspl 8/255 (recogniser a)", "aspl 8/255 (recogniser b)"]
 
 
+def test_a_cloak_against_other_recognisers_is_a_row_of_its_own() -> None:
+    """An encoder that the attack does not use, the attack's own, and both."""
+    choices = (["facelet-id-a"], ["facelet-id-b"], ["facelet-id-a", "facelet-id-b"])
+    assert labels(*(record(defense=defense("dladiff", layers=[2], recognisers=names)) for names in choices)) == [
+        'dladiff 8/255 (recognisers ["facelet-id-a"])',
+        'dladiff 8/255 (recognisers ["facelet-id-b"])',
+        'dladiff 8/255 (recognisers ["facelet-id-a", "facelet-id-b"])',
+    ]
+
+
 def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
     """However many people or attacks have one of them."""
 
@@ -88,7 +98,6 @@ def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
     ("one", "other", "expected"),
     [
         ({"base": "facelet-1"}, {"base": "facelet-2"}, ["(on facelet-1)", "(on facelet-2)"]),
-        ({"seed": 0}, {"seed": 1}, ["(seed 0)", "(seed 1)"]),
         ({"surrogates": ["a"]}, {"surrogates": ["a", "b"]}, ['(surrogates ["a"])', '(surrogates ["a", "b"])']),
         (
             {"attack": {"name": "lora", "config": {"rank": 4}}},
@@ -139,6 +148,21 @@ def test_means_and_intervals_are_over_the_people_who_have_the_metric() -> None:
     assert arm.mean("fdfr") is None
     (alone,) = arms([record("ann", 0.2)])
     assert alone.interval("ilr") is None
+
+
+def test_seeds_of_an_arm_are_averaged_person_by_person() -> None:
+    leaks = {("ann", 0): 0.2, ("ann", 1): 0.6, ("bob", 0): 0.5}
+    (arm,) = arms([record(who, leak, seed=seed, cell=f"{who}{seed}") for (who, seed), leak in leaks.items()])
+    assert arm.label == "aspl 8/255"
+    assert arm.values("ilr") == pytest.approx({"ann": 0.4, "bob": 0.5})
+    assert arm.mean("ilr") == pytest.approx(0.45), "bob counts as much as ann"
+    assert arm.in_halves()["ann"] == pytest.approx((0.4, 0.4, 0.4)), "pictures of no scale cannot be parted"
+
+
+def test_a_cell_that_was_skipped_is_no_result_of_its_seed_alone() -> None:
+    skipped = record("ann", None, seed=1, cell="skipped", status="skipped", reason="no files")
+    (arm,) = arms([record("ann", 0.2), skipped])
+    assert len(arm.records) == 2
 
 
 def test_a_sheet_shows_fewer_people_where_each_has_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,6 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"photos": "d" * 64}, {}, ["photos dddddddd", "photos aaaaaaaa"]),
     ({"photos": "d" * 64, "cut": {"crop": "face"}}, {}, ["crop face", "crop centre"]),
     ({"photos": "d" * 64, "data": "others"}, {}, ["data others", "data synthetic"]),
-    ({"seed": 1}, {}, ["seed 1", "seed 0"]),
     ({"weights": ["b" * 64, "e" * 64]}, {}, ["files", "files"]),
 ]
 

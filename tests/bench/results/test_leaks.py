@@ -1,14 +1,24 @@
-"""Which pictures leak, from records of either protocol; and that the two are never put together."""
+"""Which pictures leak and how alike they are, by either protocol; and that the two are never put together."""
 
 from __future__ import annotations
 
 import gzip
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.results.arms import arms
-from bench.results.leaks import is_measured, judges_of, leaks, likeness
+from bench.results.leaks import (
+    InHalves,
+    can_be_parted,
+    is_measured,
+    judges_of,
+    leaks,
+    likeness,
+    likeness_in_halves,
+    likeness_of_pictures,
+)
 from bench.results.record import Record
 from bench.results.standard import PROTOCOLS
 from leaderboard.review.recompute import scores
@@ -17,6 +27,7 @@ from tests.support.plain_records import record
 
 ONE = [0.9, 0.2, None, 0.5]
 TWO = [0.1, 0.45, None, 0.2]
+ENDS = {"stranger.one": 0.0, "own.one": 0.8, "stranger.two": 0.2, "own.two": 0.6}
 SCALE = {"ilr": 0.5, "ilr_matched": 0.8, "stranger": 0.0, "own": 1.0}
 
 
@@ -83,3 +94,47 @@ def test_published_records_are_read_and_their_scores_are_those_of_their_pictures
                 assert each.metric("likeness") is not None
                 stated = {name: value for name, value in scores(each).items() if value is not None}
                 assert stated == pytest.approx({name: each.metrics[name] for name in stated})
+
+
+def pictures(*cosines: tuple[float | None, float | None], prompts: int = 1) -> Record:
+    """Of equally many pictures a prompt, prompt by prompt."""
+    each = len(cosines) // prompts
+    images: list[dict[str, Any]] = [
+        {
+            "prompt": number // each,
+            "image": number % each,
+            "noise_seed": number,
+            "faces": 0 if one is None else 1,
+            "similarity": one,
+            "similarities": {"one": one, "two": two},
+            "sha256": "ab",
+        }
+        for number, (one, two) in enumerate(cosines)
+    ]
+    made = record(thresholds=ENDS, images=images)
+    return made.model_copy(update={"metrics": {"likeness": likeness(made)}, "provenance": {"protocol": {"version": 2}}})
+
+
+def test_likeness_of_pictures_is_the_mean_of_the_judges_on_their_scales() -> None:
+    """By hand: half of one's scale and all of two's; less than strangers, and no face."""
+    found = pictures((0.4, 0.6), (-0.4, 0.4), (None, None))
+    assert likeness_of_pictures(found) == pytest.approx(np.array([0.75, 0.25, 0.0]))
+    assert likeness(found) == pytest.approx(1 / 3)
+
+
+def test_halves_are_every_other_picture_of_each_prompt() -> None:
+    high, low = (0.8, 0.6), (0.0, 0.2)
+    assert likeness_in_halves(pictures(high, low, high, low)) == pytest.approx(InHalves(0.5, 1.0, 0.0))
+    assert likeness_in_halves(pictures(high, low, low, high, prompts=2)) == pytest.approx(InHalves(0.5, 1.0, 0.0))
+    assert likeness_in_halves(pictures(high, high, low, low, prompts=2)) == pytest.approx(InHalves(0.5, 0.5, 0.5))
+    assert likeness_in_halves(pictures(high, low, prompts=2)) == pytest.approx(InHalves(0.5, 1.0, 0.0))
+
+
+def test_what_cannot_be_parted_is_its_own_halves() -> None:
+    """One picture; and protocol 1, which does not state the scales."""
+    assert not can_be_parted(alone := pictures((0.4, 0.4)))
+    assert likeness_in_halves(alone) == pytest.approx(InHalves(0.5, 0.5, 0.5))
+    old = record(ilr=0.25, metrics={"ism_calibrated": 0.25}, thresholds={"ilr": 0.5}, provenance={})
+    assert not can_be_parted(old)
+    assert likeness_in_halves(old) == InHalves(0.25, 0.25, 0.25)
+    assert likeness_in_halves(record(metrics={}, images=[], status="skipped", reason="no files")) is None
