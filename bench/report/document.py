@@ -16,9 +16,11 @@ from bench.core.paths import expanded
 from bench.core.terminal import terminal
 from bench.report import plots, tables
 from bench.report.analysis import RunAnalysis
-from bench.report.comparisons import AttackerChoice
+from bench.report.comparisons import AttackerChoice, choice, leaking
 from bench.report.conclusions import conclusions
 from bench.report.formats import markdown_paragraph, markdown_table, markdown_text
+from bench.report.made_against import NOTE as SEEN
+from bench.report.made_against import made_against
 from bench.report.remarks import remarks
 from bench.report.robustness import Grid, sentences
 from bench.report.summary_table import COLUMNS, cells, number, table, title
@@ -31,7 +33,8 @@ from bench.store import write_atomic
 from metrics import METRICS
 
 CHOICES = ("arm", "likeness, one attack per person", "likeness, one attack for all", "which")
-ACROSS = f"Likeness, lower is better. {tables.NOTE} The worst attack is chosen person by person."
+ACROSS = f"Likeness, lower is better. {tables.NOTE}"
+LEAKING = "people whose clean photos leak at all"
 WIDE = 8
 """With more arms than this, they are lines of all tables, not columns."""
 
@@ -41,12 +44,15 @@ def markdown(analysis: RunAnalysis) -> str:
     records, rows = analysis.records, analysis.arms
     every = [*markdown_table(COLUMNS, [cells(arm) for arm in rows]), ""]
     header, across = tables.across(records, tables.entries(analysis))
+    gated = [*across, _gate(header, analysis)]
     lines = [
         f"# CloakBench: {markdown_text(title(records))}",
         "",
-        *([*markdown_table(header, across), "", ACROSS, ""] if across else every),
+        *([*markdown_table(header, gated), "", f"{ACROSS} {choice(records)}", ""] if across else every),
     ]
     lines += _paragraphs(remarks(analysis))
+    seen_header, seen = made_against(analysis)
+    lines += ["## Made against", "", *markdown_table(seen_header, seen), "", SEEN, ""] if seen else []
     for compared in analysis.comparisons:
         lines += [f"## What can be told apart: {markdown_text(compared.attack)}", ""]
         lines += [*markdown_table(summary.COLUMNS, summary.rows(compared.scores, compared.judged, compared.order)), ""]
@@ -55,7 +61,7 @@ def markdown(analysis: RunAnalysis) -> str:
         lines += [
             "## If the attacker may choose",
             "",
-            *markdown_table(CHOICES, [_choice(choice) for choice in choices]),
+            *markdown_table(CHOICES, [_choice(each) for each in choices]),
             "",
         ]
     for grid in analysis.robustness:
@@ -75,6 +81,12 @@ def markdown(analysis: RunAnalysis) -> str:
         lines += ["", "## Not ok", ""]
         lines += [f"- {markdown_paragraph(f'{r.identity}, {arm_label(r)}: {r.status}: {r.reason}')}" for r in bad]
     return "\n".join(lines) + "\n"
+
+
+def _gate(header: Sequence[str], analysis: RunAnalysis) -> list[str]:
+    """The line of the main table that says of how many people an attack can show anything."""
+    clean = {attack: f"{leak} of {people}" for attack, (leak, people) in leaking(analysis.by_attack).items()}
+    return [LEAKING, *(clean.get(name, "-") for name in header[1:])]
 
 
 def _paragraphs(texts: Iterable[str]) -> list[str]:
@@ -108,8 +120,8 @@ def _robustness(grid: Grid) -> list[str]:
     )
 
 
-def _choice(choice: AttackerChoice) -> tuple[str, ...]:
-    return choice.arm, f"{choice.per_person:.2f}", f"{choice.once:.2f}", choice.attack
+def _choice(made: AttackerChoice) -> tuple[str, ...]:
+    return made.arm, f"{made.per_person:.2f}", f"{made.once:.2f}", made.attack
 
 
 def _all_metrics(analysis: RunAnalysis) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from bench.results.record import MethodFacts
+from bench.results.seen import seen_text
 from bench.stats import mean_interval
 from leaderboard.entries.reader import Result
-from leaderboard.site.board import ASIDE, Cell, Row
+from leaderboard.site.board import ASIDE, Cell, Place, Row
 from leaderboard.site.measures import MEASURES
 from leaderboard.site.page_data import Layout, mean, scores
 
@@ -60,11 +63,16 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
 
 
 def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
-    """One line per attack and countermeasure: the mean of every measure, the first one's interval, and the people."""
+    """One line per attack and countermeasure: the mean of every measure, the first one's interval, and the people.
+
+    Of a cloak also what of the attack it was made against.
+    """
     found: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    against: dict[int, str] = {}
     for place, cells in row.cells.items():
         for attack, chain, _ in layout.numbers(row, place):
             found[attack, chain].append(scores(cells))
+            against[attack] = "" if row.control else _made_against(row, place)
     lines = []
     for (attack, chain), values in sorted(found.items()):
         known = {m.key: [v[m.key] for v in values if v[m.key] is not None] for m in MEASURES}
@@ -77,9 +85,17 @@ def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
                 "means": [mean(known[m.key]) for m in MEASURES],
                 "interval": mean_interval(first, bounds=bounds) if len(first) > 1 else None,
                 "people": len(first),
+                "against": against[attack],
             }
         )
     return lines
+
+
+def _made_against(row: Row, place: Place) -> str:
+    """What of the attack at a place the row's cloak was made against."""
+    label, config = json.loads(place[0])
+    attack = MethodFacts(name=label.partition(" (")[0], config=config)
+    return seen_text([row.record.model_copy(update={"attack": attack})])
 
 
 def _people(layout: Layout, row: Row) -> list[tuple[str, list[float | None]]]:

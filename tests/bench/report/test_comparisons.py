@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 
 from bench.report.analysis import RunAnalysis
-from bench.report.comparisons import WORST, leaking
+from bench.report.comparisons import WORST, choice, leaking
 from bench.report.remarks import remarks
 from bench.results.record import Record
 from bench.stats.table import as_csv, read
-from tests.support.plain_records import defense, record
+from tests.support.plain_records import defense, of_pictures, record
 from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
 
 
@@ -45,6 +46,51 @@ def test_the_worst_attack_is_taken_person_by_person() -> None:
     assert worst.scores.values[:, 2].tolist() == expected
 
 
+ATTACKS = ("dreambooth", "lora", "ip_adapter", "textual_inversion", "instantid")
+TRUTH = {"none": 0.9, "aspl": 0.5}
+
+
+def equal_attacks(people: int = 100, pictures: int = 8) -> list[Record]:
+    """Attacks that are all as likely to draw somebody: every picture is the person, or nobody, by chance."""
+    rng = np.random.default_rng(0)
+    return [
+        of_pictures(
+            f"p{person}",
+            (rng.random(pictures) < truth).astype(float).tolist(),
+            defense=defense(cloak, 0.0 if cloak == "none" else 8.0),
+            attack={"name": attack, "config": {}},
+        )
+        for (cloak, truth), person, attack in itertools.product(TRUTH.items(), range(people), ATTACKS)
+    ]
+
+
+def test_the_worst_of_equal_attacks_is_not_worse_than_each() -> None:
+    """Chosen and scored by the same pictures it is far worse; by half of them each it is what it is."""
+    records = equal_attacks()
+    analysis = RunAnalysis(records)
+    worst = analysis.comparisons[-1].scores
+    assert dict(zip(worst.methods, worst.means(), strict=True)) == pytest.approx(
+        {"clean": 0.9, "aspl 8/255": 0.5}, abs=0.04
+    )
+    (cloak,) = [made for made in analysis.attacker_choices if made.arm == "aspl 8/255"]
+    assert cloak.per_person == pytest.approx(0.5, abs=0.04)
+    assert cloak.once == pytest.approx(0.5, abs=0.04)
+    whole = [r.model_copy(update={"images": []}) for r in records]
+    assert RunAnalysis(whole).comparisons[-1].scores.means()[1] > 0.65
+    assert "one half of the pictures" in choice(records)
+    assert "the same pictures" in choice(whole)
+
+
+def test_several_seeds_of_a_method_are_one() -> None:
+    again = [
+        r.model_copy(update={"seed": 1, "cell": f"{r.cell}1", "metrics": {"ilr": 0.0, "likeness": 0.0}}) for r in run()
+    ]
+    once, both = RunAnalysis(run()).comparisons, RunAnalysis([*run(), *again]).comparisons
+    assert [c.scores.methods for c in both] == [c.scores.methods for c in once]
+    assert all(two.scores.values == pytest.approx(one.scores.values / 2) for one, two in zip(once, both, strict=True))
+    assert both[0].scores.noise == {2: 1}
+
+
 def test_what_was_not_tried_was_not_survived() -> None:
     records = [r for r in run() if not (r.attack.name == "lora" and r.defense.name == "aspl" and r.identity == "p0")]
     worst = RunAnalysis(records).comparisons[-1]
@@ -71,6 +117,7 @@ def test_the_report_shows_them() -> None:
     assert "## What can be told apart: worst attack" in text
     assert "| aspl 8/255 | 1 | a | 12 |" in text
     assert "| clean | - | - | 12 |" in text
+    assert "| aspl 8/255 | base | base |" in text, "of either attack's base"
     assert any("1 of 1 beat noise" in line for line in remarks(RunAnalysis(run())))
 
 
@@ -83,6 +130,7 @@ def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
     assert "leak at all, of whom alone a cloak can show anything: 11 of 12 (dreambooth), 11 of 12 (lora)." in markdown(
         silent
     )
+    assert "| people whose clean photos leak at all | 11 of 12 | 11 of 12 | - | - | - |" in markdown(silent)
     assert leaking(RunAnalysis([r for r in run() if r.defense.name != "none"]).by_attack) == {}
 
 

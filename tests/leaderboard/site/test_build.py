@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.core.errors import BenchError
-from bench.results.record import ModelFacts
+from bench.results.record import MethodFacts, ModelFacts
 from bench.results.standard import BASES
 from leaderboard.entries.reader import open_all
 from leaderboard.review.validate import validate
@@ -53,6 +53,26 @@ def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
     assert [(row["label"], row["control"]) for row in group["rows"]] == [("clean", True), ("mine 8/255", False)]
     assert group["rows"][1]["sight"]["psnr"] == [37, 37, 37]
     assert (group["rows"][1]["seconds"], group["rows"][1]["passes"]) == (10, 1210)
+
+
+def test_a_rows_page_says_what_of_each_attack_it_was_made_against(tmp_path: Path) -> None:
+    leaks = {"dreambooth": [0.5], "instantid": [0.5]}
+    records = [
+        each.model_copy(
+            update={"surrogates": ["facelet-1"], "attack": MethodFacts(name=each.attack.name, config=config)}
+        )
+        for each in table("mine", leaks, config={"recognisers": ["facelet-id-a"]})
+        for config in [{"recogniser": "facelet-id-b"} if each.attack.name == "instantid" else {}]
+    ]
+    pack(tmp_path / "results", "mine", records + table("none", leaks))
+    (group,) = built(tmp_path)["groups"]
+    pages = {
+        row["defense"]: (tmp_path / "site" / "rows" / f"{group['id']}-{row['id']}.html").read_text()
+        for row in group["rows"]
+    }
+    assert "<td>base</td>" in pages["mine"]
+    assert "<td>base; not recogniser</td>" in pages["mine"]
+    assert "made against" not in pages["none"]
 
 
 def test_passes_that_nobody_counted_are_unknown_and_not_none(tmp_path: Path) -> None:
