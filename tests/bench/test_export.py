@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import bench.export as command
 from bench.api import Evaluation, export
 from bench.config.compose import settings_of
 from bench.core.errors import BenchError
-from bench.results.record import load_all
+from bench.results.record import load_all, save
 from bench.runner.run import run
 from tests.support.runs import SMALL, prepared, small_run
 
@@ -50,6 +51,17 @@ def test_a_runs_pictures_are_in_folders_for_people(finished: Path, tmp_path: Pat
     assert (change == (128 + 8 * (cloaked - photo)).clip(0, 255)).all()
     generated = arm / "generated" / "dreambooth"
     assert len(list(generated.iterdir())) == len(load_all(finished)[0].images)
+
+
+def test_seeds_have_folders_of_their_own(finished: Path, tmp_path: Path) -> None:
+    """Pictures of one arm and person would else lie on top of each other."""
+    out = shutil.copytree(finished, tmp_path / "out")
+    for record in load_all(out):
+        save(record.model_copy(update={"seed": 1, "cell": record.cell[::-1]}), out / "cells")
+    count = export(out, tmp_path / "pictures")
+    files = pictures(tmp_path / "pictures")
+    assert count == len(files)
+    assert {file.parts[1] for file in files} >= {"clean (seed 0)", "clean (seed 1)"}
 
 
 def test_what_is_no_run_says_so(tmp_path: Path) -> None:
