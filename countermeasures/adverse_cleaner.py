@@ -1,7 +1,7 @@
 """AdverseCleaner: many bilateral filters, then a filter guided by the photo as it was found.
 
-L. Zhang's tool of 2023 against "adversarial noise", with its released settings. Written for batches, so that it runs
-where the photos are; on the CPU, too, it takes all photos at once.
+L. Zhang's tool of 2023 against "adversarial noise", with its released settings on photos of 512 px. Windows go with the
+photo's side, and where that leaves less than a pixel around, fewer rounds make up for it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,6 +18,7 @@ from bench.core.images import to_pixels, to_tensor
 from bench.core.ranges import Range, Several
 from bench.core.types import Pixels
 from countermeasures import Countermeasure
+from countermeasures.picture_scale import picture_scale
 
 
 @dataclass(frozen=True)
@@ -24,38 +26,61 @@ class AdverseCleaner(Countermeasure):
     """64 bilateral filters, then 4 guided ones whose guide is the photo itself.
 
     Attributes:
-        rounds: bilateral filters.
-        diameter: of their neighbourhood in pixels, odd.
+        rounds_at_512: bilateral filters, on a photo of 512 px.
+        diameter_at_512: of their neighbourhood in pixels, odd, likewise.
         colour: their standard deviation in grey levels, of the sum over the three colours.
-        space: their standard deviation in pixels.
+        space_at_512: their standard deviation in pixels, on a photo of 512 px.
         guided: guided filters.
-        radius: of their windows in pixels.
+        radius_at_512: of their windows in pixels, on a photo of 512 px.
         epsilon: how much variance counts as none, squared grey levels.
     """
 
-    rounds: Several = 64
-    diameter: Annotated[int, Range(ge=1, le=63, unit="pixels")] = 5
+    rounds_at_512: Several = 64
+    diameter_at_512: Annotated[int, Range(ge=3, le=63, unit="pixels at 512 px")] = 5
     colour: Annotated[float, Range(gt=0, le=765, unit="grey levels, summed over three colours")] = 8.0
-    space: Annotated[float, Range(gt=0, le=100, unit="pixels")] = 8.0
+    space_at_512: Annotated[float, Range(gt=0, le=100, unit="pixels at 512 px")] = 8.0
     guided: Several = 4
-    radius: Annotated[int, Range(ge=1, le=63, unit="pixels")] = 4
+    radius_at_512: Annotated[int, Range(ge=1, le=63, unit="pixels at 512 px")] = 4
     epsilon: Annotated[float, Range(gt=0, le=65025, unit="squared grey levels")] = 16.0
 
     def __post_init__(self) -> None:
-        if self.diameter % 2 == 0:
-            raise ValueError(f"diameter must be odd, not {self.diameter}")
+        if self.diameter_at_512 % 2 == 0:
+            raise ValueError(f"diameter_at_512 must be odd, not {self.diameter_at_512}")
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in to_pixels(self._clean(to_tensor([photo]) * 255) / 255)]
 
     @torch.no_grad()
     def _clean(self, found: Tensor) -> Tensor:
-        photo = found
-        for _ in range(self.rounds):
-            photo = bilateral(photo, self.diameter, self.colour, self.space)
+        photo, scale = found, picture_scale(found.shape[-2:])
+        diameter, space = 2 * _pixels(self.diameter_at_512 // 2, scale) + 1, self.space_at_512 * scale
+        for _ in range(self.rounds(scale)):
+            photo = bilateral(photo, diameter, self.colour, space)
         for _ in range(self.guided):
-            photo = guided(photo, found, self.radius, self.epsilon)
+            photo = guided(photo, found, _pixels(self.radius_at_512, scale), self.epsilon)
         return photo
+
+    def rounds(self, scale: float) -> int:
+        """So many that all together reach as far, in shares of the photo, as they do at 512 px.
+
+        Variances of filters in a row add up. Neighbours are whole pixels away, so a single one may reach too far.
+        """
+        diameter = 2 * _pixels(self.diameter_at_512 // 2, scale) + 1
+        aim = scale**2 * variance(self.diameter_at_512, self.space_at_512)
+        return round(self.rounds_at_512 * aim / variance(diameter, self.space_at_512 * scale))
+
+
+def _pixels(at_512: int, scale: float) -> int:
+    """A radius on a photo of another size: whole pixels, at least one."""
+    return max(1, round(at_512 * scale))
+
+
+def variance(diameter: int, space: float) -> float:
+    """Of a bilateral filter along one axis, where all colours are alike; squared pixels."""
+    radius = diameter // 2
+    down, right = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    weight = np.exp(-(down**2 + right**2) / (2 * space**2)) * (down**2 + right**2 <= radius**2)
+    return float((weight * right**2).sum() / weight.sum())
 
 
 def bilateral(photos: Tensor, diameter: int, colour: float, space: float) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from bench.core.ranges import Range
 from bench.core.types import Pixels
 from countermeasures import Countermeasure
+from countermeasures.picture_scale import picture_scale
 
 if TYPE_CHECKING:
     import torch
@@ -23,13 +24,18 @@ class TotalVariation(Countermeasure):
     random before; that is left out, as it costs the attacker more likeness than cloak.
 
     Attributes:
-        weight: of the total variation, for values in [0, 1]: the larger, the smoother.
+        weight_at_512: of the total variation, for values in [0, 1], on a photo of 512 px: the larger, the smoother. It
+            goes with the photo's side, as total variation does beside the squared difference, which goes with the area.
     """
 
-    weight: Annotated[float, Range(gt=0, le=10, unit="a weight, for values in [0, 1]")] = 0.05
+    weight_at_512: Annotated[float, Range(gt=0, le=10, unit="a weight, for values in [0, 1] at 512 px")] = 0.05
 
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         from skimage.restoration import denoise_tv_chambolle
 
-        smooth = [denoise_tv_chambolle(photo / 255, weight=self.weight, channel_axis=-1) for photo in photos]
+        weights = [self.weight_at_512 * picture_scale(photo.shape[:2]) for photo in photos]
+        smooth = [
+            denoise_tv_chambolle(photo / 255, weight=weight, channel_axis=-1)
+            for photo, weight in zip(photos, weights, strict=True)
+        ]
         return [(photo * 255).round().clip(0, 255).astype(np.uint8) for photo in smooth]

@@ -69,7 +69,9 @@ def outside(kind: type, bounds: Range) -> Iterator[float]:
 def test_a_number_outside_its_range_is_named(group: str, name: str) -> None:
     registry = registry_of(group)
     cls = registry.get(name)
-    needed = {f.name: "x" for f in dataclasses.fields(cls) if f.init and f.default is dataclasses.MISSING}
+    needed = {
+        f.name: "x" for f in dataclasses.fields(cls) if f.init and f.default is f.default_factory is dataclasses.MISSING
+    }
     for setting, each in settings_of(cls).items():
         several = "tuple" in str(hints(cls)[setting])
         for kind, bounds in each:
@@ -87,7 +89,11 @@ def test_defaults_and_presets_are_within_their_ranges(group: str) -> None:
     registry = registry_of(group)
     for name in registry.names():
         cls = registry.get(name)
-        needed = {f.name: "x" for f in dataclasses.fields(cls) if f.init and f.default is dataclasses.MISSING}
+        needed = {
+            f.name: "x"
+            for f in dataclasses.fields(cls)
+            if f.init and f.default is f.default_factory is dataclasses.MISSING
+        }
         made = registry.create(name, needed)
         values = {f.name: getattr(made, f.name) for f in dataclasses.fields(cls) if f.init}
         for preset in [{}, *getattr(cls, "presets", {}).values()]:
@@ -236,8 +242,8 @@ def test_settings_of_a_run_have_ranges(word: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("group", "name", "settings", "said"),
     [
-        ("countermeasure", "blur", {"kernel": 4}, "Kernel must be odd"),
-        ("countermeasure", "adverse_cleaner", {"diameter": 4}, "Diameter must be odd"),
+        ("countermeasure", "blur", {"kernel_at_512": 4}, "Kernel_at_512 must be odd"),
+        ("countermeasure", "adverse_cleaner", {"diameter_at_512": 4}, "Diameter_at_512 must be odd"),
         ("countermeasure", "impress", {"last_rate": 0.5}, "must be at most rate"),
         ("countermeasure", "sd_img2img", {"steps": 5}, "is not one step"),
         ("defense", "dladiff", {"sides": []}, "at least 1 item"),
