@@ -95,8 +95,6 @@ class Grid(_Settings):
     """What happens to the photos first; null: that of `countermeasure`."""
     budgets: tuple[Budgeted, ...] | None = None
     """Budgets of all defenses that have none of their own; null: that of `budget`."""
-    another_person: bool = False
-    """Whether to also score what each attack makes of the *next* person's photos: nobody should pass for a stranger."""
     model: ModelSettings | None = None
     """The attacker's base; null: that of `model`."""
     surrogate: ModelSettings | None = None

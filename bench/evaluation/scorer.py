@@ -101,7 +101,6 @@ class Scorer:
     def score(
         self,
         person: Identity,
-        photo_source: Identity,
         cloaked: KeyedImages,
         pictures: KeyedImages,
         faces: Mapping[str, FaceDetections],
@@ -110,20 +109,19 @@ class Scorer:
 
         Args:
             person: whose leak is measured.
-            photo_source: whose photos were cloaked.
-            cloaked: these photos, cloaked.
+            cloaked: the photos, cloaked.
             pictures: what was generated.
             faces: what each judge sees in the generated pictures.
         """
         scores = CellMetrics()
         scores.metrics, scores.unavailable = self.judgement.scores(person, faces)
         scores.thresholds = dict(self.judgement.scale(person))
-        scores.metrics |= self.judgement.photos(photo_source, *cloaked)
+        scores.metrics |= self.judgement.photos(person, *cloaked)
         if scores.metrics["retention"] is None:
             scores.unavailable["retention"] = "the judges find no face in the clean photos"
         for name, recognition in self._witnesses.items():
             self._testify(scores, name, recognition, person, pictures)
-        self._visibility(scores, photo_source, cloaked)
+        self._visibility(scores, person, cloaked)
         self._quality(scores, pictures)
         return scores
 
@@ -173,9 +171,9 @@ class Scorer:
         else:
             scores.metrics[f"likeness.{name}"] = float(scaled.mean())
 
-    def _visibility(self, found: CellMetrics, photo_source: Identity, cloaked: KeyedImages) -> None:
+    def _visibility(self, found: CellMetrics, person: Identity, cloaked: KeyedImages) -> None:
         """Means over photos and their worst tenth; of the largest change, the largest."""
-        clean = tuple(photo.pixels for photo in photo_source.protect)
+        clean = tuple(photo.pixels for photo in person.protect)
         for names in (measured("visibility"), *((name,) for name in self._settings.visibility)):
             scores = self._describe(found, cloaked, Comparison(names, clean, self._device), names)
             for name, values in scores.items():

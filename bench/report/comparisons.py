@@ -77,6 +77,17 @@ def leaking(arms_of: ArmsOf) -> dict[str, tuple[int, int]]:
     return shares
 
 
+def false_leaks(arms_of: ArmsOf) -> dict[str, float]:
+    """Attack -> the share in which what it makes of clean photos passes for other people of the data set."""
+    rates = {}
+    for attack, group in arms_of.items():
+        clean = [arm.values("false_leak") for arm in group if arm.records[0].defense.name == "none"]
+        each = [rate for values in clean for rate in values.values()]
+        if each:
+            rates[attack] = sum(each) / len(each)
+    return rates
+
+
 def references(arms_of: ArmsOf) -> tuple[set[str], dict[str, str]]:
     """Labels of the controls among the arms, and of every cloak that has it, its noise: budget and setting alike."""
     controls: set[str] = set()

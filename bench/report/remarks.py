@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.models.weights.published import PACKS, RESEARCH
 from bench.report.analysis import RunAnalysis
-from bench.report.comparisons import leaking
+from bench.report.comparisons import false_leaks, leaking
 from bench.report.sanity_checks import findings
 from bench.results.labels import ConditionLabels
 from bench.results.leaks import judges_of
@@ -25,6 +25,12 @@ def remarks(analysis: RunAnalysis) -> list[str]:
     if clean := leaking(analysis.by_attack):
         shares = ", ".join(f"{leak} of {people} ({attack})" for attack, (leak, people) in clean.items())
         lines.append(f"People whose clean photos leak at all, of whom alone a cloak can show anything: {shares}.")
+    if rates := false_leaks(analysis.by_attack):
+        told_rates = ", ".join(f"{rate:.1%} ({attack})" for attack, rate in rates.items())
+        lines.append(
+            f"False leaks, of pictures of clean photos that pass for others of the data set: {told_rates}"
+            f"{_nominal(analysis.records)}."
+        )
     told: dict[str, list[str]] = {}
     for compared in analysis.comparisons:
         told.setdefault(summary.counts(compared.scores, compared.judged), []).append(compared.attack)
@@ -41,6 +47,12 @@ def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:
         return []
     here, there = (" and ".join(", ".join(texts) for texts in of) for of in (own, others))
     return [f"The folder also holds results made with {there}; these are with {here}. report.md keeps them apart."]
+
+
+def _nominal(records: Sequence[Record]) -> str:
+    """What false leaks would be if nobody's pictures looked like anybody else."""
+    rates = sorted({r.thresholds["far"] for r in records if "far" in r.thresholds})
+    return f"; {' or '.join(f'{rate:.1%}' for rate in rates)} would by the false-accept rate" if rates else ""
 
 
 def _judged(records: Sequence[Record]) -> list[str]:

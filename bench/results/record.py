@@ -94,7 +94,9 @@ class Record(Strict):
     reason: str = Field("", description="why the status is not ok")
     data: str
     identity: str
-    photos_of: str = Field("", description="whose photos the attacker had; another person's in one control")
+    photos_of: str = Field(
+        "", description="whose photos the attacker had, in records of protocol 1; empty: the person's own"
+    )
     defense: DefenseFacts
     countermeasure: list[MethodFacts]
     attack: MethodFacts
@@ -128,7 +130,7 @@ class Record(Strict):
 
     @property
     def of_another_person(self) -> bool:
-        """Whether the attacker had another person's photos."""
+        """Whether the attacker had another person's photos: a control of protocol 1."""
         return self.photos_of not in ("", self.identity)
 
 

@@ -18,7 +18,6 @@ def row(record: Record) -> dict[str, Value]:
         "reason": record.reason,
         "data": record.data,
         "identity": record.identity,
-        "photos_of": record.photos_of,
         "defense": record.defense.name,
         "budget": record.defense.budget,
         "countermeasure": "+".join(c.name for c in record.countermeasure),

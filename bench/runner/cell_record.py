@@ -39,7 +39,7 @@ def cell_record(
     with contextlib.suppress(BenchError):  # a skipped cell may be so for want of it
         checkpoint = pool.checkpoint(cell.model)
         base = {"revision": checkpoint.revision, "fingerprint": checkpoint.fingerprint}
-    skipped = {"skipped": list(cell.photo_source.skipped)} if cell.photo_source.skipped else {}
+    skipped = {"skipped": list(cell.identity.skipped)} if cell.identity.skipped else {}
     run_facts = {
         "data": {"fingerprint": cell.data.fingerprint, "licence": cell.data.licence, **skipped},
         "base": base,
@@ -47,7 +47,7 @@ def cell_record(
         "protocol": protocol_facts(cell.protocol),
         "device": pool.device,
         "precision": cell.model.computing.arithmetic,
-        "seeds": {stage: derive(cell.seed, stage, cell.photo_source.name) for stage in ("protect", "fit")},
+        "seeds": {stage: derive(cell.seed, stage, cell.identity.name) for stage in ("protect", "fit")},
         **({"doubts": list(doubts)} if doubts else {}),
     }
     return Record.model_validate(
@@ -57,7 +57,6 @@ def cell_record(
             "reason": reason,
             "data": cell.data.name,
             "identity": cell.identity.name,
-            "photos_of": cell.photo_source.name,
             "defense": DefenseFacts(
                 name=cell.defense.name, budget=cell.budget.levels, config=dict(cell.defense.settings)
             ),

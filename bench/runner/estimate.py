@@ -89,7 +89,7 @@ def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
     """About how many bytes the pictures to be made take in the store. Weights are thrown away, unless they are kept."""
     asked, total = len(pipeline.settings.protocol.asked), 0
     for (stage, key), cell in _outputs(planned, pipeline).items():
-        photos = len(cell.photo_source.protect)
+        photos = len(cell.identity.protect)
         count = {"protect": photos, "counter": photos, "generate": asked}.get(stage, 0)
         if count and not pipeline.store.cost(stage, key):
             total += count * cell.model.resolution**2 * PIXEL

@@ -155,7 +155,7 @@ def table(planned: Sequence[Cell]) -> Table | None:
 
 def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
     """(stage, method, base, what makes it one piece of work, passes, samples in a step), where passes are known."""
-    cloak = (cell.photo_source.name, str(cell.defense.facts()), cell.budget.levels)
+    cloak = (cell.identity.name, str(cell.defense.facts()), cell.budget.levels)
     found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
     if cell.surrogates and cell.surrogates[0].name in networks():
         passes, base = counted("protect", cell.defense), cell.surrogates[0].name

@@ -76,11 +76,11 @@ def _of_cells(planned: Sequence[Cell]) -> Iterator[Callable[[], None]]:
     """What each person's photos must have for the defenses, each asked once."""
     asked = set()
     for cell in planned:
-        key = (cell.photo_source.name, str(cell.defense.facts()), cell.budget.levels)
-        if cell.skip or cell.photo_source.problem or key in asked:
+        key = (cell.identity.name, str(cell.defense.facts()), cell.budget.levels)
+        if cell.skip or cell.identity.problem or key in asked:
             continue
         asked.add(key)
-        yield lambda cell=cell: cell.defense.instance.check(cell.photo_source, cell.budget)  # type: ignore[misc]
+        yield lambda cell=cell: cell.defense.instance.check(cell.identity, cell.budget)  # type: ignore[misc]
 
 
 def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
@@ -94,7 +94,7 @@ def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
     said = [f"{reason} It will be missing." for reason in pipeline.scorer.lacking()]
     if SOURCES.get(pipeline.settings.data.name).invented or pipeline.settings.mode == "read_only":
         return said
-    people = {person.name: person for cell in planned for person in (cell.identity, cell.photo_source) if not cell.skip}
+    people = {cell.identity.name: cell.identity for cell in planned if not cell.skip}
     reasons = {name: reason for name, person in people.items() if (reason := pipeline.problem(person))}
     if people and len(reasons) == len(people):
         raise BenchError(

@@ -56,10 +56,10 @@ class Pipeline:
     def keys(self, cell: Cell) -> Keys:
         """The keys of all stages."""
         surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
-        protected = protect.key(cell.defense, cell.photo_source, cell.budget, surrogates, cell.seed)
+        protected = protect.key(cell.defense, cell.identity, cell.budget, surrogates, cell.seed)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
-        fitted = fit.key(treated, cell.attack, name, base, cell.photo_source.name, cell.seed)
+        fitted = fit.key(treated, cell.attack, name, base, cell.identity.name, cell.seed)
         generated = generate.key(fitted, cell.model, cell.protocol, cell.identity.name, cell.seed)
         return Keys(protected, treated, fitted, generated, detections.key(generated, self.panel))
 
@@ -96,8 +96,6 @@ class Pipeline:
         try:
             with writing():
                 problem = self.problem(cell.identity) or too_few(cell)
-                if cell.photo_source is not cell.identity:
-                    problem = problem or self.problem(cell.photo_source)
                 if problem:
                     return self._record(cell, "fit_failed", problem)
                 with deadline(self.settings.timeout):
@@ -126,10 +124,8 @@ class Pipeline:
             lambda folder: detections.measure(folder, pictures, self.panel, partial(progress, "measure")),
         )
         seen = detections.load(entries["measure"].path, len(pictures))
-        cloaked = KeyedImages(keys.protect, numbered.load(entries["protect"].path, len(cell.photo_source.protect)))
-        scores = self.scorer.score(
-            cell.identity, cell.photo_source, cloaked, KeyedImages(keys.generate, pictures), seen
-        )
+        cloaked = KeyedImages(keys.protect, numbered.load(entries["protect"].path, len(cell.identity.protect)))
+        scores = self.scorer.score(cell.identity, cloaked, KeyedImages(keys.generate, pictures), seen)
         similarities = self.scorer.judgement.similarity(cell.identity, seen)
         return self._record(
             cell,
@@ -145,7 +141,7 @@ class Pipeline:
     def _protect(self, cell: Cell, keys: Keys, progress: Progress) -> Entry:
         def work(folder: Path) -> None:
             bases = [self.pool.base(model) for model in cell.surrogates]
-            person, report = cell.photo_source, partial(progress, "protect")
+            person, report = cell.identity, partial(progress, "protect")
             context = protect.context(person, cell.budget, bases, cell.seed, self.store, report)
             protect.protect(folder, cell.defense, person.protect, context)
 
@@ -154,7 +150,7 @@ class Pipeline:
     def _counter(self, cell: Cell, keys: Keys) -> Entry:
         def work(folder: Path) -> None:
             chain = [method.instance for method in cell.countermeasures]
-            cloaked, person = self.store.path("protect", keys.protect), cell.photo_source.name
+            cloaked, person = self.store.path("protect", keys.protect), cell.identity.name
             base = partial(self.pool.base, cell.model)
             countermeasure.counter(folder, cloaked, chain, base, cell.seed, person, cell.leaked)
 
@@ -165,7 +161,7 @@ class Pipeline:
         attack, photos = cell.attack.instance, self.store.path("counter", keys.counter)
 
         def fit_work(folder: Path) -> None:
-            context = fit.context(cell.photo_source.name, cell.seed, self.store, partial(progress, "fit"))
+            context = fit.context(cell.identity.name, cell.seed, self.store, partial(progress, "fit"))
             fit.fit(folder, photos, attack, self.pool.base(cell.model), context)
 
         def generate_work(folder: Path) -> None:
@@ -209,5 +205,5 @@ def _explained(error: BaseException) -> str:
 
 def too_few(cell: Cell) -> str:
     """Why the attacker cannot have so many photos uncloaked, or nothing."""
-    asked, there = cell.attack.instance.clean_photos, len(cell.photo_source.protect)
-    return f"attack.clean_photos={asked}, but {cell.photo_source.name} has {there} photos" if asked > there else ""
+    asked, there = cell.attack.instance.clean_photos, len(cell.identity.protect)
+    return f"attack.clean_photos={asked}, but {cell.identity.name} has {there} photos" if asked > there else ""

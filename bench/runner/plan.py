@@ -33,7 +33,6 @@ Facts = dict[str, Any]
 class Cell:
     """One combination: identity x defense(budget) x countermeasure x attack x base x seed.
 
-    `photo_source` is the person whose photos the attacker has: `identity`, except in the control "another person".
     `weights` are the fingerprints of the base, the surrogates and the methods' own files: two checkpoints under one
     name are two cells. `skip` says why the cell cannot run here: files of it are missing. `fetchable` are those of
     them that can be fetched.
@@ -41,7 +40,6 @@ class Cell:
 
     data: Dataset
     identity: Identity
-    photo_source: Identity
     defense: ResolvedMethod[Defense]
     budget: Budget
     countermeasures: tuple[ResolvedMethod[Countermeasure], ...]
@@ -75,7 +73,7 @@ class Cell:
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
-                "identity": [self.identity.name, self.photo_source.name],
+                "identity": [self.identity.name, self.identity.name],  # whose pictures, and whose photos: one person
                 "defense": [defense, self.budget.levels],
                 "countermeasures": countermeasures,
                 "attack": attack,
@@ -90,7 +88,7 @@ class Cell:
     @property
     def leaked(self) -> tuple[Photo, ...]:
         """The photos that the attacker has uncloaked."""
-        return self.photo_source.protect[: self.attack.instance.clean_photos]
+        return self.identity.protect[: self.attack.instance.clean_photos]
 
     @property
     def label(self) -> str:
@@ -98,8 +96,6 @@ class Cell:
         if self.attack.name == "none":
             return f"{self.identity.name}, base"
         cloak = "clean" if self.defense.name == "none" else f"{self.defense.name} {self.budget.levels:g}/255"
-        if self.photo_source is not self.identity:
-            cloak = f"photos of {self.photo_source.name}"
         countermeasures = [method.name for method in self.countermeasures if method.name != "none"]
         return ", ".join([self.identity.name, cloak, *countermeasures, self.attack.name])
 
@@ -126,8 +122,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     A dry run skips, and so tells of everything that is missing.
 
     Raises:
-        BenchError: an unknown method or setting, too few people for the suite, or files are missing and there is no
-            suite.
+        BenchError: an unknown method or setting, or files are missing and there is no suite.
     """
     people = {person.name: person for person in data.identities}
     most = max(len(people[name].protect) for name in data.selected)
@@ -136,9 +131,9 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
         surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
-        _check(grid, model, settings, data)
+        _check(grid, model, settings)
         arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
-        for (dose, attack, another), chain in arms:
+        for (dose, attack), chain in arms:
             # The base sees no photos.
             if (leaked := attack.instance.clean_photos) > most > 0:
                 raise BenchError(
@@ -154,7 +149,6 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
             cell = Cell(
                 data=data,
                 identity=people[name],
-                photo_source=people[_next(name, data)] if another else people[name],
                 defense=defense,
                 budget=Budget(0 if defense.name == "none" else dose.budget or 0),
                 countermeasures=countermeasures,
@@ -194,13 +188,8 @@ def _weights(
         return (), error
 
 
-def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Dataset) -> None:
-    """Raises BenchError if a grid cannot run on these data."""
-    if grid.another_person and len(data.identities) < 2:
-        raise BenchError(
-            f"suite={settings.suite.name} needs at least two people, and {data.name} has one.",
-            "Add people, or set suite.another_person=false.",
-        )
+def _check(grid: Grid, model: ModelSettings, settings: RunSettings) -> None:
+    """Raises BenchError if a grid wants photos of several sizes."""
     for each in (model, grid.surrogate or model):
         if each.resolution != settings.model.resolution:
             raise BenchError(
@@ -210,10 +199,8 @@ def _check(grid: Grid, model: ModelSettings, settings: RunSettings, data: Datase
             )
 
 
-def _arms(
-    grid: Grid, settings: RunSettings, model: ModelSettings
-) -> list[tuple[DefenseSpec, ResolvedMethod[Attack], bool]]:
-    """(defense and budget, attack, whether the photos are another person's) of one person's cells, controls first."""
+def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple[DefenseSpec, ResolvedMethod[Attack]]]:
+    """(defense and budget, attack) of one person's cells, controls first."""
     doses = grid.defenses
     if doses is None:
         controls = [DefenseSpec(name=name) for name in settings.controls]
@@ -227,16 +214,7 @@ def _arms(
     ]
     (nothing,), chosen = _NOTHING, (settings.attack,) if grid.attacks is None else grid.attacks
     attacks = [_attack(method, model) for method in chosen if method.name != "none"]
-    clean = DefenseSpec(name="none")
-    arms = [(clean, _attack(nothing, model), False)]
-    arms += [(clean, attack, True) for attack in attacks if grid.another_person]
-    return arms + [(dose, attack, False) for attack in attacks for dose in spread]
-
-
-def _next(name: str, data: Dataset) -> str:
-    """The person after this one, in a circle over everybody."""
-    names = [person.name for person in data.identities]
-    return names[(names.index(name) + 1) % len(names)]
+    return [(DefenseSpec(name="none"), _attack(nothing, model)), *((dose, each) for each in attacks for dose in spread)]
 
 
 def resolved_defense(method: Method, surrogate: ModelSettings) -> ResolvedMethod[Defense]:

@@ -33,7 +33,7 @@ def check_texts(cells: Iterable[Cell], pool: Pool) -> None:
 def _texts(cell: Cell) -> Iterator[Text]:
     for template in cell.protocol.prompts:
         cell.attack.instance.check_prompt(template)
-        text = cell.attack.instance.longest(template, len(cell.photo_source.protect))
+        text = cell.attack.instance.longest(template, len(cell.identity.protect))
         yield cell.model, text, f"The prompt {template!r}, as {cell.attack.name} puts it,"
     for surrogate in cell.surrogates:
         for setting, text in captions(cell.defense.instance).items():

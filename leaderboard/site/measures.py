@@ -17,6 +17,7 @@ NAMES = {
     "any_leak@4": "leak in any of 4 pictures",
     "ism_zero": "similarity, no face as 0",
     "fdfr": "no face found",
+    "false_leak": "false leaks",
 }
 """Metric -> its name on the page. All are bounded: a score is drawn on the scale of what it can be."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report.analysis import RunAnalysis
-from bench.report.sanity_checks.attack_checks import faceless, false_leaks, same_pictures, strangers_pass, weak_attack
+from bench.report.sanity_checks.attack_checks import base_leaks, faceless, false_leaks, same_pictures, weak_attack
 from bench.report.sanity_checks.cloak_checks import (
     attacked_recogniser,
     idle_cloak,
@@ -33,7 +33,7 @@ CHECKS: tuple[Callable[[RunAnalysis], Iterator[Finding]], ...] = (
     skipped_cells,
     several_conditions,
     weak_attack,
-    strangers_pass,
+    base_leaks,
     false_leaks,
     over_budget,
     idle_cloak,

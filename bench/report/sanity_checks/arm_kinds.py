@@ -13,11 +13,6 @@ def base_alone(analysis: RunAnalysis) -> list[Arm]:
     return [arm for arm in analysis.arms if arm.records[0].attack.name == "none"]
 
 
-def another_person(analysis: RunAnalysis) -> list[Arm]:
-    """The arms of attacks on another person's photos."""
-    return [arm for arm in analysis.arms if arm.records[0].of_another_person]
-
-
 def attacked(analysis: RunAnalysis) -> list[Arm]:
     """The arms of attacks on a person's own photos, labelled as in the run's table."""
     firsts = [(arm, arm.records[0]) for arm in analysis.arms]

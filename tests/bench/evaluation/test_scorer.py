@@ -73,7 +73,7 @@ def own(data: Dataset, store: Store) -> CellMetrics:
     views = [PANEL.find(picture) for picture in pictures.pictures]
     faces = {j: detections.FaceDetections(tuple(tuple(view[j]) for view in views)) for j in PANEL.names}
     cloaked = shown("cloaked", noisy([photo.pixels for photo in person.protect]))
-    return scorer(data, store).score(person, person, cloaked, pictures, faces)
+    return scorer(data, store).score(person, cloaked, pictures, faces)
 
 
 def test_the_persons_own_photos_leak(own: CellMetrics) -> None:

@@ -197,7 +197,7 @@ def test_everything_that_is_in_a_cells_hash_is_in_its_record(tmp_path: Any) -> N
         assert (r.model.steps, columns(r)["steps"], columns(r)["images_per_prompt"]) == (3, 3, 1)
         stated = {
             "data": [r.data, r.provenance["data"]["fingerprint"]],
-            "identity": [r.identity, r.photos_of],
+            "identity": [r.identity, r.identity],
             "defense": [{"name": r.defense.name, "config": r.defense.config}, r.defense.budget or 0],
             "countermeasures": [m.model_dump() for m in r.countermeasure],
             "attack": r.attack.model_dump(),

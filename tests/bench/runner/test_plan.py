@@ -1,4 +1,4 @@
-"""Suites: which cells they are made of, and the control "another person"."""
+"""Suites: which cells they are made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from rich.console import Console
 from bench.core.errors import BenchError
 from bench.report.analysis import RunAnalysis
 from bench.report.summary_table import table
-from bench.results.arms import arms
 from bench.results.record import MethodFacts
 from bench.runner.plan import Cell
 from tests.support.plans import planned
@@ -25,43 +24,16 @@ TWO = "suite.attacks=[dreambooth,{name: lora, rank: 2, steps: 1}]"
 
 def test_a_suite_is_the_product_of_its_lists_with_the_base_once() -> None:
     found = planned("suite=validity", TWO, "data.limit=2")
-    assert [(c.identity.name, c.photo_source.name, c.defense.name, c.attack.name) for c in found] == [
-        ("p01", "p01", "none", "none"),
-        ("p01", "p02", "none", "dreambooth"),
-        ("p01", "p02", "none", "lora"),
-        ("p01", "p01", "none", "dreambooth"),
-        ("p01", "p01", "none", "lora"),
-        ("p02", "p02", "none", "none"),
-        ("p02", "p03", "none", "dreambooth"),
-        ("p02", "p03", "none", "lora"),
-        ("p02", "p02", "none", "dreambooth"),
-        ("p02", "p02", "none", "lora"),
+    assert [(c.identity.name, c.defense.name, c.attack.name) for c in found] == [
+        (person, "none", attack) for person in ("p01", "p02") for attack in ("none", "dreambooth", "lora")
     ]
     assert {c.attack.settings["rank"] for c in found if c.attack.name == "lora"} == {2}
     assert len({c.id for c in found}) == len(found)
 
 
-def test_the_last_person_is_given_the_photos_of_the_first() -> None:
-    found = planned("suite=validity", TWO, "data.limit=0")
-    assert {(c.identity.name, c.photo_source.name) for c in found} >= {(found[-1].identity.name, "p01")}
-
-
 def test_an_unknown_attack_in_a_suite_is_named() -> None:
     with pytest.raises(BenchError, match="dreambooht"):
         planned("suite=validity", "suite.attacks=[dreambooht]")
-
-
-def test_another_person_costs_nothing_where_that_person_is_in_the_run(tmp_path: Path) -> None:
-    quick = "suite.attacks=[{name: dreambooth, steps: 2, batch: 2}]"
-    status, records, text = small_run(tmp_path, "suite=validity", quick, "data.limit=2")
-    assert status == 0
-    by_arm = {(r.identity, r.photos_of, r.attack.name): r for r in records}
-    other, own = by_arm["p01", "p02", "dreambooth"], by_arm["p02", "p02", "dreambooth"]
-    assert other.stages["generate"].key == own.stages["generate"].key
-    assert [image.sha256 for image in other.images] == [image.sha256 for image in own.images]
-    assert other.metrics["ism_zero"] != own.metrics["ism_zero"]  # the same pictures, held against another person
-    assert [arm.label for arm in arms(records)] == ["base", "another person", "clean"]
-    assert "another person" in text
 
 
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
@@ -85,15 +57,10 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
         assert "ILR" in text.getvalue()
 
 
-def test_one_person_has_nobody_to_be_confused_with(tmp_path: Path) -> None:
-    person = tmp_path / "only"
-    for part in "ABC":
-        (person / f"set_{part}").mkdir(parents=True)
-        for index in range(4):
-            source = Path("bench/zoo/synthetic/p01") / f"set_{part}" / f"{index:02}.png"
-            (person / f"set_{part}" / source.name).write_bytes(source.read_bytes())
-    with pytest.raises(BenchError, match="at least two people"):
-        planned("suite=validity", TWO, "data=folder", f"data.root={tmp_path}", "data.crop=centre")
+def test_an_option_of_former_suites_is_refused() -> None:
+    """False leaks are in every record: there are no cells of another person's photos."""
+    with pytest.raises(BenchError, match=r"suite\.another_person"):
+        planned("suite=validity", "+suite.another_person=true")
 
 
 # --- suites of several grids ------------------------------------------------------------------------------------------
