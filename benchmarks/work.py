@@ -88,7 +88,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         "idguardian": {"recognisers": [pack], "adapter": adapter},
         "faceshield": {"recognisers": [pack], "adapter": adapter},
     }
-    names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "precomputed")]
+    names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "placebo", "precomputed")]
     for name in sorted(names, key=lambda name: name == "metacloak"):  # the longest last
         yield "protect", name, DEFENSES.create(name, needs.get(name, {})).resolved("sd")
 

@@ -99,6 +99,7 @@ DEFENSES: Registry[Defense] = Registry(
         "none": "defenses.none:NoDefense",
         "noise": "defenses.noise:Noise",
         "jpeg": "defenses.jpeg:Jpeg",
+        "placebo": "defenses.placebo:Placebo",
         "dladiff": "defenses.dladiff:DLADiff",
         "antidreambooth": "defenses.aspl:Aspl",
         "aspl": "defenses.aspl:Aspl",

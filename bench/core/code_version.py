@@ -45,6 +45,12 @@ HARMLESS = frozenset(
 )
 """Plumbing that cannot change a stage's numbers; kept out so that a better error message does not cost a re-run."""
 
+CODE = "code"
+"""Under this name `files()` of a method that runs another one, which a setting names, gives the version of its code.
+
+A stage's key has it, as it has that of the method itself; a cell's id has neither.
+"""
+
 
 def code_version(plugin: type[Any] | Callable[..., Any]) -> str:
     """Hash of a plug-in's source, a class's or a function's, and of all its own and the project's code it imports.

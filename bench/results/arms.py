@@ -158,7 +158,7 @@ def _settings(record: Record) -> Iterator[tuple[Key, str, Any]]:
 
 
 def _order(record: Record) -> tuple[int, str, float, str, str, int, int]:
-    rank = {"none": 1, "noise": 2, "jpeg": 3}.get(record.defense.name, 4)
+    rank = {"none": 1, "noise": 2, "jpeg": 3, "placebo": 4}.get(record.defense.name, 5)
     if record.of_another_person:
         rank = 0
     return (

@@ -12,6 +12,7 @@ from typing import Any
 from attacks import ATTACKS, Attack
 from bench.config.resolved_method import ResolvedMethod
 from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings, Protocol, RunSettings
+from bench.core.code_version import CODE
 from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of
 from bench.core.types import Budget, Dataset, Identity, Photo
@@ -180,12 +181,17 @@ def _weights(
         return {"": pool.checkpoint(model).fingerprint}
 
     sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
-    sources += [defense.instance.files, partial(attack.instance.files, models[0].name)]
+    sources += [partial(_files, defense.instance), partial(attack.instance.files, models[0].name)]
     sources += [each.instance.files for each in countermeasures]
     try:
         return tuple(digest for files in together(sources) for digest in files.values()), None
     except BenchError as error:
         return (), error
+
+
+def _files(defense: Defense) -> dict[str, str]:
+    """Hashes of a defense's files, without code: a new version of it is the same cell."""
+    return {name: digest for name, digest in defense.files().items() if name != CODE}
 
 
 def _check(grid: Grid, model: ModelSettings, settings: RunSettings) -> None:

@@ -3,9 +3,9 @@
 1. Every cloak against noise at its budget, asked in one direction: does it leave less?
 2. All pairs of the cloaks that do, asked in both.
 
-Each is a family of `max_t`: the chance of any wrong answer in it is below 5 %. Controls (clean photos, noise, JPEG)
-are lines to read the others by, and have no rank. Where no noise was tried, 2 is asked of all cloaks, and none of them
-is said to protect.
+Each is a family of `max_t`: the chance of any wrong answer in it is below 5 %. Controls (clean photos, noise, JPEG,
+placebos) are lines to read the others by, and have no rank. Where no noise was tried, 2 is asked of all cloaks, and
+none of them is said to protect.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SCORE = "likeness"
 """The metric by which cloaks are compared and put in order, wherever a report or a board does so.
 
 Its paired differences spread half as wide as those of ILR, which stands beside it as the figure to read."""
-CONTROLS = ("none", "noise", "jpeg")
-"""Defenses that are no cloaks."""
+CONTROLS = ("none", "noise", "jpeg", "placebo")
+"""Defenses that are no cloaks of this person."""
 BESIDE = ("clean", "base", "another person")
 """What else tables call a row that is no cloak."""
 

@@ -23,6 +23,7 @@ CONTROL_TEXTS = {
     "none": "No cloak. What the attack leaks when nothing stands in its way.",
     "noise": "Random noise of the same budget. A cloak that is no better protects by being noise.",
     "jpeg": "JPEG compression only, within the budget.",
+    "placebo": "Another person's cloak, of the same budget. A cloak that is no better is not about the person.",
 }
 
 

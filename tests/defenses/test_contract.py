@@ -42,6 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "idprotector_pgd": {"steps": 3, "step": 9.0},
     "idguardian": {"steps": 3, "step": 9.0},
     "faceshield": {"steps": 3, "step": 9.0},
+    "placebo": {"of": {"name": "advdm", "steps": 4, "step": 0.6}},
 }
 NAMES = [name for name in DEFENSES.names() if name != "precomputed"]
 CLOAKS = [name for name in NAMES if name not in ("none", "jpeg")]
@@ -164,7 +165,7 @@ def test_every_defense_has_a_card(name: str) -> None:
 
     cls = DEFENSES.get(name)
     assert cls.__doc__
-    if name in ("none", "noise", "jpeg"):
+    if name in ("none", "noise", "jpeg", "placebo"):
         assert cls.__doc__.startswith(("Control", "No"))
         return
     card = inspect.getdoc(sys.modules[cls.__module__]) or ""
