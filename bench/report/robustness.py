@@ -10,7 +10,7 @@ other.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
@@ -129,7 +129,20 @@ def _grids(own: Sequence[Record]) -> list[Grid]:
         tried[WORST] = {place: [found.get(place, {}) for found in scores.values()] for place in places}
     rows = tuple(dict.fromkeys(cloaks.values()))
     columns = tuple(sorted(chains.values(), key=lambda name: (name != UNTREATED, natural(name))))
-    return [_grid(attack, rows, columns, found, beside) for attack, found in tried.items()]
+    valid = {attack: _valid(group) for attack, group in groups.items()}
+    valid[WORST] = set().union(*valid.values())
+    return [_grid(attack, rows, columns, found, beside, valid[attack]) for attack, found in tried.items()]
+
+
+def _valid(group: Mapping[Place, Sequence[Record]]) -> set[str]:
+    """Countermeasures after which clean photos leak enough to judge cloaks: by the leak rate, whatever is compared."""
+    rates = {
+        chain: [rate for record in records if (rate := record.metric("ilr")) is not None]
+        for (cloak, chain), records in group.items()
+        if cloak == CLEAN
+    }
+    valid = {chain for chain, found in rates.items() if found and not weakness(fmean(found))}
+    return valid | ({BEST} if valid else set())
 
 
 def _scores(records: Sequence[Record]) -> Scored:
@@ -167,11 +180,12 @@ def _grid(
     chains: tuple[str, ...],
     tried: Mapping[Place, Sequence[Scored]],
     beside: Mapping[str, str | None],
+    valid: Container[str],
 ) -> Grid:
     """A grid of what was tried at every place: one attack, or all of which the worst counts."""
     every = dict(tried) | {(c, BEST): [s for chain in chains for s in tried.get((c, chain), [{}])] for c in cloaks}
     leaks = {place: _worst(several) for place, several in every.items()}
-    verdicts = _verdicts(leaks, beside)
+    verdicts = _verdicts(leaks, beside, valid)
     cells = {
         (cloak, chain): Cell(len(found), fmean(found.values()), verdicts.get((cloak, chain), Verdict.NOTHING))
         for (cloak, chain), found in leaks.items()
@@ -190,14 +204,9 @@ def _worst(several: Sequence[Scored]) -> Leaks:
 
 
 def _verdicts(
-    leaks: Mapping[tuple[str, str], Leaks], beside: Mapping[str, str | None]
-) -> dict[tuple[str, str], Verdict]:
-    """Of every cloak that protects without a countermeasure, under each."""
-    valid = {
-        chain
-        for (label, chain), found in leaks.items()
-        if label == CLEAN and found and not weakness(fmean(found.values()))
-    }
+    leaks: Mapping[Place, Leaks], beside: Mapping[str, str | None], valid: Container[str]
+) -> dict[Place, Verdict]:
+    """Of every cloak that protects without a countermeasure, under each; `valid` are those that can be judged."""
     protections = {
         (cloak, chain): _less(leaks.get((beside[cloak] or "", chain)) or leaks.get((CLEAN, chain), {}), found)
         for (cloak, chain), found in leaks.items()

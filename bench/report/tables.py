@@ -136,7 +136,7 @@ def _printed(entry: Entry | None) -> str:
         return "-"
     digits = 1 if (metric := METRICS.find(entry.metric)) and metric.unit else 2
     text = f"{entry.mean:.{digits}f}"
-    if entry.metric != SCORE:
+    if entry.metric not in (SCORE, "ilr"):
         return text
     interval = f" [{entry.low:.2f}, {entry.high:.2f}]" if entry.low is not None and entry.high is not None else ""
     return text + interval + (f" {entry.group}" if entry.group else "")

@@ -9,11 +9,14 @@ from bench.results.record import Record
 from tests.support.records import FULL
 
 
+def scored(value: float | None) -> dict[str, float | None]:
+    """Metrics of pictures that are all a share `value` of the person, in rate as in likeness."""
+    return {"ilr": value, "likeness": value}
+
+
 def record(person: str = "ann", ilr: float | None = 0.5, **changes: Any) -> Record:
     return Record.model_validate(
-        FULL
-        | {"identity": person, "photos_of": person, "metrics": {"ilr": ilr, "likeness": ilr}, "countermeasure": []}
-        | changes
+        FULL | {"identity": person, "photos_of": person, "metrics": scored(ilr), "countermeasure": []} | changes
     )
 
 

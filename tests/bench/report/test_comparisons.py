@@ -14,7 +14,7 @@ from bench.report.comparisons import WORST, choice, leaking
 from bench.report.remarks import remarks
 from bench.results.record import Record
 from bench.stats.table import as_csv, read
-from tests.support.plain_records import defense, of_pictures, record
+from tests.support.plain_records import defense, of_pictures, record, scored
 from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
 
 
@@ -28,7 +28,7 @@ def test_every_attack_and_the_worst_one_has_its_tiers() -> None:
 
 def test_only_photos_treated_the_same_are_compared_and_an_attacker_may_choose_the_treatment() -> None:
     jpeg = {"countermeasure": [{"name": "jpeg", "config": {}}]}
-    treated = [r.model_copy(update={"metrics": {"ilr": 0.95}}) for r in run() if r.attack.name == "lora"]
+    treated = [r.model_copy(update={"metrics": scored(0.95)}) for r in run() if r.attack.name == "lora"]
     records = run() + [Record.model_validate(r.model_dump(mode="json") | jpeg) for r in treated]
     found = {s.attack: s for s in RunAnalysis(records).comparisons}
     assert list(found) == ["dreambooth", "lora", "lora after jpeg", WORST]
@@ -123,7 +123,7 @@ def test_the_report_shows_them() -> None:
 
 def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
     silent = [
-        r.model_copy(update={"metrics": {"ilr": 0.0}}) if (r.defense.name, r.identity) == ("none", "p3") else r
+        r.model_copy(update={"metrics": scored(0.0)}) if (r.defense.name, r.identity) == ("none", "p3") else r
         for r in run()
     ]
     assert leaking(RunAnalysis(silent).by_attack) == {"dreambooth": (11, 12), "lora": (11, 12)}

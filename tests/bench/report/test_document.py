@@ -29,7 +29,7 @@ from bench.report.document import main
 from bench.report.formats import latex_table, markdown_paragraph, markdown_table, markdown_text
 from bench.results.labels import arm_label
 from bench.results.record import MethodFacts, Record, StageFacts, save
-from tests.support.plain_records import defense, record
+from tests.support.plain_records import defense, record, scored
 from tests.support.two_attacks import PEOPLE, THRESHOLDS, markdown, run
 
 
@@ -125,7 +125,7 @@ def test_the_main_table_has_a_line_for_every_arm_and_a_column_for_every_attack()
 def test_treated_photos_are_not_in_the_main_table_but_in_the_worst_attack() -> None:
     records = complete()
     blurred = [
-        r.model_copy(update={"countermeasure": [MethodFacts(name="blur", config={})], "metrics": {"ilr": 1.0}})
+        r.model_copy(update={"countermeasure": [MethodFacts(name="blur", config={})], "metrics": scored(1.0)})
         for r in records
     ]
     header, lines = tables.across(records + blurred, entries(records + blurred))
@@ -147,7 +147,7 @@ def test_many_arms_fit_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{mean('lora', 'clean'):.2f}" in text
     assert "ISM0" not in text
     Console(width=80).print(table_of(complete()))
-    assert "ISM0" in capsys.readouterr().out
+    assert "FDFR" in capsys.readouterr().out
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def test_the_csv_holds_every_number_in_full() -> None:
     by_standing = {s.attack: s for s in RunAnalysis(records).comparisons}
     worst = [r for r in rows if r["attack"] == WORST]
     assert [r["arm"] for r in worst] == list(by_standing[WORST].scores.methods)
-    assert {r["metric"] for r in worst} == {"ilr"}
-    shared = {r["arm"]: set(r["group"]) for r in rows if r["attack"] == "dreambooth" and r["metric"] == "ilr"}
+    assert {r["metric"] for r in worst} == {"likeness"}
+    shared = {r["arm"]: set(r["group"]) for r in rows if r["attack"] == "dreambooth" and r["metric"] == "likeness"}
     assert shared == {"clean": set(), "noise 8/255": set(), "aspl 8/255": {"a"}}
     assert {r["metric"] for r in rows} >= {"ilr", "protection", "prevented", "psnr", "linf"}
 
@@ -207,7 +207,7 @@ def test_conclusions_name_what_is_separable_and_what_is_not() -> None:
     (said, scope) = conclusions(RunAnalysis(run()).comparisons)
     assert said == f"{everywhere}aspl 8/255 beats noise.", "the same may be said of all, and nothing of controls"
     assert "no other" in scope
-    idle = [r.model_copy(update={"metrics": {"ilr": 0.8}}) if r.attack.name == "lora" else r for r in run()]
+    idle = [r.model_copy(update={"metrics": scored(0.8)}) if r.attack.name == "lora" else r for r in run()]
     assert conclusions(RunAnalysis(idle).comparisons)[1] == "Against lora: aspl 8/255 is not shown to beat noise."
     few = conclusions(RunAnalysis(run(PEOPLE[:4])).comparisons)
     assert few[0] == f"{everywhere}whether aspl 8/255 beats noise is undecided: 4 people cannot show it."

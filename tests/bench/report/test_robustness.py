@@ -11,7 +11,7 @@ from bench.report.comparisons import WORST
 from bench.report.robustness import BEST, Grid, Verdict, grids, sentences
 from bench.results.record import MethodFacts, ModelFacts, Record
 from bench.results.standard import BASES
-from tests.support.plain_records import defense, of_pictures, record
+from tests.support.plain_records import defense, of_pictures, record, scored
 from tests.support.two_attacks import markdown
 
 PEOPLE = ("ann", "bob", "cat", "dan", "eve", "flo")
@@ -92,7 +92,7 @@ def test_what_noise_does_as_well_is_no_protection() -> None:
 
 
 def test_an_attack_too_weak_on_clean_photos_shows_no_protection() -> None:
-    weak = [r.model_copy(update={"metrics": {"ilr": (r.metrics["ilr"] or 0) * 0.5}}) for r in run()]
+    weak = [r.model_copy(update={"metrics": scored((r.metrics["ilr"] or 0) * 0.5)}) for r in run()]
     (grid,) = grids(weak)
     assert {cell.verdict for cell in grid.cells.values()} == {Verdict.NOTHING}
 
@@ -105,7 +105,7 @@ def test_an_attacker_who_tries_all_gets_the_highest_leak_of_each_person() -> Non
 
 
 def test_the_worst_attack_is_taken_person_by_person() -> None:
-    weak = [r.model_copy(update={"metrics": {"ilr": (r.metrics["ilr"] or 0) / 2}}) for r in run("lora")]
+    weak = [r.model_copy(update={"metrics": scored((r.metrics["ilr"] or 0) / 2)}) for r in run("lora")]
     found = {grid.attack: grid for grid in grids([*run(), *weak])}
     assert list(found) == ["dreambooth", "lora", WORST]
     assert found[WORST].cells == found["dreambooth"].cells
@@ -131,7 +131,7 @@ def test_the_worst_is_chosen_by_one_half_of_the_pictures_and_scored_by_the_other
 
 def test_seeds_are_averaged_and_bases_kept_apart() -> None:
     again = [
-        r.model_copy(update={"seed": 1, "cell": f"{r.cell} again", "metrics": {"ilr": 0.0}})
+        r.model_copy(update={"seed": 1, "cell": f"{r.cell} again", "metrics": scored(0.0)})
         for r in cells("aspl", (0.0,) * 6, "jpeg")
     ]
     (grid,) = grids([*run(), *again])
@@ -148,7 +148,7 @@ def test_other_conditions_are_grids_of_their_own() -> None:
         [r.model_copy(update={"model": ModelFacts(**sampled | {"steps": n}), "cell": f"{r.cell} {n}"}) for r in run()]
         for n in (2, 20)
     )
-    few = [r.model_copy(update={"metrics": {"ilr": 0.0}}) for r in few]
+    few = [r.model_copy(update={"metrics": scored(0.0)}) for r in few]
     found = {grid.attack: grid for grid in grids([*few, *many])}
     assert list(found) == ["dreambooth (steps 2)", "dreambooth (steps 20)"]
     assert found["dreambooth (steps 2)"].cells["clean", "none"].leak == 0

@@ -10,7 +10,7 @@ import pytest
 from bench.report.analysis import RunAnalysis
 from bench.report.sanity_checks import CHECKS, findings
 from bench.results.record import MethodFacts, Record, StageFacts
-from tests.support.plain_records import defense
+from tests.support.plain_records import defense, scored
 from tests.support.plain_records import record as plain
 
 PEOPLE = [f"p{i}" for i in range(8)]
@@ -23,7 +23,7 @@ PLENTY = StageFacts(seconds=1, peak_mb=1, key="k", cached=False)
 
 def record(person: str, name: str = "aspl", ilr: float = 0.5, **changes: Any) -> Record:
     budget = 0.0 if name == "none" else 8.0
-    metrics = {"ilr": ilr, "fdfr": 0.1, "linf": budget} | changes.pop("metrics", {})
+    metrics = {**scored(ilr), "fdfr": 0.1, "linf": budget} | changes.pop("metrics", {})
     thresholds = {"ilr": 0.5, "far": 0.01, "pairs": 1584.0}
     facts = {"defense": defense(name, budget), "thresholds": thresholds} | changes
     return plain(person, ilr, metrics=metrics, **facts)
@@ -56,16 +56,16 @@ def test_a_sound_run_raises_no_doubt() -> None:
 @pytest.mark.parametrize(
     ("records", "severity", "message", "fix"),
     [
-        (lambda: changed("none", metrics={"ilr": 0.4}), "Error", "leaks only 0.40 on clean photos", "attack.steps"),
-        (lambda: [*sound(), *(r.model_copy(update={"countermeasure": BLUR, "metrics": {**r.metrics, "ilr": 0.1}})
+        (lambda: changed("none", metrics=scored(0.4)), "Error", "leaks only 0.40 on clean photos", "attack.steps"),
+        (lambda: [*sound(), *(r.model_copy(update={"countermeasure": BLUR, "metrics": {**r.metrics, **scored(0.1)}})
                               for r in sound())], "Warning", "After blur, lora leaks only 0.10", "weaken"),
         (lambda: changed("mist", metrics={"linf": 9.0}), "Error", "mist 8/255 exceeds its budget by 1 grey", "budget"),
         (lambda: changed("mist", metrics={"linf": 0.0}), "Error", "photos of 8 of 8 people as they were", "gradient"),
         (lambda: changed("mist", metrics={"linf": 3.0}), "Warning", "by more than 3 grey levels", "gradient may"),
-        (lambda: changed("mist", metrics={"ilr": 0.95}), "Warning", "Noise of the same budget protects", "more steps"),
+        (lambda: changed("mist", metrics=scored(0.95)), "Warning", "Noise of the same budget protects", "more steps"),
         (lambda: changed("none", metrics={"fdfr": 0.4}), "Warning", "finds no face in 40%", "strengthen"),
         (lambda: changed("aspl", thresholds={"far": 0.01, "pairs": 240.0}), "Warning", "2 of 240 pairs", "1000 pairs"),
-        (lambda: changed("aspl", surrogates=["dlib"]), "Error", "dlib, which is the judge", "judges nothing"),
+        (lambda: changed("aspl", surrogates=["faceres"]), "Error", "faceres, which is a judge", "judges nothing"),
         (lambda: sound()[::8], "Warning", "With 1 people no two methods", "at least 6"),
         (
             lambda: [r.model_copy(update={"status": "failed", "reason": "It is entirely black.\nUse fp32."}) if
@@ -87,14 +87,14 @@ def test_a_sound_run_raises_no_doubt() -> None:
             "not learned",
         ),
         (
-            lambda: [r if r.defense.name in ("none", "noise") else r.model_copy(update={"metrics": {"ilr": 0.01}})
+            lambda: [r if r.defense.name in ("none", "noise") else r.model_copy(update={"metrics": scored(0.01)})
                      for r in sound()],
             "Warning",
             "all 2 cloaks leak nothing",
             "Lower the budget",
         ),
         (
-            lambda: [r if r.defense.name in ("none", "noise") else r.model_copy(update={"metrics": {"ilr": 0.99}})
+            lambda: [r if r.defense.name in ("none", "noise") else r.model_copy(update={"metrics": scored(0.99)})
                      for r in sound()],
             "Warning",
             "all 2 cloaks leak everything",
@@ -120,7 +120,15 @@ def test_what_is_wrong_is_told_with_its_fix(
 def test_a_cloak_is_held_against_noise_person_by_person() -> None:
     """Half of the people gain, half lose: on average better than noise, but not to be told apart."""
     records = [
-        r.model_copy(update={"metrics": {**r.metrics, "ilr": 0.7 if PEOPLE.index(r.identity) % 2 else 0.85}})
+        r.model_copy(
+            update={
+                "metrics": {
+                    **r.metrics,
+                    "ilr": 0.7 if PEOPLE.index(r.identity) % 2 else 0.85,
+                    "likeness": 0.7 if PEOPLE.index(r.identity) % 2 else 0.85,
+                }
+            }
+        )
         if r.defense.name == "mist"
         else r
         for r in sound()
@@ -136,7 +144,7 @@ def test_a_cloak_is_held_against_noise_person_by_person() -> None:
 def test_noise_at_another_attack_is_no_control() -> None:
     lora = {"name": "lora", "config": {"rank": 4}}
     records = [r if r.defense.name != "noise" else r.model_copy(update={"attack": record("p", attack=lora).attack})
-               for r in changed("mist", metrics={"ilr": 0.95})]  # fmt: skip
+               for r in changed("mist", metrics=scored(0.95))]  # fmt: skip
     assert not any("Noise of the same budget" in line for line in told(records))
 
 
@@ -157,10 +165,10 @@ def test_the_same_picture_again_and_again_is_told_once() -> None:
 
 
 def test_errors_come_first_and_nothing_of_an_empty_run() -> None:
-    severities = [f.severity for f in findings(RunAnalysis([*changed("none", metrics={"ilr": 0.4, "fdfr": 0.5})]))]
+    severities = [f.severity for f in findings(RunAnalysis([*changed("none", metrics={**scored(0.4), "fdfr": 0.5})]))]
     assert severities == ["error", "warning"]
     assert findings(RunAnalysis([])) == []
-    assert len(CHECKS) == 16
+    assert len(CHECKS) == 17
 
 
 def test_controls_are_no_cloaks() -> None:
