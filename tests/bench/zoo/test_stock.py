@@ -70,11 +70,11 @@ def test_the_second_base_generates_faces_too(pipeline: StableDiffusionPipeline) 
 def test_every_shipped_file_is_published_and_unchanged() -> None:
     published = json.loads((ZOO / "manifest.json").read_text())
     assert published == {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
-    assert {"facelet-1", "facelet-2", "adapters", "recognisers", "judge"} == {name.split("/")[0] for name in published}
+    assert {"facelet-1", "facelet-2", "adapters", "recognisers", "judge", "judges"} == {name.split("/")[0] for name in published}
 
 
 def test_the_family_is_small() -> None:
-    assert size(shipped_files()) <= 80e6
+    assert size(shipped_files()) <= 88e6, "with what else is in the wheel, package indexes take no more"
 
 
 def test_a_file_that_is_there_twice_counts_once(tmp_path: Path) -> None:
