@@ -14,7 +14,7 @@ from leaderboard.review.verify import verify
 from tests.support.contexts import ROOT
 from tests.support.runs import prepared
 
-REFERENCE = ROOT / "results" / "reference-synthetic"
+REFERENCE = ROOT / "results" / "reference-2-synthetic"
 CELLS = ["attack=instantid", "defense=noise", "controls=[]", "budget=16", "data.limit=1"]
 """Of one person, the base and what the attack makes of photos with noise: every stage, in half a minute."""
 
