@@ -123,9 +123,11 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     A dry run skips, and so tells of everything that is missing.
 
     Raises:
-        BenchError: an unknown method or setting, or files are missing and there is no suite.
+        BenchError: nobody is there, an unknown method or setting, or files are missing and there is no suite.
     """
     people = {person.name: person for person in data.identities}
+    if not data.selected:
+        raise BenchError(f"{data.name} has nobody.", "Look at its settings: where are the photos?")
     most = max(len(people[name].protect) for name in data.selected)
     planned: dict[str, Cell] = {}
     lacking: list[BenchError] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from bench.config.compose import settings_of
 from bench.core.errors import BenchError
+from bench.models.diffusion.model_cache import Pool
 from bench.report.analysis import RunAnalysis
 from bench.report.summary_table import table
 from bench.results.record import MethodFacts
-from bench.runner.plan import Cell
+from bench.runner.plan import Cell, cells, load_data
 from tests.support.plans import planned
 from tests.support.runs import small_run
 
@@ -34,6 +37,13 @@ def test_a_suite_is_the_product_of_its_lists_with_the_base_once() -> None:
 def test_an_unknown_attack_in_a_suite_is_named() -> None:
     with pytest.raises(BenchError, match="dreambooht"):
         planned("suite=validity", "suite.attacks=[dreambooht]")
+
+
+def test_a_source_without_anybody_is_told_so() -> None:
+    settings = settings_of([])
+    nobody = dataclasses.replace(load_data(settings), identities=(), selected=())
+    with pytest.raises(BenchError, match="synthetic has nobody"):
+        cells(settings, nobody, Pool("cpu"))
 
 
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
