@@ -62,7 +62,7 @@ class DLADiff(Defense):
         preset: "auto" picks "facelet" for the embedded models and "sd" for others. All of it is ours.
         static_steps: fine-tuning steps of the static surrogate on the reference photos.
         static_rate: its Adam learning rate.
-        batch: photos per fine-tuning step of the static surrogate.
+        batch: photos per fine-tuning step of the static surrogate, if there are so many.
         epochs: rounds of the three stages (iter_opt).
         attention_steps: cloak steps on the attention distance per epoch (iter1).
         loss_steps: cloak steps on the denoising loss per epoch (iter2).
@@ -179,7 +179,8 @@ class DLADiff(Defense):
 
     def _static(self, surrogate: DiffusionModel, context: Context) -> DiffusionModel:
         """Step 0: a surrogate that has learned the person from clean photos; the UNet only, and no prior term."""
-        recipe = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=float(self.static_rate or 0))
+        rate, batch = float(self.static_rate or 0), min(self.batch, len(context.reference))  # no photo twice in a step
+        recipe = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=rate, batch=batch)
         static = surrogate.clone()
         learn(static, context.reference, recipe, context, text_encoder=False)
         return static

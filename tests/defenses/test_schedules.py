@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -183,6 +184,26 @@ STATIC, DYNAMIC = ("clean", 9, "unet"), ("cloaked", 4, "unet")
 )
 def test_dladiffs_switches(recipe: Callable[..., Lessons], switches: dict[str, bool], expected: Lessons) -> None:
     assert recipe("dladiff", **STEPS, **switches) == expected
+
+
+@pytest.mark.parametrize(("references", "batch"), [(1, 1), (2, 2), (6, 4)])
+def test_dladiffs_static_surrogate_sees_no_photo_twice_in_a_step(
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch, references: int, batch: int
+) -> None:
+    batches: list[int] = []
+
+    def finetune(
+        model: DiffusionModel, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, **more: Any
+    ) -> None:
+        if model is not base:
+            batches.append(recipe.batch)
+
+    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    defense = DEFENSES.create("dladiff", STEPS | {"attention_steps": 1, "loss_steps": 1}).resolved("facelet")
+    context = dataclasses.replace(defend_context(base, photos=photos), reference=photos[:1].repeat(references, 1, 1, 1))
+    defense.protect(photos.clone(), context)
+    base.restore()
+    assert batches == [batch]
 
 
 def test_dladiffs_stages_alternate(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
