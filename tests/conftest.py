@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 from hypothesis import settings
 from torch import Tensor
 
@@ -26,6 +27,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Reproducible and without a folder of examples: a failure here must be the same failure everywhere.
 settings.register_profile("cloakbench", derandomize=True, database=None, deadline=None)
 settings.load_profile("cloakbench")
+
+
+PLUGGABLE = ("defense", "attack", "countermeasure", "data", "logger")
+"""Groups of settings that plug-ins add to."""
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_process() -> Iterator[None]:
+    """What a command sets for the processes that it starts, and groups of plug-ins' settings, end with the test."""
+    safe, repo = os.environ.get("PYTHONSAFEPATH"), ConfigStore.instance().repo
+    groups = {name: dict(repo[name]) for name in PLUGGABLE if name in repo}
+    yield
+    for name in PLUGGABLE:
+        repo.pop(name, None)
+    repo.update(groups)
+    if safe is None:
+        os.environ.pop("PYTHONSAFEPATH", None)
+    else:
+        os.environ["PYTHONSAFEPATH"] = safe
 
 
 @pytest.fixture
