@@ -59,7 +59,7 @@ class CellMetrics:
 
 
 class Scorer:
-    """CellMetrics cells. Holds what they share: the judges and the witnesses, with what they know of the people.
+    """Scores cells. Holds what they share: the judges and the witnesses, with what they know of the people.
 
     Args:
         settings: what to measure besides the judges' scores.

@@ -70,7 +70,7 @@ def leaking(arms_of: ArmsOf) -> dict[str, tuple[int, int]]:
     """Attack -> how many people's clean photos leak at all, of so many: of the others no cloak can show anything."""
     shares = {}
     for attack, group in arms_of.items():
-        leaks = [arm.values(SCORE) for arm in group if arm.records[0].defense.name == "none"]
+        leaks = [arm.values("ilr") for arm in group if arm.records[0].defense.name == "none"]
         each = [leak for values in leaks for leak in values.values()]
         if each:
             shares[attack] = sum(leak > 0 for leak in each), len(each)

@@ -9,7 +9,7 @@ from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import false_leaks, leaking
 from bench.report.sanity_checks import findings
 from bench.results.labels import ConditionLabels
-from bench.results.leaks import judges_of
+from bench.results.leaks import leak_rule
 from bench.results.record import Record
 from bench.stats import summary
 
@@ -57,21 +57,9 @@ def _nominal(records: Sequence[Record]) -> str:
 
 def _judged(records: Sequence[Record]) -> list[str]:
     """What the leak rates rest on, and where there are several things, what each is for."""
-    first = {_rule(r): r for r in reversed(records) if r.thresholds}
+    first = {leak_rule(r.thresholds): r for r in reversed(records) if r.thresholds}
     told = ConditionLabels(list(first.values()))
     return [rule + (f": {', '.join(texts)}" if (texts := told.texts(r)) else "") for rule, r in reversed(first.items())]
-
-
-def _rule(record: Record) -> str:
-    """When a picture passes for the person."""
-    facts = record.thresholds
-    if (judges := judges_of(record)) and "far" in facts:
-        each = facts["far"] / len(judges)
-        return f"{' or '.join(judges)} recognises the person, each as {each:.1%} of the world's faces would pass"
-    if not {"ilr", "far", "pairs"} <= facts.keys():
-        return "by a rule that the records do not state"
-    far, pairs = facts["far"], facts["pairs"]
-    return f"judge: similarity >= {facts['ilr']:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
 
 
 def _bound(records: Sequence[Record]) -> list[str]:

@@ -72,7 +72,7 @@ class Cell:
 
     Attributes:
         people: how many were tried with it.
-        leak: mean identity leak rate.
+        leak: mean likeness.
         verdict: on its protection.
     """
 

@@ -6,7 +6,7 @@ Protocol 1, of records before version 0.2: by dlib alone, at one threshold for a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,18 @@ def is_measured(record: Record) -> bool:
     """Whether a record has pictures, and the thresholds that say which of them leak."""
     names = [f"ilr.{judge}" for judge in judges_of(record)] or ["ilr"]
     return bool(record.images) and set(names) <= record.thresholds.keys()
+
+
+def leak_rule(thresholds: Mapping[str, float]) -> str:
+    """When a picture passes for the person, in words, from what a record states."""
+    judges = [name.partition(".")[2] for name in thresholds if name.startswith("own.")]
+    if judges and "far" in thresholds:
+        each = thresholds["far"] / len(judges)
+        return f"{' or '.join(judges)} recognises the person, each as {each:.1%} of the world's faces would pass"
+    if not {"ilr", "far", "pairs"} <= thresholds.keys():
+        return "by a rule that the records do not state"
+    far, pairs = thresholds["far"], thresholds["pairs"]
+    return f"judge: similarity >= {thresholds['ilr']:.2f}, where {far:.1%} of strangers pass, {pairs:.0f} pairs"
 
 
 def leaks(record: Record, rule: str = "ilr") -> Leaks:

@@ -10,6 +10,7 @@ import numpy as np
 from bench.core.errors import BenchError, unknown_name
 from bench.core.types import Array
 from bench.report import formats
+from bench.results.leaks import leak_rule
 from bench.stats import mean_interval
 from bench.stats.comparison import Pair, Scores, better
 from bench.stats.rule import Judged, judge, verdict
@@ -82,7 +83,7 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
         if len(spots) > 1
         else "one attack"
     )
-    yield f"By {counted}; a picture leaks from a similarity of {layout.group.threshold.get('ilr', 1):.2f}."
+    yield f"By {counted}. When a picture passes for the person: {leak_rule(layout.group.threshold)}."
     yield ""
     lines = [
         [label, *_mean(values[:, number]), *_said(table, judged, number)] for number, label in enumerate(table.methods)

@@ -103,7 +103,7 @@ class Group:
 
     Attributes:
         facts: what they have in common.
-        threshold: the judge's, of any of its records.
+        threshold: those of any of its records: by them one can tell the rule, and in protocol 1 the threshold of all.
         rows: by key.
         apart: what sets it apart from other groups of the same data and base.
     """

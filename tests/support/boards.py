@@ -40,13 +40,15 @@ def record(
         "protocol": PROTOCOL,
         "model": None,
         "reason": "" if leak is not None else "no face found",
+        "likeness": leak,
+        "thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 500},
     } | more
     if defense == "none":
         budget = 0
     named = json.dumps([defense, person, budget, attack, list(chain), facts], sort_keys=True)
     metrics = {
         "ilr": leak,
-        "likeness": leak,
+        "likeness": facts["likeness"],
         "ism_zero": 0.5 * (leak or 0),
         "fdfr": 0.1,
         "linf": budget,
@@ -71,7 +73,7 @@ def record(
             "model": facts["model"],
             "seed": facts["seed"],
             "metrics": metrics if leak is not None else {},
-            "thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 500},
+            "thresholds": facts["thresholds"],
             "stages": {"protect": stage} if leak is not None else {},
             "images": [],
             "provenance": {

@@ -27,8 +27,8 @@ window.Score = (() => {
   }
 
   // (people) scores of a row, and for each person which (attack, countermeasure) was the worst.
-  function people(row, attacks = state.attacks, chains = state.chains, over = state.over) {
-    const chosen = group(), { key, lower } = measure(), all = values(chosen, key);
+  function people(row, attacks = state.attacks, chains = state.chains, over = state.over, { key, lower } = measure()) {
+    const chosen = group(), all = values(chosen, key);
     const scores = [], worst = [];
     for (let p = 0; p < chosen.people.length; p++) {
       let value = over === "worst" ? (lower ? -Infinity : Infinity) : 0, by = null;

@@ -111,11 +111,14 @@ window.Board = (() => {
       said.push(`A picture leaks if its cosine to the person is at least ${number(t.ilr)}, where ${number(100 * t.far, 1)} % of strangers pass.`);
     }
     const clean = lines.find((line) => line.row.name === "clean");
-    if (clean && measure().key === "ilr" && clean.score < 0.5) {
-      said.push(`Warning: on clean photos only ${number(clean.score)} leak; such attacks can hardly show what a cloak does.`);
+    // Whatever the reader ranks by: an attack is judged by how much leaks of clean photos.
+    const rate = data.measures.find((m) => m.key === "ilr");
+    const leaks = clean ? Score.known(Score.people(clean.number, state.attacks, state.chains, state.over, rate).scores) : [];
+    if (leaks.length && Stats.mean(leaks) < 0.5) {
+      said.push(`Warning: on clean photos only ${number(Stats.mean(leaks))} leak; such attacks can hardly show what a cloak does.`);
     }
-    if (clean && measure().key === "ilr" && clean.people) {
-      said.push(`Clean photos of ${Score.known(clean.scores).filter((leak) => leak > 0).length} of ${clean.people} people leak at all; of the others, no cloak can show anything.`);
+    if (leaks.length) {
+      said.push(`Clean photos of ${leaks.filter((leak) => leak > 0).length} of ${leaks.length} people leak at all; of the others, no cloak can show anything.`);
     }
     const missing = lines.filter((line) => line.coverage < 1 && !Score.reference(line.row)).length;
     if (missing) said.push(`Incomplete for this choice: ${missing} of ${lines.length} rows. What was not tried was not survived.`);

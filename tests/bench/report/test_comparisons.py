@@ -122,10 +122,9 @@ def test_the_report_shows_them() -> None:
 
 
 def test_it_says_of_how_many_people_a_cloak_can_show_anything() -> None:
-    silent = [
-        r.model_copy(update={"metrics": scored(0.0)}) if (r.defense.name, r.identity) == ("none", "p3") else r
-        for r in run()
-    ]
+    """Of one person's clean photos no picture passes, though all are a little alike."""
+    alike = {"metrics": {"ilr": 0.0, "likeness": 0.3}}
+    silent = [r.model_copy(update=alike) if (r.defense.name, r.identity) == ("none", "p3") else r for r in run()]
     assert leaking(RunAnalysis(silent).by_attack) == {"dreambooth": (11, 12), "lora": (11, 12)}
     assert "leak at all, of whom alone a cloak can show anything: 11 of 12 (dreambooth), 11 of 12 (lora)." in markdown(
         silent

@@ -14,6 +14,7 @@ from bench.results.leaks import (
     can_be_parted,
     is_measured,
     judges_of,
+    leak_rule,
     leaks,
     likeness,
     likeness_in_halves,
@@ -138,3 +139,12 @@ def test_what_cannot_be_parted_is_its_own_halves() -> None:
     assert not can_be_parted(old)
     assert likeness_in_halves(old) == InHalves(0.25, 0.25, 0.25)
     assert likeness_in_halves(record(metrics={}, images=[], status="skipped", reason="no files")) is None
+
+
+def test_the_rule_is_told_from_what_a_record_states() -> None:
+    assert leak_rule(second().thresholds) == (
+        "one or two recognises the person, each as 0.5% of the world's faces would pass"
+    )
+    witnessed = {"ilr": 0.5, "far": 0.01, "pairs": 240.0, "ilr.buffalo_l": 0.3, "pairs.buffalo_l": 240.0}
+    assert leak_rule(witnessed) == "judge: similarity >= 0.50, where 1.0% of strangers pass, 240 pairs"
+    assert "do not state" in leak_rule({"ilr": 0.5})

@@ -83,3 +83,13 @@ def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     write(tmp_path)
     assert main(["compare", str(tmp_path), "mine"]) == 0
     assert capsys.readouterr().out.strip() == against(tmp_path, "mine").strip()
+
+
+def test_it_says_when_a_picture_passes_for_the_person(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    assert "similarity >= 0.50, where 1.0% of strangers pass" in against(tmp_path / "one", "mine")
+    judges = {"far": 0.01} | {f"{name}.{judge}": 0.4 for judge in ("ann", "bob") for name in ("ilr", "own")}
+    leaks = {"dreambooth": [0.5] * PEOPLE}
+    pack(tmp_path / "two", "mine", table("mine", leaks, thresholds=judges))
+    pack(tmp_path / "two", "controls", table("none", leaks, thresholds=judges), kind="reference")
+    assert "ann or bob recognises the person, each as 0.5%" in against(tmp_path / "two", "mine")

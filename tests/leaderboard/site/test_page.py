@@ -521,3 +521,17 @@ def test_a_hundred_thousand_cells(tmp_path: Path, browser: Any) -> None:
     reader.open()
     assert len(reader.rows()) > 30
     assert reader.wrong == []
+
+
+def test_a_weak_attack_is_told_whatever_the_board_is_ranked_by(browser: Any, tmp_path: Path) -> None:
+    """Nothing passes for the person, though all is quite like them; of one of six, something does."""
+    leaks = {"lora": [0.0] * 5 + [0.25]}
+    for name in ("none", "noise", "mine"):
+        pack(tmp_path / "results", name, table(name, leaks, likeness=0.75))
+    build(tmp_path / "results", tmp_path / "site")
+    one = Reader(browser, tmp_path / "site")
+    said = one.open().inner_text("#said")
+    assert "on clean photos only 0.04 leak" in said
+    assert "Clean photos of 1 of 6 people leak at all" in said
+    assert one.page.evaluate("View.measure().key") == "likeness"
+    one.page.context.close()
