@@ -100,6 +100,21 @@ def on_scale(similarity: Array, stranger: float, own: float) -> Array | None:
     return np.asarray(np.nan_to_num(np.clip((similarity - stranger) / (own - stranger), 0, 1), nan=0.0))
 
 
+def likeness(
+    similarities: Mapping[str, Array], strangers: Mapping[str, float], own: Mapping[str, float]
+) -> Array | None:
+    """(n,) mean of the recognisers' similarities, each on its own scale; None if none of them has one (`on_scale`).
+
+    Args:
+        similarities: recogniser -> (n,).
+        strangers: recogniser -> mean similarity of other people's photos.
+        own: recogniser -> mean similarity of the person's own.
+    """
+    scaled = [on_scale(values, strangers[name], own[name]) for name, values in similarities.items()]
+    known = [values for values in scaled if values is not None]
+    return np.mean(known, axis=0) if known else None
+
+
 def leave_one_out(embeddings: Array) -> float:
     """Mean similarity of each of a person's photos to the reference made of the others; (n, d) with n >= 2."""
     everyone = np.arange(len(embeddings))

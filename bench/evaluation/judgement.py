@@ -40,7 +40,7 @@ class Judgement:
         self._data = data
         self._far = far
         self._scales: dict[str, dict[str, float]] = {}
-        self._last: tuple[str, Mapping[str, FaceDetections]] = ("", {})
+        self._seen: dict[str, Mapping[str, FaceDetections]] = {}
         self.recognitions = {judge: Recognition(partial(self._seen_by, judge), data) for judge in judges}
 
     def knows(self, name: str) -> bool:
@@ -74,29 +74,26 @@ class Judgement:
         """Judge -> (n,) largest cosine of any face of a picture to the person's reference; NaN without a face."""
         return {judge: seen[judge].similarity(r.references[person.name]) for judge, r in self.recognitions.items()}
 
-    def leaks(self, person: Identity, seen: Mapping[str, FaceDetections], rule: str = "ilr") -> Leaks:
-        """(n,) which pictures pass for a person; `rule` names the thresholds: `ilr` or `ilr_matched`."""
-        scale = self.scale(person)
-        limits = {judge: scale[f"{rule}.{judge}"] for judge in self.recognitions}
-        return identity.recognised(self.similarity(person, seen), limits)
+    def leaks(self, person: Identity, seen: Mapping[str, FaceDetections]) -> Leaks:
+        """(n,) which pictures pass for a person."""
+        return identity.recognised(self.similarity(person, seen), self._of(person, "ilr"))
 
     def scores(
         self, person: Identity, seen: Mapping[str, FaceDetections]
     ) -> tuple[dict[str, float | None], dict[str, str]]:
         """The identity metrics of a person's generated pictures, and why some have no value."""
-        scale, cosines = self.scale(person), self.similarity(person, seen)
-        mean, leaking = np.mean(list(cosines.values()), axis=0), self.leaks(person, seen)
+        cosines, limits = self.similarity(person, seen), self._of(person, "ilr")
+        mean, leaking = np.mean(list(cosines.values()), axis=0), identity.recognised(cosines, limits)
+        alike = identity.likeness(cosines, self._of(person, "stranger"), self._of(person, "own"))
         values: dict[str, float | None] = {
             "fdfr": identity.fdfr(mean),
             "ism_detected": identity.ism_detected(mean),
             "ism_zero": identity.ism_zero(mean),
-            "likeness": self._likeness(scale, cosines),
+            "likeness": None if alike is None else float(alike.mean()),
             "ilr": identity.ilr(leaking),
-            "ilr_matched": identity.ilr(self.leaks(person, seen, "ilr_matched")),
+            "ilr_matched": identity.ilr(identity.recognised(cosines, self._of(person, "ilr_matched"))),
             "false_leak": self._false_leak(person, seen),
-            **{
-                f"ilr.{judge}": identity.ilr(identity.passing(c, scale[f"ilr.{judge}"])) for judge, c in cosines.items()
-            },
+            **{f"ilr.{judge}": identity.ilr(identity.passing(c, limits[judge])) for judge, c in cosines.items()},
             **{f"any_leak@{draws}": identity.any_leak(leaking, draws) for draws in DRAWS},
         }
         reasons = {
@@ -130,10 +127,10 @@ class Judgement:
             "retention": float(np.mean(known)) if known else None,
         }
 
-    def _likeness(self, scale: Mapping[str, float], cosines: Mapping[str, Array]) -> float | None:
-        scaled = [identity.on_scale(c, scale[f"stranger.{j}"], scale[f"own.{j}"]) for j, c in cosines.items()]
-        known = [values for values in scaled if values is not None]
-        return float(np.mean(known)) if known else None
+    def _of(self, person: Identity, name: str) -> dict[str, float]:
+        """Judge -> what `scale` states under a name."""
+        scale = self.scale(person)
+        return {judge: scale[f"{name}.{judge}"] for judge in self.recognitions}
 
     def _false_leak(self, person: Identity, seen: Mapping[str, FaceDetections]) -> float | None:
         """The share of these pictures, and of all other people of the data set, in which they pass for each other."""
@@ -141,6 +138,6 @@ class Judgement:
         return float(np.mean([self.leaks(other, seen).mean() for other in others])) if others else None
 
     def _seen_by(self, judge: str, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
-        if self._last[0] != key:  # every judge asks for the same pictures
-            self._last = key, self._look(key, pictures)
-        return self._last[1][judge]
+        if key not in self._seen:  # every judge asks for the same photos
+            self._seen[key] = self._look(key, pictures)
+        return self._seen[key][judge]

@@ -13,10 +13,8 @@ import numpy as np
 
 from bench.core.types import Array
 from bench.results.record import ImageFacts, Record
-from metrics.identity import Leaks, on_scale, passing, recognised
-
-RULES = ("ilr", "ilr_matched")
-"""Leak rates that thresholds are stated for: of strangers of the world, and of those most like the person."""
+from metrics import identity
+from metrics.identity import Leaks, passing, recognised
 
 
 def judges_of(record: Record) -> tuple[str, ...]:
@@ -47,7 +45,7 @@ def leaks(record: Record, rule: str = "ilr") -> Leaks:
 
     Args:
         record: see `is_measured`.
-        rule: one of `RULES`; protocol 1 has the first alone.
+        rule: `ilr`, of strangers of the world; or `ilr_matched`, of those most like the person, which protocol 1 lacks.
     """
     judges = judges_of(record)
     if not judges:
@@ -67,14 +65,11 @@ def likeness_of_pictures(record: Record) -> Array | None:
 
     Protocol 1 does not state them.
     """
-    scaled = []
-    for judge in judges_of(record):
-        ends = [record.thresholds.get(f"{end}.{judge}") for end in ("stranger", "own")]
-        if ends[0] is None or ends[1] is None:
-            return None
-        scaled.append(on_scale(similarity(record.images, judge), ends[0], ends[1]))
-    known = [values for values in scaled if values is not None]
-    return np.mean(known, axis=0) if known else None
+    judges, stated = judges_of(record), record.thresholds
+    if not all(f"{end}.{judge}" in stated for end in ("stranger", "own") for judge in judges):
+        return None
+    strangers, own = ({judge: stated[f"{end}.{judge}"] for judge in judges} for end in ("stranger", "own"))
+    return identity.likeness({judge: similarity(record.images, judge) for judge in judges}, strangers, own)
 
 
 class InHalves(NamedTuple):
