@@ -14,6 +14,7 @@ from hypothesis import settings
 from torch import Tensor
 
 from bench.core.images import to_pixels, to_tensor
+from bench.list import REGISTRIES
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
@@ -29,7 +30,7 @@ settings.register_profile("cloakbench", derandomize=True, database=None, deadlin
 settings.load_profile("cloakbench")
 
 
-PLUGGABLE = ("defense", "attack", "countermeasure", "data", "logger")
+PLUGGABLE = tuple(registry.kind for registry in REGISTRIES.values())
 """Groups of settings that plug-ins add to."""
 
 

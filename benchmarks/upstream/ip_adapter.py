@@ -23,15 +23,6 @@ REFERENCE = "tencent-ailab/IP-Adapter"
 PLAIN = {"base": "IPAdapter", "plus": "IPAdapterPlus", "plus-face": "IPAdapterPlus", "full-face": "IPAdapterFull"}
 """Variant -> class; the rest of the name, XL, is added where SDXL has a class of its own."""
 FACES = {"faceid": "IPAdapterFaceID", "faceid-plus": "IPAdapterFaceIDPlus", "faceid-plusv2": "IPAdapterFaceIDPlus"}
-WRITERS = {
-    "base": tiny.ip_adapter,
-    "plus": tiny.ip_adapter_plus,
-    "plus-face": tiny.ip_adapter_plus_face,
-    "full-face": tiny.ip_adapter_full_face,
-    "faceid": tiny.ip_adapter_faceid,
-    "faceid-plus": tiny.ip_adapter_faceid_plus,
-    "faceid-plusv2": tiny.ip_adapter_faceid_plusv2,
-}
 TOKENS = {"base": 4, "plus": 16, "plus-face": 16, "full-face": (tiny.SIDE // 8) ** 2 + 1}
 """Image tokens; FaceID has four."""
 
@@ -42,7 +33,7 @@ def compare(clones: Path, root: Path) -> Iterator[Comparison]:
     faceid = imported(clones / "IP-Adapter", "ip_adapter.ip_adapter_faceid")
     pack = str(tiny.pack(root / "pack"))
     for family in ("sd", "sdxl"):
-        for variant, write in WRITERS.items():
+        for variant, write in tiny.IP_ADAPTERS.items():
             if (family, variant) == ("sdxl", "full-face"):  # neither published nor written
                 continue
             base = tiny.tiny_base(root / family / variant / "base", xl=family == "sdxl")

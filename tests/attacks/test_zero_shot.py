@@ -32,14 +32,7 @@ from tests.support import tiny
 from tests.support.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
 from tests.support.tiny import person
 
-WRITERS = {
-    "base": tiny.ip_adapter,
-    "plus": tiny.ip_adapter_plus,
-    "plus-face": tiny.ip_adapter_plus_face,
-    "full-face": tiny.ip_adapter_full_face,
-    "faceid": tiny.ip_adapter_faceid,
-    "faceid-plus": tiny.ip_adapter_faceid_plus,
-    "faceid-plusv2": tiny.ip_adapter_faceid_plusv2,
+WRITERS = tiny.IP_ADAPTERS | {
     "photomaker": tiny.photomaker,
     "photomaker-v2": tiny.photomaker_v2,
     "instantid": tiny.instantid,

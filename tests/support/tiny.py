@@ -182,6 +182,18 @@ def ip_adapter_faceid_plusv2(folder: Path, unet: Any, seed: int = 0) -> Path:
     return ip_adapter_faceid_plus(folder, unet, seed, "plusv2")
 
 
+IP_ADAPTERS: dict[str, Callable[..., Path]] = {
+    "base": ip_adapter,
+    "plus": ip_adapter_plus,
+    "plus-face": ip_adapter_plus_face,
+    "full-face": ip_adapter_full_face,
+    "faceid": ip_adapter_faceid,
+    "faceid-plus": ip_adapter_faceid_plus,
+    "faceid-plusv2": ip_adapter_faceid_plusv2,
+}
+"""Variant -> what writes one."""
+
+
 def _faceid() -> dict[str, tuple[int, ...]]:
     """The projection of a face's embedding to four tokens."""
     shapes = {"proj.0.weight": (2 * EMBEDDING, EMBEDDING), "proj.0.bias": (2 * EMBEDDING,)}

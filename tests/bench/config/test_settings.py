@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from attacks import ATTACKS
@@ -238,7 +237,6 @@ def plugin(tmp_path: Path) -> Iterator[Path]:
     file.write_text(PLUGIN)
     yield file
     DEFENSES._registered.pop(NAME, None)
-    ConfigStore.instance().repo.get("defense", {}).pop(f"{NAME}.yaml", None)
     sys.modules.pop(f"cloakbench_plugin_{NAME}", None)
 
 
