@@ -68,7 +68,8 @@ def load(folder: Path, count: int) -> dict[str, FaceDetections]:
     facts = table.select([name for name, _ in _FACTS]).to_pylist()
     seen = {}
     for judge in table.column_names[len(_FACTS) :]:
-        stored = table[judge].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(len(facts), -1)
+        width = table.schema.field(judge).type.list_size  # where there is no face, the numbers do not tell
+        stored = table[judge].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, width)
         embeddings = stored / np.linalg.norm(stored, axis=1, keepdims=True)  # single precision is not quite of length 1
         faces: list[list[Face]] = [[] for _ in range(count)]
         for row, embedding in zip(facts, embeddings, strict=True):

@@ -40,15 +40,15 @@ def record(
         "protocol": PROTOCOL,
         "model": None,
         "reason": "" if leak is not None else "no face found",
-        "likeness": leak,
-        "thresholds": {"ilr": 0.5, "far": 0.01, "pairs": 500},
     } | more
+    alike = facts.pop("likeness", leak)
+    thresholds = facts.pop("thresholds", {"ilr": 0.5, "far": 0.01, "pairs": 500})
     if defense == "none":
         budget = 0
     named = json.dumps([defense, person, budget, attack, list(chain), facts], sort_keys=True)
     metrics = {
         "ilr": leak,
-        "likeness": facts["likeness"],
+        "likeness": alike,
         "ism_zero": 0.5 * (leak or 0),
         "fdfr": 0.1,
         "linf": budget,
@@ -73,7 +73,7 @@ def record(
             "model": facts["model"],
             "seed": facts["seed"],
             "metrics": metrics if leak is not None else {},
-            "thresholds": facts["thresholds"],
+            "thresholds": thresholds,
             "stages": {"protect": stage} if leak is not None else {},
             "images": [],
             "provenance": {

@@ -167,3 +167,17 @@ def test_the_report_has_the_grid_and_counts_what_holds() -> None:
     assert "0.13 holds" in text
     assert "jpeg: of 1 protections 1 broken (aspl 8/255 against dreambooth)." in text
     assert "crop: of 1 protections 1 hold." in text
+
+
+def test_whether_an_attack_can_be_judged_is_read_from_what_leaks_and_not_from_likeness() -> None:
+    """After the wipe people are still much alike, and few pass; after the blur all pass, though less alike."""
+
+    def after(chain: str, likeness: float, rate: float) -> list[Record]:
+        update = {"metrics": {"likeness": likeness, "ilr": rate}}
+        return [r.model_copy(update=update) for r in cells("none", CLEAN, chain)]
+
+    cloak = [*cells("aspl", (0.1,) * 6), *cells("aspl", (0.1,) * 6, "wipe"), *cells("aspl", (0.1,) * 6, "blur")]
+    (grid,) = grids([*cells("none", CLEAN), *after("wipe", 0.6, 0.1), *after("blur", 0.4, 1.0), *cloak])
+    found = verdicts(grid, "aspl 8/255")
+    assert found["wipe"] == Verdict.DESTROYED
+    assert found["blur"] == Verdict.HOLDS

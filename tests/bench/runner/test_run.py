@@ -26,7 +26,8 @@ from bench.core.errors import Unwritable
 from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import AttackComparison
-from bench.results.record import Record, load_all
+from bench.results.leaks import leaks
+from bench.results.record import PROTOCOL, Record, load_all
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.run import run
@@ -37,6 +38,7 @@ from tests.support.runs import BROKEN, SMALL, finished, flaky, places, prepared,
 __all__ = ["finished"]  # a fixture
 
 ARMS = ["base", "clean", "noise", "aspl"]
+JUDGES = ("mobilefacenet", "faceres")
 
 
 def command(folder: Path, *words: str) -> list[str]:
@@ -58,8 +60,11 @@ def test_a_run_has_its_arms_and_files(finished: tuple[Path, list[Record]]) -> No
         assert 0 <= (r.metrics["ilr"] or 0) <= 1
         assert set(r.stages) == {"protect", "counter", "fit", "generate", "measure"}
         assert r.provenance["seeds"]
+        assert (r.protocol, r.provenance["protocol"]["judges"]) == (PROTOCOL, list(JUDGES))
+        assert all(image.similarities.keys() == set(JUDGES) for image in r.images)
     table = pq.read_table(folder / "out" / "images.parquet")
     assert table.num_rows == 4 * 2
+    assert table["leaks"].to_pylist() == [bool(leaking) for r in records for leaking in leaks(r)]
     assert Image.open(folder / "out" / "sheet.png").width > 500
     report = (folder / "out" / "report.md").read_text()
     assert all(arm in report for arm in ARMS)
