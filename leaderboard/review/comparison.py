@@ -12,12 +12,12 @@ from bench.core.types import Array
 from bench.report import formats
 from bench.results.leaks import leak_rule
 from bench.stats import mean_interval
-from bench.stats.comparison import Pair, Scores, better
+from bench.stats.comparison import Pair, Scores, better, worst_attack
 from bench.stats.rule import Judged, judge, verdict
 from leaderboard.entries.reader import open_all
 from leaderboard.entries.strict_json import clip
 from leaderboard.site.board import ASIDE, Row, groups
-from leaderboard.site.measures import MEASURES
+from leaderboard.site.measures import HALVES, MEASURES
 from leaderboard.site.page_data import Layout, scores
 
 MEASURE = MEASURES[0]
@@ -79,7 +79,7 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     )
     judged = judge(table, about=0)
     counted = (
-        f"the worst of {len(spots)} attacks on each person (chosen and scored by the same pictures)"
+        f"the worst of {len(spots)} attacks on each person (chosen by one half of the pictures, scored by the other)"
         if len(spots) > 1
         else "one attack"
     )
@@ -93,9 +93,15 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
 
 def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:
     """The score of one person; NaN if anything is missing: what was not tried was not survived."""
-    known = [scores(row.cells.get((*spot, person), ()))[MEASURE.key] for spot in spots]
-    found = [float("nan") if value is None else float(value) for value in known]
-    return float(np.max(found) if MEASURE.lower else np.min(found))  # NaN if one of them is
+    known = [scores(row.cells.get((*spot, person), ())) for spot in spots]
+    if len(known) == 1:
+        return _or_nan(known[0][MEASURE.key])
+    halves = np.array([[_or_nan(one[half]) for one in known] for half in HALVES])
+    return float(worst_attack(halves, MEASURE.lower))
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _mean(values: Array) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from bench.core.hashing import hash_of
 from bench.results.conditions import SAMPLER, departures
 from bench.results.labels import arm_label, attack_key, chain_key
+from bench.results.leaks import likeness_in_halves
 from bench.results.record import Record
 from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
@@ -42,6 +43,7 @@ class Cell:
         seed: of the record.
         status, reason: of the record.
         metrics: those that the page shows and that are known.
+        halves: likeness by either half of the pictures; None if it is not known.
         seconds, megabytes, passes: cost of making the cloak, the last in passes of the UNet; None if it is not known.
         entry: which entry brought it.
     """
@@ -51,6 +53,7 @@ class Cell:
     status: str
     reason: str
     metrics: dict[str, float]
+    halves: tuple[float, float] | None
     seconds: float | None
     megabytes: float | None
     passes: int | None
@@ -252,13 +255,14 @@ def _of(cells: Iterable[Cell], entries: Container[str] | None) -> bool:
 
 
 def _cell(record: Record, result: Result) -> Cell:
-    cost = record.stages.get("protect")
+    cost, likeness = record.stages.get("protect"), likeness_in_halves(record)
     return Cell(
         id=record.cell,
         seed=record.seed,
         status=record.status,
         reason=record.reason,
         metrics={name: value for name in SHOWN if (value := record.metric(name)) is not None},
+        halves=likeness[1:] if likeness else None,
         seconds=cost.seconds if cost else None,
         megabytes=cost.peak_mb if cost else None,
         passes=sum(cost.passes.get("unet", {}).values()) if cost and cost.passes is not None else None,

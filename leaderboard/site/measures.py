@@ -10,6 +10,8 @@ from metrics import METRICS
 
 SCALE = 10_000
 """Values are sent to the page as whole multiples of 1 / SCALE."""
+HALVES = ("even", "odd")
+"""Likeness by either half of a cell's pictures: what an attack is chosen by, and what it is scored by."""
 NAMES = {
     "likeness": "likeness",
     "ilr": "identity leak rate",

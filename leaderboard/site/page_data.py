@@ -15,7 +15,7 @@ from bench.results.labels import distinguishing_settings, method_names, setting_
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.reader import Result
 from leaderboard.site.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
-from leaderboard.site.measures import MEASURES, SCALE
+from leaderboard.site.measures import HALVES, MEASURES, SCALE
 
 Settings = dict[tuple[str, ...], Any]
 
@@ -181,11 +181,12 @@ def _by_person(row: Row, metric: str, people: Sequence[str]) -> list[float | Non
 
 def _cells(layout: Layout) -> dict[str, list[int | None]]:
     columns: dict[str, list[int | None]] = {name: [] for name in ("row", "attack", "chain", "person")}
-    columns |= {measure.key: [] for measure in MEASURES}
+    kept = (*(measure.key for measure in MEASURES), *HALVES)
+    columns |= {name: [] for name in kept}
     for number, row in enumerate(layout.rows):
         for place, cells in row.cells.items():
             values = scores(cells)
-            whole = [None if values[m.key] is None else round(values[m.key] * SCALE) for m in MEASURES]
+            whole = [None if values[name] is None else round(values[name] * SCALE) for name in kept]
             for numbers in layout.numbers(row, place):
                 for column, value in zip(columns.values(), (number, *numbers, *whole), strict=True):
                     column.append(value)
@@ -193,9 +194,10 @@ def _cells(layout: Layout) -> dict[str, list[int | None]]:
 
 
 def scores(cells: Iterable[Cell]) -> dict[str, Any]:
-    """Metric -> its mean over seeds; None where no cell that is ok has it."""
+    """Metric, or half of the pictures -> its mean over seeds; None where no cell that is ok has it."""
     ok = [cell for cell in cells if cell.status == "ok"]
-    return {measure.key: mean([cell.metrics.get(measure.key) for cell in ok]) for measure in MEASURES}
+    halves = {half: mean([cell.halves[i] if cell.halves else None for cell in ok]) for i, half in enumerate(HALVES)}
+    return {measure.key: mean([cell.metrics.get(measure.key) for cell in ok]) for measure in MEASURES} | halves
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -27,7 +27,10 @@ def record(
     chain: Sequence[str] = (),
     **more: Any,
 ) -> Record:
-    """A cell in which a share `leak` of the pictures passes for the person; None: it failed."""
+    """A cell in which a share `leak` of the pictures passes for the person; None: it failed.
+
+    With `halves` it has four pictures, whose likeness is these two, by turns.
+    """
     facts = {
         "data": "synthetic",
         "base": "facelet-1",
@@ -43,6 +46,9 @@ def record(
     } | more
     alike = facts.pop("likeness", leak)
     thresholds = facts.pop("thresholds", {"ilr": 0.5, "far": 0.01, "pairs": 500})
+    halves = facts.pop("halves", None)
+    if halves:
+        alike, thresholds = sum(halves) / 2, {"own.judge": 1.0, "stranger.judge": 0.0, "far": 0.01}
     if defense == "none":
         budget = 0
     named = json.dumps([defense, person, budget, attack, list(chain), facts], sort_keys=True)
@@ -75,7 +81,7 @@ def record(
             "metrics": metrics if leak is not None else {},
             "thresholds": thresholds,
             "stages": {"protect": stage} if leak is not None else {},
-            "images": [],
+            "images": [_picture(i, halves[i % 2]) for i in range(4)] if halves else [],
             "provenance": {
                 "protocol": facts["protocol"],
                 "data": {"fingerprint": facts["photos"], "licence": "CC0-1.0"},
@@ -84,6 +90,11 @@ def record(
             },
         }
     )
+
+
+def _picture(number: int, similarity: float) -> dict[str, Any]:
+    facts = {"prompt": 0, "image": number, "noise_seed": number, "faces": 1, "sha256": "0" * 64}
+    return facts | {"similarity": similarity, "similarities": {"judge": similarity}}
 
 
 def table(defense: str, leaks: Mapping[str, Sequence[float]], **more: Any) -> list[Record]:

@@ -1,6 +1,7 @@
 // Scores of the rows for what the reader has chosen. A person's score is over the chosen attacks and countermeasures:
 // the worst of them (an attacker may choose, person by person) or their mean. What was not tried was not survived: a
-// person with a missing cell has no score. A cell has one score: the worst is chosen and scored by the same pictures.
+// person with a missing cell has no score. The worst by likeness is chosen by one half of the pictures and scored by the
+// other (bench.stats.comparison.worst_attack); of other measures a cell has one value, which chooses and scores.
 "use strict";
 window.Score = (() => {
   const { state, data, group, measure } = window.View;
@@ -26,10 +27,11 @@ window.Score = (() => {
     return values(group(), key)[place(group(), row, attack, chain, person)] / data.scale;
   }
 
+  const HALVES = ["even", "odd"];
   // (people) scores of a row, and for each person which (attack, countermeasure) was the worst.
   function people(row, attacks = state.attacks, chains = state.chains, over = state.over, { key, lower } = measure()) {
     const chosen = group(), all = values(chosen, key);
-    const scores = [], worst = [];
+    const scores = [], worst = [], parted = over === "worst" && key === "likeness" && attacks.length * chains.length > 1;
     for (let p = 0; p < chosen.people.length; p++) {
       let value = over === "worst" ? (lower ? -Infinity : Infinity) : 0, by = null;
       for (const a of attacks) {
@@ -40,10 +42,18 @@ window.Score = (() => {
           else if (lower ? here > value : here < value) [value, by] = [here, [a, c]];
         }
       }
-      scores.push(Number.isFinite(value) ? value / data.scale : NaN);
+      const score = parted && Number.isFinite(value) ? byHalves(row, attacks, chains, p) : value;
+      scores.push(Number.isFinite(score) ? score / data.scale : NaN);
       worst.push(Number.isFinite(value) ? by : null);
     }
     return { scores, worst };
+  }
+  // One person's likeness by the worst attack: that of either half by its score in the other, both ways averaged.
+  function byHalves(row, attacks, chains, person) {
+    const spots = attacks.flatMap((a) => chains.map((c) => place(group(), row, a, c, person)));
+    const halves = HALVES.map((half) => spots.map((spot) => values(group(), half)[spot]));
+    const highest = (list) => list.indexOf(Math.max(...list));
+    return (halves[1][highest(halves[0])] + halves[0][highest(halves[1])]) / 2;
   }
   const known = (scores) => scores.filter((v) => !Number.isNaN(v));
   const bounds = () => [measure().low, measure().high];

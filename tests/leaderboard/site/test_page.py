@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.core.types import Array
-from bench.stats.comparison import Scores, compare
+from bench.stats.comparison import Scores, compare, worst_attack
 from bench.stats.intervals import mean_interval
 from bench.stats.rule import by_name, judge, standing, tiers
 from leaderboard.site.build import build
@@ -521,6 +521,35 @@ def test_a_hundred_thousand_cells(tmp_path: Path, browser: Any) -> None:
     reader.open()
     assert len(reader.rows()) > 30
     assert reader.wrong == []
+
+
+def test_the_worst_attack_is_chosen_by_one_half_of_the_pictures_and_scored_by_the_other(
+    browser: Any, tmp_path: Path
+) -> None:
+    """As the library does it; a single attack has the score of all pictures, and so has a measure without halves."""
+    rng = np.random.default_rng(0)
+    halves = rng.integers(0, 65, (2, len(ATTACKS), 6)) / 64
+    for name in ("none", "mine"):
+        records = [
+            record(
+                name, f"person-{p:02}", float(halves[:, a, p].mean()), attack=attack, halves=halves[:, a, p].tolist()
+            )
+            for a, attack in enumerate(ATTACKS)
+            for p in range(6)
+        ]
+        pack(tmp_path / "results", name, records)
+    build(tmp_path / "results", tmp_path / "site")
+    one = Reader(browser, tmp_path / "site")
+    one.open()
+    found = one.page.evaluate("View.group().attacks.map((_, a) => Score.people(1, [a]).scores)")
+    order = [ATTACKS.index(attack) for attack in one.page.evaluate("View.group().attacks")]
+    assert np.array(found) == pytest.approx(halves.mean(axis=0)[order], abs=1e-4)
+    by_likeness, by_rate = one.page.evaluate(
+        "View.data.measures.slice(0, 2).map((m) => Score.people(1, undefined, undefined, 'worst', m).scores)"
+    )
+    assert by_likeness == pytest.approx(worst_attack(halves[:, order], True), abs=1e-4)
+    assert by_rate == pytest.approx(halves.mean(axis=0).max(axis=0), abs=1e-4)
+    one.page.context.close()
 
 
 def test_a_weak_attack_is_told_whatever_the_board_is_ranked_by(browser: Any, tmp_path: Path) -> None:
