@@ -215,6 +215,10 @@ def test_a_witness_testifies_with_a_threshold_of_its_own(data: Dataset, store: S
     assert found.thresholds["ilr.tiny"] == threshold
     similarity = known.look(*pictures).similarity(known.references[person.name])
     assert found.metrics["ilr.tiny"] == np.mean(similarity >= threshold)
+    strangers, own = known.impostor_mean(person), known.own(person)
+    assert found.metrics["likeness.tiny"] == pytest.approx(
+        np.clip((similarity - strangers) / (own - strangers), 0, 1).mean()
+    )
 
 
 # --- pyiqa ----------------------------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_the_page_opens_on_what_the_maintainers_have_most_of(tmp_path: Path) -> 
     assert names == ["large · facelet-1", "small · facelet-1", "vast · facelet-1"]
 
 
-@pytest.mark.parametrize("what", ["photos", "weights", "judge", "data", "base"])
+@pytest.mark.parametrize("what", ["photos", "weights", "judge", "judges", "data", "base"])
 def test_what_was_measured_otherwise_is_never_compared(tmp_path: Path, what: str) -> None:
     pack(tmp_path / "results", "mine", table("mine", LEAKS))
     pack(tmp_path / "results", "other", table("other", LEAKS, **{what: "another"}))
