@@ -46,7 +46,7 @@ def record(
     } | more
     alike = facts.pop("likeness", leak)
     thresholds = facts.pop("thresholds", {"ilr": 0.5, "far": 0.01, "pairs": 500})
-    halves: Sequence[float] = facts.pop("halves", ())
+    halves: Any = facts.pop("halves", ())
     if halves:
         alike, thresholds = sum(halves) / 2, {"own.judge": 1.0, "stranger.judge": 0.0, "far": 0.01}
     if defense == "none":
