@@ -42,17 +42,19 @@ def write_crops(words: Sequence[str], folder: Path) -> int:
     """Write the square crops of set B, at the base's resolution, that every defense is given.
 
     Raises:
-        BenchError: the settings or the data are wrong, or two photos of a person have one name.
+        BenchError: the settings or the data are wrong, or a person's or a photo's name cannot be that of a file.
     """
+    from bench.core.file_names import inside
     from bench.core.images import png_bytes
     from bench.runner.plan import load_data
 
     data = load_data(settings_for(words))
     people = [person for person in data.identities if person.name in data.selected]
     for person in people:
-        (folder / person.name).mkdir(parents=True, exist_ok=True)
         for photo in person.protect:
-            (folder / person.name / f"{Path(photo.name).stem}.png").write_bytes(png_bytes(photo.pixels))
+            file = inside(folder, person.name, f"{Path(photo.name).stem}.png")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(png_bytes(photo.pixels))
     return sum(len(person.protect) for person in people)
 
 

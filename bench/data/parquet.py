@@ -72,7 +72,7 @@ class Parquet(PeopleSource):
             raise BenchError(
                 f"The column image holds no picture in {place}.", "Store pictures as datasets' Image feature."
             )
-        source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else Path(stored["path"])
+        source = io.BytesIO(stored["bytes"]) if stored.get("bytes") else _beside(self.root, stored["path"], place)
         return cutter.cut(read_image(source, place), f"{row:05d}.png", place)
 
 
@@ -103,6 +103,27 @@ def _rows(root: str, split: str) -> Any:
     if "image" in found.column_names:
         found = found.cast_column("image", datasets.Image(decode=False))
     return found
+
+
+def _beside(root: str, path: str, place: str) -> Path:
+    """The file that a row names in place of bytes: with the data set, and never another one of this computer.
+
+    Raises:
+        BenchError: it is elsewhere.
+    """
+    import datasets
+
+    given = Path(root).expanduser()
+    folders = [given if given.is_dir() else given.parent]
+    if not given.exists():  # of the hub: what its library has unpacked
+        folders = [Path(datasets.config.HF_CACHE_HOME), Path(datasets.config.HF_DATASETS_CACHE)]
+    file = (folders[0] / path).resolve()
+    if not any(file.is_relative_to(folder.resolve()) for folder in folders):
+        raise BenchError(
+            f"{place} names a file that is not beside it.",
+            "Store the pictures themselves, or put them into its folder.",
+        )
+    return file
 
 
 def _set(name: str, root: str) -> str:

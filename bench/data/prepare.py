@@ -24,7 +24,8 @@ from typing import Annotated
 import numpy as np
 
 from bench.core.cli import guarded, ranged
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, reason_of
+from bench.core.file_names import inside, is_file_name
 from bench.core.hashing import sha256_file
 from bench.core.images import crop_centre, png_bytes, resize
 from bench.core.paths import expanded
@@ -80,6 +81,9 @@ def choose(
     taken = 0
     for index in random.permutation(len(found)):
         name = list(found)[index]
+        if not is_file_name(name):  # "../../x" in a table would be written there
+            tell(f"{name!r} cannot be the name of a folder")
+            continue
         photos = [found[name][i] for i in random.permutation(len(found[name]))]
         if any(photo.part for photo in photos):
             sets = {part: _usable([p for p in photos if p.part == part], choice.photos, choice, tell) for part in SETS}
@@ -103,12 +107,13 @@ def _usable(photos: Sequence[Found], wanted: int, choice: Choice, tell: Tell) ->
     for photo in photos if len(photos) >= wanted else ():
         try:
             image = photo.open()
+            square = crop_centre(image)
+            if min(image.size) >= (choice.smallest or 0) and len(find_boxes(square)) == 1:
+                kept.append((photo, resize(square, choice.side)))
         except BenchError as error:  # what is no picture is no photo; there are others
             tell(error.message)
-            continue
-        square = crop_centre(image)
-        if min(image.size) >= (choice.smallest or 0) and len(find_boxes(square)) == 1:
-            kept.append((photo, resize(square, choice.side)))
+        except Exception as error:  # nor does one that the finder chokes on end the work on all the others
+            tell(f"{photo.place} cannot be used ({reason_of(error)})")
         if len(kept) == wanted:
             break
     return kept
@@ -144,7 +149,7 @@ def write(
         for part, photos in sets.items():
             width = max(2, len(str(len(photos) - 1)))
             for number, (photo, pixels) in enumerate(photos):
-                file = partial / person / f"set_{part}" / f"{number:0{width}}.png"
+                file = inside(partial, person, f"set_{part}", f"{number:0{width}}.png")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(png_bytes(pixels))
                 place = file.relative_to(partial).as_posix()

@@ -87,7 +87,7 @@ class Found:
     identity: str
     place: str
     part: str
-    source: Path | bytes
+    source: Path | bytes | None
 
     def open(self) -> Image.Image:
         """The photo, upright and RGB.
@@ -95,8 +95,11 @@ class Found:
         Raises:
             BenchError: it is not a picture.
         """
-        source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
-        return read_image(source, self.place)
+        if not isinstance(self.source, Path | bytes):  # a table of strangers may have anything in its column
+            raise BenchError(
+                f"{self.place} holds no picture.", "Store pictures as datasets' Image feature, with bytes."
+            )
+        return read_image(self.source if isinstance(self.source, Path) else io.BytesIO(self.source), self.place)
 
 
 People = dict[str, list[Found]]
@@ -213,7 +216,7 @@ def _parquet(file: Path, origin: Origin, part: str) -> Iterator[Found]:
         for batch in table.iter_batches(64, columns=[origin.image, origin.identity]):
             for row in batch.to_pylist():
                 image = row[origin.image]
-                content = image["bytes"] if isinstance(image, dict) else image
+                content = image.get("bytes") if isinstance(image, dict) else image
                 yield Found(composed(str(row[origin.identity])), f"{file.name}/{number:06}", part, content)
                 number += 1
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.core import numbered
 from bench.core.errors import BenchError
+from bench.core.file_names import file_name, inside
 from bench.core.types import Pixels
 from bench.results import manifest, record
 from bench.results.arms import arms
@@ -36,8 +37,9 @@ def write(run: Path, folder: Path) -> int:
     for arm in arms(records):
         several = len({cell.seed for cell in arm.records}) > 1
         for cell in arm.records:
-            place = folder / _safe(cell.identity) / _safe(f"{arm.label} (seed {cell.seed})" if several else arm.label)
-            pictures = {f"generated/{_safe(cell.attack.name)}": _load(store, cell, "generate")}
+            label = f"{arm.label} (seed {cell.seed})" if several else arm.label
+            place = inside(folder, file_name(cell.identity), file_name(label))
+            pictures = {f"generated/{file_name(cell.attack.name)}": _load(store, cell, "generate")}
             if cell.attack.name != "none":
                 pictures |= _photos(_load(store, cell, "protect"), clean.get(cell.photos_of or cell.identity))
             for name, found in pictures.items():
@@ -70,8 +72,3 @@ def _write(folder: Path, pictures: list[Pixels]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     numbered.save(folder, pictures)
     return len(pictures)
-
-
-def _safe(name: str) -> str:
-    """A label as the name of a folder: "noise 8/255" is "noise 8-255"."""
-    return "".join("-" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in name).strip(". ") or "-"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from bench.core.file_names import inside
 from bench.core.names import natural
 from bench.core.strict import Strict
 from bench.core.types import Status
@@ -136,7 +137,7 @@ class Record(Strict):
 
 def save(record: Record, folder: Path) -> Path:
     """Write `<folder>/<identity>-<defense>-<attack>-<cell>.json` atomically."""
-    path = folder / _name(record, record.cell)
+    path = inside(folder, _name(record, record.cell))
     write_atomic(path, (json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n").encode())
     return path
 
@@ -146,7 +147,7 @@ def discard(done: Record, folder: Path, cell: str) -> None:
 
     What was skipped for want of files has been done since.
     """
-    (folder / _name(done, cell)).unlink(missing_ok=True)
+    inside(folder, _name(done, cell)).unlink(missing_ok=True)
 
 
 def _name(record: Record, cell: str) -> str:

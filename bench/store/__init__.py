@@ -19,6 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bench.core.errors import BenchError
+from bench.core.file_names import is_file_name
 from bench.core.hashing import sha256_file, sha256_files
 from bench.core.meter import Cost, Meter
 from bench.core.paths import expanded
@@ -59,7 +61,13 @@ class Store:
         root.mkdir(parents=True, exist_ok=True)
 
     def path(self, stage: str, key: str) -> Path:
-        """Where an output is, or would be."""
+        """Where an output is, or would be.
+
+        Raises:
+            BenchError: the stage or the key, which a record of somebody else may state, is no name of a folder.
+        """
+        if not (is_file_name(stage) and is_file_name(key)):
+            raise BenchError(f"{stage}/{key} is no output of a store.", "Take the record as the run wrote it.")
         return Path(f"{self.root}/{stage}/{key[:2]}/{key}")
 
     def find(self, stage: str, key: str) -> Entry | None:

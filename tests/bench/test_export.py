@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import bench.export as command
 from bench.api import Evaluation, export
 from bench.config.compose import settings_of
 from bench.core.errors import BenchError
+from bench.core.types import Identity, Photo
 from bench.results.record import load_all, save
 from bench.runner.run import run
 from tests.support.runs import SMALL, prepared, small_run
@@ -86,6 +88,20 @@ def test_crops_come_back_as_precomputed_cloaks(tmp_path: Path) -> None:
     (cell,) = [r for r in load_all(tmp_path / "out") if r.defense.name == "precomputed"]
     assert cell.metrics["linf"] == 7
     assert "mine 8/255" in text.getvalue()
+
+
+@pytest.mark.parametrize("name", ["../ada", "/tmp/ada", "."])
+def test_crops_are_written_into_the_folder_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """People of a table, or of a source that somebody else wrote, have whatever names these give them."""
+    photo = Photo("00.png", np.zeros((8, 8, 3), np.uint8), "a" * 64)
+    person = Identity(name, (photo,), (photo,), ())
+    data = SimpleNamespace(identities=[person], selected=[name])
+    monkeypatch.setattr("bench.runner.plan.load_data", lambda settings: data)
+    with pytest.raises(BenchError, match="cannot be the name of a file"):
+        command.main(["--crops", "-o", str(tmp_path / "crops")])
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_an_evaluation_has_cells_images_a_summary_and_a_report(finished: Path) -> None:

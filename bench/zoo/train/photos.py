@@ -26,6 +26,7 @@ from PIL import Image
 from bench.core.images import to_tensor
 from bench.core.names import natural
 from bench.core.types import Array, Pixels
+from bench.data.photo_reader import read_image
 from bench.models.faces.dlib_resnet import PADDING
 from bench.models.faces.dlib_resnet import SIDE as CHIP
 from bench.models.faces.insightface import Recogniser, locate_pack
@@ -145,7 +146,7 @@ def _describe_all(pool: ProcessPoolExecutor, data: Path, file: str, out: Path) -
 
 def _describe(file: str, start: int, rows: list[dict[str, Any]]) -> dict[str, Array]:
     """Pixels, key points, dlib's descriptors and the second recogniser's embeddings of some photos."""
-    images = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in rows]
+    images = [read_image(io.BytesIO(row["image"]["bytes"]), f"row {start + i} of {file}") for i, row in enumerate(rows)]
     pixels = np.stack([np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images])
     located, descriptors = _dlib(images)
     given = [row.get("landmarks") for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,18 @@ def test_the_evaluations_people_are_read(shared_data: Callable[[str], Path]) -> 
     data = Parquet(str(shared_data("lfw_eval.parquet")), crop="centre").load(64)
     assert len(data.identities) == 24
     assert {(len(p.reference), len(p.protect), len(p.extra)) for p in data.identities} == {(4, 4, 4)}
+
+
+@pytest.mark.parametrize("given", ["{}/private.png", "../private.png", "/etc/hostname"])
+def test_a_table_names_no_file_outside_of_its_folder(tmp_path: Path, given: str) -> None:
+    (tmp_path / "data").mkdir()
+    Image.fromarray(np.full((20, 30, 3), 7, np.uint8)).save(tmp_path / "private.png")
+    named = [{"bytes": None, "path": given.format(tmp_path)}] * 6
+    pq.write_table(pa.table({"image": named, "identity": ["ada"] * 6}), tmp_path / "data" / "x.parquet")
+    with pytest.raises(BenchError, match="names a file that is not beside it"):
+        Parquet(str(tmp_path / "data" / "x.parquet"), crop="centre").load(16)
+    shutil.copy(tmp_path / "private.png", tmp_path / "data" / "own.png")
+    own = [{"bytes": None, "path": "own.png"}] * 6
+    pq.write_table(pa.table({"image": own, "identity": ["ada"] * 6}), tmp_path / "data" / "x.parquet")
+    (ada,) = Parquet(str(tmp_path / "data"), crop="centre").load(16).identities
+    assert levels(ada.protect) == [7, 7]

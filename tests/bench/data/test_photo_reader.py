@@ -8,11 +8,18 @@ import warnings
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+import attacks
+import bench
+import countermeasures
+import defenses
+import leaderboard
+import metrics
 from bench.core.errors import BenchError
 from bench.core.types import Pixels
 from bench.data.photo_reader import MOST_PIXELS, is_picture, read_image
@@ -251,3 +258,33 @@ def test_postscript_is_not_run_whatever_it_is_called(tmp_path: Path) -> None:
 def test_bytes_are_named_by_where_they_came_from() -> None:
     with pytest.raises(BenchError, match=r"^row 7 cannot be read"):
         read_image(io.BytesIO(b"nothing"), "row 7")
+
+
+def test_no_other_code_opens_a_picture_as_whatever_it_is() -> None:
+    """What says no formats lets Pillow start Ghostscript; `jpeg` reads what it has written a line above."""
+    packages = (bench, defenses, attacks, countermeasures, metrics, leaderboard)
+    files = [file for package in packages for file in Path(*package.__path__).rglob("*.py")]
+    opening = {
+        f"{file.stem}: {line.strip()}"
+        for file in files
+        for line in file.read_text().splitlines()
+        if "Image.open(" in line and "formats=" not in line
+    }
+    assert opening == {"images: with Image.open(buffer) as image:"}
+
+
+def test_the_limit_holds_where_another_library_lifts_pillow_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(BenchError, match=r"huge\.png is too large: a photo may have 179 megapixels"):
+        read_image(too_large(tmp_path / "huge.png"))
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeError("x"), IndexError("x"), MemoryError()])
+def test_whatever_a_decoder_raises_a_file_is_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    file = saved(Image.fromarray(picture(0)), tmp_path / "x.png")
+    monkeypatch.setattr(Image, "open", Mock(side_effect=error))
+    assert not is_picture(file)
+    with pytest.raises(BenchError, match=r"x\.png cannot be read as a picture"):
+        read_image(file)

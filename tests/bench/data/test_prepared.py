@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import unicodedata
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,15 @@ def test_a_hub_that_does_not_answer_is_an_error_with_a_way_out(monkeypatch: pyte
         from_hub(ORIGINS["vggface2"], None)
 
 
+def fake_ghostscript(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of its name; the file that says that it was started."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {folder / 'started'}\n")
+    (folder / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return folder / "started"
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +252,58 @@ def test_a_prepared_data_set_is_not_written_over(photos: Path, tmp_path: Path) -
     (tmp_path / "out").mkdir()
     with pytest.raises(BenchError, match="is there already"):
         write(tmp_path / "out", "lfw", "mine", "here", from_folder(photos, {}), CHOICE)
+
+
+@pytest.mark.parametrize("name", ["../../../ada", "TMP/elsewhere/ada", "..", ".ada", "a\u202eb"])
+def test_a_table_s_names_do_not_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    name = name.replace("TMP", str(tmp_path))
+    (tmp_path / "source").mkdir()
+    parquet(tmp_path / "source" / "a.parquet", {name: 6, "bob": 6}, "label")
+    out = tmp_path / "deep" / "er" / "out"
+    words = ["lfw", "--source", str(tmp_path / "source"), "--photos", "2", "--smallest", "40", "--side", "32"]
+    assert main([*words, "--out", str(out)]) == 0
+    assert {file.parent.parent for file in tmp_path.rglob("*.png")} == {out / "bob"}
+    assert json.loads((out / HEADER).read_text())["skipped"] == [f"{name!r} cannot be the name of a folder"]
+
+
+def test_no_photo_ends_the_work_on_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bombs, PostScript, broken EXIF, a cell of a table without a picture, and one that the finder chokes on."""
+
+    def saved(shade: int, **options: Any) -> bytes:
+        picture(1, shade).save(buffer := io.BytesIO(), **{"format": "PNG", **options})
+        return buffer.getvalue()
+
+    def find(image: Image.Image) -> list[Any]:
+        if image.getpixel((0, 0)) == (10, 99, 99):
+            raise MemoryError("bad allocation")
+        return [None]
+
+    bomb = bytearray(saved(5))
+    bomb[16:24] = (20_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    broken = {
+        "bad allocation": saved(99),
+        "too large": bytes(bomb),
+        "cannot be read as a picture": saved(5, format="EPS"),
+        "holds no picture": None,
+        "has EXIF data that cannot be read": saved(5, exif=b"Exif\0\0no EXIF at all"),
+    }
+    # Five good photos beside each: one too few, so every photo is looked at. Only Ada has enough.
+    contents = [(said, content) for said, bad in broken.items() for content in (bad, *[saved(5)] * 5)]
+    rows = [{"image": {"bytes": c, "path": None}, "label": who} for who, c in (*contents, *[("ada", saved(5))] * 6)]
+    (tmp_path / "source").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "a.parquet")
+    monkeypatch.setattr("bench.models.faces.dlib_recogniser.find_boxes", find)
+    started = fake_ghostscript(tmp_path, monkeypatch)
+    words = ["lfw", "--source", str(tmp_path / "source"), "--photos", "2", "--smallest", "40", "--side", "32"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert [place.name for place in (tmp_path / "out").iterdir() if place.is_dir()] == ["ada"]
+    skipped = sorted(json.loads((tmp_path / "out" / HEADER).read_text())["skipped"])
+    assert len(skipped) == len(broken)
+    for number, said in enumerate(broken):
+        assert skipped[number].startswith(f"a.parquet/{6 * number:06} ")
+        assert said in skipped[number]
+    assert not started.exists(), "Ghostscript"
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 from filelock import Timeout
 
+from bench.core.errors import BenchError
 from bench.core.meter import Meter
 from bench.store import META, Store, write_atomic
 from tests.support.contexts import ROOT
@@ -242,3 +243,13 @@ def test_meter_measures_a_block_that_raises() -> None:
     with pytest.raises(KeyError), meter:
         raise KeyError
     assert meter.cost.peak_mb > 0
+
+
+@pytest.mark.parametrize("key", ["../../private", "/etc", "..", "", "a/b"])
+def test_a_key_leads_nowhere_but_into_the_store(tmp_path: Path, key: str) -> None:
+    """A record of somebody else states keys, and its pictures are looked for by them."""
+    store = Store(tmp_path / "deep" / "store")
+    Store(tmp_path).compute("protect", KEY, flat)
+    for ask in (store.find, store.cost, store.remove, store.discard):
+        with pytest.raises(BenchError, match="is no output of a store"):
+            ask("generate", key)
