@@ -2,6 +2,7 @@
 
     results/<id>/ or results/<id>.zip    entry.json, records.jsonl.gz, and perhaps images.json and images/<cell>.webp
     results/verified.json                which entries a maintainer has run again
+    results/maintained.json              which entries are the maintainers' own, and which corrections they agree to
 
 Beside them may stand a README, what operating systems leave behind, and a site that was built there. One bad entry is a
 `Problem`, and never hides the others. What may be in a file is checked when it is read: opening an
@@ -10,6 +11,7 @@ entry checks everything but the records, and `Result.records` checks those line 
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import re
 from collections.abc import Iterator, Mapping
@@ -21,9 +23,10 @@ from bench.core.litter import is_litter
 from bench.results.record import Record
 from leaderboard.entries.archive import ENTRY, MB, Pack, open_pack
 from leaderboard.entries.entry import IMAGES, RECORDS, Entry
+from leaderboard.entries.maintained import MAINTAINED, Trust
 from leaderboard.entries.sprites import Sprite, Sprites, file_name
 from leaderboard.entries.strict_json import BadEntry, Problem, parse
-from leaderboard.entries.verifications import VERIFIED, Verification, read
+from leaderboard.entries.verifications import VERIFIED, Verification
 
 __all__ = ["BadEntry", "Problem", "Result", "open_all", "open_result"]
 
@@ -32,6 +35,8 @@ RECORDS_LIMIT = 512 * MB
 LINE_LIMIT = 2 * MB
 TEXTS = {"readme", "license", "licence"}
 """Files that are no entries, in lower case and without suffix."""
+START = datetime.date(2026, 11, 24)
+"""When the project began: nothing was submitted before."""
 MARK = "made-by-cloakbench"
 """A file in every site: only a folder that has it, or an empty one, is ever replaced."""
 
@@ -42,20 +47,28 @@ class Result:
 
     Attributes:
         entry: what `entry.json` says.
-        verification: a maintainer's, of exactly these records; else None.
+        maintained: whether the maintainers list it as what it says it is: a reference, or a correction.
+        verification: a maintainer's, of exactly these files; else None.
         pack: the files.
         pictures: every sprite in it, whether it may be shown or not; for showing, use `sprites`.
     """
 
     entry: Entry
+    maintained: bool
     verification: Verification | None
     pack: Pack = field(repr=False)
     pictures: Mapping[str, Sprite] = field(repr=False)
 
     @property
     def trusted(self) -> bool:
-        """Whether the maintainers ran it, first or again."""
-        return self.entry.kind == "reference" or self.verification is not None
+        """Whether the maintainers ran all of it, first or again."""
+        return (self.entry.kind == "reference" and self.maintained) or bool(
+            self.verification and self.verification.whole
+        )
+
+    def vouched(self, cell: str) -> bool:
+        """Whether the maintainers ran a cell of it, first or again."""
+        return self.trusted or bool(self.verification and self.verification.covers(cell))
 
     def records(self) -> Iterator[Record]:
         """All records, in the order of their cells; never more than one in memory.
@@ -90,10 +103,9 @@ class Result:
         """Cell -> its sprite, of those that may be shown.
 
         Whether a picture shows an invented person can only be checked where it was made. So it takes somebody's word,
-        and the only words taken are the maintainers': of an entry that is neither a reference nor verified, no picture
-        is shown, and this is empty.
+        and the only words taken are the maintainers': of cells that they did not run, no picture is shown.
         """
-        return dict(self.pictures) if self.trusted else {}
+        return {cell: sprite for cell, sprite in self.pictures.items() if self.vouched(cell)}
 
     def sprite_bytes(self, cell: str) -> bytes:
         """The WebP file of one of the `sprites`.
@@ -116,9 +128,9 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
             f"There is no folder {root}.", "Give the folder whose sub-folders are entries, such as results/."
         )
     problems: list[Problem] = []
-    verified: Mapping[str, Verification] = {}
+    trust = Trust.nobody()
     try:
-        verified = read(root / VERIFIED)
+        trust = Trust.of(root)
     except BadEntry as error:
         problems.append(error.problem)
     found: dict[str, Result] = {}
@@ -126,7 +138,7 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
         if _beside(path):
             continue
         try:
-            result = open_result(path, verified)
+            result = open_result(path, trust)
             if result.entry.id in found:
                 raise _bad(result, "id", f"{result.entry.id!r} is there twice, as folder and as zip. Keep one.")
             found[result.entry.id] = result
@@ -142,13 +154,17 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
 
 def _beside(path: Path) -> bool:
     """Whether something in the folder is no entry and means to be none."""
-    if path.name == VERIFIED or path.name.startswith(".") or is_litter(path.name):
+    if path.name in (VERIFIED, MAINTAINED) or path.name.startswith(".") or is_litter(path.name):
         return True
     return (path.stem.lower() in TEXTS and path.is_file()) or (path / MARK).is_file()
 
 
-def open_result(path: Path, verified: Mapping[str, Verification] | None = None) -> Result:
+def open_result(path: Path, trust: Trust | None = None) -> Result:
     """One entry, with everything checked but its records.
+
+    Args:
+        path: its folder or zip.
+        trust: what the maintainers say of the entries beside it; None where nobody asks whether it is a reference.
 
     Raises:
         BadEntry: anything is wrong with it.
@@ -159,6 +175,8 @@ def open_result(path: Path, verified: Mapping[str, Verification] | None = None) 
         raise BadEntry(
             f"{pack.file}/{ENTRY}", "id", f"is {entry.id!r}, but the file is {pack.file!r}. Make them equal."
         )
+    listed = trust is not None and trust.maintained.lists(entry)
+    _check_claims(f"{pack.file}/{ENTRY}", entry, asked=trust is not None, listed=listed)
     _check_manifest(pack, entry)
     pictures = parse(Sprites, pack.read(IMAGES), f"{pack.file}/{IMAGES}").root if IMAGES in pack.sizes else {}
     for cell, sprite in pictures.items():
@@ -168,9 +186,22 @@ def open_result(path: Path, verified: Mapping[str, Verification] | None = None) 
             )
     for name in pack.sizes.keys() - {ENTRY, IMAGES, RECORDS} - {sprite.file for sprite in pictures.values()}:
         raise pack.bad(name, f"this picture is not in {IMAGES}. Pack the entry again.")
-    verification = (verified or {}).get(entry.id)
-    same = verification is not None and verification.records_sha256 == entry.files[RECORDS]
-    return Result(entry, verification if same else None, pack, pictures)
+    verification = trust.verified.get(entry.id) if trust else None
+    holds = verification is not None and verification.holds_for(entry)
+    return Result(entry, listed, verification if holds else None, pack, pictures)
+
+
+def _check_claims(file: str, entry: Entry, asked: bool, listed: bool) -> None:
+    """Raises BadEntry for a reference that the maintainers do not list, and for a date on which nobody submitted."""
+    if listed:
+        return
+    if asked and entry.kind == "reference":
+        said = f"is reference, and {MAINTAINED} does not list {entry.id!r}: references are the maintainers' own."
+        raise BadEntry(file, "kind", f"{said} Submit it with --kind defense.")
+    latest = max(datetime.date.today(), START) + datetime.timedelta(days=1)  # it may be tomorrow elsewhere
+    if not START <= entry.submitted <= latest:
+        said = f"is {entry.submitted}, and must lie between {START}, when the project began, and today"
+        raise BadEntry(file, "submitted", f"{said}. Give the day on which it was submitted.")
 
 
 def _check_manifest(pack: Pack, entry: Entry) -> None:

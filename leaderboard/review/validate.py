@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.results.record import Record
 from leaderboard.entries.archive import named
 from leaderboard.entries.entry import PROTOCOL, RECORDS
+from leaderboard.entries.maintained import MAINTAINED, Trust
 from leaderboard.entries.reader import Result, open_result
 from leaderboard.entries.sprites import fault
 from leaderboard.entries.strict_json import WHOLE, BadEntry, Problem, clip
@@ -18,9 +19,13 @@ from leaderboard.review.entry_checks import MOST, Findings, check
 
 
 def validate(path: Path) -> Findings:
-    """Everything that is wrong with an entry; never raises for what an entry holds."""
+    """Everything that is wrong with an entry; never raises for what an entry holds.
+
+    Whether it may be a reference is asked where `maintained.json` lies beside it.
+    """
     try:
-        result = open_result(path)
+        beside = named(path).parent
+        result = open_result(path, Trust.of(beside) if (beside / MAINTAINED).is_file() else None)
         shown: set[str] = set()
         found = check(_noting(result, shown), result.entry, f"{result.pack.file}/{RECORDS}")
         found.problems = [*found.problems, *_pictures(result, shown)][:MOST]
@@ -28,8 +33,9 @@ def validate(path: Path) -> Findings:
         return Findings(problems=[error.problem])
     if result.entry.protocol != PROTOCOL:
         found.warnings.append(f"protocol {result.entry.protocol}: today's is {PROTOCOL}, so it stands on an old board.")
-    if result.entry.kind == "reference":
-        found.warnings.append("a reference entry: its pictures are shown unverified, so only maintainers add these.")
+    if result.entry.kind in ("reference", "correction") and not result.maintained:
+        counts = "counts" if result.entry.kind == "reference" else "supersedes what it is about"
+        found.warnings.append(f"a {result.entry.kind} {counts} only if the maintainers list it in {MAINTAINED}.")
     return found
 
 

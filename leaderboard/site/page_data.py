@@ -65,13 +65,13 @@ def page_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str,
 def entry_facts(result: Result, results: Sequence[Result]) -> dict[str, Any]:
     """What is shown of an entry."""
     entry = result.entry
-    about = [r.entry for r in results if r.entry.amends == entry.id]
+    corrections = [r.entry.id for r in results if r.maintained and r.entry.amends == entry.id]
     kept = ("id", "kind", "title", "authors", "paper", "code", "licence", "amends")
     return {
         **{name: getattr(entry, name) for name in kept},
         "submitted": entry.submitted.isoformat(),
         "verified": result.trusted,
-        "superseded_by": next((other.id for other in about if other.kind == "correction"), None),
+        "superseded_by": next(iter(corrections), None),
     }
 
 

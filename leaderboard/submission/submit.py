@@ -28,6 +28,7 @@ from bench.results.record import Record
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.archive import ENTRY
 from leaderboard.entries.entry import RECORDS, Entry, MethodCard
+from leaderboard.entries.maintained import MAINTAINED
 from leaderboard.entries.reader import open_result
 from leaderboard.entries.run_folder import Album, load_run, open_store
 from leaderboard.entries.strict_json import BadEntry, explain
@@ -190,10 +191,12 @@ def _same(target: Path, entry: Entry) -> bool:
 def _conclude(entry: Entry, results: Path, what: str, console: Console) -> None:
     place = results / entry.id
     authors = ", ".join(entry.authors) or "nobody named (--authors)"
+    listed = [f"  a maintainer lists {entry.id} in {results / MAINTAINED}; until then it is no {entry.kind}"]
     for line in (
         f"{what} as {place}: {entry.title}",
         f"Kind {entry.kind}, by {authors}, licence {entry.licence}. Change it by --kind, --licence, ... and --replace.",
         "Next:",
+        *(listed if entry.kind in ("reference", "correction") else ()),
         f"  python -m leaderboard build {results} -o site     then open site/index.html#entry={entry.id}",
         f"  git checkout -b {entry.id} && git add {place} && git commit -m 'Submit {entry.id}'",
         "  then push, and open a pull request with that folder alone. It is validated there, and a maintainer may",

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.results.record import Record
 from leaderboard.entries.sprites import draw
+from tests.support.entries import maintain
 
 PROTOCOL = {"prompts": ["a photo of {subject}"], "images_per_prompt": 16, "far": 0.01}
 
@@ -31,7 +32,7 @@ def record(
 
     With `halves` it has four pictures, whose likeness is these two, by turns.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "data": "synthetic",
         "base": "facelet-1",
         "photos_of": person,
@@ -107,7 +108,7 @@ def table(defense: str, leaks: Mapping[str, Sequence[float]], **more: Any) -> li
 
 
 def pack(root: Path, name: str, records: Sequence[Record], pictures: bool = False, **facts: Any) -> Path:
-    """Write an entry as `leaderboard submit` would; `facts` replace those of entry.json."""
+    """Write an entry as `leaderboard submit` would; `facts` replace those of entry.json. A reference is listed."""
     folder = root / name
     (folder / "images").mkdir(parents=True)
     lines = "".join(r.model_dump_json() + "\n" for r in sorted(records, key=lambda r: r.cell))
@@ -133,10 +134,12 @@ def pack(root: Path, name: str, records: Sequence[Record], pictures: bool = Fals
         "kind": "defense",
         "title": name,
         "licence": "CC-BY-4.0",
-        "submitted": "2026-01-31",
+        "submitted": "2026-11-24",
         "files": files,
     }
     (folder / "entry.json").write_text(json.dumps(entry | facts))
+    if facts.get("kind") == "reference":
+        maintain(root, name)
     return folder
 
 

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from functools import partial
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.data.synthetic import ROOT as SYNTHETIC
 from bench.results import standard
 from bench.results.record import Record, StageFacts, save
 from bench.store import Store
+from leaderboard.entries.maintained import MAINTAINED
 from metrics.visibility import linf, psnr, ssim
 
 PICTURES = 8
@@ -66,6 +68,8 @@ def made(
             "likeness": (0.25 * PICTURES + 0.5 * leaks) / PICTURES,
             "ilr": leaks / PICTURES,
             "ilr_matched": leaks / PICTURES,
+            "any_leak@4": 1 - comb(PICTURES - leaks, 4) / comb(PICTURES, 4),
+            "false_leak": 0.0,
             "linf": float(budget),
             **METRICS,
         },
@@ -116,7 +120,7 @@ def write_entry(
         name: id and folder name.
         records: or the bytes of `records.jsonl.gz` when decompressed; None is `grid()`.
         others: name -> bytes of other files.
-        facts: fields of `entry.json`; one that is `...` is left out.
+        facts: fields of `entry.json`; one that is `...` is left out. A reference is listed in `maintained.json`.
     """
     folder = root / name
     folder.mkdir(parents=True)
@@ -133,12 +137,25 @@ def write_entry(
         "title": "A title",
         "licence": "CC0-1.0",
         "protocol": "2",
-        "submitted": "2025-01-02",
+        "submitted": "2026-11-24",
         "files": manifest(folder),
     }
     whole = {key: value for key, value in (entry | facts).items() if value is not ...}
     (folder / "entry.json").write_text(json.dumps(whole))
+    if facts.get("kind") == "reference":
+        maintain(root, name)
     return folder
+
+
+def maintain(root: Path, *references: str, **corrections: str) -> None:
+    """List entries in `maintained.json` beside those that it lists already; corrections as `again="mine"`."""
+    file = root / MAINTAINED
+    lists = json.loads(file.read_text()) if file.is_file() else {"references": [], "corrections": {}}
+    lists = {
+        "references": sorted({*lists["references"], *references}),
+        "corrections": {**lists["corrections"], **corrections},
+    }
+    file.write_text(json.dumps(lists))
 
 
 def manifest(folder: Path) -> dict[str, str]:

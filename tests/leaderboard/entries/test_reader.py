@@ -24,6 +24,7 @@ from leaderboard.entries import archive, reader
 from leaderboard.entries.entry import SCHEMA_FILE, schema
 from leaderboard.entries.reader import MARK, BadEntry, Problem, Result, open_all, open_result
 from leaderboard.entries.sprites import Sprite, Sprites, draw
+from leaderboard.entries.verifications import files_sha256
 from leaderboard.review.entry_checks import Findings
 from leaderboard.review.validate import tell, validate
 from tests.support.entries import grid, lines, made, manifest, tree, write_entry, zipped
@@ -67,7 +68,7 @@ def test_entry_is_read_back_as_it_was_written(tmp_path: Path, as_zip: bool) -> N
     assert list(result.records()) == sorted(grid(), key=lambda r: r.cell)
     assert list(result.records()) == list(result.records()), "and again"
     assert (result.entry.id, result.entry.authors, result.entry.card["aspl"].paper) == ("mine", ("Ada",), "y")
-    assert result.entry.submitted.isoformat() == "2025-01-02"
+    assert result.entry.submitted.isoformat() == "2026-11-24"
     assert result.verification is None
     assert result.pictures[CELL].groups == {"clean": (0, 1), "generated": (1, 1)}
 
@@ -488,20 +489,40 @@ def test_break_without_its_entry_is_left_out_and_what_is_about_it_too(tmp_path: 
 
 def verified(root: Path, name: str = "mine", **changes: Any) -> None:
     """Write `verified.json` as a maintainer would."""
-    digest = json.loads((root / name / "entry.json").read_text())["files"]["records.jsonl.gz"]
-    facts = {"by": "Ada", "date": "2025-01-02", "cells": 8, "largest_difference": 0.0, "records_sha256": digest}
+    digest = files_sha256(open_result(root / name).entry)
+    facts = {"by": "Ada", "date": "2026-11-25", "cells": 8, "of": 8, "largest_difference": 0.0, "files_sha256": digest}
     (root / "verified.json").write_text(json.dumps({name: facts | changes}))
 
 
-def test_verification_counts_for_the_records_it_names(tmp_path: Path) -> None:
-    write_entry(tmp_path)
+def test_verification_counts_for_the_files_it_names(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path)
     verified(tmp_path)
-    assert opened(tmp_path)[0].verification
-    verified(tmp_path, records_sha256="0" * 64)
+    assert opened(tmp_path)[0].trusted
+    for name, data in pictures().items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    rewrite(folder)
+    assert opened(tmp_path)[0].sprites() == {}, "pictures that nobody looked at, put beside records that were verified"
+    verified(tmp_path)
+    assert opened(tmp_path)[0].sprites()
+    verified(tmp_path, files_sha256="0" * 64)
     assert opened(tmp_path)[0].verification is None
 
 
-@pytest.mark.parametrize("changes", [{"cells": 0}, {"largest_difference": "none"}, {"by": ""}, {"signed": True}])
+def test_verification_of_some_cells_covers_these_alone(tmp_path: Path) -> None:
+    write_entry(tmp_path, others=pictures())
+    first, *_, last = (record.cell for record in opened(tmp_path)[0].records())
+    verified(tmp_path, cells=1, only=[CELL])
+    (mine,) = opened(tmp_path)
+    assert (mine.trusted, mine.vouched(CELL), list(mine.sprites())) == (False, True, [CELL])
+    assert [mine.vouched(cell) for cell in (first, last) if cell != CELL] == [False] * len({first, last} - {CELL})
+    verified(tmp_path, cells=1)
+    assert not opened(tmp_path)[0].vouched(CELL), "one of eight, and nobody says which"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cells": 0}, {"of": "all"}, {"largest_difference": "none"}, {"by": ""}, {"signed": True}]
+)
 def test_bad_verifications_are_a_problem_and_count_for_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_entry(tmp_path)
     verified(tmp_path, **changes)

@@ -16,9 +16,20 @@ from bench.core.errors import BenchError
 from bench.results.record import Record, load_all, save
 from leaderboard.entries.reader import open_all, open_result
 from leaderboard.entries.run_folder import Album, open_store
-from leaderboard.review.recompute import SCORES
-from leaderboard.review.verify import PICTURES, RERUN, STORED, Comparison, from_artefacts, verify, with_rerun
-from tests.support.entries import grid, invented, made, stored_run, write_entry
+from leaderboard.review.verify import (
+    PICTURES,
+    RERUN,
+    RERUN_MEAN,
+    STATED,
+    STORED,
+    Comparison,
+    from_artefacts,
+    verify,
+    with_rerun,
+)
+from leaderboard.site.board import SHOWN
+from leaderboard.site.measures import HALVES
+from tests.support.entries import PROTOCOL, PROVENANCE, grid, invented, made, stored_run, write_entry
 
 PEOPLE = [f"p{i:02d}" for i in range(3)]
 
@@ -153,11 +164,15 @@ def compared(tmp_path: Path, entry: Sequence[Record], again: Sequence[Record]) -
 def test_equal_runs_agree(tmp_path: Path) -> None:
     found = compared(tmp_path, grid(PEOPLE), list(reversed(grid(PEOPLE))))
     assert found.ok
-    assert {len(found.differences[name]) for name in ("status", "threshold", *RERUN)} == {12}
-    assert {len(found.differences[f"mean {name}"]) for name in SCORES} == {1}
+    assert {len(found.differences[name]) for name in (STATED, "status", "threshold", *RERUN)} == {12}
+    assert {len(found.differences[f"mean {name}"]) for name in RERUN_MEAN} == {1}
 
 
-@pytest.mark.parametrize("metric", RERUN)
+def test_everything_that_the_board_shows_is_compared() -> None:
+    assert {*SHOWN, *HALVES} <= RERUN.keys()
+
+
+@pytest.mark.parametrize("metric", [name for name in RERUN if name not in HALVES])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_cell_that_differs_by_more_than_its_tolerance_is_seen(tmp_path: Path, metric: str, sign: int) -> None:
     records = grid(PEOPLE)
@@ -176,6 +191,67 @@ def test_small_differences_in_one_direction_are_seen(tmp_path: Path) -> None:
     scattered = [changed(r, ilr=(r.metrics["ilr"] or 0) + 0.06 * (-1) ** i) for i, r in enumerate(records)]
     assert compared(tmp_path, records, scattered).ok
     assert compared(tmp_path, records, lower[:9]).ok, "the mean of a few cells says little"
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "defense.name": {"defense": {"name": "mine", "budget": 8.0, "config": {}}},
+    "defense.budget": {"defense": {"name": "aspl", "budget": 4.0, "config": {}}},
+    "defense.config.steps": {"defense": {"name": "aspl", "budget": 8.0, "config": {"steps": 5}}},
+    "attack.name": {"attack": {"name": "instantid", "config": {}}},
+    "countermeasure.0.name": {"countermeasure": [{"name": "jpeg", "config": {}}]},
+    "base": {"base": "sdxl"},
+    "data": {"data": "celebahq"},
+    "identity": {"identity": "ada"},
+    "seed": {"seed": 1},
+    "surrogates.0": {"surrogates": ["facelet-2"]},
+    "weights.0": {"weights": ["e" * 64]},
+    "provenance.protocol.far": {"provenance": PROVENANCE | {"protocol": PROTOCOL | {"far": 0.1}}},
+    "provenance.data.fingerprint": {"provenance": PROVENANCE | {"data": {"fingerprint": "e" * 64}}},
+    "provenance.judges.fingerprint": {"provenance": PROVENANCE | {"judges": {"fingerprint": "e" * 64}}},
+}
+
+
+@pytest.mark.parametrize("fact", LIES)
+def test_numbers_of_something_else_are_not_certified(tmp_path: Path, fact: str) -> None:
+    """The ids are those of the maintainer's cells, and so are all numbers; what they are said to be of is not."""
+    own = made("p00", "aspl", 8)
+    lie = Record.model_validate(own.model_dump() | LIES[fact])
+    entry, file = write_entry(tmp_path, "mine", [lie]), tmp_path / "verified.json"
+    status, text = verified(run_of(tmp_path / "run", [own]), entry=entry, write=file, by="Ada")
+    assert status == 1
+    assert line(text, STATED)[-1] == "BEYOND"
+    assert f"{fact} is" in text
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("metric", [name for name in SHOWN if name in made().metrics])
+def test_a_metric_that_only_one_of_them_states_is_not_certified(tmp_path: Path, metric: str) -> None:
+    silent = [r.model_copy(update={"metrics": {k: v for k, v in r.metrics.items() if k != metric}}) for r in grid()]
+    assert not compared(tmp_path, silent, grid()).ok
+    assert not compared(tmp_path, grid(), silent).ok
+
+
+def test_likeness_may_not_be_moved_from_one_half_of_the_pictures_to_the_other(tmp_path: Path) -> None:
+    """The worst attack is chosen by one half and scored by the other, so a cell's mean is not all that is shown."""
+    own = made("p00", "aspl", 8)
+    lie = own.model_copy(
+        update={"images": [i.model_copy(update={"image": i.image // 4 + 2 * (i.image % 4)}) for i in own.images]}
+    )
+    found = compared(tmp_path, [lie], [own])
+    assert [name for name in found.tolerances if found.largest(name) > found.tolerances[name]] == ["even", "odd"]
+
+
+def test_files_may_lie_elsewhere(tmp_path: Path) -> None:
+    """Settings name them; `weights` hold their hashes."""
+
+    def of(adapter: str, weights: str) -> Record:
+        config = {"name": "adapter", "budget": 8.0, "config": {"adapter": adapter}}
+        return Record.model_validate(made("p00").model_dump() | {"defense": config, "weights": [weights * 64]})
+
+    own = of("/srv/mine.safetensors", "a")
+    assert compared(tmp_path, [of("~/mine.safetensors", "a")], [own]).ok
+    assert not compared(tmp_path, [of("~/other.safetensors", "a")], [own]).ok
+    assert not compared(tmp_path, [of("~/mine.safetensors", "b")], [own]).ok
 
 
 def test_status_and_threshold_must_agree(tmp_path: Path) -> None:
@@ -203,12 +279,13 @@ def test_verification_is_written_and_counts(tmp_path: Path) -> None:
     file = results / "verified.json"
     status, text = verified(run, entry=entry, write=file, by="Ada")
     assert status == 0
-    assert "mine is verified on 5 cells" in text
+    assert "mine is verified on 5 of 12 cells" in text
     found = {r.entry.id: r.verification for r in open_all(results)[0]}
     assert found["theirs"] is None
     mine = found["mine"]
     assert mine is not None
-    assert (mine.by, mine.cells, mine.largest_difference) == ("Ada", 5, 0.125)
+    assert (mine.by, mine.cells, mine.of, mine.largest_difference) == ("Ada", 5, 12, 0.125)
+    assert (mine.whole, sorted(mine.only)) == (False, sorted(r.cell for r in load_all(run)))
     assert mine.date == datetime.date.today()
     assert verified(run_of(tmp_path / "more", records), entry=theirs, write=file, by="Bob")[0] == 0
     assert [r.verification.by for r in open_all(results)[0] if r.verification] == ["Ada", "Bob"], "the first is kept"

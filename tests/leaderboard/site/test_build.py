@@ -17,6 +17,7 @@ from leaderboard.site.board import groups
 from leaderboard.site.build import build
 from tests.support.boards import PROTOCOL, pack, record, table
 from tests.support.contexts import ROOT
+from tests.support.entries import maintain
 
 LEAKS = {"dreambooth": [1.0, 0.5, 0.75], "lora": [0.5, 1.0, 0.25]}
 
@@ -126,9 +127,9 @@ def test_controls_belong_to_everybody_and_count_once(tmp_path: Path) -> None:
 
 
 def test_other_data_and_other_protocols_are_other_boards(tmp_path: Path) -> None:
-    pack(tmp_path / "results", "old", table("mine", LEAKS), protocol="1", submitted="2025-01-01")
-    pack(tmp_path / "results", "new", table("mine", LEAKS), protocol="2", submitted="2026-01-01")
-    pack(tmp_path / "results", "other", table("mine", LEAKS, photos="others"), submitted="2024-01-01")
+    pack(tmp_path / "results", "old", table("mine", LEAKS), protocol="1", submitted="2026-11-24")
+    pack(tmp_path / "results", "new", table("mine", LEAKS), protocol="2", submitted="2026-11-25")
+    pack(tmp_path / "results", "other", table("mine", LEAKS, photos="others"), submitted="2026-11-24")
     found = built(tmp_path)["groups"]
     assert [group["current"] for group in found] == [True, False, False]
     assert found[0]["facts"]["version"] == "2"
@@ -158,7 +159,7 @@ def test_an_entry_made_otherwise_has_a_board_of_its_own(tmp_path: Path, apart: s
     (alone,) = built(tmp_path)["groups"]
     low = {attack: [0.0] * 9 for attack in LEAKS}
     foreign = table("none", low, **FOREIGN[apart]) + table("mine", low, **FOREIGN[apart])
-    pack(tmp_path / "results", "late", foreign, submitted="2026-01-01")
+    pack(tmp_path / "results", "late", foreign, submitted="2026-11-25")
     first, second = built(tmp_path)["groups"]
     assert {**first, "name": ""} == {**alone, "name": ""}
     assert [first["current"], second["current"]] == [True, False]
@@ -214,7 +215,7 @@ def test_nobody_adds_seeds_to_a_control_of_the_maintainers(tmp_path: Path) -> No
 
 def test_the_page_opens_on_what_the_maintainers_have_most_of(tmp_path: Path) -> None:
     many = {"lora": [0.5] * 20}
-    pack(tmp_path / "results", "strange", table("mine", many, data="vast"), submitted="2026-03-03")
+    pack(tmp_path / "results", "strange", table("mine", many, data="vast"), submitted="2026-11-25")
     pack(tmp_path / "results", "small", table("mine", LEAKS, data="small"), kind="reference", submitted="2026-02-02")
     more = {"lora": [0.5] * 5}
     pack(tmp_path / "results", "large", table("mine", more, data="large"), kind="reference", submitted="2025-01-01")
@@ -304,6 +305,7 @@ def test_rows_that_look_alike_say_whose_they_are(tmp_path: Path) -> None:
 def test_a_correction_leaves_the_old_row_marked(tmp_path: Path) -> None:
     pack(tmp_path / "results", "mine", table("mine", LEAKS))
     pack(tmp_path / "results", "mine-again", table("mine", LEAKS), kind="correction", amends="mine")
+    maintain(tmp_path / "results", **{"mine-again": "mine"})
     data = built(tmp_path)
     assert data["entries"]["mine"]["superseded_by"] == "mine-again"
     assert data["entries"]["mine-again"]["superseded_by"] is None
@@ -407,8 +409,8 @@ def test_groups_do_not_depend_on_the_order_of_entries(tmp_path: Path) -> None:
 
 
 def test_the_board_of_most_people_is_shown_first(tmp_path: Path) -> None:
-    pack(tmp_path / "results", "few", table("mine", {"lora": [0.1, 0.2]}, data="zeta"), submitted="2026-01-02")
-    pack(tmp_path / "results", "many", table("mine", {"lora": [0.1, 0.2, 0.3]}, data="alpha"), submitted="2026-01-01")
+    pack(tmp_path / "results", "few", table("mine", {"lora": [0.1, 0.2]}, data="zeta"), submitted="2026-11-25")
+    pack(tmp_path / "results", "many", table("mine", {"lora": [0.1, 0.2, 0.3]}, data="alpha"), submitted="2026-11-24")
     assert [group["facts"]["data"] for group in built(tmp_path)["groups"]] == ["alpha", "zeta"]
 
 

@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("board")
     write(root / "results")
     evil = table("evil", {EVIL: [0.5, 0.5]}, config={"note": EVIL})
-    pack(root / "results", "evil", evil, description=EVIL, submitted="2026-02-28")
+    pack(root / "results", "evil", evil, description=EVIL, submitted="2026-11-25")
     assert build(root / "results", root / "site") == []
     return root / "site"
 

@@ -32,7 +32,18 @@ from leaderboard.review.validate import validate, validate_all
 from leaderboard.site.build import build
 from leaderboard.submission.submit import Wishes, submit
 from tests.support.contexts import ROOT
-from tests.support.entries import PROVENANCE, grid, invented, lines, made, stored_run, tree, write_entry, zipped
+from tests.support.entries import (
+    PROVENANCE,
+    grid,
+    invented,
+    lines,
+    made,
+    maintain,
+    stored_run,
+    tree,
+    write_entry,
+    zipped,
+)
 
 PEOPLE = [f"p{i}" for i in range(6)]
 
@@ -386,7 +397,7 @@ def test_warnings_repeat_little_of_what_strangers_wrote(tmp_path: Path) -> None:
     ]
     records = [made("p01", defense, budget, attack, leaks=1) for attack, defense, budget in arms]
     warnings = validate(write_entry(tmp_path, records=records, kind="reference")).warnings
-    assert len(warnings) == 21, "and that it is a reference"
+    assert len(warnings) == 20
     assert "?[2Jxxx" in warnings[1]
     assert all(len(w) < 400 and w.isprintable() for w in warnings)
 
@@ -404,7 +415,9 @@ def test_validate_prints_a_line_each_and_fails_if_one_is_bad(tmp_path: Path) -> 
 
 def test_old_protocols_and_references_are_pointed_out(tmp_path: Path) -> None:
     assert "protocol 0.9" in validate(write_entry(tmp_path, "old", protocol="0.9")).warnings[-1]
-    assert "only maintainers" in validate(write_entry(tmp_path, "ours", kind="reference")).warnings[-1]
+    (tmp_path / "packed").mkdir()
+    ours = write_entry(tmp_path / "results", "ours", kind="reference").rename(tmp_path / "packed" / "ours")
+    assert "only if the maintainers list it" in validate(ours).warnings[-1], "no list lies beside it"
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
@@ -425,7 +438,10 @@ def test_pictures_are_the_runs_own_in_their_order(tmp_path: Path) -> None:
     clean = invented()[:3]
     records = grid(["p01"])
     run, store = stored_run(tmp_path, records, clean)
-    assert submitted(run, tmp_path / "results", store=store, facts={"kind": "reference"})[0] == 0
+    status, text = submitted(run, tmp_path / "results", store=store, facts={"kind": "reference"})
+    assert status == 0
+    assert f"lists my-run in {tmp_path}/results/maintained.json; until then it is no reference" in text
+    maintain(tmp_path / "results", "my-run")
     (result,), problems = open_all(tmp_path / "results")
     assert problems == []
     assert set(result.sprites()) == {r.cell for r in records}
