@@ -7,6 +7,7 @@ record does not state (those of before version 0.2 say nothing of the sampler) i
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def protocol(record: Record) -> Conditions:
 
 def departures(record: Record) -> Conditions:
     """Where a record departs from its protocol; of a base that it does not know, all that is stated."""
-    usual = standard.PROTOCOLS[record.protocol] | standard.BASES.get(record.base, {})
+    usual = standard.PROTOCOLS.get(record.protocol, {}) | standard.BASES.get(record.base, {})
     stated = protocol(record) | sampler(record)
     return {name: value for name, value in stated.items() if value not in (None, usual.get(name))}
 
@@ -105,8 +106,8 @@ def differing(rows: Iterable[Mapping[str, Any]], cut: Iterable[str] = ()) -> lis
 
 
 def as_json(value: Any) -> str:
-    """A value as one word that equal values share."""
-    return json.dumps(value, sort_keys=True)
+    """A value as one word that equal values share, in memory, too."""
+    return sys.intern(json.dumps(value, sort_keys=True))
 
 
 def _follows(rows: Sequence[Mapping[str, str]], name: str, others: Sequence[str]) -> bool:

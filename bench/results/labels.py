@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.hashing import hash_of
-from bench.results.conditions import DATA, SAMPLER, Conditions, conditions, differing
+from bench.results.conditions import DATA, SAMPLER, Conditions, as_json, conditions, differing
 from bench.results.record import Record
 
 HASHES = ("photos", "weights", "judge", "surrogate_models", "files")
@@ -40,7 +40,9 @@ def arm_label(record: Record) -> str:
         return "another person"
     if record.defense.name == "none":
         return "clean"
-    name = record.defense.config["label"] if record.defense.name == "precomputed" else record.defense.name
+    name = record.defense.name
+    if name == "precomputed":
+        name = record.defense.config.get("label", name)
     return f"{name} {record.defense.budget:g}/255"
 
 
@@ -66,13 +68,13 @@ def attack_after_chain(record: Record) -> str:
 
 def attack_key(record: Record) -> str:
     """A record's attack with its settings, as one word; `method_names` says what it is called."""
-    return json.dumps([attack_label(record), record.attack.config], sort_keys=True)
+    return as_json([attack_label(record), record.attack.config])
 
 
 def chain_key(record: Record) -> str:
     """A record's countermeasures with their settings, likewise."""
     chain = [[c.name, c.config] for c in record.countermeasure if c.name != "none"]
-    return json.dumps(chain, sort_keys=True)
+    return as_json(chain)
 
 
 def method_names(keys: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -23,12 +23,18 @@ PROTOCOL = 2
 """How leaks are judged: 1 by dlib at one threshold for a data set, 2 by independent judges at a person's own."""
 SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
 
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""No number that is measured is larger, and sums of many are still numbers."""
+Cost = Annotated[float, Field(ge=0, le=1e12)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""What columns of tables can hold."""
+
 
 class DefenseFacts(Strict):
     """The defense, its budget in grey levels and its settings."""
 
     name: str
-    budget: float
+    budget: Number
     config: dict[str, Any]
 
 
@@ -45,21 +51,21 @@ class ModelFacts(Strict):
     name: str
     revision: str | None
     family: str
-    resolution: int = Field(description="side of the photos in pixels")
-    steps: int = Field(description="sampler steps")
-    guidance: float
+    resolution: Count = Field(description="side of the photos in pixels")
+    steps: Count = Field(description="sampler steps")
+    guidance: Number
     precision: str = Field(description="and what else the last digits depend on: fp32, bf16+channels_last")
 
 
 class StageFacts(Strict):
     """Cost and identity of one stage's output."""
 
-    seconds: float = Field(description="wall time of the computation that made the output")
-    peak_mb: float = Field(description="its peak memory in MB")
-    passes: dict[str, dict[str, int]] | None = Field(
+    seconds: Cost = Field(description="wall time of the computation that made the output")
+    peak_mb: Cost = Field(description="its peak memory in MB")
+    passes: dict[str, dict[str, Count]] | None = Field(
         default=None, description="samples through networks, by network and kind; null if nobody counted"
     )
-    halvings: int = Field(default=0, description="batches halved because memory ran out; last digits may differ")
+    halvings: Count = Field(default=0, description="batches halved because memory ran out; last digits may differ")
     key: str = Field(description="content key in the store")
     cached: bool = Field(description="whether this run found it in the store")
 
@@ -67,18 +73,18 @@ class StageFacts(Strict):
 class ImageFacts(Strict):
     """One generated picture."""
 
-    prompt: int
-    image: int
-    noise_seed: int
-    faces: int = Field(description="faces that were found")
-    similarity: float | None = Field(
+    prompt: Count
+    image: Count
+    noise_seed: Count
+    faces: Count = Field(description="faces that were found")
+    similarity: Number | None = Field(
         description="largest cosine to the reference, the mean of the judges; null without a face"
     )
-    similarities: dict[str, float | None] = Field(
+    similarities: dict[str, Number | None] = Field(
         default={}, description="judge -> largest cosine of a face to the reference; protocol 2"
     )
     sha256: str
-    quality: dict[str, float] = Field(default={}, description="scores of the picture itself, by metric")
+    quality: dict[str, Number] = Field(default={}, description="scores of the picture itself, by metric")
 
 
 class Record(Strict):
@@ -109,10 +115,10 @@ class Record(Strict):
         None, description="fingerprints of the files of the base, the surrogates and the methods"
     )
     data_config: dict[str, Any] | None = Field(None, description="settings by which photos were cut")
-    seed: int
-    metrics: dict[str, float | None] = Field(default={})
+    seed: Count
+    metrics: dict[str, Number | None] = Field(default={})
     unavailable: dict[str, str] = Field(default={})
-    thresholds: dict[str, float] = Field(default={})
+    thresholds: dict[str, Number] = Field(default={})
     stages: dict[str, StageFacts] = Field(default={})
     images: list[ImageFacts] = Field(default=[])
     provenance: dict[str, Any] = Field(default={})

@@ -35,8 +35,11 @@ MAX_RATIO = 200
 DIRECTORY_LIMIT = 200 * MAX_FILES
 """Bytes of a zip's list of members: it is read as a whole, before any member can be looked at."""
 
-UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error)
-"""What reading damaged files raises. RuntimeError is an encrypted member or an unknown compression."""
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of members of a zip: what every tool writes. Others are slower to read, and fail in ways of their own."""
+
+UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, struct.error, ValueError)
+"""What reading damaged files raises. RuntimeError is an encrypted member, ValueError a name or a place that is none."""
 
 
 class Pack(ABC):
@@ -153,6 +156,8 @@ class _Zip(Pack):
             name = member.filename.removeprefix(top)
             if name in ("", "images/"):
                 continue
+            if member.compress_type not in COMPRESSIONS:
+                raise self.bad(name, "is neither stored nor deflated. Zip the folder again, in the usual way.")
             if member.file_size > MAX_RATIO * max(member.compress_size, 1):
                 raise self.bad(name, f"is packed smaller than 1 : {MAX_RATIO}. Pack real files.")
             self._members[name] = member

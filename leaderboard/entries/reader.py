@@ -23,15 +23,18 @@ from bench.core.litter import is_litter
 from bench.results.record import Record
 from leaderboard.entries.archive import ENTRY, MB, Pack, open_pack
 from leaderboard.entries.entry import IMAGES, RECORDS, Entry
+from leaderboard.entries.extent import Extent
 from leaderboard.entries.maintained import MAINTAINED, Trust
 from leaderboard.entries.sprites import Sprite, Sprites, file_name
-from leaderboard.entries.strict_json import BadEntry, Problem, parse
+from leaderboard.entries.strict_json import BadEntry, Problem, not_understood, parse
 from leaderboard.entries.verifications import VERIFIED, Verification
 
 __all__ = ["BadEntry", "Problem", "Result", "open_all", "open_result"]
 
 RECORDS_LIMIT = 512 * MB
 """Bytes of an entry's records when decompressed."""
+RECORDS_FREE, RECORDS_RATIO = 4 * MB, 50
+"""Of a small file, no more than so many, and so many times its size: hashes of pictures cannot be packed smaller."""
 LINE_LIMIT = 2 * MB
 TEXTS = {"readme", "license", "licence"}
 """Files that are no entries, in lower case and without suffix."""
@@ -76,7 +79,7 @@ class Result:
         Raises:
             BadEntry: a line is no valid record, a cell is there twice, or there is too much of anything.
         """
-        previous = ""
+        previous, extent = "", Extent()
         for number, line in enumerate(self._lines(), start=1):
             file = f"{self.pack.file}/{RECORDS}:{number}"
             record = parse(Record, line, file)
@@ -87,15 +90,16 @@ class Result:
             if record.cell < previous:
                 raise BadEntry(file, "cell", "out of order. Sort the records by cell; leaderboard submit does.")
             previous = record.cell
+            extent.add(record, file)
             yield record
 
     def _lines(self) -> Iterator[bytes]:
-        total = 0
+        total, most = 0, min(RECORDS_LIMIT, RECORDS_FREE + RECORDS_RATIO * self.pack.sizes[RECORDS])
         with self.pack.open(RECORDS) as packed, gzip.open(packed) as stream:
             while line := stream.readline(LINE_LIMIT + 1):
                 total += len(line)
-                if len(line) > LINE_LIMIT or total > RECORDS_LIMIT:
-                    limits = f"a line may have {LINE_LIMIT} bytes, and all of them {RECORDS_LIMIT}"
+                if len(line) > LINE_LIMIT or total > most:
+                    limits = f"a line may have {LINE_LIMIT} bytes, and all of them {most}"
                     raise self.pack.bad(RECORDS, f"too large: {limits}. Split the entry.")
                 yield line.rstrip(b"\n")
 
@@ -144,6 +148,8 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
             found[result.entry.id] = result
         except BadEntry as error:
             problems.append(error.problem)
+        except Exception as error:  # whatever it is: one entry hides no other
+            problems.append(not_understood(path.name, error))
     while lost := [r for r in found.values() if r.entry.amends is not None and r.entry.amends not in found]:
         for result in lost:  # again and again: an entry that is left out may be what another one is about
             there = "is not here, or has a problem itself. Give the id of an entry that is here."

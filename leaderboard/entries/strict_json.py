@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import reprlib
+import traceback
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +22,10 @@ M = TypeVar("M", bound=BaseModel)
 WHOLE = "(whole file)"
 LONGEST = 300
 """Characters of a part of a problem: whoever reads it must not have to read ten megabytes."""
+MOST_VALUES = 100_000
+"""Of one JSON text, so that time and memory for it stay small; a record of a thousand pictures has a tenth of them."""
+MOST_ERRORS = 1_000
+"""In one text that are looked at one by one."""
 
 
 SLUG = r"^[a-z0-9][a-z0-9-]{0,59}$"
@@ -69,8 +76,10 @@ def parse(model: type[M], data: bytes, file: str) -> M:
     """Strict JSON as a model; no type is converted.
 
     Raises:
-        BadEntry: no JSON, NaN or Infinity anywhere, a key given twice, or what the model does not allow.
+        BadEntry: no JSON, NaN or Infinity anywhere, a key given twice, too much, or what the model does not allow.
     """
+    if data.count(b",") > MOST_VALUES:
+        raise BadEntry(file, WHOLE, f"has more than {MOST_VALUES} values. Split the entry.")
     try:
         made = model.model_validate_json(data, strict=True)
     except ValidationError as error:
@@ -84,6 +93,8 @@ def parse(model: type[M], data: bytes, file: str) -> M:
 
 def explain(error: ValidationError, file: str) -> BadEntry:
     """The first error of a validation, in words: of a newer schema, the version, which is the first field of all."""
+    if (count := error.error_count()) > MOST_ERRORS:  # to list them takes a thousand bytes each
+        return BadEntry(file, WHOLE, f"has {count} values that are wrong. Write it with leaderboard submit.")
     first = error.errors(include_url=False)[0]
     return BadEntry(file, ".".join(map(str, first["loc"])) or WHOLE, _message(first))
 
@@ -132,8 +143,8 @@ class _Twice(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        counts = Counter(name for name, _ in pairs)
+        raise _Twice(next(name for name, count in counts.items() if count > 1))
     return made
 
 
@@ -154,6 +165,13 @@ def _infinite(value: Any) -> str | None:
         if inner is not None:
             return f"{name}.{inner}".rstrip(".")
     return None
+
+
+def not_understood(file: str, error: Exception) -> Problem:
+    """The problem of an entry that is refused only because the code stumbles over it: a check is missing for it."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {error}, {Path(frame.filename).name}:{frame.lineno}"
+    return Problem(file, WHOLE, f"is not understood ({clip(what)}). Take it as leaderboard submit wrote it.")
 
 
 def clip(text: str) -> str:

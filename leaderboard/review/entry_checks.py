@@ -72,7 +72,8 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
         found.statuses[record.status] += 1
         versions.add(str(record.protocol))
         protocols.add(json.dumps(record.provenance.get("protocol"), sort_keys=True))
-        unusual |= dict.fromkeys(condition_text(name, value) for name, value in departures(record).items())
+        if len(unusual) < MOST:
+            unusual |= dict.fromkeys(condition_text(name, value) for name, value in departures(record).items())
         where = f"{file}, cell {record.cell[:12]}"
         if len(found.problems) < MOST:
             found.problems += [Problem(where, name, message) for name, message in faults(record)]

@@ -14,7 +14,7 @@ from leaderboard.entries.entry import PROTOCOL, RECORDS
 from leaderboard.entries.maintained import MAINTAINED, Trust
 from leaderboard.entries.reader import Result, open_result
 from leaderboard.entries.sprites import fault
-from leaderboard.entries.strict_json import WHOLE, BadEntry, Problem, clip
+from leaderboard.entries.strict_json import WHOLE, BadEntry, Problem, clip, not_understood
 from leaderboard.review.entry_checks import MOST, Findings, check
 
 
@@ -31,6 +31,8 @@ def validate(path: Path) -> Findings:
         found.problems = [*found.problems, *_pictures(result, shown)][:MOST]
     except BadEntry as error:
         return Findings(problems=[error.problem])
+    except Exception as error:  # of what nobody thought of when writing the checks
+        return Findings(problems=[not_understood(named(path).name, error)])
     if result.entry.protocol != PROTOCOL:
         found.warnings.append(f"protocol {result.entry.protocol}: today's is {PROTOCOL}, so it stands on an old board.")
     if result.entry.kind in ("reference", "correction") and not result.maintained:

@@ -21,6 +21,7 @@ from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.entry import RECORDS
 from leaderboard.entries.reader import BadEntry, Problem, Result
+from leaderboard.entries.strict_json import not_understood
 from leaderboard.site import group_names
 from leaderboard.site.measures import MEASURES
 
@@ -178,6 +179,8 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
                 owners |= {(group, *key[:2]): key for group, key in records.samples}
         except BadEntry as error:
             problems.append(error.problem)
+        except Exception as error:  # whatever it is: one entry hides no other
+            problems.append(not_understood(result.pack.file, error))
     found: dict[str, Group] = {}
     trusted = {name for name, (result, _) in read.items() if result.trusted}
     for result, records in sorted(read.values(), key=lambda pair: _trust(pair[0])):

@@ -10,7 +10,9 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import bench
 from bench.core.errors import BenchError
 from leaderboard.entries.reader import MARK, Problem, Result, open_all
+from leaderboard.entries.strict_json import not_understood
 from leaderboard.site import row_page
 from leaderboard.site.board import groups
 from leaderboard.site.measures import MEASURES
@@ -47,46 +50,84 @@ def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
         raise BenchError(f"{out} is no site of ours, so it is not replaced.", "Choose another folder: -o site.")
     out = out.resolve()  # through a link, the folder itself is replaced
     opened, problems = open_all(results)
-    found, kept, unreadable = groups(opened)
-    layouts = [Layout(group) for group in found]
+    pages, unusable = _usable(opened, docs)
 
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".site-", dir=out.parent))
     try:
-        _write(fresh, layouts, kept, docs)
+        _write(fresh, pages)
         if out.exists():
             shutil.rmtree(out)
         fresh.chmod(0o755)
         fresh.rename(out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return problems + unreadable
+    return problems + unusable
 
 
-def _write(site: Path, layouts: Sequence[Layout], results: Sequence[Result], docs: str) -> None:
-    for folder in ("static", "vendor"):
-        with as_file(files("leaderboard.site") / folder) as source:
-            shutil.copytree(source, site / folder)
-    (site / MARK).write_text(f"cloakbench {bench.__version__}\n")
+@dataclass
+class _Pages:
+    """A site before it is written: a text of every file, and of whose pictures it needs which."""
+
+    texts: dict[str, str]
+    pictures: list[tuple[str, Result, str]]
+    """File, the entry that has it, and its cell."""
+
+
+def _usable(opened: Sequence[Result], docs: str) -> tuple[_Pages, list[Problem]]:
+    """The pages of all entries of which pages can be made, and what is wrong with the others.
+
+    Of the checks that refuse an entry some are always missing. So where one of the entries breaks the pages of all, it
+    is looked for: by adding one after the other, those of the maintainers first.
+    """
+    try:
+        return _pages(opened, docs)
+    except Exception:
+        usable: list[Result] = []
+        problems = []
+        for result in sorted(opened, key=lambda result: not result.trusted):
+            try:
+                _pages([*usable, result], docs)
+            except Exception as error:
+                problems.append(not_understood(result.pack.file, error))
+            else:
+                usable.append(result)
+        pages, more = _pages(usable, docs)
+        return pages, problems + more
+
+
+def _pages(opened: Sequence[Result], docs: str) -> tuple[_Pages, list[Problem]]:
+    found, results, problems = groups(opened)
+    layouts = [Layout(group) for group in found]
     data, pictures = page_data(layouts, results), picture_data(layouts, results)
-    (site / "data.js").write_text(_script("CLOAKBENCH", data))
-    (site / "pictures.js").write_text(_script("CLOAKBENCH_PICTURES", pictures))
-    _copy_pictures(site, results, {facts["file"] for facts in pictures.values()})
-
+    texts = {"data.js": _script("CLOAKBENCH", data), "pictures.js": _script("CLOAKBENCH_PICTURES", pictures)}
     pages = _environment()
     common = {"version": bench.__version__, "built": date.today().isoformat(), "measures": MEASURES, "docs": docs}
-    (site / "index.html").write_text(pages.get_template("board.html").render(common, root=""))
+    texts["index.html"] = pages.get_template("board.html").render(common, root="")
     for name in TEXTS:
-        (site / f"{name}.html").write_text(pages.get_template(f"{name}.html").render(common, root=""))
-    (site / "rows").mkdir()
+        texts[f"{name}.html"] = pages.get_template(f"{name}.html").render(common, root="")
     by_id = {result.entry.id: result for result in results}
     template = pages.get_template("row.html")
     for layout in layouts:
         for row in layout.rows:
             facts = row_page.facts(layout, row, by_id)
-            (site / "rows" / f"{layout.group.id}-{row.id}.html").write_text(
-                template.render(common, root="../", **facts)
-            )
+            texts[f"rows/{layout.group.id}-{row.id}.html"] = template.render(common, root="../", **facts)
+    shown = {facts["file"] for facts in pictures.values()}
+    wanted = [(picture_file(r.entry.id, cell), r, cell) for r in results for cell in r.sprites()]
+    return _Pages(texts, [each for each in wanted if each[0] in shown]), problems
+
+
+def _write(site: Path, pages: _Pages) -> None:
+    for folder in ("static", "vendor"):
+        with as_file(files("leaderboard.site") / folder) as source:
+            shutil.copytree(source, site / folder)
+    (site / MARK).write_text(f"cloakbench {bench.__version__}\n")
+    (site / "rows").mkdir()
+    for name, text in pages.texts.items():
+        (site / name).write_text(text)
+    for name, result, cell in pages.pictures:
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(result.sprite_bytes(cell))
 
 
 def _script(name: str, value: Any) -> str:
@@ -95,15 +136,7 @@ def _script(name: str, value: Any) -> str:
     return f"window.{name} = JSON.parse({text});\n"
 
 
-def _copy_pictures(site: Path, results: Sequence[Result], wanted: set[str]) -> None:
-    for result in results:
-        for cell in result.sprites():
-            name = picture_file(result.entry.id, cell)
-            if name in wanted:
-                (site / name).parent.mkdir(parents=True, exist_ok=True)
-                (site / name).write_bytes(result.sprite_bytes(cell))
-
-
+@cache
 def _environment() -> Environment:
     pages = Environment(
         loader=PackageLoader("leaderboard.site"),

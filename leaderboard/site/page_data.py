@@ -1,7 +1,7 @@
 """What the page loads: groups as plain values, cells as columns of small integers.
 
 A hundred thousand cells must load within a second, so there is no object per cell: the page finds cell i in entry i of
-every column.
+every column. The base was not attacked: it has one cell of each person, whatever the attack and the countermeasures.
 """
 
 from __future__ import annotations
@@ -42,13 +42,11 @@ class Layout:
         self.attacks, self.chains = list(attacks.values()), list(chains.values())
         self._number = [{key: i for i, key in enumerate(keys)} for keys in (attacks, chains, self.people)]
 
-    def numbers(self, row: Row, place: Place) -> list[tuple[int, int, int]]:
-        """Attack, countermeasures and person of a cell; the base has neither, so it stands in the cells of all."""
+    def numbers(self, row: Row, place: Place) -> tuple[int | None, int | None, int]:
+        """Attack, countermeasures and person of a cell. The base has only a person: it stands for all of the others."""
         attacks, chains, people = self._number
         person = people[place[2]]
-        if row.label == "base":
-            return [(a, c, person) for a in attacks.values() for c in chains.values()]
-        return [(attacks[place[0]], chains[place[1]], person)]
+        return (None, None, person) if row.label == "base" else (attacks[place[0]], chains[place[1]], person)
 
 
 def page_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
@@ -83,14 +81,15 @@ def picture_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[s
         for number, row in enumerate(layout.rows):
             for place, cells in row.cells.items():
                 shown = next((c for c in cells if c.id in sprites[c.entry]), None)
-                for attack, chain, person in layout.numbers(row, place) if shown else ():
-                    assert shown is not None
-                    sprite = sprites[shown.entry][shown.id]
-                    found[f"{layout.group.id} {number} {attack} {chain} {person}"] = {
-                        "file": picture_file(shown.entry, shown.id),
-                        "count": sprite.count,
-                        "groups": sprite.groups,
-                    }
+                if shown is None:
+                    continue
+                sprite = sprites[shown.entry][shown.id]
+                where = [str(n) for n in (number, *layout.numbers(row, place)) if n is not None]
+                found[" ".join([layout.group.id, *where])] = {
+                    "file": picture_file(shown.entry, shown.id),
+                    "count": sprite.count,
+                    "groups": sprite.groups,
+                }
     return found
 
 
@@ -187,9 +186,8 @@ def _cells(layout: Layout) -> dict[str, list[int | None]]:
         for place, cells in row.cells.items():
             values = scores(cells)
             whole = [None if values[name] is None else round(values[name] * SCALE) for name in kept]
-            for numbers in layout.numbers(row, place):
-                for column, value in zip(columns.values(), (number, *numbers, *whole), strict=True):
-                    column.append(value)
+            for column, value in zip(columns.values(), (number, *layout.numbers(row, place), *whole), strict=True):
+                column.append(value)
     return columns
 
 

@@ -15,6 +15,10 @@ from leaderboard.site.board import ASIDE, Cell, Place, Row
 from leaderboard.site.measures import MEASURES
 from leaderboard.site.page_data import Layout, mean, scores
 
+Spot = tuple[int | None, int | None]
+"""Attack and countermeasures, by number."""
+EVERYWHERE: Spot = (None, None)
+"""That of the base, which stands for all others."""
 FAILURES = 50
 """Cells that are listed one by one, at most."""
 CONTROL_TEXTS = {
@@ -68,28 +72,31 @@ def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
 
     Of a cloak also what of the attack it was made against.
     """
-    found: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    found: dict[Spot, list[dict[str, Any]]] = defaultdict(list)
     against: dict[int, str] = {}
     for place, cells in row.cells.items():
-        for attack, chain, _ in layout.numbers(row, place):
-            found[attack, chain].append(scores(cells))
+        attack, chain, _ = layout.numbers(row, place)
+        found[attack, chain].append(scores(cells))
+        if attack is not None and attack not in against:
             against[attack] = "" if row.control else _made_against(row, place)
-    lines = []
-    for (attack, chain), values in sorted(found.items()):
-        known = {m.key: [v[m.key] for v in values if v[m.key] is not None] for m in MEASURES}
-        first = known[MEASURES[0].key]
-        bounds = (MEASURES[0].low, MEASURES[0].high)
-        lines.append(
-            {
-                "attack": layout.attacks[attack],
-                "chain": layout.chains[chain],
-                "means": [mean(known[m.key]) for m in MEASURES],
-                "interval": mean_interval(first, bounds=bounds) if len(first) > 1 else None,
-                "people": len(first),
-                "against": against[attack],
-            }
-        )
-    return lines
+    known = {spot: _summary(values) for spot, values in found.items()}
+    return [
+        {"attack": name, "chain": after, "against": against.get(attack, ""), **summary}
+        for attack, name in enumerate(layout.attacks)
+        for chain, after in enumerate(layout.chains)
+        if (summary := known.get((attack, chain), known.get(EVERYWHERE)))
+    ]
+
+
+def _summary(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of some people's scores: the mean of every measure, the first one's interval, and how many people they are."""
+    known = {m.key: [v[m.key] for v in values if v[m.key] is not None] for m in MEASURES}
+    first, bounds = known[MEASURES[0].key], (MEASURES[0].low, MEASURES[0].high)
+    return {
+        "means": [mean(known[m.key]) for m in MEASURES],
+        "interval": mean_interval(first, bounds=bounds) if len(first) > 1 else None,
+        "people": len(first),
+    }
 
 
 def _made_against(row: Row, place: Place) -> str:
@@ -102,16 +109,17 @@ def _made_against(row: Row, place: Place) -> str:
 def _people(layout: Layout, row: Row) -> list[tuple[str, list[float | None]]]:
     """Person -> the first measure, by attack, without countermeasures or with the first."""
     key, chain = MEASURES[0].key, layout.chains.index("none") if "none" in layout.chains else 0
-    values = {
-        numbers: scores(found)[key] for place, found in row.cells.items() for numbers in layout.numbers(row, place)
-    }
+    values = {layout.numbers(row, place): scores(found)[key] for place, found in row.cells.items()}
     return [
-        (name, [values.get((a, chain, p)) for a in range(len(layout.attacks))]) for p, name in enumerate(layout.people)
+        (name, [values.get((a, chain, p), values.get((*EVERYWHERE, p))) for a in range(len(layout.attacks))])
+        for p, name in enumerate(layout.people)
     ]
 
 
 def _failure(layout: Layout, row: Row, place: tuple[str, str, str], cell: Cell) -> tuple[str, str, str, str]:
-    attack, chain, person = layout.numbers(row, place)[0]
+    attack, chain, person = layout.numbers(row, place)
+    if attack is None or chain is None:
+        return layout.people[person], "none", cell.status, cell.reason
     after = "" if layout.chains[chain] == "none" else f" after {layout.chains[chain]}"
     return layout.people[person], layout.attacks[attack] + after, cell.status, cell.reason
 

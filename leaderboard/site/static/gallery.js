@@ -12,7 +12,8 @@ window.Gallery = (() => {
     return make("div", { class: "tile", role: "img", "aria-label": name, style });
   }
   function strip(line, attack, chain, most) {
-    const key = `${group().id} ${line.number} ${attack} ${chain} ${state.person}`, sprite = sprites[key];
+    const spot = line.row.name === "base" ? [] : [attack, chain]; // the base's stand for all attacks
+    const sprite = sprites[[group().id, line.number, ...spot, state.person].join(" ")];
     if (!sprite) return null;
     const parts = Object.entries(GROUPS).filter(([name]) => sprite.groups[name] && (name === "generated" || line.row.name !== "base")).map(([name, words]) => {
       const [start, count] = sprite.groups[name], shown = name === "generated" ? most : Math.min(count, 1);

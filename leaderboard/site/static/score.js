@@ -5,26 +5,28 @@
 "use strict";
 window.Score = (() => {
   const { state, data, group, measure } = window.View;
-  const dense = new Map();
+  const byPlace = new Map();
 
-  // Values of all cells of a group: NaN where there is none.
+  // Values of all cells of a group by their place: by number, since a group may have far more places than cells.
   function values(chosen, key) {
     const name = `${chosen.id} ${key}`;
-    if (!dense.has(name)) {
-      const { rows, attacks, chains, people, cells } = chosen;
-      const found = new Float32Array(rows.length * attacks.length * chains.length * people.length).fill(NaN);
+    if (!byPlace.has(name)) {
+      const found = new Map(), { cells } = chosen;
       for (let i = 0; i < cells.row.length; i++) {
         const value = cells[key][i];
-        if (value !== null) found[place(chosen, cells.row[i], cells.attack[i], cells.chain[i], cells.person[i])] = value;
+        if (value !== null) found.set(place(chosen, cells.row[i], cells.attack[i], cells.chain[i], cells.person[i]), value);
       }
-      dense.set(name, found);
+      byPlace.set(name, found);
     }
-    return dense.get(name);
+    return byPlace.get(name);
   }
-  const place = (g, row, attack, chain, person) =>
-    ((row * g.attacks.length + attack) * g.chains.length + chain) * g.people.length + person;
+  // The base has one cell of each person, which stands for all attacks and countermeasures.
+  const place = (g, row, attack, chain, person) => {
+    const spot = g.rows[row].name === "base" ? 0 : attack * g.chains.length + chain;
+    return (row * Math.max(1, g.attacks.length * g.chains.length) + spot) * g.people.length + person;
+  };
   function cell(row, attack, chain, person, key = measure().key) {
-    return values(group(), key)[place(group(), row, attack, chain, person)] / data.scale;
+    return (values(group(), key).get(place(group(), row, attack, chain, person)) ?? NaN) / data.scale;
   }
 
   const HALVES = ["even", "odd"];
@@ -36,7 +38,7 @@ window.Score = (() => {
       let value = over === "worst" ? (lower ? -Infinity : Infinity) : 0, by = null;
       for (const a of attacks) {
         for (const c of chains) {
-          const here = all[place(chosen, row, a, c, p)];
+          const here = all.get(place(chosen, row, a, c, p)) ?? NaN;
           if (over === "mean") value += here / (attacks.length * chains.length);
           else if (Number.isNaN(here)) value = NaN;
           else if (lower ? here > value : here < value) [value, by] = [here, [a, c]];
@@ -51,7 +53,7 @@ window.Score = (() => {
   // One person's likeness by the worst attack: that of either half by its score in the other, both ways averaged.
   function byHalves(row, attacks, chains, person) {
     const spots = attacks.flatMap((a) => chains.map((c) => place(group(), row, a, c, person)));
-    const halves = HALVES.map((half) => spots.map((spot) => values(group(), half)[spot]));
+    const halves = HALVES.map((half) => spots.map((spot) => values(group(), half).get(spot) ?? NaN));
     const highest = (list) => list.indexOf(Math.max(...list));
     return (halves[1][highest(halves[0])] + halves[0][highest(halves[1])]) / 2;
   }

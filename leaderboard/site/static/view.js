@@ -29,7 +29,9 @@ window.View = (() => {
   // incomplete.
   function common(chosen) {
     const tried = chosen.attacks.map(() => new Set());
-    chosen.cells.attack.forEach((attack, i) => tried[attack].add(chosen.cells.row[i]));
+    chosen.cells.attack.forEach((attack, i) => {
+      for (const rows of attack === null ? tried : [tried[attack]]) rows.add(chosen.cells.row[i]); // the base: in all
+    });
     const most = Math.max(...tried.map((rows) => rows.size));
     return chosen.attacks.map((_, i) => i).filter((i) => 2 * tried[i].size >= most);
   }
@@ -49,7 +51,7 @@ window.View = (() => {
     if (!chosen) return {};
     const rows = theirs(chosen), attacks = new Set(), chains = new Set();
     chosen.cells.row.forEach((row, i) => {
-      if (!rows.has(row)) return;
+      if (!rows.has(row) || chosen.cells.attack[i] === null) return;
       attacks.add(chosen.cells.attack[i]);
       chains.add(chosen.cells.chain[i]);
     });

@@ -33,12 +33,16 @@ def built(root: Path) -> Any:
     return page_data(root / "site")
 
 
-def leaks(group: Any, label: str) -> dict[tuple[str, str, str], float | None]:
-    """(attack, countermeasures, person) -> ILR of a row."""
+def leaks(group: Any, label: str) -> dict[tuple[str | None, str | None, str], float | None]:
+    """(attack, countermeasures, person) -> ILR of a row; the base has but a person."""
     cells = group["cells"]
     (row,) = [i for i, r in enumerate(group["rows"]) if r["label"] == label]
     return {
-        (group["attacks"][a], group["chains"][c], group["people"][p]): None if leak is None else leak / 10_000
+        (
+            None if a is None else group["attacks"][a],
+            None if c is None else group["chains"][c],
+            group["people"][p],
+        ): None if leak is None else leak / 10_000
         for r, a, c, p, leak in zip(*(cells[k] for k in ("row", "attack", "chain", "person", "ilr")), strict=True)
         if r == row
     }
@@ -101,12 +105,14 @@ def test_seeds_are_averaged_and_failures_are_holes(tmp_path: Path) -> None:
     assert "no face found" in page.read_text()
 
 
-def test_the_base_stands_against_every_attack(tmp_path: Path) -> None:
+def test_the_base_stands_once_and_on_its_page_against_every_attack(tmp_path: Path) -> None:
     base = [record("none", "person-00", 0.1, attack="none")]
     pack(tmp_path / "results", "mine", table("mine", LEAKS) + base)
     (group,) = built(tmp_path)["groups"]
-    assert leaks(group, "base") == {(a, "none", "person-00"): 0.1 for a in ("dreambooth", "lora")}
+    assert leaks(group, "base") == {(None, None, "person-00"): 0.1}
     assert group["attacks"] == ["dreambooth", "lora"]
+    page = (tmp_path / "site" / "rows" / f"{group['id']}-{group['rows'][0]['id']}.html").read_text()
+    assert page.count(">dreambooth<") == page.count(">lora<") == 2, "a line of the table, a column of the people"
 
 
 def test_a_name_that_begins_like_a_control_is_none(tmp_path: Path) -> None:

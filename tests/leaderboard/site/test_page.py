@@ -552,6 +552,22 @@ def test_the_worst_attack_is_chosen_by_one_half_of_the_pictures_and_scored_by_th
     one.page.context.close()
 
 
+def test_the_base_stands_for_every_attack_and_countermeasure(reader: Reader) -> None:
+    """It is sent once, and what a person's base leaks is the same whatever is chosen."""
+    page = reader.open()
+    of_base = """() => {
+        const { rows, attacks, chains, people, cells } = View.group(), row = rows.findIndex((r) => r.name === "base");
+        const value = (a, c, p) => Score.cell(row, a, c, p, "fdfr");
+        return { sent: cells.row.filter((r) => r === row).length, spots: attacks.length * chains.length,
+                 values: attacks.flatMap((_, a) => chains.flatMap((_, c) => people.map((_, p) => value(a, c, p)))) };
+    }"""
+    found = page.evaluate(of_base)
+    assert found["sent"] == 12
+    assert len(found["values"]) == 12 * found["spots"] > 12
+    assert set(found["values"]) == {0.1}
+    assert board(reader)["lines"]["base"]["coverage"] == 1
+
+
 def test_a_weak_attack_is_told_whatever_the_board_is_ranked_by(browser: Any, tmp_path: Path) -> None:
     """Nothing passes for the person, though all is quite like them; of one of six, something does."""
     leaks = {"lora": [0.0] * 5 + [0.25]}

@@ -391,7 +391,7 @@ def test_many_problems_are_told_briefly(tmp_path: Path) -> None:
 
 def test_warnings_repeat_little_of_what_strangers_wrote(tmp_path: Path) -> None:
     arms = [
-        (f"\x1b[2J{'x' * 9000}{i}", defense, budget)
+        (f"\x1b[2J{'x' * 180}{i}", defense, budget)
         for i in range(30)
         for defense, budget in (("none", 0), ("noise", 8))
     ]
