@@ -6,6 +6,9 @@
     git clone https://github.com/somuchtome/SimAC peers/SimAC
     git clone https://github.com/liuyixin-louis/MetaCloak peers/MetaCloak
     python -m benchmarks.peers peers --data <folder of people>
+    python -m benchmarks.peers --oracle
+
+The last needs no clones: it prints what released code computes, written once more (`benchmarks.oracles`), beside ours.
 
 For each person and several seeds, both make a cloak; both are rounded to 8 bits and scored by the same function, which
 is the method's own objective on the base as it was loaded, over draws that neither has seen. What counts is whether our
@@ -16,7 +19,9 @@ ours is (the medians of runs in turn), and the most memory that the process had.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +31,7 @@ from typing import Any
 import diffusers.utils.logging
 import numpy as np
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -39,6 +45,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from benchmarks import released
+from benchmarks.oracles.methods import METHODS
 from benchmarks.released import CLASS_PROMPT, PROMPT, RATE, Cloak
 from defenses import Context, Defense
 from defenses.aspl import Aspl
@@ -68,13 +75,18 @@ class Comparison:
 def main(arguments: Sequence[str]) -> int:
     """Run all comparisons and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("peers", type=Path, help="folder with the clones")
-    parser.add_argument("--data", required=True, help="folder of people")
+    parser.add_argument("peers", type=Path, nargs="?", help="folder with the clones")
+    parser.add_argument("--data", help="folder of people")
+    parser.add_argument("--oracle", action="store_true", help="the arithmetic of released code beside ours instead")
     parser.add_argument("--people", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=8)
     parser.add_argument("--only", default="", help="methods whose name begins with this")
     chosen = parser.parse_args(arguments)
+    if chosen.oracle:
+        return oracles(chosen.only)
+    if chosen.peers is None or chosen.data is None:
+        parser.error("the folder with the clones and --data are needed, or --oracle")
     base = load_base(locate("facelet-1", "zoo"))
     diffusers.utils.logging.set_verbosity_error()  # released code casts models, which warns every time
     people = Folder(root=chosen.data, limit=chosen.people).load(base.side).identities[: chosen.people]
@@ -103,6 +115,26 @@ def main(arguments: Sequence[str]) -> int:
         table.add_row(*measure(comparison, base, people, classes, chosen.budget, chosen.seeds))
     Console(width=110).print(table)
     return 0
+
+
+def oracles(only: str) -> int:
+    """Print the table of `benchmarks.oracles`; the exit status is 0 if every difference is within its aim."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("method", "what", "released", "as_released", "difference", "other variant"):
+        table.add_column(column, justify="left" if column in ("method", "what") else "right")
+    within = True
+    for method, compare in METHODS.items():
+        if not method.startswith(only):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for row in compare(Path(folder)):
+                within &= row.difference <= row.aim
+                other = "" if math.isnan(row.otherwise) else f"{row.otherwise:.5g}"
+                table.add_row(
+                    method, row.what, f"{row.released:.5g}", f"{row.ours:.5g}", f"{row.difference:.1e}", other
+                )
+    Console(width=110).print(table)
+    return int(not within)
 
 
 def measure(

@@ -6,16 +6,19 @@ SimAC would choose.
 Attacks: fine-tuning. Published budget: 6.4. Cost per photo: that of ASPL, and 165 UNet passes for the choice of
 timesteps: 1065 as published.
 
-Different from the released code: the token is found by its text (there by a fixed index), the student that the cloak
-is moved against is a copy of the surrogate, as in ASPL (there both are one object), and as `defenses.aspl`.
+Different from the released code: the token is found by its text (there by a fixed index, the same for the published
+prompt), and as `defenses.aspl`. There, the model that the cloak is moved against is the surrogate itself, which has
+just learned from clean photos and then learns from cloaked ones: what the authors ran, and so the default;
+`variant=intended` is the loop that the paper takes from ASPL, where it is a copy.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -25,10 +28,11 @@ from bench.core.errors import BenchError
 from bench.core.ranges import Count, Weight
 from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.finetuning import Recipe
 from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd
-from defenses.surrogates import AlternatingDefense
+from defenses.surrogates import AlternatingDefense, Move, class_posterior, learn
 from defenses.timesteps import greedy_timesteps
 
 
@@ -37,6 +41,7 @@ class DisDiff(AlternatingDefense):
     """DisDiff: ASPL that also erases the attention to the person's token.
 
     Attributes:
+        variant: "as_released", or "intended", where the cloak is moved against a copy of the surrogate.
         erasure_weight: weight of the erasure (published: 0.1).
         sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
         search: choose timesteps as SimAC does (the released script does).
@@ -46,6 +51,7 @@ class DisDiff(AlternatingDefense):
 
     paper: ClassVar[str] = "ACM MM 2024, arXiv 2405.20584"
 
+    variant: Literal["as_released", "intended"] = "as_released"
     erasure_weight: Weight = 0.1
     sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
     search: bool = True
@@ -67,7 +73,7 @@ class DisDiff(AlternatingDefense):
         choose = lambda: base.random_timesteps(count, generator)  # noqa: E731
         if self.search:
             choose = greedy_timesteps(base, photos, self.prompt, context.budget, step, generator)
-        places = token_places(base, self.prompt, self.token)
+        words, places = token_places(base, self.prompt, self.prompt), token_places(base, self.prompt, self.token)
 
         def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             condition, last = caption(student, self.prompt, count), torch.zeros(count)
@@ -76,7 +82,7 @@ class DisDiff(AlternatingDefense):
                 with watched(student.unet, self.sides or ()) as maps:
                     made = denoise(student, candidates, condition, generator, choose)
                 last.copy_(made.timesteps)
-                return made.error + self.erasure_weight * erasure(maps, places)
+                return made.error + self.erasure_weight * erasure(maps, places, words)
 
             def size(_: float) -> Tensor:
                 scale = 0.5 * (torch.cos(math.pi * last / (student.length - 1)) + 1)
@@ -84,16 +90,44 @@ class DisDiff(AlternatingDefense):
 
             return pgd(cloaked, photos, objective, context.budget, size, self.pgd_steps)
 
-        return self.in_turns(photos, context, move)
+        return (self.in_turns if self.variant == "intended" else self._in_place)(photos, context, move)
+
+    def _in_place(self, photos: Tensor, context: Context, move: Move) -> Tensor:
+        """`defenses.surrogates.alternate` without copies of the surrogates."""
+        recipe = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
+        others = [class_posterior(base, recipe, context) for base in context.surrogates]
+        cloaked, rounds = photos, int(self.rounds or 0)
+        for done in range(rounds):
+            results, start = [], done * recipe.steps * recipe.batch
+            for base, some in zip(context.surrogates, others, strict=True):
+                learn(base, context.reference, recipe, context, some, start=start)
+                results.append(move(base, cloaked))
+                learn(base, results[-1], recipe, context, some, start=start)
+            cloaked = torch.stack(results).mean(dim=0)
+            context.progress((done + 1) / rounds)
+        return cloaked
 
 
-def erasure(maps: Maps, places: list[int]) -> Tensor:
-    """How little of the squared cross-attention goes to some tokens: mean of (1 - share)^2, 1 when none does (CAE)."""
-    shares = []
+def erasure(maps: Maps, places: Sequence[int], words: Sequence[int]) -> Tensor:
+    """How little of the cross-attention to the words of a prompt goes to some of them: (1 - share)^2 (CAE).
+
+    The maps of one side are averaged over layers, heads and photos; of a hundred times their values for the words the
+    softmax is taken; and the share is that of the squares, summed over the picture. It is 1 when no attention is left.
+
+    Args:
+        maps: cross-attention maps (n, positions, tokens); with several sides, the mean over them is returned.
+        places: positions of the tokens to be erased, among `words`.
+        words: positions of all tokens of the prompt, without the start, the end and the padding.
+    """
+    by_side: dict[int, list[Tensor]] = defaultdict(list)
     for attention in maps.cross:
-        energy = attention.square().sum(dim=1)
-        shares.append(energy[:, places].sum(dim=1) / energy.sum(dim=1))
-    return (1 - torch.stack(shares)).square().mean()
+        by_side[attention.shape[1]].append(attention)
+    erased = [words.index(place) for place in places]
+    values = []
+    for some in by_side.values():
+        energy = torch.softmax(100 * torch.cat(some).mean(dim=0)[:, list(words)], dim=-1).square()
+        values.append((1 - energy[:, erased].sum() / energy.sum()).square())
+    return torch.stack(values).mean()
 
 
 def token_places(base: DiffusionModel, prompt: str, word: str) -> list[int]:

@@ -6,8 +6,8 @@ numbers in the documented order (posterior, timesteps, noise).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ from defenses.timesteps import greedy_timesteps
 from defenses.transforms import blur
 from tests.support import tiny
 from tests.support.contexts import defend_context
+from tests.support.plain_steps import PROMPT, Plain, attention_maps, gradient
 
-PROMPT = "a photo of sks person"
 LEVELS, STEP = 8, 2.0
 
 
@@ -62,47 +62,6 @@ def base(loaded: DiffusionModel) -> Any:
 def photos() -> Tensor:
     draw = torch.Generator().manual_seed(3)
     return (0.2 + 0.6 * torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
-
-
-@dataclass
-class Plain:
-    """One denoising step in plain PyTorch."""
-
-    base: DiffusionModel
-    draw: torch.Generator
-
-    def hidden(self, prompt: str, count: int) -> Tensor:
-        tokens = self.base.tokenizer([prompt], padding="max_length", truncation=True, return_tensors="pt").input_ids
-        states: Tensor = self.base.text_encoder(tokens).last_hidden_state.detach()
-        return states.expand(count, -1, -1)
-
-    def posterior(self, photos: Tensor) -> Any:
-        return self.base.vae.encode(2 * photos - 1).latent_dist
-
-    def latents(self, photos: Tensor) -> Tensor:
-        posterior = self.posterior(photos)
-        noise = torch.randn(posterior.mean.shape, generator=self.draw)
-        latents: Tensor = (posterior.mean + posterior.std * noise) * self.base.vae.config.scaling_factor
-        return latents
-
-    def step(self, latents: Tensor, prompt: str = PROMPT) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Prediction, noise, timesteps, noised latents."""
-        timesteps = torch.randint(0, 1000, (len(latents),), generator=self.draw)
-        noise = torch.randn(latents.shape, generator=self.draw)
-        return (*self.predict(latents, noise, timesteps, prompt),)
-
-    def predict(
-        self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompt: str
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        kept = self.base.scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        noised = kept**0.5 * latents + (1 - kept) ** 0.5 * noise
-        predicted = self.base.unet(noised, timesteps, self.hidden(prompt, len(latents))).sample
-        return predicted, noise, timesteps, noised
-
-
-def gradient(objective: Callable[[Tensor], Tensor], photos: Tensor) -> Tensor:
-    photos = photos.clone().requires_grad_(True)
-    return torch.autograd.grad(objective(photos), photos)[0]
 
 
 def agree(mine: Callable[[Tensor], Tensor], oracle: Callable[[Tensor], Tensor], photos: Tensor) -> None:
@@ -248,27 +207,6 @@ def test_feature_interference_compares_the_last_blocks_at_the_same_noise(base: D
 # --- attention ------------------------------------------------------------------------------------------------------
 
 
-def by_hand(base: DiffusionModel, latents: Tensor, timesteps: Tensor, prompt: str) -> list[Tensor]:
-    """Attention maps of all layers, from the projections' own outputs."""
-    seen: dict[str, list[Tensor]] = {}
-    hooks = []
-    for name, module in base.unet.named_modules():
-        if name.endswith(("attn1", "attn2")):
-            for part in ("to_q", "to_k"):
-                layer = getattr(module, part)
-                hooks.append(layer.register_forward_hook(lambda _m, _i, o, n=name: seen.setdefault(n, []).append(o)))
-    base.unet(latents, timesteps, base.condition([prompt]).hidden.expand(len(latents), -1, -1))
-    for hook in hooks:
-        hook.remove()
-    maps = []
-    for name, (query, key) in sorted(seen.items()):
-        module = base.unet.get_submodule(name)
-        heads = module.heads
-        q, k = (x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key))
-        maps.append((q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1).mean(1))
-    return maps
-
-
 def test_watched_attention_is_attention_and_changes_nothing(base: DiffusionModel) -> None:
     latents, timesteps = torch.randn(2, *base.latent_shape, generator=generator(1)), torch.tensor([10, 500])
     condition = base.condition([PROMPT]).expand(2)
@@ -278,7 +216,7 @@ def test_watched_attention_is_attention_and_changes_nothing(base: DiffusionModel
         assert torch.allclose(base.predict(latents, timesteps, condition), plain, atol=1e-4)
     assert dict(base.unet.attn_processors) == before
     found = sorted([*maps.cross, *maps.self], key=lambda m: float(m[0, 0, 0]))
-    expected = sorted(by_hand(base, latents, timesteps, PROMPT), key=lambda m: float(m[0, 0, 0]))
+    expected = sorted(attention_maps(base, latents, timesteps, PROMPT), key=lambda m: float(m[0, 0, 0]))
     assert len(found) == len(expected) > 2
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
     assert all(m.shape[1:] == (64, 64) for m in maps.self)
@@ -300,7 +238,7 @@ def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionM
         timesteps = torch.randint(0, 1000, (2,), generator=plain.draw)
         noise = torch.randn(latents.shape, generator=plain.draw)
         noised = base.add_noise(latents, noise, timesteps)
-        return by_hand(model, noised, timesteps, PROMPT)
+        return attention_maps(model, noised, timesteps, PROMPT)
 
     def oracle(x: Tensor) -> Tensor:
         pairs = zip(maps(base, x), maps(static, photos), strict=True)
@@ -314,9 +252,15 @@ def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionM
 
 
 def test_erasure_and_amount_of_attention_by_hand() -> None:
+    """Of four tokens, the first and the last are no words; two photos and two layers have the mean 0, ln(3) / 100."""
+    one, other = torch.zeros(2, 2, 2, 4)
+    one[0, :, 2] = 4 * math.log(3) / 100
+    one[1, :, 0] = other[:, :, 3] = 0.9
+    maps = Maps(cross=[one, other])
+    for place, squares in ((1, 1), (2, 9)):  # shares 1/4 and 3/4
+        assert float(erasure(maps, [place], [1, 2])) == pytest.approx((1 - squares / 10) ** 2)
+    assert float(erasure(maps, [1, 2], [1, 2])) == 0
     attention = torch.tensor([[[0.0, 0.5, 0.5], [0.0, 1.0, 0.0]]])
-    assert float(erasure(Maps(cross=[attention]), [1])) == pytest.approx((1 - 1.25 / 1.5) ** 2)
-    assert float(erasure(Maps(cross=[attention]), [0])) == 1
     assert float(amount(Maps(cross=[attention]))) == pytest.approx(3 / 6)
     assert float(amount(Maps(cross=[attention * 0.005]))) == pytest.approx((0.25**2 * 2 + 0.5**2) / 6)
 
@@ -434,7 +378,9 @@ def test_one_step_of_antidiffusion(base: DiffusionModel, photos: Tensor) -> None
     def oracle(x: Tensor) -> Tensor:
         plain = Plain(base, torch.Generator().manual_seed(7))
         predicted, noise, timesteps, noised = plain.step(plain.latents(x), "")
-        maps = [m for m in by_hand(base, noised, timesteps, "") if m.shape[-1] == base.tokenizer.model_max_length]
+        maps = [
+            m for m in attention_maps(base, noised, timesteps, "") if m.shape[-1] == base.tokenizer.model_max_length
+        ]
         assert maps
         attention = sum((100 * m).clamp(max=1).square().mean() for m in maps) / len(maps)
         return F.mse_loss(predicted, noise) - 1e6 * attention

@@ -100,13 +100,14 @@ def test_disdiff_takes_attention_from_the_persons_token(base: DiffusionModel, ph
 
     def erased(seen: Tensor) -> float:
         condition, values = base.condition([PROMPT]).expand(len(seen)), []
+        words, places = token_places(base, PROMPT, PROMPT), token_places(base, PROMPT, "sks")
         for index in range(8):
             draw = generator("test", index)
             timesteps = torch.randint(0, 400, (len(seen),), generator=draw)
             noised = base.add_noise(base.encode(seen), torch.randn(2, *base.latent_shape, generator=draw), timesteps)
             with torch.no_grad(), watched(base.unet, {8, 16}) as maps:
                 base.predict(noised, timesteps, condition)
-                values.append(float(erasure(maps, token_places(base, PROMPT, "sks"))))
+                values.append(float(erasure(maps, places, words)))
         return sum(values) / len(values)
 
     settings = {"erasure_weight": 1e4, "search": False, "step": 3.2, "rounds": 3, "surrogate_steps": 0}

@@ -1,0 +1,114 @@
+"""DisDiff (riolys/DisDiff, `attacks/disdiff.py` and `show_attention.py`): erasure, step sizes and the loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.core.types import Budget
+from bench.models.diffusion.attention import watched
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.finetuning import Recipe, finetune
+from benchmarks.oracles import LEVELS, Row, cloaks, number, photos, slopes, vectors
+from defenses import DEFENSES, Context
+from defenses.disdiff import erasure, token_places
+from defenses.objectives import caption, denoise
+from tests.support import tiny
+from tests.support.plain_steps import PROMPT, Plain, projected, shares
+
+WEIGHT, SIDE, STEP = 0.1, 8, 2.0
+WORDS, TOKEN = range(1, 6), 3
+"""Places of "a photo of sks person" behind the start token, and of "sks" among them; the released code counts words."""
+RATE, ROUNDS, PGD = 1e-3, 2, 3
+
+
+def compare(root: Path) -> Iterator[Row]:
+    """The erasure, its share of the gradient, the whole gradient, and whole cloaks."""
+    base, clean = _attentive(root), photos()
+    x = (clean + 0.02).clamp(0, 1)
+
+    def released(x: Tensor) -> tuple[Tensor, Tensor]:
+        return _losses(base, x, torch.Generator().manual_seed(7))[:2]
+
+    def ours(x: Tensor) -> tuple[Tensor, Tensor]:
+        words, places = token_places(base, PROMPT, PROMPT), token_places(base, PROMPT, "sks")
+        with watched(base.unet, {SIDE}) as maps:
+            error = denoise(base, x, caption(base, PROMPT, len(x)), torch.Generator().manual_seed(7)).error
+        return error, erasure(maps, places, words)
+
+    yield number("disdiff", "erasure", released(x)[1], ours(x)[1])
+    (error, erased), (my_error, my_erased) = slopes(released, x), slopes(ours, x)
+    percent = [100 * WEIGHT * float(b.norm() / a.norm()) for a, b in ((error, erased), (my_error, my_erased))]
+    yield number("disdiff", "its gradient, % of the loss's", *percent)
+    yield vectors("disdiff", "gradient", error + WEIGHT * erased, my_error + WEIGHT * my_erased)
+    made = {variant: _cloak(base, clean, variant) for variant in ("as_released", "intended")}
+    base.restore()
+    theirs = _loop(base, clean)
+    base.restore()
+    yield cloaks("disdiff", f"cloak, {ROUNDS} rounds", clean, theirs, made["as_released"], made["intended"])
+
+
+def _attentive(root: Path) -> DiffusionModel:
+    """A tiny base that does not attend to all tokens alike, which would leave nothing to erase."""
+    base = tiny.tiny_base(root / "disdiff")
+    with torch.no_grad():
+        for name, weight in base.unet.named_parameters():
+            if "attn2.to_q" in name:
+                weight.mul_(3)
+    base.remember()
+    return base
+
+
+def _losses(base: DiffusionModel, x: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Denoising loss and erasure of a batch, and its timesteps."""
+    plain = Plain(base, draw)
+    with projected(base.unet) as seen:
+        predicted, noise, timesteps, _ = plain.step(plain.latents(x))
+    maps = []
+    for name, (query, key) in seen.items():
+        if name.endswith("attn2") and query.shape[1] == SIDE**2:
+            maps.append(shares(query, key, base.unet.get_submodule(name).heads).flatten(0, 1))
+    mean = torch.cat(maps).mean(0)  # over layers, photos and heads
+    squares = F.softmax(100 * mean[:, list(WORDS)], dim=-1) ** 2
+    erased = (1 - squares[:, TOKEN].sum() / squares.sum()) ** 2
+    return ((predicted - noise) ** 2).mean(), erased, timesteps
+
+
+def _loop(base: DiffusionModel, clean: Tensor) -> Tensor:
+    """Rounds with one model: a step on clean photos, steps of the cloak against it, a step on the cloaked ones."""
+    draw, x, radius = torch.Generator().manual_seed(0), clean, LEVELS / 255
+    for _ in range(ROUNDS):
+        _learn(base, clean, draw)
+        for _ in range(PGD):
+            x = x.detach().requires_grad_(True)
+            error, erased, timesteps = _losses(base, x, draw)
+            (slope,) = torch.autograd.grad(error + WEIGHT * erased, x)
+            scale = 0.5 * (torch.cos(timesteps / 999 * math.pi) + 1)
+            moved = x.detach() + STEP / 255 * scale.view(-1, 1, 1, 1) * slope.sign()
+            x = (clean + (moved - clean).clamp(-radius, radius)).clamp(0, 1)
+        _learn(base, x, draw)
+    return x
+
+
+def _learn(base: DiffusionModel, x: Tensor, draw: torch.Generator) -> None:
+    """A step of fine-tuning, by our trainer, which `benchmarks.upstream` compares with diffusers' own."""
+    with torch.no_grad():
+        latents = base.posterior(x)
+    finetune(base, base.parameters(), latents, Recipe(steps=1, learning_rate=RATE, batch=len(x)), draw)
+    base.freeze()
+
+
+def _cloak(base: DiffusionModel, clean: Tensor, variant: str) -> Tensor:
+    settings: dict[str, Any] = {"rounds": ROUNDS, "surrogate_steps": 1, "pgd_steps": PGD, "batch": 0, "step": STEP}
+    settings |= {"learning_rate": RATE, "sides": [SIDE], "search": False, "variant": variant}
+    defense = DEFENSES.create("disdiff", settings).resolved("facelet")
+    draw = torch.Generator().manual_seed(0)
+    made = defense.protect(clean.clone(), Context([base], clean, Budget(LEVELS), draw, lambda b, n: torch.empty(0)))
+    base.restore()
+    return made

@@ -1,0 +1,11 @@
+"""All comparisons, by method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.oracles import Row, disdiff
+
+METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {"disdiff": disdiff.compare}
+"""Name of a defense -> its rows; the folder is for what they write."""
