@@ -118,6 +118,7 @@ DEFENSES: Registry[Defense] = Registry(
         "idprotector_pgd": "defenses.idprotector_pgd:IdProtectorPgd",
         "idguardian": "defenses.idguardian:IdGuardian",
         "faceshield": "defenses.faceshield:FaceShield",
+        "antipure": "defenses.antipure:AntiPure",
         "precomputed": "defenses.precomputed:Precomputed",
     },
 )

@@ -65,6 +65,14 @@ def denoise(
     return Step(latents, noise, chosen, noised, predicted, base.target(latents, noise, chosen))
 
 
+def predicted_noise(base: DiffusionModel, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+    """The noise that a prediction for noised latents amounts to: itself, unless the base predicts v."""
+    if base.scheduler.config.prediction_type != "v_prediction":
+        return predicted
+    alpha_bar = base.alpha_bar(timesteps)
+    return alpha_bar.sqrt() * predicted + (1 - alpha_bar).sqrt() * noised
+
+
 def twin(generator: torch.Generator) -> torch.Generator:
     """A generator that will draw what this one will draw next: for a second photo under the same noise."""
     copy = torch.Generator()

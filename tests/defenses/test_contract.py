@@ -42,6 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "idprotector_pgd": {"steps": 3, "step": 9.0},
     "idguardian": {"steps": 3, "step": 9.0},
     "faceshield": {"steps": 3, "step": 9.0},
+    "antipure": {"steps": 4, "step": 0.6},
     "placebo": {"of": {"name": "advdm", "steps": 4, "step": 0.6}},
 }
 NAMES = [name for name in DEFENSES.names() if name != "precomputed"]

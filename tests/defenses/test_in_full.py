@@ -22,7 +22,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import locate_pack
 from defenses import DEFENSES, Context
-from tests.support.goals import Goal, grey, loss, predicts_the_pattern, shifted
+from tests.support.goals import Goal, grey, loss, predicts_the_pattern, purifier_errs, shifted
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +43,7 @@ CASES: dict[str, tuple[float, Goal]] = {
     "antidiffusion": (7.65, loss),
     "antidreambooth": (6.4, loss),
     "aspl": (6.4, loss),
+    "antipure": (16, purifier_errs),
     "caat": (6.4, loss),
     "disdiff": (6.4, loss),
     "dladiff": (18, unlike),

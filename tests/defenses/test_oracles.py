@@ -25,10 +25,11 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 from defenses import DEFENSES, Context
 from defenses.antidiffusion import amount
+from defenses.antipure import high_frequencies
 from defenses.aspl import previous, targeted_loss
 from defenses.disdiff import erasure, token_places
 from defenses.dladiff import attention_distance
-from defenses.objectives import denoising_loss, latent_shift, score_distillation
+from defenses.objectives import denoising_loss, latent_shift, predicted_noise, score_distillation
 from defenses.photoguard import edited
 from defenses.simac import interference
 from defenses.surrogates import alternate
@@ -345,6 +346,66 @@ def test_one_step_of_mist(base: DiffusionModel, photos: Tensor) -> None:
 
     found = one_step("mist", base, photos, steps=1, step=STEP / LEVELS, rate=100.0)
     mostly_equal(found, stepped(start, photos, gradient(oracle, start)))
+
+
+@pytest.mark.parametrize("weights", [(0.0, 0.0), (1e4, 0.0), (0.0, 1e4), (0.5, 0.5)])
+def test_one_step_of_antipure(base: DiffusionModel, photos: Tensor, weights: tuple[float, float]) -> None:
+    """Its three terms alone and together: timesteps of the purifier, its error, frequencies, another timestep."""
+    cosines = [[math.cos(math.pi * (2 * x + 1) * u / 16) / 2 for x in range(8)] for u in range(4, 8)]
+
+    def frequencies(pictures: Tensor) -> Tensor:
+        """Mean coefficient of each picture, patch by patch."""
+        high, seen = torch.tensor(cosines), []
+        for top in range(0, tiny.SIDE, 8):
+            for left in range(0, tiny.SIDE, 8):
+                patches = pictures[:, :, top : top + 8, left : left + 8]
+                seen.append((high @ patches @ high.T).mean(dim=(1, 2, 3)))
+        return torch.stack(seen).mean(dim=0)
+
+    def oracle(x: Tensor) -> Tensor:
+        plain = Plain(base, torch.Generator().manual_seed(7))
+        latents = plain.latents(x)
+        early = torch.randint(0, 10, (2,), generator=plain.draw)
+        noise = torch.randn(latents.shape, generator=plain.draw)
+        late = torch.randint(10, 1000, (2,), generator=plain.draw)
+        predicted, _, _, noised = plain.predict(latents, noise, early, "")
+        other = base.unet(noised, late, plain.hidden("", 2)).sample
+        kept = base.scheduler.alphas_cumprod[early].view(-1, 1, 1, 1)
+        clean = (noised - (1 - kept).sqrt() * predicted) / kept.sqrt()
+        purified = base.vae.decode(clean / base.vae.config.scaling_factor).sample.clamp(-1, 1)
+        values = []
+        for i in range(2):
+            error = F.mse_loss(predicted[i], noise[i])
+            rough = torch.exp(kept[i, 0, 0, 0] - 1) * torch.sigmoid(frequencies(purified)[i])
+            alike = torch.exp(-F.mse_loss(other[i], predicted[i]))
+            values.append(error + weights[0] * rough + weights[1] * alike)
+        return torch.stack(values).mean()
+
+    settings = {"frequency_weight": weights[0], "timestep_weight": weights[1], "step": STEP / LEVELS}
+    found = one_step("antipure", base, photos, steps=1, **settings)
+    mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
+
+
+def test_high_frequencies_are_those_of_the_checkerboard() -> None:
+    """Its sign counts; a picture of one colour, or striped one way only, has none."""
+    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
+    pictures = torch.stack([board, 1 - board, torch.full((16, 16), 0.3), torch.arange(16).remainder(2).expand(16, 16)])
+    found = high_frequencies(pictures[:, None].float().expand(-1, 3, -1, -1), 8)
+    from scipy.fft import dctn
+
+    mean = dctn(2 * board[:8, :8].numpy() - 1.0, norm="ortho")[4:, 4:].mean()
+    expected = torch.tensor([mean, -mean, 0, 0]).sigmoid()
+    assert abs(mean) > 0.1
+    assert torch.allclose(found, expected.float(), atol=1e-5)
+
+
+def test_the_noise_of_a_v_prediction(root: Path) -> None:
+    """Of a prediction without error it is the noise that was added."""
+    base = tiny.tiny_base(root / "v", v=True)
+    latents, noise = (torch.randn(2, *base.latent_shape, generator=generator(seed)) for seed in (1, 2))
+    timesteps = torch.tensor([3, 700])
+    noised, perfect = base.add_noise(latents, noise, timesteps), base.target(latents, noise, timesteps)
+    assert torch.allclose(predicted_noise(base, noised, perfect, timesteps), noise, atol=1e-4)
 
 
 def test_one_step_of_ace(base: DiffusionModel, photos: Tensor) -> None:

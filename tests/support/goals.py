@@ -27,6 +27,19 @@ def loss(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
 
 
 @torch.no_grad()
+def purifier_errs(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
+    """The error at the timesteps that a purifier uses, without a caption."""
+    condition, latents, errors = base.unconditional().expand(len(photos)), base.encode(photos), []
+    for index in range(24):
+        draw = generator("test", index)
+        timesteps = torch.randint(0, 10, (len(photos),), generator=draw)
+        noise = torch.randn(latents.shape, generator=draw)
+        predicted = base.predict(base.add_noise(latents, noise, timesteps), timesteps, condition)
+        errors.append(F.mse_loss(predicted, noise))
+    return float(torch.stack(errors).mean())
+
+
+@torch.no_grad()
 def grey(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
     return -float(base.encode(photos).square().mean())
 
