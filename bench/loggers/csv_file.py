@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
-from bench.core.spreadsheet import as_text
+from bench.core.spreadsheet import csv_text
 from bench.loggers import Logger, Run
 from bench.results.record import Record
 from bench.results.rows import Value, row
@@ -43,8 +42,4 @@ def _text(rows: Iterable[dict[str, str] | dict[str, Value]]) -> bytes:
     """All rows under the columns that any of them has: cells that failed have no metrics."""
     found = list(rows)
     columns = dict.fromkeys(name for line in found for name in line)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: as_text(value) for name, value in line.items()} for line in found)
-    return text.getvalue().encode()
+    return csv_text([columns, *([line.get(name) for name in columns] for line in found)]).encode()

@@ -7,14 +7,12 @@ be told apart.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from bench.core.spreadsheet import as_text
+from bench.core.spreadsheet import csv_text
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST, AttackComparison
 from bench.report.formats import latex_table
@@ -71,11 +69,7 @@ def entries(analysis: RunAnalysis) -> list[Entry]:
 
 def as_csv(found: Iterable[Entry]) -> bytes:
     """One line per entry; what does not exist is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in fields(Entry)])
-    writer.writerows(["" if value is None else as_text(value) for value in astuple(entry)] for entry in found)
-    return text.getvalue().encode()
+    return csv_text([[f.name for f in fields(Entry)], *map(astuple, found)]).encode()
 
 
 WORN = ("linf", "psnr")

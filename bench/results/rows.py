@@ -10,8 +10,11 @@ Value = str | float | None
 
 
 def row(record: Record) -> dict[str, Value]:
-    """Column -> value: what names the cell and all that decided it, its status, its metrics, the cost of its stages."""
-    return {
+    """Column -> value: what names the cell and all that decided it, its status, its metrics, the cost of its stages.
+
+    A metric whose name is another column's is called "metric/<name>".
+    """
+    facts: dict[str, Value] = {
         "cell": record.cell,
         "title": cell_label(record),
         "status": record.status,
@@ -26,9 +29,10 @@ def row(record: Record) -> dict[str, Value]:
         "surrogates": "+".join(record.surrogates),
         "seed": record.seed,
         **columns(record),
-        **record.metrics,
-        **costs(record),
     }
+    spent = costs(record)
+    metrics = {f"metric/{n}" if n in facts or n in spent else n: value for n, value in record.metrics.items()}
+    return facts | metrics | spent
 
 
 def costs(record: Record) -> dict[str, Value]:

@@ -18,7 +18,7 @@ import numpy as np
 from bench.core.errors import BenchError, unknown_name
 from bench.core.names import composed
 from bench.core.ranges import Budgeted, read_number
-from bench.core.spreadsheet import as_text, restored
+from bench.core.spreadsheet import csv_text, restored
 from bench.stats.comparison import Scores
 from bench.stats.rule import by_name
 from metrics import METRICS, plain
@@ -99,11 +99,7 @@ def plain_budget(text: str, place: str = "") -> str:
 
 def as_csv(rows: Iterable[Row]) -> bytes:
     """Scores as a file that `read` reads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([as_text(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    return csv_text([COLUMNS, *rows]).encode()
 
 
 def same_text(text: str) -> str:

@@ -27,6 +27,7 @@ TILE = 256
 QUALITY = 90
 AMPLIFIED = 8
 """How much larger than it is the difference is drawn."""
+METADATA = {"exif", "xmp", "icc_profile"}
 WIDEST = 16383
 """Pixels that a WebP file may be wide."""
 
@@ -84,13 +85,11 @@ def draw(cell: str, groups: Mapping[Group, Sequence[Pixels]]) -> tuple[Sprite, b
         row.paste(
             image if image.width == tile else image.resize((tile, tile), Image.Resampling.LANCZOS), (index * tile, 0)
         )
-    buffer = io.BytesIO()
-    row.save(buffer, format="WEBP", quality=QUALITY)
     places: dict[Group, tuple[int, int]] = {}
     for name in GROUPS:
         if groups.get(name):
             places[name] = (sum(count for _, count in places.values()), len(groups[name]))
-    return Sprite(file=file_name(cell), tile=tile, groups=places), buffer.getvalue()
+    return Sprite(file=file_name(cell), tile=tile, groups=places), _webp(row)
 
 
 def difference(clean: Pixels, cloaked: Pixels) -> Pixels:
@@ -102,12 +101,48 @@ def difference(clean: Pixels, cloaked: Pixels) -> Pixels:
 def fault(sprite: Sprite, data: bytes) -> str:
     """What is wrong with a sprite's file, or nothing."""
     try:
+        decoded(sprite, data)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def reencoded(sprite: Sprite, data: bytes) -> bytes:
+    """A sprite's file written anew from its pixels: nothing else that a stranger put into it comes to a reader.
+
+    Raises:
+        ValueError: says what is wrong with it.
+    """
+    return _webp(decoded(sprite, data))
+
+
+def decoded(sprite: Sprite, data: bytes) -> Image.Image:
+    """The pixels of a sprite's file, RGB.
+
+    Raises:
+        ValueError: it is no WebP picture of the size that `sprite` says, has several frames, or metadata.
+    """
+    try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             wide, high = image.size
-            if (wide, high) != (sprite.tile * sprite.count, sprite.tile):
-                said = f"{sprite.count} tiles of {sprite.tile}"
-                return f"is {wide} x {high} pixels, and images.json says {said}. Pack again."
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"is no WebP picture ({type(error).__name__}). Pack again."
-    return ""
+            frames, extra = getattr(image, "n_frames", 1), METADATA & image.info.keys()
+            said = _unlike(sprite, wide, high, frames, sorted(extra))
+            if not said:
+                return image.convert("RGB")
+    except Exception as error:  # decoders raise whatever comes to them of damaged files
+        said = f"is no WebP picture ({type(error).__name__}). Pack again."
+    raise ValueError(said)
+
+
+def _unlike(sprite: Sprite, wide: int, high: int, frames: int, extra: Sequence[str]) -> str:
+    if (wide, high) != (sprite.tile * sprite.count, sprite.tile):
+        said = f"{sprite.count} tiles of {sprite.tile}"
+        return f"is {wide} x {high} pixels, and images.json says {said}. Pack again."
+    if frames > 1:
+        return f"is an animation of {frames} frames, and one is shown. Pack again."
+    return f"has metadata ({', '.join(extra)}). Pack again." if extra else ""
+
+
+def _webp(picture: Image.Image) -> bytes:
+    picture.save(buffer := io.BytesIO(), format="WEBP", quality=QUALITY)
+    return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import reprlib
 import traceback
 from collections import Counter
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bench.core.errors import BenchError
+from leaderboard.entries.plain_text import fault, may_have_faults
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,14 +30,18 @@ MOST_ERRORS = 1_000
 """In one text that are looked at one by one."""
 
 
+WORKFLOW_COMMAND = re.compile(r"^[\s?]*::|##\[")
+"""`::error::` at the beginning of a line, and `##[error]` anywhere in it."""
+
 SLUG = r"^[a-z0-9][a-z0-9-]{0,59}$"
 SHA256 = r"^[0-9a-f]{64}$"
-URL = r"^(https?://[^\s<>\x22'`\\]+)?$"
+URL = r"^(https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][^\s<>\x22'`\\]*)?)?$"
 VERSION = r"^[0-9]{1,4}(\.[0-9]{1,4}){0,2}$"
 IN_WORDS = {
     SLUG: "1 to 60 lower-case letters (a to z), digits and hyphens, of which the first is no hyphen",
     SHA256: "64 hexadecimal digits",
-    URL: "an address that begins with http:// or https:// and has no spaces, quotes or backslashes",
+    URL: "an address that begins with http:// or https:// and a host (no name or password before it, no letters but a "
+    "to z in it), and has no spaces, quotes or backslashes",
     VERSION: "a version, such as 1 or 1.2",
 }
 """Pattern -> what it allows."""
@@ -76,7 +82,8 @@ def parse(model: type[M], data: bytes, file: str) -> M:
     """Strict JSON as a model; no type is converted.
 
     Raises:
-        BadEntry: no JSON, NaN or Infinity anywhere, a key given twice, too much, or what the model does not allow.
+        BadEntry: no JSON, NaN or Infinity anywhere, a key given twice, too much, a text that is not plain
+            (`plain_text`), or what the model does not allow.
     """
     if data.count(b",") > MOST_VALUES:
         raise BadEntry(file, WHOLE, f"has more than {MOST_VALUES} values. Split the entry.")
@@ -88,6 +95,8 @@ def parse(model: type[M], data: bytes, file: str) -> M:
     # written itself can hold neither, and comparing is three times as fast as looking.
     if made.model_dump_json(exclude_unset=True).encode() != data:
         _look(data, file)
+    if may_have_faults(data) and (wrong := fault(json.loads(data))):
+        raise BadEntry(file, *wrong)
     return made
 
 
@@ -175,6 +184,6 @@ def not_understood(file: str, error: Exception) -> Problem:
 
 
 def clip(text: str) -> str:
-    """What a stranger wrote, short and in one line that no terminal obeys."""
+    """What a stranger wrote, short and in one line that neither a terminal nor a GitHub workflow obeys."""
     short = text if len(text) <= LONGEST else text[:LONGEST] + "..."
-    return "".join(c if c.isprintable() else "?" for c in short)
+    return WORKFLOW_COMMAND.sub("?", "".join(c if c.isprintable() else "?" for c in short))

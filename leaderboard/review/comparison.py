@@ -42,7 +42,7 @@ def against(root: Path, name: str) -> str:
     by_id = {result.entry.id: result for result in used}
     if name not in by_id:
         said = next((str(p) for p in (*problems, *more) if p.file.partition("/")[0] in (name, f"{name}.zip")), None)
-        raise BenchError(f"{name}: {said}", "Mend it first.") if said else unknown_name("entry", name, list(by_id))
+        raise BenchError(said, "Mend it first.") if said else unknown_name("entry", clip(name), list(by_id))
     trust = {entry for entry, result in by_id.items() if result.trusted}
     lines = [f"## {_safe(by_id[name].entry.title or name)}"]
     for group in found:

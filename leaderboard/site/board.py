@@ -89,8 +89,8 @@ class Row:
 
     @property
     def id(self) -> str:
-        """Short and stable: names the row's page and stands in links."""
-        return hash_of(list(self.key))[:10]
+        """Names the row's page and stands in links; 128 bits, so that nobody finds another row of the same id."""
+        return hash_of(list(self.key))[:32]
 
     def all(self) -> list[Cell]:
         """Every cell."""
@@ -119,8 +119,8 @@ class Group:
 
     @property
     def id(self) -> str:
-        """Short and stable."""
-        return hash_of(self.facts)[:8]
+        """Stands in links; 128 bits, as of rows."""
+        return hash_of(self.facts)[:32]
 
     @property
     def title(self) -> str:

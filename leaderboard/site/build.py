@@ -21,8 +21,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import bench
 from bench.core.errors import BenchError
-from leaderboard.entries.reader import MARK, Problem, Result, open_all
-from leaderboard.entries.strict_json import not_understood
+from bench.core.file_names import inside
+from leaderboard.entries.reader import MARK, BadEntry, Problem, Result, open_all
+from leaderboard.entries.sprites import reencoded
+from leaderboard.entries.strict_json import WHOLE, not_understood
 from leaderboard.site import row_page
 from leaderboard.site.board import groups
 from leaderboard.site.measures import MEASURES
@@ -41,7 +43,7 @@ def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
         docs: folder below it that the documentation will be in, which pages then link to; empty for none.
 
     Returns:
-        What is wrong with entries that were left out.
+        What is wrong with entries, or pictures of entries, that were left out.
 
     Raises:
         BenchError: there is no such folder, or `out` holds something else than a site.
@@ -55,14 +57,14 @@ def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".site-", dir=out.parent))
     try:
-        _write(fresh, pages)
+        damaged = _write(fresh, pages)
         if out.exists():
             shutil.rmtree(out)
         fresh.chmod(0o755)
         fresh.rename(out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return problems + unusable
+    return problems + unusable + damaged
 
 
 @dataclass
@@ -70,6 +72,8 @@ class _Pages:
     """A site before it is written: a text of every file, and of whose pictures it needs which."""
 
     texts: dict[str, str]
+    shown: dict[str, Any]
+    """Place on the page -> which file shows it; only what can be written is told to the page."""
     pictures: list[tuple[str, Result, str]]
     """File, the entry that has it, and its cell."""
 
@@ -100,7 +104,7 @@ def _pages(opened: Sequence[Result], docs: str) -> tuple[_Pages, list[Problem]]:
     found, results, problems = groups(opened)
     layouts = [Layout(group) for group in found]
     data, pictures = page_data(layouts, results), picture_data(layouts, results)
-    texts = {"data.js": _script("CLOAKBENCH", data), "pictures.js": _script("CLOAKBENCH_PICTURES", pictures)}
+    texts = {"data.js": _script("CLOAKBENCH", data)}
     pages = _environment()
     common = {"version": bench.__version__, "built": date.today().isoformat(), "measures": MEASURES, "docs": docs}
     texts["index.html"] = pages.get_template("board.html").render(common, root="")
@@ -114,20 +118,37 @@ def _pages(opened: Sequence[Result], docs: str) -> tuple[_Pages, list[Problem]]:
             texts[f"rows/{layout.group.id}-{row.id}.html"] = template.render(common, root="../", **facts)
     shown = {facts["file"] for facts in pictures.values()}
     wanted = [(picture_file(r.entry.id, cell), r, cell) for r in results for cell in r.sprites()]
-    return _Pages(texts, [each for each in wanted if each[0] in shown]), problems
+    return _Pages(texts, pictures, [each for each in wanted if each[0] in shown]), problems
 
 
-def _write(site: Path, pages: _Pages) -> None:
+def _write(site: Path, pages: _Pages) -> list[Problem]:
+    """All files; what is wrong with pictures that are not among them."""
     for folder in ("static", "vendor"):
         with as_file(files("leaderboard.site") / folder) as source:
             shutil.copytree(source, site / folder)
     (site / MARK).write_text(f"cloakbench {bench.__version__}\n")
     (site / "rows").mkdir()
     for name, text in pages.texts.items():
-        (site / name).write_text(text)
-    for name, result, cell in pages.pictures:
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
-        (site / name).write_bytes(result.sprite_bytes(cell))
+        inside(site, *name.split("/")).write_text(text)
+    damaged = [problem for picture in pages.pictures if (problem := _write_picture(site, *picture))]
+    there = {place: facts for place, facts in pages.shown.items() if (site / facts["file"]).is_file()}
+    (site / "pictures.js").write_text(_script("CLOAKBENCH_PICTURES", there))
+    return damaged
+
+
+def _write_picture(site: Path, name: str, result: Result, cell: str) -> Problem | None:
+    """Write a picture, encoded anew; what is wrong with it if that cannot be done."""
+    sprite = result.sprites()[cell]
+    try:
+        data = reencoded(sprite, result.sprite_bytes(cell))
+    except BadEntry as error:
+        return error.problem
+    except ValueError as error:
+        return Problem(f"{result.pack.file}/{sprite.file}", WHOLE, str(error))
+    file = inside(site, *name.split("/"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return None
 
 
 def _script(name: str, value: Any) -> str:

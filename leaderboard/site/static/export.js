@@ -4,9 +4,11 @@ window.Export = (() => {
   const { state, group, measure, data } = window.View;
   const { make, number } = window.Dom;
 
-  // What is saved of a row: names of columns, and values. What does not exist is null.
+  // What is saved of a row: names of columns, and values. What does not exist is null. Attacks have whatever names their
+  // authors gave them: with a word in front, one called "score" is not the score.
   function columns() {
-    const attacks = state.attacks.map((a, i) => [group().attacks[a], (l) => finite(l.attacks[i])]);
+    const names = state.attacks.map((a) => `attack ${group().attacks[a]}`);
+    const attacks = names.map((name, i) => [names.indexOf(name) < i ? `${name} #${i + 1}` : name, (l) => finite(l.attacks[i])]);
     return [
       ["defense", (l) => l.row.label], ["budget", (l) => l.row.budget], ["tier", (l) => l.tier ?? null], ["people", (l) => l.people],
       ["score", (l) => finite(l.score)], ["low", (l) => l.interval?.[0] ?? null], ["high", (l) => l.interval?.[1] ?? null],
@@ -22,10 +24,12 @@ window.Export = (() => {
 
   function csv(lines) {
     const found = columns(), rows = lines.map((line) => found.map(([, value]) => value(line)));
-    // A leading = + - @ would be a formula to a spreadsheet.
+    // As bench.core.spreadsheet: a leading = + - @ would be a formula to a spreadsheet, and what is not quoted several
+    // cells to one that separates by semicolons.
     const cell = (v) => {
-      const text = v === null ? "" : String(v), safe = typeof v === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-      return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+      if (v === null || typeof v === "number") return v === null ? "" : String(v);
+      const text = String(v), safe = /^\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+      return `"${safe.replaceAll('"', '""')}"`;
     };
     return [found.map(([name]) => name), ...rows].map((line) => line.map(cell).join(",")).join("\n") + "\n";
   }
@@ -48,10 +52,11 @@ window.Export = (() => {
   function bibtex(lines) {
     const used = [...new Set(lines.map((l) => l.row.entry).filter(Boolean))].map((id) => data.entries[id]).filter(Boolean);
     const plain = (text) => tex(String(text).replace(/[{}\\]/g, " ")); // BibTeX counts braces, escaped or not
+    const name = (text) => (/\band\b|^others$/i.test(text) ? `{${plain(text)}}` : plain(text)); // "X and others" is one author
     const address = (text) => text.replace(/[{}\\]/g, encodeURIComponent);
     return used.map((e) => {
       const place = e.paper || e.code, fields = [
-        `title = {${plain(e.title)}}`, `author = {${e.authors.map(plain).join(" and ")}}`, `year = {${e.submitted.slice(0, 4)}}`,
+        `title = {${plain(e.title)}}`, `author = {${e.authors.map(name).join(" and ")}}`, `year = {${e.submitted.slice(0, 4)}}`,
         ...(place ? [`howpublished = {\\url{${address(place)}}}`] : []),
       ];
       return `@misc{${e.id},\n${fields.map((field) => `  ${field}`).join(",\n")}\n}\n`;

@@ -395,7 +395,11 @@ def test_names_that_a_spreadsheet_would_compute_come_back(tmp_path: Path) -> Non
     rows = [Row("=1+1", "@ada", "8", "ilr", -0.5), Row("-x", "-7", "8", "ilr", 0.5), Row("'=y", "+", "8", "ilr", 0.0)]
     (tmp_path / "scores.csv").write_bytes(as_csv(rows))
     lines = (tmp_path / "scores.csv").read_text().splitlines()
-    assert lines[1:] == ["'=1+1,'@ada,8,ilr,-0.5", "'-x,-7,8,ilr,0.5", "'=y,'+,8,ilr,0.0"]
+    assert lines[1:] == [
+        """"'=1+1","'@ada",8,"ilr",-0.5""",
+        """"'-x",-7,8,"ilr",0.5""",
+        """"'=y","'+",8,"ilr",0.0""",
+    ]
     ((_, found),) = read(tmp_path / "scores.csv").items()
     assert (found.methods, found.people) == (("=1+1", "-x", "=y"), ("@ada", "-7", "+"))
 

@@ -155,6 +155,9 @@ def test_committed_schema_is_the_current_one() -> None:
         ({"paper": "javascript:alert(1)"}, "paper", "http://"),
         ({"code": 'https://x.org/"onclick="'}, "code", "http://"),
         ({"code": "https://x.org/a b"}, "code", "no spaces"),
+        ({"code": "https://github.com@x.org/"}, "code", "no name or password"),
+        ({"code": "https://ada:secret@x.org/"}, "code", "no name or password"),
+        ({"paper": "https://\u0430rxiv.org/abs/1"}, "paper", "no letters but a to z"),  # a Cyrillic a
         ({"submitted": 0}, "submitted", "date"),
         ({"submitted": "yesterday"}, "submitted", "date"),
         ({"authors": "Ada"}, "authors", "not 'Ada'"),
@@ -202,6 +205,63 @@ def test_json_that_is_wrong_is_named(tmp_path: Path, text: str, field: str, said
     found = problem(folder)
     assert (found.file, found.field) == ("mine/entry.json", field)
     assert said in found.message
+
+
+UNSEEN = [
+    "\u202e",
+    "\u2066",
+    "\u200b",
+    "\u00ad",
+    "\ufeff",
+    "\u0085",
+    "\x7f",
+    "\x1b",
+    "\0",
+    "\u2028",
+    "\U000e0041",
+    "\t",
+    "\r",
+]
+
+
+@pytest.mark.parametrize("c", UNSEEN)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_no_text_of_an_entry_has_characters_that_nobody_sees(tmp_path: Path, c: str, escaped: bool) -> None:
+    texts: dict[str, Any] = {
+        "title": f"x{c}y",
+        "description": f"x{c}y",
+        "authors": ["Eve", f"A{c}da"],
+        "card": {f"asp{c}l": {"description": "x"}},
+    }
+    for field, value in texts.items():
+        folder = write_entry(tmp_path, f"of-{field}", **{field: value})
+        file = folder / "entry.json"
+        file.write_text(json.dumps(json.loads(file.read_text()), ensure_ascii=escaped), encoding="utf-8")
+        found = problem(folder)
+        if escaped or c > " ":  # JSON itself takes the others only if they are escaped
+            assert (found.field.partition(".")[0], "nobody sees" in found.message) == (field, True), found
+            assert f"U+{ord(c):04X}" in found.message
+    config = made(attack="lora", data_config={f"no{c}te": "x"})
+    for number, record in enumerate([made(f"a{c}da"), made(base=f"x{c}"), made(reason=f"{c}"), config]):
+        found = problem(write_entry(tmp_path, f"record-{number}", [record]))
+        assert "nobody sees" in found.message, found
+
+
+def test_only_where_somebody_writes_at_length_are_lines(tmp_path: Path) -> None:
+    failed = made("p03", "aspl", 8, status="fit_failed", reason="No face.\nUse another photo.")
+    folder = write_entry(
+        tmp_path, records=[*grid(), failed], description="One.\n\nTwo.", command="python \\\n -m bench"
+    )
+    assert validate(folder).problems == []
+    assert problem(write_entry(tmp_path, "two", title="One\nTwo")).field == "title"
+    assert problem(write_entry(tmp_path, "three", [made("p\n01")])).field == "identity"
+
+
+def test_no_text_of_an_entry_has_somebody_s_password(tmp_path: Path) -> None:
+    command = "pip install git+https://ada:secret@example.org/x"
+    assert problem(write_entry(tmp_path, command=command)).field == "command"
+    assert problem(write_entry(tmp_path, "two", [made(reason="see ftp://ada@x.org/")])).field == "reason"
+    assert validate(write_entry(tmp_path, "three", authors=["ada@example.org"])).problems == []
 
 
 def test_ten_megabytes_are_not_read_and_not_repeated(tmp_path: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.results.record import MethodFacts, ModelFacts
 from bench.results.standard import BASES
 from leaderboard.entries.reader import open_all
 from leaderboard.review.validate import validate
-from leaderboard.site.board import groups
+from leaderboard.site.board import Group, Row, groups
 from leaderboard.site.build import build
 from tests.support.boards import PROTOCOL, pack, record, table
 from tests.support.contexts import ROOT
@@ -334,6 +338,67 @@ def test_only_pictures_that_the_page_shows_are_copied(tmp_path: Path) -> None:
         pack(tmp_path / "results", name, table("none", LEAKS), pictures=True, kind="reference")
     built(tmp_path)
     assert [folder.name for folder in (tmp_path / "site" / "images").iterdir()] == ["one"]
+
+
+def webp(tiles: int = 18, frames: int = 1, **metadata: Any) -> bytes:
+    pictures = [Image.new("RGB", (32 * tiles, 32), (40, 9 * number, 40)) for number in range(frames)]
+    pictures[0].save(buffer := io.BytesIO(), "WEBP", save_all=frames > 1, append_images=pictures[1:], **metadata)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (webp(frames=3), "is an animation of 3 frames"),
+        (webp(exif=b"Exif\0\0MM\0*home"), "has metadata (exif)"),
+        (webp(xmp=b"<x/>"), "has metadata (xmp)"),
+        (webp(tiles=17), "is 544 x 32 pixels"),
+        (webp()[:-40], "is no WebP picture"),
+    ],
+    ids=["animation", "exif", "xmp", "size", "cut"],
+)
+def test_a_picture_that_is_more_than_one_is_left_out_and_named(tmp_path: Path, data: bytes, said: str) -> None:
+    folder = pack(tmp_path / "results", "mine", table("none", LEAKS), pictures=True, kind="reference")
+    bad = sorted((folder / "images").iterdir())[0]
+    bad.write_bytes(data)
+    entry = json.loads((folder / "entry.json").read_text())
+    entry["files"][f"images/{bad.name}"] = hashlib.sha256(data).hexdigest()
+    (folder / "entry.json").write_text(json.dumps(entry))
+    assert said in next(problem.message for problem in validate(folder).problems if bad.name in problem.file)
+    (problem,) = build(tmp_path / "results", tmp_path / "site")
+    assert (problem.file, said in problem.message) == (f"mine/images/{bad.name}", True)
+    shown = page_data(tmp_path / "site", "pictures.js")
+    assert {facts["file"] for facts in shown.values()} == {
+        file.relative_to(tmp_path / "site").as_posix() for file in (tmp_path / "site" / "images").rglob("*.webp")
+    }
+    assert len(shown) == 5
+
+
+def test_pictures_are_written_anew(tmp_path: Path) -> None:
+    """What stands behind the picture in its file does not come to a reader; the picture does."""
+    folder = pack(tmp_path / "results", "mine", table("none", LEAKS), pictures=True, kind="reference")
+    entry = json.loads((folder / "entry.json").read_text())
+    for file in (folder / "images").iterdir():
+        file.write_bytes(file.read_bytes() + b"<script>alert(1)</script>")
+        entry["files"][f"images/{file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (folder / "entry.json").write_text(json.dumps(entry))
+    built(tmp_path)
+    for file in (folder / "images").iterdir():
+        shown = tmp_path / "site" / "images" / "mine" / file.name
+        assert b"script" not in shown.read_bytes()
+        with Image.open(shown) as new, Image.open(file) as old:
+            assert np.abs(np.asarray(new).astype(int) - np.asarray(old)).max() <= 3
+
+
+def test_ids_are_too_long_for_anybody_to_find_two_that_are_one(tmp_path: Path) -> None:
+    """The first two photos give boards of one id in 32 bits, and the keys rows of one id in 40: seconds to find."""
+    boards = [Group({"photos": photos}).id for photos in ("41792", "55976")]
+    rows = [Row((key,), "", False, "", record("mine", "p", 0.5)).id for key in ("824908", "2240707")]
+    assert boards[0][:8] == boards[1][:8]
+    assert rows[0][:10] == rows[1][:10]
+    for ids in (boards, rows):
+        assert ids[0] != ids[1]
+        assert all(len(bytes.fromhex(each)) == 16 for each in ids)
 
 
 def test_a_bad_entry_is_named_and_hides_nobody(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -418,7 +419,7 @@ def test_every_kind_of_file_can_be_saved(reader: Reader) -> None:
         text = Path(saved.value.path()).read_text()
         assert text
         if kind == "csv":
-            assert text.splitlines()[0].startswith("defense,budget,tier,people,score,low,high")
+            assert text.splitlines()[0].startswith('"defense","budget","tier","people","score","low","high"')
         if kind == "tex":
             assert text.count("\\\\\n") == 1 + len(reader.rows())
 
@@ -432,7 +433,7 @@ def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Rea
     }"""
     head, *rows = csv.reader(page.evaluate(evil, "csv").splitlines())
     weak = dict(zip(head, next(row for row in rows if row[0] == "weak 8/255"), strict=True))
-    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["lora"], weak["people"]) == (
+    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["attack lora"], weak["people"]) == (
         "",
         "",
         "",
@@ -440,13 +441,35 @@ def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Rea
         "",
         "0",
     )
-    assert float(weak["dreambooth"]) > 0
+    assert float(weak["attack dreambooth"]) > 0
     assert rows[0][0] == "'=1+1"
     assert "–" not in page.evaluate(evil, "csv")  # noqa: RUF001
     assert r"{[}x{]} =1+1 \& 50\% \_\textbar{}\textquotedbl{} &" in page.evaluate(evil, "tex")
     (weak,) = [row for row in json.loads(page.evaluate(evil, "json"))["rows"] if row["defense"] == "weak 8/255"]
-    assert (weak["score"], weak["lora"]) == (None, None)
-    assert page.evaluate("Export.csv([])").startswith("defense,budget,tier")
+    assert (weak["score"], weak["attack lora"]) == (None, None)
+    assert page.evaluate("Export.csv([])").startswith('"defense","budget","tier"')
+
+
+def test_saved_files_keep_every_name_in_its_place(reader: Reader) -> None:
+    """An attack called `score`, two of one name, a name with a semicolon, an author who is two."""
+    page = reader.open()
+    page.evaluate(
+        "() => ['score', 'score', '=1;+2'].forEach((n, i) => { View.group().attacks[View.state.attacks[i]] = n; })"
+    )
+    page.evaluate("() => { for (const e of Object.values(View.data.entries)) e.authors = ['Ada and Eve', 'Bob']; }")
+    scores = page.evaluate("Score.board().lines.map((l) => Number.isFinite(l.score) ? l.score : null)")
+    rows = json.loads(page.evaluate("Export.json(Score.board().lines)"))["rows"]
+    assert [row["score"] for row in rows] == scores
+    assert {"attack score", "attack score #2", "attack =1;+2"} <= rows[0].keys()
+    text = page.evaluate("Export.csv(Score.board().lines)")
+    table = list(csv.DictReader(text.splitlines()))
+    assert [float(row["score"]) if row["score"] else None for row in table] == scores
+    assert all(cell[0] + cell[-1] == '""' for line in text.splitlines() for cell in line.split(",") if not number(cell))
+    assert "author = {{Ada and Eve} and Bob}" in page.evaluate("Export.bibtex(Score.board().lines)")
+
+
+def number(cell: str) -> bool:
+    return re.fullmatch(r"-?[\d.]*(e-?\d+)?", cell) is not None
 
 
 @pytest.mark.parametrize(
