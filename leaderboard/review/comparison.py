@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from bench.stats.comparison import Pair, Scores, better, worst_attack
 from bench.stats.rule import Judged, judge, verdict
 from leaderboard.entries.reader import open_all
 from leaderboard.entries.strict_json import clip
-from leaderboard.site.board import ASIDE, Row, groups
+from leaderboard.site.board import ASIDE, Group, Row
+from leaderboard.site.grouping import groups
 from leaderboard.site.measures import HALVES, MEASURES
 from leaderboard.site.page_data import Layout, scores
 
@@ -43,23 +44,29 @@ def against(root: Path, name: str) -> str:
     if name not in by_id:
         said = next((str(p) for p in (*problems, *more) if p.file.partition("/")[0] in (name, f"{name}.zip")), None)
         raise BenchError(said, "Mend it first.") if said else unknown_name("entry", clip(name), list(by_id))
-    trust = {entry for entry, result in by_id.items() if result.trusted}
     lines = [f"## {_safe(by_id[name].entry.title or name)}"]
     for group in found:
         layout = Layout(group)
         for row in layout.rows:
             if not row.control and any(cell.entry == name for cell in row.all()):
                 lines += ["", f"### {_safe(layout.labels[row.key])}, {_safe(group.name)}", ""]
-                lines += _section(layout, row, [r for r in layout.rows if _beside(r, row, trust)])
+                lines += _section(layout, row, [r for r in layout.rows if _beside(r, row, group)])
     return "\n".join(lines) + "\n"
 
 
-def _beside(other: Row, row: Row, trust: set[str]) -> bool:
-    """Whether a row says something of another one: clean photos, and what has the same budget and can be believed."""
+def _beside(other: Row, row: Row, group: Group) -> bool:
+    """Whether a row says something of another one: clean photos, and what has the same budget and can be believed.
+
+    Of controls those that its entry has, where these differ from everybody's; of cloaks those that the maintainers ran.
+    """
     if other is row or other.label in ASIDE:
         return False
-    same = other.record.defense.budget == row.record.defense.budget
-    return other.label == "clean" or (same and (other.control or other.entry in trust))
+    if other.control:
+        own = other.key if other.entry else (*other.key, row.entry)
+        believed = other.entry == (row.entry if own in group.rows else "")
+    else:
+        believed = any(cell.verified for cell in other.all())
+    return believed and (other.label == "clean" or other.record.defense.budget == row.record.defense.budget)
 
 
 def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
@@ -67,7 +74,8 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     spots = sorted({(attack, chain) for attack, chain, _ in row.cells})
     people = sorted({person for _, _, person in row.cells})
     rows = [row, *others]
-    values = np.array([[_worst(one, spots, person) for one in rows] for person in people])
+    own = {row.entry, *(cell.entry for cell in row.all())}
+    values = np.array([[_worst(one, spots, person, own) for one in rows] for person in people])
     noise = next((i for i, one in enumerate(rows) if one.record.defense.name == "noise"), None)
     table = Scores(
         tuple(layout.labels[one.key] for one in rows),
@@ -91,9 +99,13 @@ def _section(layout: Layout, row: Row, others: Sequence[Row]) -> Iterator[str]:
     yield from formats.markdown_table(HEAD, lines, _safe)
 
 
-def _worst(row: Row, spots: Sequence[Spot], person: str) -> float:
-    """The score of one person; NaN if anything is missing: what was not tried was not survived."""
-    known = [scores(row.cells.get((*spot, person), ())) for spot in spots]
+def _worst(row: Row, spots: Sequence[Spot], person: str, own: Container[str]) -> float:
+    """The score of one person; NaN if anything is missing: what was not tried was not survived.
+
+    Counted are cells that the maintainers ran, and those of its own entries.
+    """
+    cells = [row.cells.get((*spot, person), ()) for spot in spots]
+    known = [scores([cell for cell in found if cell.verified or cell.entry in own]) for found in cells]
     if len(known) == 1:
         return _or_nan(known[0][MEASURE.key])
     halves = np.array([[_or_nan(one[half]) for one in known] for half in HALVES])

@@ -16,6 +16,7 @@ from leaderboard.entries.reader import Result, open_result
 from leaderboard.entries.sprites import fault
 from leaderboard.entries.strict_json import WHOLE, BadEntry, Problem, clip, not_understood
 from leaderboard.review.entry_checks import MOST, Findings, check
+from leaderboard.site.grouping import Places
 
 
 def validate(path: Path) -> Findings:
@@ -42,8 +43,10 @@ def validate(path: Path) -> Findings:
 
 
 def _noting(result: Result, shown: set[str]) -> Iterator[Record]:
-    """The records, while cells that may have pictures are put into `shown`."""
+    """The records, each at a place of its own, while cells that may have pictures are put into `shown`."""
+    places = Places(result)
     for record in result.records():
+        places.take(record)
         if record.status == "ok" and record.data == "synthetic":
             shown.add(record.cell)
         yield record

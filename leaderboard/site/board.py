@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.hashing import hash_of
 from bench.results.conditions import SAMPLER, departures
-from bench.results.labels import arm_label, attack_key, chain_key
-from bench.results.leaks import likeness_in_halves
+from bench.results.labels import arm_label
 from bench.results.record import Record
 from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
-from leaderboard.entries.entry import RECORDS
-from leaderboard.entries.reader import BadEntry, Problem, Result
-from leaderboard.entries.strict_json import not_understood
-from leaderboard.site import group_names
 from leaderboard.site.measures import MEASURES
 
 SIGHT = ("linf", "psnr", "ssim")
@@ -33,6 +28,8 @@ ASIDE = ("base", "another person")
 """Rows in which nothing of the person was there to protect."""
 
 Key = tuple[str, ...]
+"""Label, settings, and the entry that it belongs to; less the settings of what is `ASIDE`, and the entry of what is
+everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +37,19 @@ class Cell:
     """What is kept of a record: a board has a hundred thousand of them.
 
     Attributes:
-        id: hash of the cell.
+        name: what its entry calls it.
+        stated: how base and surrogates were used and hashes of all weights, as JSON; None where it is not stated.
         seed: of the record.
         status, reason: of the record.
         metrics: those that the page shows and that are known.
         halves: likeness by either half of the pictures; None if it is not known.
         seconds, megabytes, passes: cost of making the cloak, the last in passes of the UNet; None if it is not known.
         entry: which entry brought it.
+        verified: whether the maintainers ran it, first or again.
     """
 
-    id: str
+    name: str
+    stated: tuple[str | None, ...]
     seed: int
     status: str
     reason: str
@@ -59,10 +59,19 @@ class Cell:
     megabytes: float | None
     passes: int | None
     entry: str
+    verified: bool
+
+    def contradicts(self, other: Cell) -> bool:
+        """Whether two cells of one row, place and seed were made otherwise, and so are not of one cell.
+
+        Where both state all that decides them, that tells. Records of before version 0.2 do not: their entries' names
+        for them, which were made of it, must then agree, too.
+        """
+        pairs = [pair for pair in zip(self.stated, other.stated, strict=True) if None not in pair]
+        told = len(pairs) == len(self.stated) or self.name == other.name
+        return not told or any(own != theirs for own, theirs in pairs)
 
 
-Owners = dict[Key, Key]
-"""Group, label and settings -> the row of the first reference entry that has them."""
 Place = tuple[str, str, str]
 """Attack, countermeasures, person."""
 
@@ -75,7 +84,7 @@ class Row:
         key: what sets it apart from all other rows of the group.
         label: what it is called.
         control: whether it is one of the controls.
-        entry: id of the entry that brought it; controls belong to everybody.
+        entry: id of the entry that it belongs to; empty for controls that the maintainers ran, which are everybody's.
         record: any record of it, without its pictures, for settings and provenance.
         cells: one per seed at every place.
     """
@@ -96,9 +105,19 @@ class Row:
         """Every cell."""
         return [cell for found in self.cells.values() for cell in found]
 
+    def own(self) -> dict[Place, list[Cell]]:
+        """The cells that tell what its cloaks cost and look like: of those that the maintainers ran, if there are any.
+
+        Else of its own entry; never of those that broke it.
+        """
+        ran = {place: [cell for cell in found if cell.verified] for place, found in self.cells.items()}
+        if any(ran.values()):
+            return ran
+        return {place: [cell for cell in found if cell.entry == self.entry] for place, found in self.cells.items()}
+
     def others(self) -> list[str]:
         """Ids of the entries that added to another entry's row: those that broke it, and further references."""
-        return sorted({cell.entry for cell in self.all()} - {self.entry}) if self.entry else []
+        return [] if self.control else sorted({cell.entry for cell in self.all()} - {self.entry})
 
 
 @dataclass
@@ -134,143 +153,18 @@ class Group:
 
     @property
     def people(self) -> int:
-        """How many were tried."""
-        return self.size()[0]
+        """How many were tried by the maintainers; by anybody, if these tried nobody."""
+        tried = [(place[2], cell) for row in self.rows.values() for place, found in row.cells.items() for cell in found]
+        return len({person for person, cell in tried if cell.verified} or {person for person, _ in tried})
 
     def size(self, entries: Container[str] | None = None) -> tuple[int, int]:
-        """How many people and rows it has; of some entries alone."""
+        """How many people and rows it has; of some entries alone, without what others borrow of their controls."""
         rows = {
             key: {person for (_, _, person), found in row.cells.items() if _of(found, entries)}
             for key, row in self.rows.items()
+            if entries is None or not (row.control and row.entry)
         }
         return len(set().union(*rows.values())), sum(map(bool, rows.values()))
-
-
-@dataclass
-class _Read:
-    """An entry's records, sorted: cells by group, row and place, and one record of each row."""
-
-    samples: dict[tuple[str, Key], tuple[dict[str, Any], Record]] = field(default_factory=dict)
-    cells: list[tuple[str, Key, Place, Cell]] = field(default_factory=list)
-
-
-def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[Problem]]:
-    """Sort all records into groups and rows.
-
-    Where two entries bring the same cell (controls, mostly), the first counts: reference entries, then verified ones,
-    then by date. A break joins the rows of the entry that it breaks, and a reference those of the references before it.
-    An entry counts as a whole or not at all.
-
-    Returns:
-        The groups, that with the largest reference first; the entries that count; what is wrong with others.
-    """
-    read: dict[str, tuple[Result, _Read]] = {}
-    problems = []
-    owners: Owners = {}
-    # What others are about comes first, and the first of several references.
-    for result in sorted(results, key=lambda r: (r.entry.amends is not None, r.entry.submitted)):
-        try:
-            if result.entry.amends not in {None, *read}:
-                message = f"the entry {result.entry.amends!r} has a problem itself. Mend that one first."
-                raise BadEntry(f"{result.pack.file}/entry.json", "amends", message)
-            records = _sort(result, owners)
-            read[result.entry.id] = (result, records)
-            if result.entry.kind == "reference":
-                owners |= {(group, *key[:2]): key for group, key in records.samples}
-        except BadEntry as error:
-            problems.append(error.problem)
-        except Exception as error:  # whatever it is: one entry hides no other
-            problems.append(not_understood(result.pack.file, error))
-    found: dict[str, Group] = {}
-    trusted = {name for name, (result, _) in read.items() if result.trusted}
-    for result, records in sorted(read.values(), key=lambda pair: _trust(pair[0])):
-        _add(found, result, records, trusted)
-    used = [result for result, _ in read.values()]
-    return _ordered(list(found.values()), used), used, problems
-
-
-def _ordered(found: Sequence[Group], results: Sequence[Result]) -> list[Group]:
-    """With names. What the maintainers have most of comes first, then its title's others; dates say nothing of it.
-
-    Of groups of one size that of the later protocol comes first.
-    """
-    for group in found:
-        group.apart = group_names.apart(group, [other for other in found if other.title == group.title])
-    references = {result.entry.id for result in results if result.entry.kind == "reference"}
-    trusted = {result.entry.id for result in results if result.trusted}
-    sizes = {group.id: (group.size(references), group.size(trusted), group.size()) for group in found}
-    most = {group.title: max(sizes[g.id] for g in found if g.title == group.title) for group in found}
-    version = {group.id: [int(part) for part in group.facts["version"].split(".")] for group in found}
-    return sorted(found, key=lambda g: (most[g.title], g.title, sizes[g.id], version[g.id], g.id), reverse=True)
-
-
-def _sort(result: Result, owners: Owners) -> _Read:
-    entry, read = result.entry, _Read()
-    seen: dict[tuple[str, Key, Place, int], str] = {}
-    for record in result.records():
-        facts = comparable(record, entry.protocol)
-        group, key = hash_of(facts), _key(record, str(entry.amends) if entry.kind == "break" else entry.id)
-        if entry.kind == "reference":
-            key = owners.get((group, *key[:2]), key)
-        if (group, key) not in read.samples:
-            read.samples[group, key] = facts, record.model_copy(update={"images": []})
-        place = attack_key(record), chain_key(record), record.identity
-        if (other := seen.setdefault((group, key, place, record.seed), record.cell)) != record.cell:
-            both = f"{other[:12]} and {record.cell[:12]} are of one person, method and seed, and do not state what sets"
-            message = f"{both} them apart. Run again with this version, or make an entry of each."
-            raise BadEntry(f"{result.pack.file}/{RECORDS}", "cell", message)
-        read.cells.append((group, key, place, _cell(record, result)))
-    return read
-
-
-def _add(found: dict[str, Group], result: Result, read: _Read, trusted: Container[str]) -> None:
-    """Sort an entry's records into groups; those of a group that they contradict become a group of their own.
-
-    A cell's id is a hash of all that decides it. Where an entry has another one than is there for the same person,
-    method and seed, they differ in something that the records do not state, and may not be averaged.
-    """
-    contradicting = {name for name, key, place, cell in read.cells if _contradicts(found, name, key, place, cell)}
-    names = {name: hash_of([name, result.entry.id]) if name in contradicting else name for name, _ in read.samples}
-    for (name, key), (facts, record) in read.samples.items():
-        own = {"entry": result.entry.id} if name in contradicting else {}
-        group = found.setdefault(names[name], Group(facts | own))
-        group.threshold = group.threshold or record.thresholds
-        control = is_control(record)
-        group.rows.setdefault(key, Row(key, arm_label(record), control, "" if control else key[-1], record))
-    for name, key, place, cell in read.cells:
-        row = found[names[name]].rows[key]
-        present = row.cells[place]
-        # Nobody but the maintainers adds to what they found of a control.
-        settled = row.control and not result.trusted and _of(present, trusted)
-        if not settled and all(cell.id != other.id for other in present):
-            present.append(cell)
-
-
-def _contradicts(found: Mapping[str, Group], name: str, key: Key, place: Place, cell: Cell) -> bool:
-    row = found[name].rows.get(key) if name in found else None
-    present = row.cells.get(place, ()) if row else ()
-    return any(other.seed == cell.seed and other.id != cell.id for other in present)
-
-
-def _of(cells: Iterable[Cell], entries: Container[str] | None) -> bool:
-    """Whether any of some cells is of some entries."""
-    return any(entries is None or cell.entry in entries for cell in cells)
-
-
-def _cell(record: Record, result: Result) -> Cell:
-    cost, likeness = record.stages.get("protect"), likeness_in_halves(record)
-    return Cell(
-        id=record.cell,
-        seed=record.seed,
-        status=record.status,
-        reason=record.reason,
-        metrics={name: value for name in SHOWN if (value := record.metric(name)) is not None},
-        halves=likeness[1:] if likeness else None,
-        seconds=cost.seconds if cost else None,
-        megabytes=cost.peak_mb if cost else None,
-        passes=sum(cost.passes.get("unet", {}).values()) if cost and cost.passes is not None else None,
-        entry=result.entry.id,
-    )
 
 
 def comparable(record: Record, version: str) -> dict[str, Any]:
@@ -293,24 +187,18 @@ def _fingerprint(facts: Any) -> str:
     return str(facts.get("fingerprint", "")) if isinstance(facts, dict) else ""
 
 
-def _trust(result: Result) -> tuple[bool, bool, str, str]:
-    entry = result.entry
-    return entry.kind != "reference", result.verification is None, entry.submitted.isoformat(), entry.id
-
-
 def is_control(record: Record) -> bool:
     """Whether it belongs to one of the rows that no board does without."""
     return arm_label(record) in ASIDE or record.defense.name in CONTROLS
 
 
-def _key(record: Record, entry: str) -> Key:
-    """What sets a record's row apart: controls of all entries share theirs."""
+def row_key(record: Record) -> Key:
+    """What sets a record's row apart, but for whose it is."""
     name = arm_label(record)
     if name in ASIDE:
         return (name,)
     apart = surrogates_apart(record)
-    settings = json.dumps([record.defense.config, record.surrogates, *([apart] if apart else [])], sort_keys=True)
-    return (name, settings) if is_control(record) else (name, settings, entry)
+    return name, json.dumps([record.defense.config, record.surrogates, *([apart] if apart else [])], sort_keys=True)
 
 
 def surrogates_apart(record: Record) -> list[dict[str, Any]]:
@@ -318,3 +206,8 @@ def surrogates_apart(record: Record) -> list[dict[str, Any]]:
     used = [model.model_dump() for model in record.surrogate_models or () if model != record.model]
     usual = [facts["name"] in BASES and BASES[facts["name"]].items() <= facts.items() for facts in used]
     return [] if all(usual) else used
+
+
+def _of(cells: Iterable[Cell], entries: Container[str] | None) -> bool:
+    """Whether any of some cells is of some entries."""
+    return any(entries is None or cell.entry in entries for cell in cells)

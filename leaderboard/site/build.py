@@ -26,7 +26,7 @@ from leaderboard.entries.reader import MARK, BadEntry, Problem, Result, open_all
 from leaderboard.entries.sprites import reencoded
 from leaderboard.entries.strict_json import WHOLE, not_understood
 from leaderboard.site import row_page
-from leaderboard.site.board import groups
+from leaderboard.site.grouping import groups
 from leaderboard.site.measures import MEASURES
 from leaderboard.site.page_data import Layout, page_data, picture_data, picture_file
 

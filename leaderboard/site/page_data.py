@@ -29,6 +29,7 @@ class Layout:
         series: the same without the budget: rows that differ in nothing else make a curve.
         people: names.
         attacks, chains: names, in the order of their numbers.
+        sources: entries that brought cells, and whether the maintainers ran these.
     """
 
     def __init__(self, group: Group) -> None:
@@ -40,6 +41,7 @@ class Layout:
         self.series = _labels(self.rows, lambda row: row.record.defense.name)
         self.people = sorted({person for row in self.rows for _, _, person in row.cells}, key=natural)
         self.attacks, self.chains = list(attacks.values()), list(chains.values())
+        self.sources = sorted({source(found) for row in self.rows for found in row.cells.values()})
         self._number = [{key: i for i, key in enumerate(keys)} for keys in (attacks, chains, self.people)]
 
     def numbers(self, row: Row, place: Place) -> tuple[int | None, int | None, int]:
@@ -80,13 +82,13 @@ def picture_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[s
     for layout in layouts:
         for number, row in enumerate(layout.rows):
             for place, cells in row.cells.items():
-                shown = next((c for c in cells if c.id in sprites[c.entry]), None)
+                shown = next((c for c in cells if c.name in sprites[c.entry]), None)
                 if shown is None:
                     continue
-                sprite = sprites[shown.entry][shown.id]
+                sprite = sprites[shown.entry][shown.name]
                 where = [str(n) for n in (number, *layout.numbers(row, place)) if n is not None]
                 found[" ".join([layout.group.id, *where])] = {
-                    "file": picture_file(shown.entry, shown.id),
+                    "file": picture_file(shown.entry, shown.name),
                     "count": sprite.count,
                     "groups": sprite.groups,
                 }
@@ -106,6 +108,7 @@ def _group(layout: Layout, current: bool) -> dict[str, Any]:
         "current": current,
         "facts": group.facts,
         "threshold": group.threshold,
+        "sources": [{"entry": entry, "verified": verified} for entry, verified in layout.sources],
         "people": layout.people,
         "attacks": layout.attacks,
         "chains": layout.chains,
@@ -142,13 +145,13 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
         for row, _ in several:  # rows may be alike though their settings are not: one has a setting of a later version
             own = apart[row.key]
             whose = {other.entry for other, _ in several if apart[other.key] == own}
-            parts = [*own, f"by {row.entry}"] if len(whose) > 1 else own
+            parts = [*own, f"by {row.entry}"] if len(whose) > 1 and row.entry else own
             found[row.key] = f"{called} ({', '.join(parts)})" if parts else called
     return found
 
 
 def _row(layout: Layout, row: Row) -> dict[str, Any]:
-    cells = row.all()
+    cells = [cell for found in row.own().values() for cell in found]
     cloaked = row.label != "base"
     return {
         "id": row.id,
@@ -171,7 +174,7 @@ def _by_person(row: Row, metric: str, people: Sequence[str]) -> list[float | Non
     """(people,) a metric of each person's cloaked photos, the same in all cells."""
     values = {
         person: cell.metrics[metric]
-        for (_, _, person), found in row.cells.items()
+        for (_, _, person), found in row.own().items()
         for cell in found
         if metric in cell.metrics
     }
@@ -179,16 +182,25 @@ def _by_person(row: Row, metric: str, people: Sequence[str]) -> list[float | Non
 
 
 def _cells(layout: Layout) -> dict[str, list[int | None]]:
-    columns: dict[str, list[int | None]] = {name: [] for name in ("row", "attack", "chain", "person")}
+    columns: dict[str, list[int | None]] = {name: [] for name in ("row", "attack", "chain", "person", "source")}
     kept = (*(measure.key for measure in MEASURES), *HALVES)
     columns |= {name: [] for name in kept}
+    by = {each: number for number, each in enumerate(layout.sources)}
     for number, row in enumerate(layout.rows):
         for place, cells in row.cells.items():
             values = scores(cells)
             whole = [None if values[name] is None else round(values[name] * SCALE) for name in kept]
-            for column, value in zip(columns.values(), (number, *layout.numbers(row, place), *whole), strict=True):
+            numbers = (number, *layout.numbers(row, place), by[source(cells)])
+            for column, value in zip(columns.values(), (*numbers, *whole), strict=True):
                 column.append(value)
     return columns
+
+
+def source(cells: Sequence[Cell]) -> tuple[str, bool]:
+    """The entry that brought a place's cells, and whether the maintainers ran them all; of several, one that they did
+    not."""
+    least = min(cells, key=lambda cell: cell.verified)
+    return least.entry, least.verified
 
 
 def scores(cells: Iterable[Cell]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ CONTROL_TEXTS = {
 def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, Any]:
     """Everything the template needs."""
     record, cells = row.record, row.all()
+    own = [cell for found in row.own().values() for cell in found]
     result = results[row.entry] if row.entry else None
     entry = result.entry if result else None
     name = record.defense.name
@@ -44,7 +45,7 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
         "label": layout.labels[row.key],
         "control": row.control,
         "entry": entry,
-        "verified": result is not None and result.trusted,
+        "verified": sum(cell.verified for cell in cells),
         "description": card.description if card else text,
         "paper": card.paper if card else "",
         "breaks": [found for other in row.others() if (found := results[other].entry).kind == "break"],
@@ -53,17 +54,17 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
         "attacks": layout.attacks,
         "table": _table(layout, row),
         "people": _people(layout, row),
-        "seconds": mean([cell.seconds for cell in cells]),
-        "megabytes": mean([cell.megabytes for cell in cells]),
-        "passes": mean([cell.passes for cell in cells]),
-        "sight": {name: mean([cell.metrics.get(name) for cell in cells]) for name in ("linf", "psnr", "ssim")},
+        "seconds": mean([cell.seconds for cell in own]),
+        "megabytes": mean([cell.megabytes for cell in own]),
+        "passes": mean([cell.passes for cell in own]),
+        "sight": {name: mean([cell.metrics.get(name) for cell in own]) for name in ("linf", "psnr", "ssim")},
         "failures": [_failure(layout, row, place, c) for place, found in row.cells.items() for c in found if c.reason][
             :FAILURES
         ],
         "failed": sum(cell.status != "ok" for cell in cells),
         "total": len(cells),
         "provenance": record.provenance,
-        "warnings": _warnings(row, cells),
+        "warnings": _warnings(row, own),
     }
 
 
@@ -73,13 +74,15 @@ def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
     Of a cloak also what of the attack it was made against.
     """
     found: dict[Spot, list[dict[str, Any]]] = defaultdict(list)
+    by: dict[Spot, set[tuple[str, bool]]] = defaultdict(set)
     against: dict[int, str] = {}
     for place, cells in row.cells.items():
         attack, chain, _ = layout.numbers(row, place)
         found[attack, chain].append(scores(cells))
+        by[attack, chain] |= {(cell.entry, cell.verified) for cell in cells}
         if attack is not None and attack not in against:
             against[attack] = "" if row.control else _made_against(row, place)
-    known = {spot: _summary(values) for spot, values in found.items()}
+    known = {spot: _summary(values) | {"by": sorted(by[spot])} for spot, values in found.items()}
     return [
         {"attack": name, "chain": after, "against": against.get(attack, ""), **summary}
         for attack, name in enumerate(layout.attacks)

@@ -27,6 +27,7 @@
     boxes("budgets", "budgets", budgets(group()).map((b) => [b, `${b}`]));
     boxes("columns", "hidden", Object.entries(COLUMNS));
     by("search").value = state.search;
+    by("ran").checked = Boolean(state.ran);
     by("measure-text").textContent = measure().text;
     Gallery.controls();
   }
@@ -85,6 +86,7 @@
       Board.search(event.target.value);
       change({ search: event.target.value });
     });
+    by("ran").addEventListener("change", (event) => change({ ran: Number(event.target.checked) }));
     for (const kind of ["csv", "json", "tex", "bib"]) by(`save-${kind}`).addEventListener("click", () => Export.save(kind, board.lines));
     by("copy").addEventListener("click", async () => {
       await navigator.clipboard?.writeText(location.href).catch(() => null);

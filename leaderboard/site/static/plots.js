@@ -64,7 +64,7 @@ window.Plots = (() => {
   }
   function curves(lines) {
     const rows = records(lines).filter((r) => r.budget !== null && r.budget > 0);
-    const clean = records(lines).filter((r) => r.name === "clean");
+    const clean = records(lines).filter((r) => r.name === "clean").slice(0, 1); // everybody's, if there is one
     const x = { field: "budget", type: "quantitative", title: "budget, grey levels of 255" };
     const colour = { field: "series", type: "nominal", title: "defense" };
     return draw("plot-budget", { height: 320, layer: [

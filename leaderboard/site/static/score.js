@@ -4,7 +4,7 @@
 // other (bench.stats.comparison.worst_attack); of other measures a cell has one value, which chooses and scores.
 "use strict";
 window.Score = (() => {
-  const { state, data, group, measure } = window.View;
+  const { state, data, group, measure, deciding } = window.View;
   const byPlace = new Map();
 
   // Values of all cells of a group by their place: by number, since a group may have far more places than cells.
@@ -60,13 +60,23 @@ window.Score = (() => {
   const known = (scores) => scores.filter((v) => !Number.isNaN(v));
   const bounds = () => [measure().low, measure().high];
 
-  // Share of the chosen cells that a row has.
+  // Of the chosen cells, the share that a row has, and how many it has and how many of these the maintainers ran. Who else
+  // was tried in other rows leaves no row incomplete, but for those whom the maintainers tried.
   function coverage(row) {
-    let have = 0;
-    const n = group().people.length;
-    for (const a of state.attacks)
-      for (const c of state.chains) for (let p = 0; p < n; p++) have += !Number.isNaN(cell(row, a, c, p));
-    return have / Math.max(1, state.attacks.length * state.chains.length * n);
+    const everybody = new Set(deciding(group()).map((i) => group().cells.person[i]));
+    let cells = 0, verified = 0, people = 0;
+    for (let p = 0; p < group().people.length; p++) {
+      const before = cells;
+      for (const a of state.attacks) {
+        for (const c of state.chains) {
+          if (Number.isNaN(cell(row, a, c, p))) continue;
+          cells += 1;
+          verified += group().sources[Math.round(cell(row, a, c, p, "source") * data.scale)].verified;
+        }
+      }
+      people += cells > before || everybody.has(p);
+    }
+    return { coverage: cells / Math.max(1, state.attacks.length * state.chains.length * people), cells, verified };
   }
 
   // What stands between the person and the worst: the (attack, countermeasure) that is it for most people.
@@ -90,13 +100,13 @@ window.Score = (() => {
     for (const line of found) {
       const { scores, worst } = people(line.number), have = known(scores);
       Object.assign(line, {
-        scores, people: have.length, score: have.length ? Stats.mean(have) : NaN, coverage: coverage(line.number),
+        scores, people: have.length, score: have.length ? Stats.mean(have) : NaN, ...coverage(line.number),
         interval: have.length > 1 ? Stats.meanInterval(have, bounds()) : null,
         broken: state.over === "worst" ? brokenBy(worst, scores) : "",
         attacks: state.attacks.map((a) => mean(known(people(line.number, [a]).scores))),
       });
     }
-    return found;
+    return state.ran ? found.filter((line) => line.verified === line.cells) : found;
   }
   // The rows of the chosen budgets that were tried against anything chosen, those with a score compared with each other; and the rows of all budgets.
   function board() {
@@ -110,7 +120,9 @@ window.Score = (() => {
   function judge(lines) {
     const scored = lines.filter((line) => line.people > 1), noises = scored.filter((l) => l.row.control && l.row.defense === "noise");
     const cloaks = scored.filter((line) => !line.row.control && !superseded(line.row));
-    const own = (line) => noises.findIndex((l) => l.row.budget === line.row.budget);
+    // Everybody's noise, or that of its own entry where this has more; never another entry's.
+    const at = (line, entry) => noises.findIndex((l) => l.row.budget === line.row.budget && l.row.entry === entry);
+    const own = (line) => (at(line, line.row.entry) >= 0 ? at(line, line.row.entry) : at(line, ""));
     const asked = cloaks.map((line, i) => [i, cloaks.length + own(line)]).filter(([, noise]) => noise >= cloaks.length);
     const against = Stats.compare([...cloaks, ...noises].map((line) => line.scores), asked, measure().lower ? -1 : 1);
     for (const line of cloaks) line.said = noises.length ? "no noise at its budget" : "";

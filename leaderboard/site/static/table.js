@@ -52,13 +52,18 @@ window.Board = (() => {
     if (line.row.control) return make("span", { class: "muted" }, "ref.");
     return line.tier ? make("span", { class: `tier tier-${Math.min(line.tier, 4)}` }, String(line.tier)) : text("–");
   }
-  function title({ row, said, tier: own }) {
+  // Whether the maintainers ran what counts here of a row.
+  function ran({ cells, verified }) {
+    if (verified === cells) return make("span", { class: "badge good" }, "verified");
+    return make("span", { class: "badge" }, verified ? `${verified} of ${cells} cells verified` : "self-reported");
+  }
+  function title({ row, said, tier: own, ...line }) {
     const entry = data.entries[row.entry];
     return make("span", {},
       make("a", { href: `rows/${group().id}-${row.id}.html` }, row.label),
       row.control ? make("span", { class: "badge" }, "control") : null,
       said && !own ? make("span", { class: "badge bad" }, said) : null,
-      entry ? make("span", { class: `badge ${entry.verified ? "good" : ""}` }, entry.verified ? "verified" : "self-reported") : null,
+      entry ? ran(line) : null,
       row.others.some((id) => data.entries[id].kind === "break") ? make("span", { class: "badge bad" }, "broken by others") : null,
       entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
   }

@@ -16,7 +16,7 @@ window.View = (() => {
     return {
       tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
       attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
-      budgets: chosen ? usual(chosen) : [], search: "", sort: "", compare: [], person: 0, blur: 0,
+      budgets: chosen ? usual(chosen) : [], search: "", ran: 0, sort: "", compare: [], person: 0, blur: 0,
       hidden: chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"],
     };
   }
@@ -25,19 +25,31 @@ window.View = (() => {
     const none = chosen.chains.indexOf("none");
     return none >= 0 ? [none] : chosen.chains.map((_, i) => i);
   }
+  // Numbers of the cells that decide what is shown first: those that the maintainers ran, or where there is none, all.
+  // Else whoever sends in many rows would choose the attacks and the people by which all others are read.
+  const decisive = new Map();
+  function deciding(chosen) {
+    if (!decisive.has(chosen.id)) {
+      const all = chosen.cells.row.map((_, i) => i), verified = all.filter((i) => chosen.sources[chosen.cells.source[i]].verified);
+      decisive.set(chosen.id, verified.length ? verified : all);
+    }
+    return decisive.get(chosen.id);
+  }
   // Attacks that at least half of the rows were tried against: one that a single entry brought would leave all others
   // incomplete.
   function common(chosen) {
     const tried = chosen.attacks.map(() => new Set());
-    chosen.cells.attack.forEach((attack, i) => {
+    for (const i of deciding(chosen)) {
+      const attack = chosen.cells.attack[i];
       for (const rows of attack === null ? tried : [tried[attack]]) rows.add(chosen.cells.row[i]); // the base: in all
-    });
+    }
     const most = Math.max(...tried.map((rows) => rows.size));
     return chosen.attacks.map((_, i) => i).filter((i) => 2 * tried[i].size >= most);
   }
   // Only equal budgets are a fair comparison: the one that most rows have.
   function usual(chosen) {
-    const rows = (budget) => chosen.rows.filter((row) => row.budget === budget).length;
+    const found = [...new Set(deciding(chosen).map((i) => chosen.cells.row[i]))].map((i) => chosen.rows[i]);
+    const rows = (budget) => found.filter((row) => row.budget === budget).length;
     return budgets(chosen).sort((a, b) => rows(b) - rows(a) || a - b).slice(0, 1);
   }
   const budgets = (chosen) =>
@@ -50,8 +62,10 @@ window.View = (() => {
     const chosen = several.find((g) => g.id === groupId) ?? several[0];
     if (!chosen) return {};
     const rows = theirs(chosen), attacks = new Set(), chains = new Set();
+    const brought = (i) => chosen.sources[chosen.cells.source[i]].entry === entry;
+    const own = chosen.cells.row.some((_, i) => brought(i)); // not where another one's seeds stand for a place
     chosen.cells.row.forEach((row, i) => {
-      if (!rows.has(row) || chosen.cells.attack[i] === null) return;
+      if (!rows.has(row) || (own && !brought(i)) || chosen.cells.attack[i] === null) return;
       attacks.add(chosen.cells.attack[i]);
       chains.add(chosen.cells.chain[i]);
     });
@@ -120,5 +134,5 @@ window.View = (() => {
   });
 
   read();
-  return { state, data, group, measure, budgets, change, toggle, onChange: (f) => listeners.push(f), TABS, COLUMNS };
+  return { state, data, group, measure, budgets, deciding, change, toggle, onChange: (f) => listeners.push(f), TABS, COLUMNS };
 })();

@@ -138,7 +138,7 @@ def test_whatever_reading_an_entry_stumbles_over_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pack(tmp_path / "results", "mine", table("mine", LEAKS))
-    monkeypatch.setattr("leaderboard.site.board.comparable", _stumble)
+    monkeypatch.setattr("leaderboard.site.grouping.comparable", _stumble)
     monkeypatch.setattr("leaderboard.review.validate.check", _stumble)
     assert main(["build", str(tmp_path / "results"), "-o", str(tmp_path / "site")]) == 1
     assert "mine: (whole file): is not understood (KeyError: 'unforeseen'" in capsys.readouterr().err
@@ -216,6 +216,6 @@ def test_what_an_entry_may_hold_is_limited(tmp_path: Path, monkeypatch: pytest.M
 def test_records_that_are_packed_too_small_are_not_unpacked(tmp_path: Path) -> None:
     """A thousand records that differ in little more than their names become a hundredth of their size."""
     text = made(reason="x" * 4_900).model_dump_json()
-    cells = [text.replace(made().cell, f"{i:064}") for i in range(1_000)]
+    cells = [text.replace(made().cell, f"{i:064}").replace('"p01"', f'"p{i}"') for i in range(1_000)]
     (found,) = validate(write_entry(tmp_path, records="\n".join(cells).encode())).problems
     assert "too large" in found.message

@@ -17,8 +17,9 @@ from bench.results.record import MethodFacts, ModelFacts
 from bench.results.standard import BASES
 from leaderboard.entries.reader import open_all
 from leaderboard.review.validate import validate
-from leaderboard.site.board import Group, Row, groups
+from leaderboard.site.board import Group, Row
 from leaderboard.site.build import build
+from leaderboard.site.grouping import groups
 from tests.support.boards import PROTOCOL, pack, record, table
 from tests.support.contexts import ROOT
 from tests.support.entries import maintain

@@ -603,3 +603,55 @@ def test_a_weak_attack_is_told_whatever_the_board_is_ranked_by(browser: Any, tmp
     assert "Clean photos of 1 of 6 people leak at all" in said
     assert one.page.evaluate("View.measure().key") == "likeness"
     one.page.context.close()
+
+
+def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others(browser: Any, tmp_path: Path) -> None:
+    """Many rows against an attack of their own, on people of their own, at a budget of their own; and a break."""
+    results = tmp_path / "results"
+    values = scores(8)
+    for name, found in values.items():
+        pack(results, name, table(name, dict(zip(ATTACKS, found.tolist(), strict=True))), kind="reference")
+    build(results, tmp_path / "site")
+    one = Reader(browser, tmp_path / "site")
+    chosen = "({ ...View.state, attacks: View.state.attacks.map((a) => View.group().attacks[a]) })"
+    one.open()
+    before, view = board(one), one.page.evaluate(chosen)
+    theirs = {"new": [0.0] * 40} | {attack: [0.0] * 40 for attack in ATTACKS}
+    rows = [r for i in range(20) for r in table(f"cloak-{i}", theirs, budget=4)]
+    pack(results, "evil", rows + table("noise", theirs) + table("noise", theirs, budget=4) + table("none", theirs))
+    pack(results, "breaker", table("good", {"new": [1.0] * 40}), kind="break", amends="good")
+    build(results, tmp_path / "site")
+
+    one.open()
+    after = board(one)["lines"]
+    assert one.page.evaluate(chosen) == view
+    for label, line in before["lines"].items():
+        for key in ("score", "interval", "people", "coverage", "broken"):
+            assert after[label][key] == line[key], (label, key)
+    page = one.open("index.html#budgets=4,8")
+    assert "good 8/255verifiedbroken by others" in page.inner_text("#table")
+    assert "cloak-0 4/255not shown to beat noiseself-reported" in page.inner_text("#table")
+    page.check("#ran")
+    page.wait_for_function("location.hash.includes('ran=1')")
+    one.drawn()
+    assert board(one) == before
+    one.open("index.html#entry=breaker")
+    assert one.page.evaluate(chosen)["attacks"] == ["new"]
+    assert board(one)["lines"]["good 8/255"]["score"] == 1
+    assert "good 8/255no noise at its budgetself-reported" in one.page.inner_text("#table")
+    assert one.wrong == []
+    one.page.context.close()
+
+
+def test_a_row_of_which_some_cells_were_verified_says_how_many(browser: Any, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    pack(results, "good", table("good", {"lora": [0.5] * 3}), kind="reference")
+    pack(results, "breaker", table("good", {"new": [1.0] * 3}), kind="break", amends="good")
+    build(results, tmp_path / "site")
+    one = Reader(browser, tmp_path / "site")
+    page = one.open("index.html#attacks=0,1")
+    assert "3 of 6 cells verified" in page.inner_text("#table")
+    page.click("#table a:has-text('good 8/255')")
+    assert "3 of 6 cells verified" in page.inner_text("h2")
+    assert "breaker (self-reported)" in page.inner_text("table.plain")
+    one.page.context.close()
