@@ -1,36 +1,38 @@
 """Anti-Diffusion (Zheng et al., "Anti-Diffusion: preventing abuse of modifications of diffusion-based models", AAAI
 2025).
 
-Idea: which prompt an attacker will use is unknown, so tune one for each person; raise the denoising loss under it
-while the cross-attention is pushed towards nothing (semantic disturbance); and let the UNet learn the cloaked photos
-in between.
-Attacks: fine-tuning and editing. Published budget: 7.65, as 6 calls of up to 1.3 each. Cost per photo: rounds x
-(prompt_steps + pgd_steps + surrogate_steps) UNet passes: 360 as published.
+Idea: which prompt an attacker will use is unknown, so tune one for each photo; raise the denoising loss under it
+while the cross-attention is pushed towards nothing (semantic disturbance); and let the UNet learn the cloaked photo
+under it in between.
+Attacks: fine-tuning and editing. Published budget: 7.65, as 6 calls of up to 1.3 each. Cost per photo: about rounds x
+(prompt_steps + pgd_steps + surrogate_steps) UNet passes: 310 as published.
 
-Different from the released code: all heads' maps count (there half of them), all photos in one batch, and one ball
-around the clean photos for all rounds (there each round has a ball of its own around the last result, so that the
-budget grows with the rounds; `step` keeps the published reach).
+As released: each photo has a prompt and a UNet of its own; the attention of half of the heads counts, and the prompt
+is not tuned between the first round and the second. Each round has a ball of its own around the last result, and
+these balls add up: here to the budget, there to six times what was asked for. `variant=intended` counts all heads,
+tunes the prompt in every round and has one ball around the clean photo.
+Different from the released code: gradients of the UNet are really clipped (there, the iterator handed over is already
+empty), and a last tuning of the prompt, which nothing uses, is left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
-from bench.models.diffusion.attention import Maps, watched
+from bench.core.types import Budget
 from bench.models.diffusion.base import Condition, DiffusionModel
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.cross_attention import queried
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
-from defenses.pgd import pgd
-from defenses.surrogates import learn
+from defenses.pgd import pgd, project
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class AntiDiffusion(Defense):
     """Anti-Diffusion: raise the loss and empty the attention under a tuned prompt.
 
     Attributes:
+        variant: "as_released", or "intended".
         preset: "auto" picks "facelet" for the embedded models and "published" for others.
         rounds: rounds of prompt, cloak and surrogate (published: 6).
         prompt_steps: AdamW steps on the prompt's states per round (published: 30).
@@ -49,11 +52,11 @@ class AntiDiffusion(Defense):
         weight_decay: AdamW weight decay.
         attention_weight: weight of the attention loss (published: 1).
         sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
-        prompt: what the UNet's fine-tuning is captioned with.
     """
 
     paper: ClassVar[str] = "AAAI 2025, arXiv 2503.05595"
 
+    variant: Literal["as_released", "intended"] = "as_released"
     preset: str = "auto"
     rounds: Count = 6
     prompt_steps: Several = 30
@@ -65,7 +68,6 @@ class AntiDiffusion(Defense):
     weight_decay: Decay = 1e-2
     attention_weight: Weight = 1.0
     sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
-    prompt: Caption = "a photo of sks person"
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"step": 0.26, "learning_rate": 5e-7, "sides": (16,)},
@@ -73,39 +75,89 @@ class AntiDiffusion(Defense):
     }
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
-        base, cloaked, count = context.surrogates[0], photos, len(photos)
-        recipe = Recipe.of(self, steps=self.surrogate_steps, batch=count)
-        for done in range(self.rounds):
-            condition = self._tuned_prompt(base, cloaked, context).expand(count)
-            cloaked = self._disturb(base, cloaked, photos, condition, context)
-            learn(base, cloaked, recipe, context, text_encoder=False)
-            context.progress((done + 1) / self.rounds)
-        return cloaked
+        base, made = context.surrogates[0], list[Tensor]()
+        fresh = base.snapshot()
+        for index in range(len(photos)):
+            base.load_snapshot(fresh)
+            made.append(self._cloaked(base, photos[index : index + 1], context, index / len(photos), 1 / len(photos)))
+        return torch.cat(made)
 
-    def _tuned_prompt(self, base: DiffusionModel, photos: Tensor, context: Context) -> Condition:
-        """States of an empty prompt, trained to denoise the photos."""
-        start = caption(base, "", 1)
-        states = start.hidden.clone().requires_grad_(True)
+    def _cloaked(self, base: DiffusionModel, photo: Tensor, context: Context, done: float, share: float) -> Tensor:
+        """One photo (1, 3, h, w), cloaked; the base has learned it afterwards."""
+        cloaked, condition, released = photo, caption(base, "", 1), self.variant == "as_released"
+        budget = Part(context.budget.whole_levels / self.rounds) if released else context.budget
+        for turn in range(self.rounds):
+            if turn != 1 or not released:
+                condition = self._tuned(base, cloaked, condition, context)
+            if turn:
+                self._learn(base, cloaked, condition, context)
+            centre = cloaked if released else photo
+            cloaked = self._disturbed(base, cloaked, centre, condition, budget, context.generator)
+            context.progress(done + share * (turn + 1) / self.rounds)
+        return project(cloaked, photo, context.budget)
+
+    def _tuned(self, base: DiffusionModel, photo: Tensor, condition: Condition, context: Context) -> Condition:
+        """A condition whose states are trained on, to denoise the photo."""
+        states = condition.hidden.clone().requires_grad_(True)
         optimizer = torch.optim.AdamW([states], lr=self.prompt_rate, weight_decay=self.weight_decay)
+        with torch.no_grad():
+            latents = base.encode(photo, context.generator)
         for _ in range(self.prompt_steps):
-            told = dataclasses.replace(start, hidden=states).expand(len(photos))
-            step = denoise(base, photos, told, context.generator)
+            told = dataclasses.replace(condition, hidden=states)
             optimizer.zero_grad()
-            step.error.backward()  # type: ignore[no-untyped-call]
+            base.denoising_errors(latents, told, context.generator).mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        return dataclasses.replace(start, hidden=states.detach())
+        return dataclasses.replace(condition, hidden=states.detach())
 
-    def _disturb(
-        self, base: DiffusionModel, cloaked: Tensor, photos: Tensor, condition: Condition, context: Context
+    def _learn(self, base: DiffusionModel, photo: Tensor, condition: Condition, context: Context) -> None:
+        """The UNet learns the photo under the tuned condition, in place, and is frozen again."""
+        weights = base.parameters(text_encoder=False)
+        optimizer = torch.optim.AdamW(weights, lr=float(self.learning_rate or 0), weight_decay=self.weight_decay)
+        with torch.no_grad():
+            posterior = base.posterior(photo)
+        for _ in range(self.surrogate_steps):
+            latents = posterior.sample(context.generator)
+            optimizer.zero_grad()
+            base.denoising_errors(latents, condition, context.generator).mean().backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+        base.freeze()
+
+    def _disturbed(
+        self,
+        base: DiffusionModel,
+        cloaked: Tensor,
+        centre: Tensor,
+        condition: Condition,
+        budget: Budget,
+        generator: torch.Generator,
     ) -> Tensor:
         def objective(candidates: Tensor) -> Tensor:
-            with watched(base.unet, self.sides or ()) as maps:
-                error = denoise(base, candidates, condition, context.generator).error
-            return error - self.attention_weight * amount(maps)
+            with queried(base.unet, self.sides or ()) as queries:
+                error = denoise(base, candidates, condition, generator).error
+            maps = [query.shares(query.layer.to_k(condition.hidden)) for query in queries]
+            return error - self.attention_weight * amount(maps, half=self.variant == "as_released")
 
-        return pgd(cloaked, photos, objective, context.budget, float(self.step or 0), self.pgd_steps)
+        return pgd(cloaked, centre, objective, budget, float(self.step or 0), self.pgd_steps)
 
 
-def amount(maps: Maps) -> Tensor:
-    """How much cross-attention there is: mean square of a hundred times the maps, cut off at 1."""
-    return torch.stack([(100 * attention).clamp(max=1).square().mean() for attention in maps.cross]).mean()
+class Part(Budget):
+    """A part of a budget, which need not be of whole grey levels."""
+
+    @property
+    def radius(self) -> float:
+        return self.levels / 255
+
+
+def amount(maps: list[Tensor], half: bool = False) -> Tensor:
+    """How much cross-attention there is: mean square of a hundred times the mean map, cut off at 1.
+
+    Args:
+        maps: (n, heads, positions, tokens) of each layer; with several numbers of positions, the mean over these.
+        half: count only the second half of each layer's heads.
+    """
+    by_side: dict[int, list[Tensor]] = defaultdict(list)
+    for heads in maps:
+        by_side[heads.shape[2]].append(heads[:, heads.shape[1] // 2 :] if half else heads)
+    means = [torch.cat(some, dim=1).mean(dim=1) for some in by_side.values()]
+    return torch.stack([(100 * mean).clamp(max=1).square().mean() for mean in means]).mean()

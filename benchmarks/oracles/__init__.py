@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.core.types import Budget
+from bench.models.diffusion.base import DiffusionModel
+from defenses import DEFENSES, Context
 from tests.support import tiny
 
 LEVELS = 8
@@ -78,3 +83,28 @@ def photos(count: int = 2) -> Tensor:
     """(count, 3, 32, 32) coloured noise on exact 8-bit levels, in which the tiny detector sees a face."""
     draw = torch.Generator().manual_seed(3)
     return (0.4 + 0.5 * torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=draw)).mul(255).round().div(255)
+
+
+def attentive(root: Path, sharpness: float) -> DiffusionModel:
+    """A tiny base whose cross-attention is so much sharper than a fresh one's, which attends to all tokens alike."""
+    base = tiny.tiny_base(root / "base")
+    with torch.no_grad():
+        for name, weight in base.unet.named_parameters():
+            if "attn2.to_q" in name:
+                weight.mul_(sharpness)
+    base.remember()
+    return base
+
+
+def context(base: DiffusionModel, clean: Tensor) -> Context:
+    """What a defender has, with the random numbers of seed 0 and no class pictures."""
+    return Context([base], clean, Budget(LEVELS), torch.Generator().manual_seed(0), lambda b, n: torch.empty(0))
+
+
+def protect(name: str, base: DiffusionModel, clean: Tensor, variant: str, **settings: Any) -> Tensor:
+    """A cloak of ours; the base is as before."""
+    defense = DEFENSES.create(name, {"variant": variant, **settings}).resolved("facelet")
+    try:
+        return defense.protect(clean.clone(), context(base, clean))
+    finally:
+        base.restore()

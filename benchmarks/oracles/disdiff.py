@@ -11,15 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.core.types import Budget
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe, finetune
-from benchmarks.oracles import LEVELS, Row, cloaks, number, photos, slopes, vectors
-from defenses import DEFENSES, Context
+from benchmarks.oracles import LEVELS, Row, attentive, cloaks, number, photos, protect, slopes, vectors
 from defenses.disdiff import erasure, token_places
 from defenses.objectives import caption, denoise
-from tests.support import tiny
 from tests.support.plain_steps import PROMPT, Plain, projected, shares
 
 WEIGHT, SIDE, STEP = 0.1, 8, 2.0
@@ -30,7 +27,7 @@ RATE, ROUNDS, PGD = 1e-3, 2, 3
 
 def compare(root: Path) -> Iterator[Row]:
     """The erasure, its share of the gradient, the whole gradient, and whole cloaks."""
-    base, clean = _attentive(root), photos()
+    base, clean = attentive(root, 3), photos()
     x = (clean + 0.02).clamp(0, 1)
 
     def released(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,21 +45,9 @@ def compare(root: Path) -> Iterator[Row]:
     yield number("disdiff", "its gradient, % of the loss's", *percent)
     yield vectors("disdiff", "gradient", error + WEIGHT * erased, my_error + WEIGHT * my_erased)
     made = {variant: _cloak(base, clean, variant) for variant in ("as_released", "intended")}
-    base.restore()
     theirs = _loop(base, clean)
     base.restore()
     yield cloaks("disdiff", f"cloak, {ROUNDS} rounds", clean, theirs, made["as_released"], made["intended"])
-
-
-def _attentive(root: Path) -> DiffusionModel:
-    """A tiny base that does not attend to all tokens alike, which would leave nothing to erase."""
-    base = tiny.tiny_base(root / "disdiff")
-    with torch.no_grad():
-        for name, weight in base.unet.named_parameters():
-            if "attn2.to_q" in name:
-                weight.mul_(3)
-    base.remember()
-    return base
 
 
 def _losses(base: DiffusionModel, x: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,9 +91,5 @@ def _learn(base: DiffusionModel, x: Tensor, draw: torch.Generator) -> None:
 
 def _cloak(base: DiffusionModel, clean: Tensor, variant: str) -> Tensor:
     settings: dict[str, Any] = {"rounds": ROUNDS, "surrogate_steps": 1, "pgd_steps": PGD, "batch": 0, "step": STEP}
-    settings |= {"learning_rate": RATE, "sides": [SIDE], "search": False, "variant": variant}
-    defense = DEFENSES.create("disdiff", settings).resolved("facelet")
-    draw = torch.Generator().manual_seed(0)
-    made = defense.protect(clean.clone(), Context([base], clean, Budget(LEVELS), draw, lambda b, n: torch.empty(0)))
-    base.restore()
-    return made
+    settings |= {"learning_rate": RATE, "sides": [SIDE], "search": False}
+    return protect("disdiff", base, clean, variant, **settings)

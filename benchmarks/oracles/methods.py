@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.oracles import Row, disdiff
+from benchmarks.oracles import Row, antidiffusion, disdiff
 
-METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {"disdiff": disdiff.compare}
+METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "disdiff": disdiff.compare,
+    "antidiffusion": antidiffusion.compare,
+}
 """Name of a defense -> its rows; the folder is for what they write."""

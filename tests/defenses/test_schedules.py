@@ -146,23 +146,96 @@ def test_metacloak_learns_from_one_photo_after_the_other(
     assert batches == [1] * 8 + [2] * 8
 
 
-def test_antidiffusion_teaches_the_unet_between_rounds(recipe: Callable[..., Lessons]) -> None:
-    found = recipe("antidiffusion", rounds=3, prompt_steps=1, pgd_steps=1, surrogate_steps=5, sides=[8])
-    assert found == [("cloaked", 5, "unet")] * 3
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("as_released", ["tuned", "disturbed", "learn", "disturbed", "tuned", "learn", "disturbed"]),
+        ("intended", ["tuned", "disturbed", *["tuned", "learn", "disturbed"] * 2]),
+    ],
+)
+def test_antidiffusion_tunes_a_prompt_for_each_photo_and_teaches_the_unet_under_it(
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch, variant: str, expected: list[str]
+) -> None:
+    """Each photo begins with the UNet as it was; the prompt goes on from where it is."""
+    order: list[str] = []
+    started: list[float] = []
+
+    def tuned(self: AntiDiffusion, model: DiffusionModel, photo: Tensor, condition: Condition, more: Any) -> Condition:
+        order.append("tuned")
+        started.append(float(condition.hidden.mean()))
+        return dataclasses.replace(condition, hidden=condition.hidden + 1)
+
+    def learn(self: AntiDiffusion, model: DiffusionModel, photo: Tensor, condition: Condition, more: Any) -> None:
+        order.append("learn")
+        assert float(condition.hidden.mean()) == pytest.approx(started[-1] + 1, abs=1e-4)
+
+    def disturbed(self: AntiDiffusion, model: DiffusionModel, cloaked: Tensor, *rest: Any) -> Tensor:
+        order.append("disturbed")
+        assert len(cloaked) == 1
+        return cloaked
+
+    for name, stub in {"_tuned": tuned, "_learn": learn, "_disturbed": disturbed}.items():
+        monkeypatch.setattr(AntiDiffusion, name, stub)
+    DEFENSES.create("antidiffusion", {"variant": variant, "rounds": 3}).protect(
+        photos, defend_context(base, photos=photos)
+    )
+    assert order == expected * 2
+    rounds = order.count("tuned") // 2
+    empty = float(base.condition([""]).hidden.mean())
+    assert started == pytest.approx([empty + turn for turn in range(rounds)] * 2, abs=1e-4)
 
 
-def test_antidiffusions_prompt_describes_the_photos_better_than_an_empty_one(
+def test_antidiffusions_prompt_describes_the_photo_better_than_an_empty_one(
     base: DiffusionModel, photos: Tensor
 ) -> None:
-    context = defend_context(base, photos=photos)
-    tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned_prompt(base, photos, context)
+    context, photo = defend_context(base, photos=photos), photos[:1]
+    tuned = AntiDiffusion(prompt_steps=20, prompt_rate=0.05)._tuned(base, photo, base.condition([""]), context)
 
     @torch.no_grad()
     def loss(condition: Condition) -> float:
-        draws = [denoise(base, photos, condition.expand(2), generator("test", i)).error for i in range(8)]
+        draws = [denoise(base, photo, condition, generator("test", i)).error for i in range(16)]
         return float(torch.stack(draws).mean())
 
     assert loss(tuned) < loss(base.condition([""])) - 0.001
+
+
+def test_antidiffusions_unet_learns_the_photo(base: DiffusionModel, photos: Tensor) -> None:
+    photo, condition, before = photos[:1], base.condition([""]), base.snapshot()
+
+    @torch.no_grad()
+    def loss() -> float:
+        return float(
+            torch.stack([denoise(base, photo, condition, generator("test", i)).error for i in range(16)]).mean()
+        )
+
+    clean, context = loss(), defend_context(base, photos=photos)
+    AntiDiffusion(surrogate_steps=20, learning_rate=1e-4)._learn(base, photo, condition, context)
+    assert loss() < clean - 0.001
+    text = base.snapshot()["text_encoder"]
+    assert all(torch.equal(text[name], value) for name, value in before["text_encoder"].items())
+    base.restore()
+
+
+@pytest.mark.parametrize(("variant", "reach"), [("as_released", 8 / 3), ("intended", 8)])
+def test_antidiffusions_rounds_add_up_to_the_budget(
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch, variant: str, reach: float
+) -> None:
+    """As released, each round has a ball of its own around the last result."""
+    reached: list[float] = []
+    disturbed = AntiDiffusion._disturbed
+
+    def watching(self: AntiDiffusion, model: DiffusionModel, cloaked: Tensor, centre: Tensor, *rest: Any) -> Tensor:
+        found = disturbed(self, model, cloaked, centre, *rest)
+        reached.append(255 * float((found - centre).abs().max()))
+        return found
+
+    monkeypatch.setattr(AntiDiffusion, "_disturbed", watching)
+    settings = {"variant": variant, "rounds": 3, "prompt_steps": 0, "pgd_steps": 1, "surrogate_steps": 0, "step": 9.0}
+    defense = DEFENSES.create("antidiffusion", settings | {"sides": [8]}).resolved("facelet")
+    cloaked = defense.protect(photos[:1].clone(), defend_context(base, photos=photos, levels=8))
+    base.restore()
+    assert reached == pytest.approx([reach] * 3, abs=0.01)
+    assert 255 * float((cloaked - photos[:1]).abs().max()) == pytest.approx(8, abs=0.01)
 
 
 def test_ace_learns_by_lora(recipe: Callable[..., Lessons]) -> None:
