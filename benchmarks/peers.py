@@ -230,9 +230,9 @@ def comparisons(base: DiffusionModel, peers: Path, classes: Tensor, budget: int)
             small,
         ),
         Comparison(
-            f"Mist, {STEPS} steps",
+            f"Mist as released, {STEPS} steps",
             released.mist(base, peers / "mist", budget, step, STEPS),
-            Mist(steps=STEPS, step=step / budget),
+            Mist(variant="as_released", steps=STEPS, step=step / budget),
             fused,
         ),
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.oracles import Row, antidiffusion, disdiff
+from benchmarks.oracles import Row, antidiffusion, disdiff, mist
 
 METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "disdiff": disdiff.compare,
     "antidiffusion": antidiffusion.compare,
+    "mist": mist.compare,
 }
 """Name of a defense -> its rows; the folder is for what they write."""

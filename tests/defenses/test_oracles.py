@@ -331,7 +331,9 @@ def test_one_step_of_photoguard(base: DiffusionModel, photos: Tensor) -> None:
     mostly_equal(found, stepped(start, photos, slope))
 
 
-def test_one_step_of_mist(base: DiffusionModel, photos: Tensor) -> None:
+@pytest.mark.parametrize(("variant", "values"), [("as_released", 1.0), ("intended", 16.0)])
+def test_one_step_of_mist(base: DiffusionModel, photos: Tensor, variant: str, values: float) -> None:
+    """The tiny latents have a sixteenth of the published number of values."""
     draw = torch.Generator().manual_seed(7)
     start = (photos + LEVELS / 255 * (2 * torch.rand(photos.shape, generator=draw) - 1)).clamp(0, 1)
     factor = base.vae.config.scaling_factor
@@ -341,11 +343,11 @@ def test_one_step_of_mist(base: DiffusionModel, photos: Tensor) -> None:
         latents = plain.latents(x)
         target = plain.posterior(pattern(tiny.SIDE)).mean.detach() * factor
         predicted, noise, _, _ = plain.step(latents, "a photo of person")
-        distances = ((latents - target) ** 2).sum(dim=(1, 2, 3))
-        value: Tensor = 100 * ((predicted - noise) ** 2).mean() - distances.mean()
+        distances = values * ((latents - target) ** 2).sum(dim=(1, 2, 3))
+        value: Tensor = 1000 * ((predicted - noise) ** 2).mean() - distances.mean()
         return value
 
-    found = one_step("mist", base, photos, steps=1, step=STEP / LEVELS, rate=100.0)
+    found = one_step("mist", base, photos, steps=1, step=STEP / LEVELS, rate=1000.0, variant=variant)
     mostly_equal(found, stepped(start, photos, gradient(oracle, start)))
 
 
