@@ -85,6 +85,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         "disdiff": {"sides": [8]},
         "antidiffusion": {"sides": [8]},
         "idprotector_pgd": {"recognisers": [pack]},
+        "adapter_shield": {"recognisers": [pack]},
         "idguardian": {"recognisers": [pack], "adapter": adapter},
         "faceshield": {"recognisers": [pack], "adapter": adapter},
     }

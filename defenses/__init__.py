@@ -119,6 +119,7 @@ DEFENSES: Registry[Defense] = Registry(
         "idguardian": "defenses.idguardian:IdGuardian",
         "faceshield": "defenses.faceshield:FaceShield",
         "antipure": "defenses.antipure:AntiPure",
+        "adapter_shield": "defenses.adapter_shield:AdapterShield",
         "precomputed": "defenses.precomputed:Precomputed",
     },
 )

@@ -88,11 +88,25 @@ class Faces:
 
 
 Similarity = Callable[[Tensor], Tensor]
-"""Photos (n, 3, h, w) -> (encoders, n) cosines with the clean photos; 0 where no face was found."""
+"""Photos (n, 3, h, w) -> (encoders, n) cosines with the clean photos, or their aims; 0 where no face was found."""
+
+
+Aim = Callable[[Tensor], Tensor]
+"""What embeddings (n, dim) of the clean photos become before cloaked ones are compared with them."""
+
+
+def themselves(embeddings: Tensor) -> Tensor:
+    """The aim of most cloaks: away from the clean photos' own embeddings."""
+    return embeddings
 
 
 def face_similarity(
-    clean: Tensor, faces: Faces, sources: Sequence[Pack], sigma: float, generator: torch.Generator
+    clean: Tensor,
+    faces: Faces,
+    sources: Sequence[Pack],
+    sigma: float,
+    generator: torch.Generator,
+    aim: Aim = themselves,
 ) -> Similarity:
     """Cosines by each recogniser, under a fresh, slightly wrong alignment at every call (DLADiff, Sec. 4.2)."""
     embedders = [embedder(pack, str(clean.device)) for pack in sources]
@@ -100,7 +114,7 @@ def face_similarity(
         return lambda photos: photos.new_zeros(len(embedders), len(photos))
     with torch.no_grad():
         original = aligned(clean[faces.rows], alignment(faces.points))
-        wanted = [embed(original) for embed in embedders]
+        wanted = [aim(embed(original)) for embed in embedders]
 
     def similarity(photos: Tensor) -> Tensor:
         seen = aligned(photos[faces.rows], alignment(faces.points, sigma, generator))
@@ -110,11 +124,11 @@ def face_similarity(
     return similarity
 
 
-def photo_similarity(clean: Tensor, folders: Sequence[Path]) -> Similarity:
+def photo_similarity(clean: Tensor, folders: Sequence[Path], aim: Aim = themselves) -> Similarity:
     """Cosines by each image encoder, on whole photos."""
     towers = [image_encoder(folder, str(clean.device)) for folder in folders]
     with torch.no_grad():
-        wanted = [look(tower, clean) for tower in towers]
+        wanted = [aim(look(tower, clean)) for tower in towers]
 
     def similarity(photos: Tensor) -> Tensor:
         cosines = [F.cosine_similarity(look(t, photos), w) for t, w in zip(towers, wanted, strict=True)]

@@ -141,6 +141,7 @@ def test_a_pack_that_does_not_convert_says_so(
 STRONG: dict[str, dict[str, Any]] = {
     "dladiff": {"layers": [2], "face_steps": 20, "face_step": 1.0},
     "idprotector_pgd": {"steps": 20, "step": 1.0},
+    "adapter_shield": {"steps": 20, "step": 1.0, "distort": False},
     "idguardian": {"steps": 20, "step": 1.0},
     "faceshield": {"steps": 20, "step": 1.0},
 }
@@ -303,7 +304,7 @@ def test_fingerprints_follow_the_files_and_not_the_place(
     assert set(made.files()) == {"recognisers", "image_encoders"}
 
 
-@pytest.mark.parametrize("name", ["dladiff", "idprotector_pgd", "idguardian", "faceshield"])
+@pytest.mark.parametrize("name", ["dladiff", "idprotector_pgd", "adapter_shield", "idguardian", "faceshield"])
 def test_an_empty_choice_of_recognisers_says_what_to_pass(name: str) -> None:
     with pytest.raises(BenchError, match="needs face recognisers") as caught:
         DEFENSES.create(name, {"recognisers": []}).resolved("sd").files()

@@ -39,6 +39,7 @@ def unlike(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
 
 CASES: dict[str, tuple[float, Goal]] = {
     "ace": (4, predicts_the_pattern),
+    "adapter_shield": (11, unlike),
     "advdm": (16, loss),
     "antidiffusion": (7.65, loss),
     "antidreambooth": (6.4, loss),

@@ -178,7 +178,7 @@ def test_published_settings_name_the_recognisers_of_the_published_weights() -> N
     assert ATTACKS.create("photomaker", {}).resolved("sdxl").recogniser is None  # type: ignore[attr-defined]
     second = ATTACKS.create("photomaker", {"weights": "sdxl-v2"}).resolved("sdxl")
     assert second.recogniser == "buffalo_l"  # type: ignore[attr-defined]
-    for name in ("dladiff", "idprotector_pgd", "faceshield", "idguardian"):
+    for name in ("dladiff", "idprotector_pgd", "adapter_shield", "faceshield", "idguardian"):
         assert "buffalo_l" in DEFENSES.create(name, {}).resolved("sd").recognisers  # type: ignore[attr-defined]
 
 
