@@ -3,6 +3,7 @@
 python -m leaderboard build RESULTS [-o site]    make the page
 python -m leaderboard submit RUN                 pack a finished run as an entry
 python -m leaderboard validate FILE...           check entries
+python -m leaderboard admit PROPOSAL             what a pull request may do to the entries, and whether it is valid
 python -m leaderboard compare RESULTS ID         an entry beside the controls and the trusted rows, as Markdown
 python -m leaderboard verify RUN                 compute scores again; compare an entry with a run of one's own
 """
@@ -72,7 +73,21 @@ def _parser() -> ArgumentParser:
     submit.add_argument("--replace", action="store_true", help="replace another entry of the same id")
 
     validate = command("validate", _validate, "Check entries: folders or zips.", "results/mine other.zip")
-    validate.add_argument("files", type=expanded, nargs="+", metavar="FILE", help="an entry's folder or zip")
+    validate.add_argument("files", type=expanded, nargs="*", metavar="FILE", help="an entry's folder or zip")
+    validate.add_argument("--all", type=expanded, metavar="RESULTS", help="every entry of a folder of entries")
+
+    admit = command(
+        "admit",
+        _admit,
+        "Check what a pull request does to the entries: it may add valid ones.",
+        "../proposal/results --base results --changes changes",
+    )
+    admit.add_argument("proposal", type=expanded, help="the pull request's folder of entries")
+    admit.add_argument("--base", type=expanded, required=True, help="the target branch's folder of entries")
+    listed = "what git diff --name-status --no-renames -z BASE...HEAD -- results printed"
+    admit.add_argument("--changes", type=expanded, required=True, metavar="FILE", help=listed)
+    admit.add_argument("--maintainer", action="store_true", help="a maintainer allows it to change what is there")
+    admit.add_argument("--summary", type=expanded, metavar="FILE", help="add comparisons of the new entries to it")
 
     compare = command("compare", _compare, "Hold an entry against the controls and the trusted rows.", "results mine")
     compare.add_argument("results", type=expanded, help="folder of entries")
@@ -117,10 +132,23 @@ def _submit(options: Namespace) -> int:
 
 
 def _validate(options: Namespace) -> int:
+    from bench.core.errors import BenchError
     from bench.core.terminal import terminal
+    from leaderboard.entries.reader import entries_of
     from leaderboard.review.validate import validate_all
 
-    return validate_all(options.files, terminal())
+    files = [*options.files, *(entries_of(options.all) if options.all else ())]
+    if not files:
+        raise BenchError("There are no entries to check.", "Give their folders or zips, or --all results.")
+    return validate_all(files, terminal())
+
+
+def _admit(options: Namespace) -> int:
+    from bench.core.terminal import terminal
+    from leaderboard.review.admit import admit, changes
+
+    found = changes(options.changes.read_bytes())
+    return admit(options.proposal, options.base, found, options.maintainer, options.summary, terminal())
 
 
 def _compare(options: Namespace) -> int:

@@ -127,10 +127,7 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
     Raises:
         BenchError: there is no such folder.
     """
-    if not root.is_dir():
-        raise BenchError(
-            f"There is no folder {root}.", "Give the folder whose sub-folders are entries, such as results/."
-        )
+    paths = entries_of(root)
     problems: list[Problem] = []
     trust = Trust.nobody()
     try:
@@ -138,9 +135,7 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
     except BadEntry as error:
         problems.append(error.problem)
     found: dict[str, Result] = {}
-    for path in sorted(root.iterdir()):
-        if _beside(path):
-            continue
+    for path in paths:
         try:
             result = open_result(path, trust)
             if result.entry.id in found:
@@ -156,6 +151,19 @@ def open_all(root: Path) -> tuple[list[Result], list[Problem]]:
             problems.append(_bad(result, "amends", f"the entry {result.entry.amends!r} {there}").problem)
             del found[result.entry.id]
     return list(found.values()), problems
+
+
+def entries_of(root: Path) -> list[Path]:
+    """Everything in a folder that is an entry, or means to be one, by name.
+
+    Raises:
+        BenchError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise BenchError(
+            f"There is no folder {root}.", "Give the folder whose sub-folders are entries, such as results/."
+        )
+    return [path for path in sorted(root.iterdir()) if not _beside(path)]
 
 
 def _beside(path: Path) -> bool:
