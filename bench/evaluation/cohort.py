@@ -60,11 +60,25 @@ class Cohort:
         Raises:
             ValueError: the reference has no direction, or `far` is not in (0, 1).
         """
+        mean, deviation = self._cosines(reference)
+        return mean + deviation * self.deviations(far)
+
+    def deviations(self, far: float) -> float:
+        """How many standard deviations of strangers' cosines the threshold is above their mean: as many for everybody.
+
+        Raises:
+            ValueError: `far` is not in (0, 1).
+        """
         if not 0 < far < 1:
             raise ValueError(f"a false-accept rate of {far} is not between 0 and 1")
-        mean, deviation = self._cosines(reference)
         shift, slope = self.calibration
-        return float(mean - deviation * ndtri(expit((logit(far) - shift) / slope)))
+        return -float(ndtri(expit((logit(far) - shift) / slope)))
+
+    @property
+    def extremes(self) -> tuple[float, float, float]:
+        """What no reference exceeds: the largest mean of strangers' cosines, their least and largest deviation."""
+        variances = [*self.variances, self.rest]
+        return float(np.linalg.norm(self.mean)), float(np.sqrt(min(variances))), float(np.sqrt(max(variances)))
 
     def stranger(self, reference: Array) -> float:
         """Mean cosine of strangers' photos to a reference (d,)."""

@@ -91,6 +91,8 @@ class Result:
                 raise BadEntry(file, "cell", "out of order. Sort the records by cell; leaderboard submit does.")
             previous = record.cell
             extent.add(record, file)
+            if len({frozenset(image.similarities) for image in record.images}) > 1:
+                raise BadEntry(file, "images", "are not all judged by the same. Take the record as the run wrote it.")
             yield record
 
     def _lines(self) -> Iterator[bytes]:

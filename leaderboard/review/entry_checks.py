@@ -22,6 +22,7 @@ from bench.stats.rule import CONTROLS
 from leaderboard.entries.entry import PROTOCOL, Entry, Kind
 from leaderboard.entries.strict_json import WHOLE, Problem, clip
 from leaderboard.review.record_checks import faults
+from leaderboard.review.threshold_checks import Agreement
 
 MOST = 20
 """Problems, and warnings, that are told of one entry: whoever mends these can ask again."""
@@ -68,6 +69,7 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     versions: set[str] = set()
     leaks: Leaks = defaultdict(dict)
     unusual: dict[str, None] = {}
+    agreement = Agreement()
     for record in records:
         found.statuses[record.status] += 1
         versions.add(str(record.protocol))
@@ -77,6 +79,8 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
         where = f"{file}, cell {record.cell[:12]}"
         if len(found.problems) < MOST:
             found.problems += [Problem(where, name, message) for name, message in faults(record)]
+            if record.status == "ok":
+                found.problems += [Problem(where, name, message) for name, message in agreement.faults(record)]
         if record.status == "ok" and record.attack.name != "none" and not record.of_another_person:
             leaks[_setting(record)][record.defense.name, record.defense.budget] = record.metrics.get("ilr") or 0.0
     found.problems += [Problem(file, name, message) for name, message in _whole(found.statuses, protocols)]

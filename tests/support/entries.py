@@ -25,17 +25,21 @@ from bench.store import Store
 from leaderboard.entries.maintained import MAINTAINED
 from metrics.visibility import linf, psnr, ssim
 
-PICTURES = 8
-JUDGES = ("mobilefacenet", "faceres")
-SCALE = {"ilr": 0.5, "ilr_matched": 0.5, "stranger": 0.0, "own": 1.0}
-"""Thresholds and ends of the scale, the same of both judges."""
+PROMPTS, PICTURES = 2, 8
+"""And pictures of each."""
+SCALE = {"stranger": 0.0, "own": 1.0, "ilr": 0.5}
+"""Ends of the scale and thresholds, the same of both judges."""
+MATCHED = {"mobilefacenet": 0.6356970, "faceres": 0.6465684}
+"""The thresholds for look-alikes that belong to these, as the judges' cohorts have it."""
+JUDGES = tuple(MATCHED)
 PROTOCOL = standard.PROTOCOLS[2]
 PROVENANCE: dict[str, Any] = {
     "data": {"fingerprint": "f" * 64, "licence": "made up"},
     "protocol": PROTOCOL,
     "git": {"commit": "c" * 40, "dirty": False},
 }
-METRICS = {"psnr": 30.0, "ssim": 0.75}
+METRICS = {"psnr": 32.0, "ssim": 0.75}
+UNCHANGED = {"psnr": 100.0, "ssim": 1.0}
 
 
 def made(
@@ -46,7 +50,10 @@ def made(
     leaks: int = 4,
     **changes: Any,
 ) -> Record:
-    """A record whose first `leaks` of 8 pictures have similarity 0.75, and the others 0.25; the threshold is 0.5."""
+    """A record whose first `leaks` of each prompt's 8 pictures have similarity 0.75, and the others 0.25.
+
+    Its threshold is 0.5.
+    """
     chain = changes.pop("chain", ["none"])
     named = [identity, defense, budget, attack, chain, changes.get("seed", 0), changes.get("base", "facelet-1")]
     facts = {
@@ -68,15 +75,17 @@ def made(
             "likeness": (0.25 * PICTURES + 0.5 * leaks) / PICTURES,
             "ilr": leaks / PICTURES,
             "ilr_matched": leaks / PICTURES,
-            "any_leak@4": 1 - comb(PICTURES - leaks, 4) / comb(PICTURES, 4),
+            "any_leak@4": 1 - comb(PROMPTS * (PICTURES - leaks), 4) / comb(PROMPTS * PICTURES, 4),
             "false_leak": 0.0,
             "linf": float(budget),
-            **METRICS,
+            **(METRICS if budget else UNCHANGED),
         },
-        "thresholds": {"far": 0.01} | {f"{name}.{judge}": at for judge in JUDGES for name, at in SCALE.items()},
+        "thresholds": {"far": 0.01}
+        | {f"{name}.{judge}": at for judge in JUDGES for name, at in SCALE.items()}
+        | {f"ilr_matched.{judge}": at for judge, at in MATCHED.items()},
         "images": [
             {
-                "prompt": 0,
+                "prompt": prompt,
                 "image": i,
                 "noise_seed": i,
                 "faces": 1,
@@ -84,6 +93,7 @@ def made(
                 "similarities": dict.fromkeys(JUDGES, 0.75 if i < leaks else 0.25),
                 "sha256": "a" * 64,
             }
+            for prompt in range(PROMPTS)
             for i in range(PICTURES)
         ],
         "provenance": PROVENANCE,

@@ -113,7 +113,7 @@ def test_picture_of_another_run_is_seen(stored: tuple[Path, Path]) -> None:
     save(record.model_copy(update={"images": images}), run / "cells")
     status, text = verified(run, store=store)
     assert status == 1
-    assert line(text, PICTURES) == ["4", "3", "0", "BEYOND"]
+    assert line(text, PICTURES) == ["4", "6", "0", "BEYOND"]
     save(record.model_copy(update={"images": record.images[:-1]}), run / "cells")
     assert line(verified(run, store=store)[1], PICTURES) == ["4", "1", "0", "BEYOND"]
 
@@ -235,7 +235,11 @@ def test_likeness_may_not_be_moved_from_one_half_of_the_pictures_to_the_other(tm
     """The worst attack is chosen by one half and scored by the other, so a cell's mean is not all that is shown."""
     own = made("p00", "aspl", 8)
     lie = own.model_copy(
-        update={"images": [i.model_copy(update={"image": i.image // 4 + 2 * (i.image % 4)}) for i in own.images]}
+        update={
+            "images": [
+                i.model_copy(update={"image": (i.prompt + i.image // 4) % 2 + 2 * (i.image % 4)}) for i in own.images
+            ]
+        }
     )
     found = compared(tmp_path, [lie], [own])
     assert [name for name in found.tolerances if found.largest(name) > found.tolerances[name]] == ["even", "odd"]

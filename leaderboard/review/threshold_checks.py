@@ -1,0 +1,96 @@
+"""What thresholds must hold: one of each person and judge, and such as the cohort can give.
+
+A leak is a similarity above a threshold, so whoever states a higher one leaks nothing. Of protocol 2, a judge's
+thresholds for a person are the mean of strangers' cosines, which is stated, and so many standard deviations above it;
+how many is the cohort's (`bench.evaluation.cohort`). So one threshold gives the other, and neither goes beyond what the
+cohort has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.evaluation.cohort import MATCHED, cohort
+from bench.results import standard
+from bench.results.conditions import as_json
+from bench.results.leaks import judges_of
+from bench.results.record import Record
+
+TOLERANCE = 1e-6
+SAME = 1e-3
+"""What thresholds of the same photos differ by on two machines, at most."""
+OF_JUDGE = ("ilr", "ilr_matched", "stranger", "own")
+TAKE = "Take the record as the run wrote it."
+
+
+def faults(record: Record) -> Iterator[tuple[str, str]]:
+    """(field, message) of what is wrong with the thresholds of one measured record."""
+    stated, asked = record.thresholds, record.provenance.get("protocol")
+    wanted = asked if isinstance(asked, dict) else {}
+    if stated.get("far") != wanted.get("far"):
+        yield "thresholds.far", f"is {stated.get('far')}, and the protocol's is {wanted.get('far')}. {TAKE}"
+    if record.protocol < 2:
+        return
+    judges = judges_of(record)
+    if sorted(judges) != sorted(map(str, wanted.get("judges") or ())):
+        yield "images.0.similarities", f"are of {as_json(judges)}, and the protocol's are others. {TAKE}"
+        return
+    for judge in judges:
+        lacking = [name for name in OF_JUDGE if f"{name}.{judge}" not in stated]
+        if lacking or not 0 < stated.get("far", 0) < 1:
+            yield f"thresholds.{(lacking or ['ilr'])[0]}.{judge}", f"is missing, or rests on no rate. {TAKE}"
+        elif judge in standard.PROTOCOLS[2]["judges"]:  # other judges' cohorts do not come with this version
+            yield from _of_cohort(record, judge, len(judges))
+
+
+def _of_cohort(record: Record, judge: str, judges: int) -> Iterator[tuple[str, str]]:
+    """What contradicts the cohort of a judge."""
+    far, ilr, matched, stranger, own = (
+        record.thresholds[name] for name in ("far", *(f"{name}.{judge}" for name in OF_JUDGE))
+    )
+    world = cohort(judge)
+    mean, least, largest = world.extremes
+    if abs(stranger) > mean + TOLERANCE:
+        yield f"thresholds.stranger.{judge}", f"is {stranger:g}, and is at most {mean:.3f} of anybody. {TAKE}"
+    if abs(own) > 1 + TOLERANCE:
+        yield f"thresholds.own.{judge}", f"is {own:g}, and is a cosine. {TAKE}"
+    for name, value, rate in (("ilr", ilr, far / judges), ("ilr_matched", matched, far * MATCHED / judges)):
+        low, high = sorted(stranger + world.deviations(rate) * width for width in (least, largest))
+        if not low - TOLERANCE <= value <= high + TOLERANCE:
+            said = f"is {value:g}, and at this rate lies between {low:.3f} and {high:.3f} for everybody"
+            yield f"thresholds.{name}.{judge}", f"{said}. {TAKE}"
+    one, other = world.deviations(far / judges), world.deviations(far * MATCHED / judges)
+    if abs((ilr - stranger) * other - (matched - stranger) * one) > TOLERANCE:
+        yield f"thresholds.ilr.{judge}", f"is {ilr:g}, which does not belong to ilr_matched {matched:g}. {TAKE}"
+
+
+class Agreement:
+    """Whether all records of a person state the same thresholds; of protocol 1, all records of a data set do."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[str, dict[str, float]]] = {}
+
+    def faults(self, record: Record) -> Iterator[tuple[str, str]]:
+        """(field, message) of each threshold that an earlier record states otherwise."""
+        own = {name: value for name, value in record.thresholds.items() if name in _names(record)}
+        cell, known = self._first.setdefault(_whose(record), (record.cell, own))
+        for name in dict.fromkeys([*known, *own]):
+            left, right = own.get(name), known.get(name)
+            if left is None or right is None or abs(left - right) > SAME:
+                said = f"is {left}, and cell {cell[:12]} of the same photos states {right}"
+                yield f"thresholds.{name}", f"{said}. {TAKE}"
+
+
+def _names(record: Record) -> set[str]:
+    """Thresholds that the judges' scores rest on."""
+    return {"far", "ilr", "pairs", *(f"{name}.{judge}" for judge in judges_of(record) for name in OF_JUDGE)}
+
+
+def _whose(record: Record) -> str:
+    """Data, judges and, of protocol 2, the person: what a threshold is of."""
+    known = record.provenance
+    facts = [known.get(name) for name in ("data", "judges", "judge")]
+    person = record.identity if record.protocol > 1 else ""
+    return as_json(
+        [record.protocol, record.data, person, *(f.get("fingerprint") if isinstance(f, dict) else f for f in facts)]
+    )
