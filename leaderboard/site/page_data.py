@@ -6,10 +6,11 @@ every column. The base was not attacked: it has one cell of each person, whateve
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from bench.core.hashing import hash_of
 from bench.core.names import natural
 from bench.results.labels import distinguishing_settings, method_names, setting_text
 from bench.stats.rule import CONTROLS
@@ -35,8 +36,9 @@ class Layout:
     def __init__(self, group: Group) -> None:
         self.group = group
         self.rows = sorted(group.rows.values(), key=_order)
-        tried = [place for row in self.rows if row.label != "base" for place in row.cells]
-        attacks, chains = _sorted({place[0] for place in tried}), _sorted({place[1] for place in tried})
+        tried = {place: cells for row in self.rows if row.label != "base" for place, cells in row.cells.items()}
+        ran = [place for place, cells in tried.items() if source(cells)[1]]
+        attacks, chains = (_names({p[i] for p in tried}, {p[i] for p in ran}) for i in (0, 1))
         self.labels = _labels(self.rows, lambda row: row.label)
         self.series = _labels(self.rows, lambda row: row.record.defense.name)
         self.people = sorted({person for row in self.rows for _, _, person in row.cells}, key=natural)
@@ -123,9 +125,15 @@ def _order(row: Row) -> tuple[int, str, float, Any]:
     return first, row.record.defense.name, row.record.defense.budget, row.key
 
 
-def _sorted(keys: set[str]) -> dict[str, str]:
-    """Keys and names by name, that of no countermeasure first."""
-    return dict(sorted(method_names(sorted(keys)).items(), key=lambda item: (item[1] != "none", natural(item[1]))))
+def _names(keys: set[str], ran: set[str]) -> dict[str, str]:
+    """Keys and names by name, that of no countermeasure first; what the maintainers `ran` shares its name with nothing.
+
+    Methods have one name if their settings are the same but for one that only some of them state.
+    """
+    names = method_names(sorted(keys))
+    often = Counter(names.values())
+    unique = {k: n if often[n] == 1 or k in ran else f"{n} {hash_of(k)[:8]}" for k, n in names.items()}
+    return dict(sorted(unique.items(), key=lambda item: (item[1] != "none", natural(item[1]))))
 
 
 def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:

@@ -125,12 +125,15 @@ window.Score = (() => {
     const own = (line) => (at(line, line.row.entry) >= 0 ? at(line, line.row.entry) : at(line, ""));
     const asked = cloaks.map((line, i) => [i, cloaks.length + own(line)]).filter(([, noise]) => noise >= cloaks.length);
     const against = Stats.compare([...cloaks, ...noises].map((line) => line.scores), asked, measure().lower ? -1 : 1);
-    for (const line of cloaks) line.said = noises.length ? "no noise at its budget" : "";
+    // Noise of a stranger takes from no row that the maintainers ran its rank.
+    const anybody = noises.length > 0, everybody = noises.some((l) => !l.row.entry);
+    const lacks = (line) => own(line) >= 0 || (line.verified === line.cells ? everybody : anybody);
+    for (const line of cloaks) line.said = lacks(line) ? "no noise at its budget" : "";
     for (const { first, people, apart, undecided } of against) {
       cloaks[first].said = apart ? "beats noise" : undecided ? `undecided: ${people} people cannot show it` : "not shown to beat noise";
     }
-    const ranked = cloaks.filter((line) => !noises.length || line.said === "beats noise");
-    return { cloaks, against, ranked, pairs: Stats.compare(ranked.map((line) => line.scores)), noise: noises.length > 0 };
+    const ranked = cloaks.filter((line) => ["", "beats noise"].includes(line.said));
+    return { cloaks, against, ranked, pairs: Stats.compare(ranked.map((line) => line.scores)), noise: anybody };
   }
   const mean = (list) => (list.length ? Stats.mean(list) : NaN);
   // The base and another person's photos are no defenses: nothing of this person was there to protect.

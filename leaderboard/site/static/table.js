@@ -57,6 +57,12 @@ window.Board = (() => {
     if (verified === cells) return make("span", { class: "badge good" }, "verified");
     return make("span", { class: "badge" }, verified ? `${verified} of ${cells} cells verified` : "self-reported");
   }
+  // Whether somebody broke it, or says so.
+  function broken({ others }) {
+    const breaks = others.map((id) => data.entries[id]).filter((e) => e.kind === "break");
+    if (breaks.some((e) => e.verified)) return make("span", { class: "badge bad" }, "broken by others");
+    return breaks.length ? make("span", { class: "badge" }, "broken, say others") : null;
+  }
   function title({ row, said, tier: own, ...line }) {
     const entry = data.entries[row.entry];
     return make("span", {},
@@ -64,7 +70,7 @@ window.Board = (() => {
       row.control ? make("span", { class: "badge" }, "control") : null,
       said && !own ? make("span", { class: "badge bad" }, said) : null,
       entry ? ran(line) : null,
-      row.others.some((id) => data.entries[id].kind === "break") ? make("span", { class: "badge bad" }, "broken by others") : null,
+      broken(row),
       entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
   }
   function score(line) {

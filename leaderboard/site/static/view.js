@@ -16,7 +16,7 @@ window.View = (() => {
     return {
       tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
       attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
-      budgets: chosen ? usual(chosen) : [], search: "", ran: 0, sort: "", compare: [], person: 0, blur: 0,
+      budgets: chosen ? usual(chosen) : [], search: "", ran: 0, sort: "", compare: [], person: chosen ? Math.min(...new Set(deciding(chosen).map((i) => chosen.cells.person[i]))) : 0, blur: 0,
       hidden: chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"],
     };
   }

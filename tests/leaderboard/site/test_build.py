@@ -274,7 +274,7 @@ def test_a_break_lowers_the_row_it_is_about(tmp_path: Path) -> None:
     assert (row["entry"], row["others"]) == ("mine", ["breaker"])
     assert leaks(group, "mine 8/255")["lora", "jpeg", "person-00"] == 1.0
     page = (tmp_path / "site" / "rows" / f"{group['id']}-{row['id']}.html").read_text()
-    assert "broken by</span> JPEG is enough" in page
+    assert "broken, as they say, by</span> JPEG is enough" in page
 
 
 def test_references_share_their_rows(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.record import Record
+from bench.results.record import MethodFacts, Record
 from leaderboard.entries.reader import open_all, open_result
 from leaderboard.entries.verifications import Verification, files_sha256, write
 from leaderboard.review.validate import validate
@@ -189,6 +189,19 @@ def verify(root: Path, name: str, *only: str) -> None:
     facts = {"by": "Ada", "date": "2026-11-30", "cells": len(only or every), "of": len(every), "only": list(only)}
     facts |= {"largest_difference": 0.0, "files_sha256": files_sha256(result.entry)}
     write(root / "verified.json", name, Verification.model_validate_json(json.dumps(facts)))
+
+
+def test_an_attack_of_a_stranger_does_not_go_by_the_name_of_ours(tmp_path: Path) -> None:
+    """It has one more setting, which no label would tell."""
+    pack(tmp_path / "results", "ours", table("dladiff", {"lora": [0.1]}), kind="reference")
+    theirs = [
+        one.model_copy(update={"attack": MethodFacts(name="lora", config={"x": 1})})
+        for one in table("dladiff", {"lora": [1.0]})
+    ]
+    pack(tmp_path / "results", "evil", theirs, kind="break", amends="ours")
+    (group,) = page(tmp_path)["groups"]
+    assert len(group["attacks"]) == 2
+    assert ours({"groups": [group]})["dladiff 8/255"]["cells"]["lora", "none", "person-00"][0] == 1_000
 
 
 def test_cells_are_verified_one_by_one(tmp_path: Path) -> None:

@@ -581,8 +581,9 @@ def test_the_base_stands_for_every_attack_and_countermeasure(reader: Reader) -> 
     of_base = """() => {
         const { rows, attacks, chains, people, cells } = View.group(), row = rows.findIndex((r) => r.name === "base");
         const value = (a, c, p) => Score.cell(row, a, c, p, "fdfr");
-        return { sent: cells.row.filter((r) => r === row).length, spots: attacks.length * chains.length,
-                 values: attacks.flatMap((_, a) => chains.flatMap((_, c) => people.map((_, p) => value(a, c, p)))) };
+        const each = (list) => list.map((_, i) => i), all = each(attacks);
+        return { sent: cells.row.filter((r) => r === row).length, spots: all.length * chains.length,
+                 values: all.flatMap((a) => each(chains).flatMap((c) => each(people).map((p) => value(a, c, p)))) };
     }"""
     found = page.evaluate(of_base)
     assert found["sent"] == 12
@@ -629,7 +630,7 @@ def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others
         for key in ("score", "interval", "people", "coverage", "broken"):
             assert after[label][key] == line[key], (label, key)
     page = one.open("index.html#budgets=4,8")
-    assert "good 8/255verifiedbroken by others" in page.inner_text("#table")
+    assert "good 8/255verifiedbroken, say others" in page.inner_text("#table")
     assert "cloak-0 4/255not shown to beat noiseself-reported" in page.inner_text("#table")
     page.check("#ran")
     page.wait_for_function("location.hash.includes('ran=1')")
@@ -640,6 +641,22 @@ def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others
     assert board(one)["lines"]["good 8/255"]["score"] == 1
     assert "good 8/255no noise at its budgetself-reported" in one.page.inner_text("#table")
     assert one.wrong == []
+    one.page.context.close()
+
+
+def test_noise_of_a_stranger_takes_no_rank_from_rows_that_the_maintainers_ran(browser: Any, tmp_path: Path) -> None:
+    """Where the maintainers have no noise, all of their cloaks are ranked."""
+    results = tmp_path / "results"
+    pack(results, "ours", table("good", {"lora": [0.1] * 8}) + table("weak", {"lora": [0.6] * 8}), kind="reference")
+    one = Reader(browser, tmp_path / "site")
+    tiers = []
+    for name in ("nobody", "evil"):
+        if name == "evil":
+            pack(results, name, table("noise", {"lora": [0.0] * 8}) + table("mine", {"lora": [0.5] * 8}))
+        build(results, tmp_path / "site")
+        one.open()
+        tiers.append({label: line["tier"] for label, line in board(one)["lines"].items() if label[0] in "gw"})
+    assert tiers == [{"good 8/255": 1, "weak 8/255": 2}] * 2
     one.page.context.close()
 
 
