@@ -87,7 +87,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         "idprotector_pgd": {"recognisers": [pack]},
         "adapter_shield": {"recognisers": [pack]},
         "idguardian": {"recognisers": [pack], "adapter": adapter},
-        "faceshield": {"recognisers": [pack], "adapter": adapter},
+        "faceshield": {"recognisers": [pack], "adapter": adapter, "sides": [8]},
     }
     names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "placebo", "precomputed")]
     for name in sorted(names, key=lambda name: name == "metacloak"):  # the longest last

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 from bench.core.ranges import Sigma
 from bench.models.adapters.locate import Adapter, load_ip_adapter, locate_adapter
 from bench.models.diffusion.base import DiffusionModel
@@ -63,3 +67,14 @@ def adapted(base: DiffusionModel, adapter: Adapter) -> Iterator[None]:
         yield
     finally:
         pipeline.unload_ip_adapter()
+
+
+def look_coarsely(tower: Any, photos: Tensor) -> Tensor:
+    """(n, dim) embeddings by CLIP as released code of defenses reads it: resized bilinearly, pixel by pixel."""
+    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+    side = tower.config.image_size
+    seen = F.interpolate(photos, (side, side), mode="bilinear", align_corners=False)
+    mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
+    embeddings: Tensor = tower((seen - mean) / std).image_embeds
+    return embeddings

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.oracles import Row, antidiffusion, disdiff, mist
+from benchmarks.oracles import Row, antidiffusion, disdiff, faceshield, mist
 
 METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "disdiff": disdiff.compare,
     "antidiffusion": antidiffusion.compare,
     "mist": mist.compare,
+    "faceshield": faceshield.compare,
 }
 """Name of a defense -> its rows; the folder is for what they write."""

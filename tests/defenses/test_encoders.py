@@ -143,7 +143,7 @@ STRONG: dict[str, dict[str, Any]] = {
     "idprotector_pgd": {"steps": 20, "step": 1.0},
     "adapter_shield": {"steps": 20, "step": 1.0, "distort": False},
     "idguardian": {"steps": 20, "step": 1.0},
-    "faceshield": {"steps": 20, "step": 1.0},
+    "faceshield": {"steps": 20, "step": 1.0, "sides": [8]},
 }
 
 Protect = Callable[..., Tensor]
@@ -172,11 +172,11 @@ def test_recognisers_are_turned_away_and_noise_does_not(
     name: str, protect: Protect, packs: tuple[Pack, Pack], photos: Tensor
 ) -> None:
     """As onnxruntime sees the 8-bit photo, at an equal budget. The tiny networks are linear, and hard to turn."""
-    cloaked, noise = (protect(kind, photos).mul(255).round().div(255) for kind in (name, "noise"))
+    more = {"identity_weight": 400.0} if name == "faceshield" else {}  # or the tiny image encoder drowns them
+    cloaked, noise = (protect(kind, photos, **m).mul(255).round().div(255) for kind, m in ((name, more), ("noise", {})))
     for pack in packs:
         apart, by_noise = (1 - cosines(pack, seen, photos) for seen in (cloaked, noise))
-        factor = 2 if name == "faceshield" else 5  # it has other terms, and its blur halves the change
-        assert float(apart.min()) > factor * float(by_noise.max()) > 0
+        assert float(apart.min()) > 5 * float(by_noise.max()) > 0
 
 
 @pytest.mark.parametrize("name", ["idprotector_pgd", "idguardian", "faceshield"])
