@@ -86,6 +86,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         "antidiffusion": {"sides": [8]},
         "idprotector_pgd": {"recognisers": [pack]},
         "adapter_shield": {"recognisers": [pack]},
+        "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": adapter},
         "faceshield": {"recognisers": [pack], "adapter": adapter, "sides": [8]},
     }

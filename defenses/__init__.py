@@ -120,6 +120,7 @@ DEFENSES: Registry[Defense] = Registry(
         "faceshield": "defenses.faceshield:FaceShield",
         "antipure": "defenses.antipure:AntiPure",
         "adapter_shield": "defenses.adapter_shield:AdapterShield",
+        "diffusionguard": "defenses.diffusionguard:DiffusionGuard",
         "precomputed": "defenses.precomputed:Precomputed",
     },
 )

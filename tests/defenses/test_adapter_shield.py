@@ -65,7 +65,8 @@ def aims(packs: list[Pack], photos: Tensor) -> list[Tensor]:
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
+    lengths: Tensor = a.norm(dim=1) * b.norm(dim=1)
+    return (a * b).sum(dim=1) / lengths
 
 
 # --- passwords -------------------------------------------------------------------------------------------------------
@@ -139,7 +140,12 @@ def test_a_photo_is_finished_when_all_its_encoders_are(packs: list[Pack], photos
 def test_image_encoders_are_led_to_a_password_too(packs: list[Pack], adapter: Path, photos: Tensor) -> None:
     tower = load_image_encoder(adapter / "image_encoder")
     clean = see(tower, photos)
-    more = {"image_encoders": (str(adapter / "image_encoder"),), "steps": 15, "step": 1.0, "distort": False}
+    more: dict[str, Any] = {
+        "image_encoders": (str(adapter / "image_encoder"),),
+        "steps": 15,
+        "step": 1.0,
+        "distort": False,
+    }
     with_it, without = (
         1 - F.cosine_similarity(see(tower, protect(packs, photos, **own)), clean)
         for own in (more, more | {"image_encoders": ()})

@@ -42,6 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "idprotector_pgd": {"steps": 3, "step": 9.0},
     "idguardian": {"steps": 3, "step": 9.0},
     "faceshield": {"steps": 3, "step": 9.0, "sides": [8]},
+    "diffusionguard": {"steps": 4, "step": 9.0},
     "adapter_shield": {"steps": 3, "step": 9.0},
     "antipure": {"steps": 4, "step": 0.6},
     "placebo": {"of": {"name": "advdm", "steps": 4, "step": 0.6}},
@@ -78,6 +79,7 @@ def make(root: Path, base: DiffusionModel) -> Make:
         "dladiff": {"recognisers": [pack]},
         "idprotector_pgd": {"recognisers": [pack], "image_encoders": [f"{adapter}/image_encoder"]},
         "adapter_shield": {"recognisers": [pack]},
+        "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": adapter},
         "faceshield": {"recognisers": [pack], "adapter": adapter},
     }

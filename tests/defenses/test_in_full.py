@@ -22,7 +22,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import locate_pack
 from defenses import DEFENSES, Context
-from tests.support.goals import Goal, grey, loss, predicts_the_pattern, purifier_errs, shifted
+from tests.support.goals import Goal, first_predicted, grey, loss, predicts_the_pattern, purifier_errs, shifted
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,7 @@ CASES: dict[str, tuple[float, Goal]] = {
     "antipure": (16, purifier_errs),
     "caat": (6.4, loss),
     "disdiff": (6.4, loss),
+    "diffusionguard": (8, first_predicted),
     "dladiff": (18, unlike),
     "faceshield": (12, unlike),
     "fsmg": (6.4, loss),

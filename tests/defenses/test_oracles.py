@@ -389,6 +389,18 @@ def test_one_step_of_antipure(base: DiffusionModel, photos: Tensor, weights: tup
     mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
 
 
+def test_one_step_of_diffusionguard(base: DiffusionModel, photos: Tensor) -> None:
+    def oracle(x: Tensor) -> Tensor:
+        plain = Plain(base, torch.Generator().manual_seed(7))
+        latents = plain.latents(x)
+        noise = torch.randn(latents.shape, generator=plain.draw)
+        predicted, *_ = plain.predict(latents, noise, torch.tensor([749, 749]), "")
+        return torch.stack([each.square().sum().sqrt() for each in predicted]).sum()
+
+    found = one_step("diffusionguard", base, photos, steps=1, step=STEP, mask="global")
+    mostly_equal(found, stepped(photos, photos, gradient(oracle, photos)))
+
+
 def test_high_frequencies_are_those_of_the_checkerboard() -> None:
     """Its sign counts; a picture of one colour, or striped one way only, has none."""
     board = (torch.arange(16)[:, None] + torch.arange(16)) % 2

@@ -17,7 +17,7 @@ from defenses import DEFENSES
 from defenses.photoguard import edited
 from defenses.targets import pattern
 from tests.support.contexts import defend_context
-from tests.support.goals import PROMPT, Goal, grey, loss, predicts_the_pattern, purifier_errs, shifted
+from tests.support.goals import PROMPT, Goal, first_predicted, grey, loss, predicts_the_pattern, purifier_errs, shifted
 
 LEVELS = 16
 IN_TURNS = {"rounds": 3, "surrogate_steps": 1, "pgd_steps": 5, "step": 3.2}
@@ -44,6 +44,7 @@ CASES: list[tuple[str, dict[str, Any], Goal]] = [
     ("fsmg", {"surrogate_steps": 4, "pgd_steps": 15, "step": 3.2}, loss),
     ("advdm", {"steps": 15, "step": 0.2}, loss),
     ("antipure", {"steps": 15, "step": 0.2}, purifier_errs),
+    ("diffusionguard", {"steps": 15, "step": 3.2, "mask": "global"}, first_predicted),
     ("simac", IN_TURNS, loss),
     ("disdiff", IN_TURNS | {"step": 6.4}, loss),
     ("caat", {"steps": 15, "step": 3.2}, loss),
