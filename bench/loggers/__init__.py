@@ -52,6 +52,10 @@ class Logger(ABC):
             BenchError: they do not; this one stops the run.
         """
 
+    def destination(self, run: Run) -> str:
+        """Where results go besides the run's folder, in a line that the run says before it begins; empty: nowhere."""
+        return ""
+
     @abstractmethod
     def log(self, run: Run, record: Record) -> None:
         """Report a cell that has come to its end, whatever its status."""

@@ -38,6 +38,12 @@ class Guard:
         """
         self._call(self._logger.check, self._run, passing=(BenchError,))
 
+    def destination(self) -> str:
+        """See `Logger.destination`."""
+        said: list[str] = []
+        self._call(lambda: said.append(self._logger.destination(self._run)))
+        return "".join(said)
+
     def log(self, record: Record) -> None:
         """See `Logger.log`."""
         self._call(self._logger.log, self._run, record)

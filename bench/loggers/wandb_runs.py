@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
@@ -50,10 +50,11 @@ PRIVATE = {
 
 @dataclass(frozen=True)
 class Wandb(Logger):
-    """Weights & Biases: one run per cell and one for all of them; offline unless you are logged in.
+    """Weights & Biases: one run per cell and one for all of them; of real people offline unless you ask for more.
 
     Attributes:
-        mode: "auto" is "online" for who is logged in, else "offline"; "disabled" logs nothing. $WANDB_MODE counts, too.
+        online: whether results leave this machine; null: of invented people if you are logged in and $WANDB_MODE does not
+            say otherwise, of real people never.
         project: W&B project; null: $WANDB_PROJECT, else "cloakbench".
         entity: whose; null: W&B's own choice.
         group: W&B group; null: the run's name.
@@ -62,7 +63,7 @@ class Wandb(Logger):
         images_of_real_people: whether to send them even if the people of the data set may be real.
     """
 
-    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    online: bool | None = None
     project: str | None = None
     entity: str | None = None
     group: str | None = None
@@ -77,15 +78,23 @@ class Wandb(Logger):
                 f"logger.images=true would send pictures of the people of {run.data} to W&B, and they may be real.",
                 "Leave the pictures here, take data=synthetic, or set logger.images_of_real_people=true.",
             )
-        if self.mode == "online" and not logged_in():
+        if self.online and not logged_in():
             raise BenchError(
-                "logger.mode=online needs a W&B API key, and there is none.",
-                "Call `wandb login`, set WANDB_API_KEY, or take logger.mode=auto.",
+                "logger.online=true needs a W&B API key, and there is none.",
+                "Call `wandb login`, set WANDB_API_KEY, or leave logger.online out.",
             )
+
+    def destination(self, run: Run) -> str:
+        """See `Logger.destination`."""
+        mode = self._mode(run)
+        if mode == "online":
+            return "W&B, online: settings and scores leave this machine (logger.online=false keeps them here)."
+        why = "" if run.invented or self.online is not None else f", for the people of {run.data} may be real"
+        return f"W&B, {mode}{why}: nothing leaves this machine (logger.online=true would send settings and scores)."
 
     def log(self, run: Run, record: Record) -> None:
         """One W&B run. Under an agent of a W&B sweep none: what it starts is one run, which `finish` writes."""
-        if (mode := self._mode()) == "disabled" or "WANDB_SWEEP_ID" in os.environ:
+        if (mode := self._mode(run)) == "disabled" or "WANDB_SWEEP_ID" in os.environ:
             return
         facts = {"name": cell_label(record), "job_type": record.attack.name, "config": config(record)}
         tags = [record.data, record.defense.name, record.base, record.status]
@@ -99,7 +108,7 @@ class Wandb(Logger):
 
     def finish(self, run: Run, analysis: RunAnalysis) -> None:
         """The W&B run of the whole: means, tiers, and scores person by person."""
-        if (mode := self._mode()) == "disabled":
+        if (mode := self._mode(run)) == "disabled":
             return
         facts = {"name": run.name, "job_type": "summary", "config": {"data": run.data, "defense": run.defense}}
         ok = all(record.status == "ok" for record in analysis.records)
@@ -136,11 +145,14 @@ class Wandb(Logger):
             finally:
                 opened.finish(exit_code=code)
 
-    def _mode(self) -> str:
-        if self.mode != "auto":
-            return self.mode
-        wanted = str(package().setup().settings.mode)
-        return "offline" if wanted == "online" and not logged_in() else wanted
+    def _mode(self, run: Run) -> str:
+        """As wandb calls it: "online", "offline" or "disabled"."""
+        if self.online:
+            return "online"
+        configured = str(package().setup().settings.mode)
+        if configured == "online" and (self.online is False or not run.invented or not logged_in()):
+            return "offline"
+        return configured
 
 
 def _table(wandb: Any, grid: Grid) -> Any:

@@ -72,6 +72,8 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
         console.print(f"... and {len(skipped) - SHOWN} more files that are no photos")
     for line in inputs.warnings(planned, pipeline):
         console.print(f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if destination := logger.destination():
+        console.print(f"Logged to {destination}", markup=False, highlight=False, soft_wrap=True)
     if settings.dry_run:
         show_plan(planned, pipeline, out.parent, console)
         return 0

@@ -368,28 +368,32 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "key", "environment", "expected"),
+    ("invented", "online", "key", "environment", "expected"),
     [
-        ("auto", None, "online", "offline"),
-        ("auto", "secret", "online", "online"),
-        ("auto", "secret", "offline", "offline"),
-        ("offline", "secret", "online", "offline"),
-        ("online", "secret", "offline", "online"),
+        (True, None, None, "online", "offline"),
+        (True, None, "secret", "online", "online"),
+        (True, None, "secret", "offline", "offline"),
+        (True, False, "secret", "online", "offline"),
+        (True, True, "secret", "offline", "online"),
+        (False, None, "secret", "online", "offline"),
+        (False, False, "secret", "online", "offline"),
+        (False, True, "secret", "online", "online"),
     ],
 )
-def test_online_only_if_logged_in(
-    wanted: str, key: str | None, environment: str, expected: str, fake: Any, tmp_path: Path
+def test_online_only_if_logged_in_and_of_real_people_only_if_asked(
+    invented: bool, online: bool | None, key: str | None, environment: str, expected: str, fake: Any, tmp_path: Path
 ) -> None:
-    made = fake(mode=environment, api_key=key)
-    wandb_logger(mode=wanted).log(facts(tmp_path), OK)
+    made, logger, run = fake(mode=environment, api_key=key), wandb_logger(online=online), facts(tmp_path, invented)
+    logger.log(run, OK)
     assert made.modes == [expected]
+    assert expected in logger.destination(run), "the run says so before it begins"
 
 
-@pytest.mark.parametrize(("wanted", "environment"), [("disabled", "online"), ("auto", "disabled")])
-def test_disabled_logs_nothing(wanted: str, environment: str, fake: Any, tmp_path: Path) -> None:
-    made = fake(mode=environment)
-    wandb_logger(mode=wanted).log(facts(tmp_path), OK)
-    wandb_logger(mode=wanted).finish(facts(tmp_path), RunAnalysis([OK]))
+@pytest.mark.parametrize("online", [None, False])
+def test_disabled_logs_nothing(online: bool | None, fake: Any, tmp_path: Path) -> None:
+    made = fake(mode="disabled")
+    wandb_logger(online=online).log(facts(tmp_path), OK)
+    wandb_logger(online=online).finish(facts(tmp_path), RunAnalysis([OK]))
     assert made.modes == []
     assert not list(tmp_path.iterdir())
 
@@ -397,9 +401,9 @@ def test_disabled_logs_nothing(wanted: str, environment: str, fake: Any, tmp_pat
 def test_online_without_a_key_is_a_mistake_and_never_a_question(fake: Any) -> None:
     fake()
     with pytest.raises(BenchError, match="needs a W&B API key"):
-        wandb_logger(mode="online").check(facts(Path("out")))
+        wandb_logger(online=True).check(facts(Path("out")))
     fake(api_key="secret")
-    wandb_logger(mode="online").check(facts(Path("out")))
+    wandb_logger(online=True).check(facts(Path("out")))
 
 
 @pytest.mark.parametrize(
@@ -435,8 +439,8 @@ from bench.report.analysis import RunAnalysis
 from tests.bench.loggers.test_loggers import OK, facts, wandb_logger
 from tests.support.two_attacks import run as standing_records
 out = Path(sys.argv[1])
-wandb_logger(mode="offline").log(facts(out), OK)
-wandb_logger(mode="offline").finish(facts(out), RunAnalysis(standing_records()))
+wandb_logger(online=False).log(facts(out), OK)
+wandb_logger(online=False).finish(facts(out), RunAnalysis(standing_records()))
 print("done")
 """
 
@@ -527,7 +531,7 @@ def test_failure_of_a_missing_package_is_told_too(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     text = StringIO()
-    guard = Guard(wandb_logger(mode="online"), "wandb", facts(tmp_path), Console(file=text))
+    guard = Guard(wandb_logger(online=True), "wandb", facts(tmp_path), Console(file=text))
     getattr(guard, call)(*given)
     assert "wandb" in text.getvalue()
     assert len(text.getvalue().splitlines()) == 1
@@ -617,7 +621,7 @@ def test_the_logger_does_not_decide_where_a_run_is() -> None:
     ("name", "settings", "message", "fix"),
     [
         ("wandb", {"projct": "x"}, "Unknown setting 'logger.projct'.", "Did you mean 'logger.project'?"),
-        ("wandb", {"mode": "onlin"}, "Bad setting logger.mode='onlin'.", "'online'"),
+        ("wandb", {"online": "onlin"}, "Bad setting logger.online='onlin'.", "boolean"),
         ("wandb", {"images": "some"}, "Bad setting logger.images='some'.", "boolean"),
         ("wandbb", {}, "Unknown logger 'wandbb'.", "Did you mean 'wandb'?"),
     ],
