@@ -4,8 +4,8 @@
     python -m bench.fetch model=sdxl attack=instantid dry_run=true    # only say what, from where, how large
 
 The only command that downloads weights. Models and adapters go to the hub's own cache, and what was broken off goes on
-where it stopped; every file is compared with the hash that the hub states. Packs of insightface are archives without a
-stated hash: the records of every run have that of what was unpacked. Nothing here needs torch.
+where it stopped; every file is compared with the hash that the hub states. Commits of the hub, and sizes and hashes of
+insightface's archives, are in `bench.models.weights.published`. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from bench.core.terminal import terminal
 from bench.models.weights.checkpoint import COPIES
 from bench.models.weights.published import Published, insightface_home
 from bench.models.weights.wanted import of_metrics, table
+
+BLOCK = 2**20
+"""Bytes that are read at a time."""
 
 
 def missing(settings: RunSettings) -> list[Published]:
@@ -65,7 +68,7 @@ def _from_hub(wanted: Published) -> Path:
 
     patterns, copies = list(wanted.files) or None, [f"*{copy}*" for copy in COPIES]
     folder = Path(
-        snapshot_download(wanted.place, revision=wanted.revision, allow_patterns=patterns, ignore_patterns=copies)
+        snapshot_download(wanted.place, revision=wanted.commit, allow_patterns=patterns, ignore_patterns=copies)
     )
     stated = HfApi().model_info(wanted.place, revision=folder.name, files_metadata=True).siblings or []
     for file in stated:
@@ -84,7 +87,13 @@ def _archive(wanted: Published) -> Path:
     partial.mkdir(parents=True)
     packed = partial / "archive.zip"
     with urllib.request.urlopen(wanted.place) as source, packed.open("wb") as target:
-        shutil.copyfileobj(source, target)
+        left = wanted.archive_bytes + 1  # one more would be too many
+        while left and (block := source.read(min(left, BLOCK))):
+            target.write(block)
+            left -= len(block)
+    if packed.stat().st_size != wanted.archive_bytes or sha256_file(packed) != wanted.sha256:
+        shutil.rmtree(partial)
+        raise BenchError(f"{wanted.place} is not the archive that was published.", "Repeat; nothing of it was kept.")
     with contextlib.closing(zipfile.ZipFile(packed)) as archive:
         for member in archive.infolist():
             name = Path(member.filename).name

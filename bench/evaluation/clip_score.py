@@ -88,4 +88,5 @@ def _located(source: str) -> Path:
 def _loaded(folder: Path, device: str) -> tuple[Any, Any]:
     from transformers import CLIPModel, CLIPTokenizer
 
-    return CLIPModel.from_pretrained(folder).to(device).eval(), CLIPTokenizer.from_pretrained(folder)
+    model = CLIPModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    return model.to(device).eval(), CLIPTokenizer.from_pretrained(folder, local_files_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.config.schema import ModelSettings
 from bench.core.errors import BenchError
 from bench.models.weights.checkpoint import Checkpoint, locate
+from bench.models.weights.loadable import refuse_unhashed
 
 if TYPE_CHECKING:
     from bench.models.diffusion.base import DiffusionModel
@@ -51,7 +52,9 @@ class Pool:
     def checkpoint(self, model: ModelSettings) -> Checkpoint:
         """The verified files of a model; loads no weights."""
         if model not in self._checkpoints:
-            self._checkpoints[model] = locate(model.name, model.source, model.revision, model.mirrors)
+            found = locate(model.name, model.source, model.revision, model.mirrors)
+            refuse_unhashed(found.path, *sorted({(found.path / file).parent for file in found.files}))
+            self._checkpoints[model] = found
         return self._checkpoints[model]
 
     def fingerprint(self, model: ModelSettings) -> str:

@@ -33,7 +33,8 @@ class Published:
         files: names within a hub repository; patterns for a whole model, of which not all need match.
         size: about how much, GB; 0 for unknown.
         licence: its name.
-        revision: commit of the hub; None for the newest.
+        revision: commit of the hub; None for the one in `PINNED`, else the newest.
+        archive_bytes, sha256: of an archive.
     """
 
     title: str
@@ -42,6 +43,13 @@ class Published:
     size: float = 0.0
     licence: str = "see its page"
     revision: str | None = None
+    archive_bytes: int = 0
+    sha256: str = ""
+
+    @property
+    def commit(self) -> str | None:
+        """What is fetched from the hub; None for the newest."""
+        return self.revision or PINNED.get(self.place)
 
     @property
     def archive(self) -> str | None:
@@ -55,12 +63,15 @@ class Published:
             return folder if any(folder.glob("**/*.onnx")) else None
         from huggingface_hub import snapshot_download
 
-        try:
-            found = Path(snapshot_download(self.place, revision=self.revision, local_files_only=True))
-        except Exception:  # the hub client raises a dozen unrelated types; all mean "not here"
-            return None
         named = [file for file in self.files if "*" not in file]
-        return found if all((found / file).is_file() for file in named) else None
+        for revision in dict.fromkeys((self.commit, self.revision)):  # the newest, if that is what is here
+            try:
+                found = Path(snapshot_download(self.place, revision=revision, local_files_only=True))
+            except Exception:  # the hub client raises a dozen unrelated types; all mean "not here"
+                continue
+            if all((found / file).is_file() for file in named):
+                return found
+        return None
 
     @property
     def facts(self) -> str:
@@ -124,11 +135,27 @@ def insightface_home() -> Path:
     return expanded(os.environ.get("INSIGHTFACE_HOME") or "~/.insightface") / "models"
 
 
+def _pack(name: str, count: int, sha256: str) -> Published:
+    place, size = f"{INSIGHTFACE}/{name}.zip", count / 1e9
+    return Published(f"The face recogniser {name}", place, (), size, RESEARCH, archive_bytes=count, sha256=sha256)
+
+
 PACKS = {
-    name: Published(f"The face recogniser {name}", f"{INSIGHTFACE}/{name}.zip", size=size, licence=RESEARCH)
-    for name, size in {"buffalo_l": 0.29, "antelopev2": 0.41}.items()
+    "buffalo_l": _pack("buffalo_l", 288_621_354, "80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f"),
+    "antelopev2": _pack("antelopev2", 360_662_982, "8e182f14fc6e80b3bfa375b33eb6cff7ee05d8ef7633e738d1c89021dcf0c5c5"),
 }
 """Packs of insightface, by name."""
+
+PINNED = {
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+    "stabilityai/stable-diffusion-xl-base-1.0": "462165984030d82259a11f4367a4eed129e94a7b",
+    "stabilityai/stable-diffusion-x4-upscaler": "572c99286543a273bfd17fac263db5a77be12c4c",
+    "h94/IP-Adapter": "018e402774aeeddd60609b4ecdb7e298259dc729",
+    "h94/IP-Adapter-FaceID": "43907e6f44d079bf1a9102d9a6e56aef7a219bae",
+    "InstantX/InstantID": "57b32dfee076092ad2930c71fd6d439c2c3b1820",
+    "TencentARC/PhotoMaker": "f68f8e6309bf213d28d68230abff0ccc92de9f30",
+}
+"""Hub id -> the commit that is fetched unless a setting names another: a hub's `main` may change any day."""
 
 CLIP = ("*.json", "*.txt", "model.safetensors")
 """Files of a CLIP model that `clip_score` reads."""

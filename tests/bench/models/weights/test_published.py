@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
 import json
 import socket
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +24,16 @@ from bench.evaluation.auxiliary import PackWitness
 from bench.models.adapters.locate import locate_adapter
 from bench.models.faces.insightface import locate_pack
 from bench.models.weights.checkpoint import locate
-from bench.models.weights.published import ADAPTERS, PACKS, Missing, Published, gigabytes, insightface_home, together
+from bench.models.weights.published import (
+    ADAPTERS,
+    PACKS,
+    PINNED,
+    Missing,
+    Published,
+    gigabytes,
+    insightface_home,
+    together,
+)
 from defenses import DEFENSES
 from tests.support.plans import planned
 
@@ -161,7 +173,7 @@ def test_every_published_adapter_is_complete_once_its_files_are_here(name: str, 
 
 
 def test_a_pack_of_insightface_is_found_where_it_keeps_them_one_level_down_too(caches: Path) -> None:
-    with pytest.raises(Missing, match=r"antelopev2.*0\.41 GB.*non-commercial"):
+    with pytest.raises(Missing, match=r"antelopev2.*0\.36 GB.*non-commercial"):
         locate_pack("antelopev2")
     nested = caches / "packs" / "antelopev2" / "antelopev2"
     nested.mkdir(parents=True)
@@ -217,7 +229,7 @@ def test_a_dry_run_tells_of_everything_and_asks_nobody(capsys: pytest.CaptureFix
     told = io.StringIO()
     assert run(settings_of(words), Console(file=told, width=300)) == 0
     text = told.getvalue()
-    for wanted in ("4.30 GB", "0.29 GB", "0.41 GB", "CreativeML OpenRAIL-M", "non-commercial research only"):
+    for wanted in ("4.30 GB", "0.29 GB", "0.36 GB", "CreativeML OpenRAIL-M", "non-commercial research only"):
         assert wanted in text
     for place in ("stable-diffusion-v1-5/stable-diffusion-v1-5", "buffalo_l.zip", "antelopev2.zip"):
         assert place in text
@@ -240,38 +252,69 @@ def test_without_a_dry_run_what_is_missing_is_an_error() -> None:
 # --- fetching -------------------------------------------------------------------------------------------------------
 
 
+def archive_of(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return buffer.getvalue()
+
+
+def published(data: bytes) -> Published:
+    """A pack whose published archive is this."""
+    return replace(PACKS["buffalo_l"], archive_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
 def test_of_an_archive_only_networks_are_unpacked_and_none_outside(
     caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in ("buffalo_l/det.onnx", "../../rec.onnx", "buffalo_l/run.py"):
-            archive.writestr(name, name)
-    buffer.seek(0)
-    monkeypatch.setattr("urllib.request.urlopen", lambda place: buffer)
-    folder = fetch.download(PACKS["buffalo_l"])
+    data = archive_of("buffalo_l/det.onnx", "../../rec.onnx", "buffalo_l/run.py")
+    monkeypatch.setattr("urllib.request.urlopen", lambda place: io.BytesIO(data))
+    folder = fetch.download(published(data))
     assert sorted(file.name for file in folder.iterdir()) == ["det.onnx", "rec.onnx"]
     assert locate_pack("buffalo_l").path == folder
     assert not list(caches.parent.glob("rec.onnx"))
 
 
 def test_half_an_archive_is_no_pack(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in ("det.onnx", "rec.onnx"):
-            archive.writestr(name, name)
-    damaged = bytearray(buffer.getvalue())
-    damaged[damaged.index(b"rec.onnx") + len("rec.onnx")] ^= 1  # what follows the second name, its data: a wrong CRC
-    whole = buffer.getvalue()
-    for data in (bytes(damaged), whole[: len(whole) // 2]):
+    whole = archive_of("det.onnx", "rec.onnx")
+    other = archive_of("det.onnx", "evil.onnx")
+    for data in (other, whole[: len(whole) // 2], whole + b"\0"):
         monkeypatch.setattr("urllib.request.urlopen", lambda place, data=data: io.BytesIO(data))
-        with pytest.raises(BenchError, match="could not be downloaded"):
-            fetch.download(PACKS["buffalo_l"])
+        with pytest.raises(BenchError, match="is not the archive that was published"):
+            fetch.download(published(whole))
         with pytest.raises(Missing):
             locate_pack("buffalo_l")
+        assert not list((caches / "packs").iterdir()), "nothing of it is kept"
+    endless = SimpleNamespace(read=lambda count: b"\0" * count)  # a server that never ends fills no disk
+    monkeypatch.setattr("urllib.request.urlopen", lambda place: contextlib.nullcontext(endless))
+    with pytest.raises(BenchError, match="is not the archive that was published"):
+        fetch.download(published(whole))
     monkeypatch.setattr("urllib.request.urlopen", lambda place: io.BytesIO(whole))
-    fetch.download(PACKS["buffalo_l"])
+    fetch.download(published(whole))
     assert locate_pack("buffalo_l").path.name == "buffalo_l"
+
+
+def test_archives_are_pinned_by_hash_and_size_and_models_by_commit() -> None:
+    assert all(len(pack.sha256) == 64 and pack.archive_bytes > 10**8 for pack in PACKS.values())
+    assert all(len(commit) == 40 for commit in PINNED.values())
+    assert Published("x", "h94/IP-Adapter").commit == PINNED["h94/IP-Adapter"]
+    assert Published("x", "h94/IP-Adapter", revision="b" * 40).commit == "b" * 40
+    assert Published("x", "owner/name").commit is None
+
+
+def test_the_pinned_commit_is_fetched(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    folder = in_cache(caches, "h94/IP-Adapter")
+
+    def snapshot(place: str, revision: str | None, **_: Any) -> str:
+        asked.append(revision)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: SimpleNamespace(siblings=[]))
+    fetch.download(Published("x", "h94/IP-Adapter"))
+    assert asked == [PINNED["h94/IP-Adapter"]]
 
 
 def test_a_file_that_is_not_what_the_hub_states_is_thrown_away(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
