@@ -46,9 +46,12 @@ def write_crops(words: Sequence[str], folder: Path) -> int:
     """
     from bench.core.file_names import inside
     from bench.core.images import png_bytes
+    from bench.data.pseudonyms import legend
     from bench.runner.plan import load_data
 
     data = load_data(settings_for(words))
+    if called := legend(data, len(data.selected)):
+        print(called)
     people = [person for person in data.identities if person.name in data.selected]
     for person in people:
         for photo in person.protect:

@@ -71,6 +71,7 @@ def _parser() -> ArgumentParser:
         "--store", type=expanded, default=default_root(), help="where the pictures are (default: %(default)s)"
     )
     submit.add_argument("--replace", action="store_true", help="replace another entry of the same id")
+    submit.add_argument("--own-names", action="store_true", help="people may be named: they agreed, or are no people")
 
     validate = command("validate", _validate, "Check entries: folders or zips.", "results/mine other.zip")
     validate.add_argument("files", type=expanded, nargs="*", metavar="FILE", help="an entry's folder or zip")
@@ -128,7 +129,8 @@ def _submit(options: Namespace) -> int:
 
     facts = {name: getattr(options, name) for name in FACTS if getattr(options, name) is not None}
     store = options.store if options.images else None
-    return submit(Wishes(options.run, options.out, facts, options.plugins, store, options.replace), terminal())
+    places = (options.run, options.out, facts, options.plugins, store)
+    return submit(Wishes(*places, options.replace, options.own_names), terminal())
 
 
 def _validate(options: Namespace) -> int:

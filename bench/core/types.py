@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -90,6 +90,7 @@ class Dataset:
         fingerprint: hash of all names and pixels.
         skipped: what is no photo among those of all people, or belongs to nobody, each with its reason.
         cut: settings by which the photos were cut, for records.
+        own: what stands for a name, a photo or a problem -> what it is called at home; never stored. Empty: as named.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Dataset:
     fingerprint: str
     skipped: tuple[str, ...] = ()
     cut: dict[str, Any] = field(default_factory=dict, compare=False)
+    own: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +25,11 @@ class Source(ABC):
 
     invented: ClassVar[bool] = False
     cut: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def published(self) -> str:
+        """Name of the published data set that this is, by which its people's pseudonyms are salted; empty: of none."""
+        return ""
 
     @abstractmethod
     def load(self, resolution: int) -> Dataset:
@@ -59,9 +65,13 @@ def dataset(
     for missing in (person for person in wanted if person not in present):
         raise unknown_name("identity", missing, present)
     selected = (wanted or tuple(present))[: limit or None]
-    facts = [[person.name, part, photo.name, photo.sha256] for person in identities for part, photo in person.by_set()]
     skipped = (*strays, *(line for person in identities for line in person.skipped))
-    return Dataset(name, licence, tuple(identities), selected, hash_of(facts), skipped)
+    return Dataset(name, licence, tuple(identities), selected, fingerprint(identities), skipped)
+
+
+def fingerprint(people: Sequence[Identity]) -> str:
+    """Hash of all names and pixels."""
+    return hash_of([[p.name, part, photo.name, photo.sha256] for p in people for part, photo in p.by_set()])
 
 
 SOURCES: Registry[Source] = Registry(

@@ -13,7 +13,7 @@ published results rest on it. `photo_files` says what a photo is, and what is do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,11 @@ class Folder(PeopleSource):
         people = together(partial(self._identity, name, folder, resolution) for name, folder in left.items())
         strays = tuple(f"{photo.name} belongs to nobody" for photo in scan(root).photos)
         return dataset(composed(root.resolve().name), self.licence, people, self.identities, self.limit, strays)
+
+    def everybody(self) -> Iterable[str]:
+        """See `PeopleSource.everybody`."""
+        root = Path(self.root).expanduser()
+        return subfolders(root) if root.is_dir() else ()
 
     def _identity(self, name: str, folder: Path, resolution: int) -> Identity:
         files, skipped = _split(folder)

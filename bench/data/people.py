@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from bench.core.errors import unknown_name
 from bench.core.names import composed
@@ -34,6 +34,7 @@ class PeopleSource(Source):
         identities: use only these people, in this order; empty means all.
         exclude: leave these people out: people who asked for it.
         limit: use at most this many people; 0 means all.
+        names: "pseudonyms" in all that is stored; "own" stores the names. Names that are numbers are codes, and stay.
     """
 
     cut: ClassVar[tuple[str, ...]] = ("crop", "face_margin")
@@ -44,6 +45,11 @@ class PeopleSource(Source):
     identities: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     limit: Several = 0
+    names: Literal["pseudonyms", "own"] = "pseudonyms"
+
+    def everybody(self) -> Iterable[str]:
+        """Names of all people, without a look at their photos: so that a pseudonym may choose among them."""
+        return ()
 
     def cutter(self, resolution: int) -> Cutter:
         """Cuts photos as the settings say, to `resolution` pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,13 +32,26 @@ class Prepared(PeopleSource):
     title: ClassVar[str]
     root: str = ""
 
+    @property
+    def published(self) -> str:
+        """See `Source.published`."""
+        return self.title
+
+    def everybody(self) -> Iterable[str]:
+        """See `PeopleSource.everybody`."""
+        return Folder(str(self._root)).everybody()
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.root or f"data/{self.title}").expanduser()
+
     def load(self, resolution: int) -> Dataset:
         """See `Source.load`.
 
         Raises:
             BenchError: it is not prepared, has no licence, or a photo is missing, new or not as it was written.
         """
-        root = Path(self.root or f"data/{self.title}").expanduser()
+        root = self._root
         header = _header(root, self.title)
         there, listed = scan_all(root), {composed(file["file"]): file["sha256"] for file in header["files"]}
         photos = {place(photo, root): photo for photo in there.photos}

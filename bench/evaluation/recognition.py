@@ -15,6 +15,7 @@ from bench.data.synthetic import SIDE, Synthetic
 from bench.evaluation.detections import FaceDetections
 from bench.evaluation.label_noise import Sighting, doubts
 from bench.evaluation.thresholds import MIN_PAIRS, Threshold, calibrate
+from bench.store import about
 from metrics import identity
 
 Look = Callable[[str, Sequence[Pixels]], FaceDetections]
@@ -50,7 +51,8 @@ class Recognition:
         everything = person.clean + person.protect
         key = hash_of([photo.sha256 for photo in everything])
         if key not in self._seen:
-            self._seen[key] = self.look(key, [photo.pixels for photo in everything])
+            with about(person.name):
+                self._seen[key] = self.look(key, [photo.pixels for photo in everything])
         return self._seen[key]
 
     def clean(self, person: Identity) -> FaceDetections:

@@ -53,8 +53,8 @@ class Wandb(Logger):
     """Weights & Biases: one run per cell and one for all of them; of real people offline unless you ask for more.
 
     Attributes:
-        online: whether results leave this machine; null: of invented people if you are logged in and $WANDB_MODE does not
-            say otherwise, of real people never.
+        online: whether results leave this machine; null: of invented people if you are logged in and $WANDB_MODE
+            does not say otherwise, of real people never.
         project: W&B project; null: $WANDB_PROJECT, else "cloakbench".
         entity: whose; null: W&B's own choice.
         group: W&B group; null: the run's name.

@@ -5,20 +5,26 @@ Records tell what is done; with the manifest they tell what is missing, and how 
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from pydantic import AliasChoices, Field, ValidationError
 
 from bench.core.errors import BenchError
+from bench.core.names import composed
+from bench.core.stated_paths import relative
 from bench.core.strict import Strict
 from bench.store import write_atomic
 
 FILE = "plan.json"
+CHOICES = ("identities", "exclude")
+"""Settings of data sets that name people."""
 
 
 class Planned(Strict):
@@ -42,7 +48,7 @@ class RunManifest(Strict):
     """What was set on the command line of `python -m bench`; null: the run was started by a script."""
     settings: dict[str, Any]
     store: str
-    """The store's folder, absolute."""
+    """The store's folder: as it is written, as seen from the run's; as it is read, absolute."""
     started: float
     """When, in seconds of the epoch."""
     cells: tuple[Planned, ...]
@@ -56,18 +62,41 @@ class RunManifest(Strict):
             return None
         overrides = [each for each in self.overrides if each.partition("=")[0] not in ("out", "data.identities")]
         if "identities" in self.settings["data"]["settings"]:
-            overrides.append(f"data.identities=[{QuotedString(identity, Quote.single).with_quotes()}]")
+            overrides.append(f"data.identities=[{_quoted(identity)}]")
         return shlex.join(["python", "-m", "bench", *overrides])
 
 
+def _quoted(name: str) -> str:
+    return str(QuotedString(name, Quote.single).with_quotes())
+
+
 def save(
-    out: Path, overrides: Sequence[str] | None, settings: dict[str, Any], store: Path, cells: Sequence[Planned]
+    out: Path,
+    overrides: Sequence[str] | None,
+    settings: dict[str, Any],
+    store: Path,
+    cells: Sequence[Planned],
+    codes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Write a run's manifest atomically."""
+    """Write a run's manifest atomically, with no absolute path: a folder of a run may be handed on.
+
+    Args:
+        out: the run's folder.
+        overrides, settings, cells: see `RunManifest`.
+        store: the store's folder.
+        codes: name -> pseudonym, of people who may be chosen or left out by name.
+    """
+    chosen = {name: names for name in CHOICES if (names := settings.get("data", {}).get("settings", {}).get(name))}
+    chosen = {name: [codes.get(composed(each), each) for each in names] for name, names in chosen.items()}
+    if overrides is not None:
+        words = {f"data.{name}": f"data.{name}=[{','.join(map(_quoted, names))}]" for name, names in chosen.items()}
+        overrides = [words.get(each.partition("=")[0].lstrip("+"), each) for each in overrides]
+    if chosen:
+        settings = {**settings, "data": {**settings["data"], "settings": {**settings["data"]["settings"], **chosen}}}
     manifest = RunManifest(
-        overrides=None if overrides is None else tuple(overrides),
-        settings=settings,
-        store=str(store.resolve()),
+        overrides=None if overrides is None else tuple(relative(list(overrides))),
+        settings=relative(settings),
+        store=os.path.relpath(store.resolve(), out.resolve()),
         started=time.time(),
         cells=tuple(cells),
     )
@@ -83,7 +112,8 @@ def load(out: Path) -> RunManifest | None:
     if not (out / FILE).is_file():
         return None
     try:
-        return RunManifest.model_validate_json((out / FILE).read_bytes())
+        manifest = RunManifest.model_validate_json((out / FILE).read_bytes())
+        return manifest.model_copy(update={"store": str((out / manifest.store).resolve())})
     except ValidationError as error:
         raise BenchError(
             f"{out / FILE} is no manifest: {error.errors()[0]['msg']}.", "Repeat the run's command: it is written anew."

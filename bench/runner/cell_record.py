@@ -12,12 +12,14 @@ from bench.config.resolved_method import ResolvedMethod
 from bench.core.errors import BenchError
 from bench.core.hashing import sha256_array
 from bench.core.seeding import derive
+from bench.core.stated_paths import shortened
 from bench.core.types import Array, Pixels
+from bench.data.pseudonyms import stored
 from bench.evaluation.detections import FaceDetections
 from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.panel import Panel
 from bench.results.provenance import provenance
-from bench.results.record import DefenseFacts, ImageFacts, MethodFacts, Record
+from bench.results.record import ImageFacts, Record
 from bench.runner.plan import Cell, facts_of, protocol_facts
 from bench.runner.stages import generate
 
@@ -25,7 +27,7 @@ from bench.runner.stages import generate
 def cell_record(
     cell: Cell, panel: Panel, pool: Pool, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object
 ) -> Record:
-    """A record of a cell with its provenance.
+    """A record of a cell with its provenance, without the names of real people and without absolute paths.
 
     Args:
         cell: which.
@@ -51,24 +53,24 @@ def cell_record(
         **({"doubts": list(doubts)} if doubts else {}),
     }
     return Record.model_validate(
-        {
-            "cell": cell.id,
-            "status": status,
-            "reason": reason,
-            "data": cell.data.name,
-            "identity": cell.identity.name,
-            "defense": DefenseFacts(
-                name=cell.defense.name, budget=cell.budget.levels, config=dict(cell.defense.settings)
-            ),
-            "countermeasure": [_method_facts(method) for method in cell.countermeasures],
-            "attack": _method_facts(cell.attack),
-            "base": cell.model.name,
-            "surrogates": [model.name for model in cell.surrogates],
-            **stated(cell),
-            "seed": cell.seed,
-            "provenance": {**provenance(), **run_facts},
-            **facts,
-        }
+        shortened(
+            {
+                "cell": cell.id,
+                "status": status,
+                "reason": stored(cell.data, cell.identity, reason),
+                "data": cell.data.name,
+                "identity": cell.identity.name,
+                "defense": {**_method_facts(cell.defense), "budget": cell.budget.levels},
+                "countermeasure": [_method_facts(method) for method in cell.countermeasures],
+                "attack": _method_facts(cell.attack),
+                "base": cell.model.name,
+                "surrogates": [model.name for model in cell.surrogates],
+                **stated(cell),
+                "seed": cell.seed,
+                "provenance": {**provenance(), **run_facts},
+                **facts,
+            }
+        )
     )
 
 
@@ -117,8 +119,8 @@ def image_facts(
     ]
 
 
-def _method_facts(method: ResolvedMethod[Any]) -> MethodFacts:
-    return MethodFacts(name=method.name, config=dict(method.settings))
+def _method_facts(method: ResolvedMethod[Any]) -> dict[str, Any]:
+    return {"name": method.name, "config": dict(method.settings)}
 
 
 def _or_none(value: float) -> float | None:

@@ -11,9 +11,11 @@ from bench.core.errors import BenchError
 from bench.core.types import Identity
 from bench.data import SOURCES
 from bench.data.duplicates import refuse
+from bench.data.pseudonyms import told
 from bench.loggers.guard import Guard
 from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.insightface import analyser, locate_pack
+from bench.models.weights.loadable import refuse_settings
 from bench.models.weights.published import merged
 from bench.report.sanity_checks.run_checks import LOOK
 from bench.runner import estimate
@@ -56,6 +58,7 @@ def checked(settings: RunSettings, out: Path, logger: Guard, pool: Pool) -> tupl
     if not settings.dry_run:  # which tells of weights that are missing beside its cells
         for model in (settings.model, *settings.surrogates):
             attempt(lambda model=model: pool.checkpoint(model))  # type: ignore[misc]
+    attempt(lambda: refuse_settings([settings.metric.recognisers, settings.metric.clip]))
     data = attempt(lambda: load_data(settings))
     planned = None if data is None else attempt(lambda: cells(settings, data, pool))
     if data is None or planned is None or problems:
@@ -68,7 +71,7 @@ def checked(settings: RunSettings, out: Path, logger: Guard, pool: Pool) -> tupl
         attempt(check)
     attempt(lambda: refuse_full(root, estimate.disk(planned, pipeline), "store"))
     if problems:
-        raise merged(problems)
+        raise merged([BenchError(told(data, error.message), told(data, error.fix)) for error in problems])
     return planned, pipeline
 
 
@@ -94,11 +97,12 @@ def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
     said = [f"{reason} It will be missing." for reason in pipeline.scorer.lacking()]
     if SOURCES.get(pipeline.settings.data.name).invented or pipeline.settings.mode == "read_only":
         return said
+    data = pipeline.data
     people = {cell.identity.name: cell.identity for cell in planned if not cell.skip}
     reasons = {name: reason for name, person in people.items() if (reason := pipeline.problem(person))}
     if people and len(reasons) == len(people):
         raise BenchError(
-            f"None of {len(people)} people can be measured: {'; '.join(dict.fromkeys(reasons.values()))}.",
+            told(data, f"None of {len(people)} people can be measured: {'; '.join(dict.fromkeys(reasons.values()))}."),
             "Each photo should show one face; try data.crop=face.",
         )
     said += [f"{name} cannot be measured: {reason}." for name, reason in reasons.items()]
@@ -106,7 +110,7 @@ def warnings(planned: Sequence[Cell], pipeline: Pipeline) -> list[str]:
         said.append(f"{len(people) - len(reasons)} of {len(people)} people remain.")
     said += dict.fromkeys(f"{reason}." for cell in planned if (reason := too_few(cell)))
     said += _without_face(planned, [person for name, person in people.items() if name not in reasons])
-    return [*said, *(f"{doubt} {LOOK}" for doubt in pipeline.doubts)]
+    return [told(data, line) for line in (*said, *(f"{doubt} {LOOK}" for doubt in pipeline.doubts))]
 
 
 def _without_face(planned: Sequence[Cell], people: Sequence[Identity]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from bench.runner.cell_record import cell_record, image_facts
 from bench.runner.plan import Cell
 from bench.runner.stages import countermeasure, fit, generate, protect
 from bench.runner.timeout import deadline
-from bench.store import Entry, Store
+from bench.store import Entry, Store, about
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done."""
@@ -98,7 +98,7 @@ class Pipeline:
                 problem = self.problem(cell.identity) or too_few(cell)
                 if problem:
                     return self._record(cell, "fit_failed", problem)
-                with deadline(self.settings.timeout):
+                with deadline(self.settings.timeout), about(cell.identity.name):
                     return self._run(cell, progress)
         except Unwritable:
             raise
@@ -171,7 +171,8 @@ class Pipeline:
         with self.store.lock("attack", keys.generate):
             generated, fitted = self.store.find("generate", keys.generate), self.store.cost("fit", keys.fit)
             if generated is None or fitted is None:
-                fitted = self.store.compute("fit", keys.fit, fit_work)
+                with about(cell.identity.name if attack.needs_photos else ""):
+                    fitted = self.store.compute("fit", keys.fit, fit_work)
                 generated = self.store.compute("generate", keys.generate, generate_work)
             if not self.settings.keep_artifacts:
                 self.store.discard("fit", keys.fit)
@@ -185,9 +186,10 @@ class Pipeline:
         if person.problem:
             return person.problem
         first = next(iter(self.scorer.judgement.recognitions.values()))  # the judges share their detector
-        for photo, faces in zip(person.clean + person.protect, first.photos(person).faces, strict=True):
+        photos = sorted(person.by_set(), key=lambda item: item[0] == "B")  # the clean ones first, as they are seen
+        for (part, photo), faces in zip(photos, first.photos(person).faces, strict=True):
             if not faces and not DlibRecogniser().has_face(photo.pixels):
-                return f"no face found in {person.name}/{photo.name}; remove the photo, or try data.crop=face"
+                return f"no face found in {person.place(part, photo)}; remove the photo, or try data.crop=face"
         if not self.scorer.judgement.knows(person.name):
             return f"fewer than {MIN_REFERENCES} clean photos of {person.name} that the judges recognise as a face"
         return ""

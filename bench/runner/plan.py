@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -15,12 +15,15 @@ from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings,
 from bench.core.code_version import CODE
 from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of
+from bench.core.stated_paths import shortened
 from bench.core.types import Budget, Dataset, Identity, Photo
-from bench.data import SOURCES
+from bench.data import SOURCES, pseudonyms
 from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.panel import Panel
+from bench.models.weights.loadable import refuse_settings
 from bench.models.weights.published import Missing, Published, merged, together
 from bench.results.record import PROTOCOL, ModelFacts
+from bench.store import default_root
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
 
@@ -71,13 +74,14 @@ class Cell:
         )
 
     def _hash(self, defense: Facts, attack: Facts, countermeasures: list[Facts], weights: tuple[str, ...]) -> str:
+        methods = shortened({"defense": defense, "countermeasures": countermeasures, "attack": attack})  # as in records
         return hash_of(
             {
                 "data": [self.data.name, self.data.fingerprint],
                 "identity": [self.identity.name, self.identity.name],  # whose pictures, and whose photos: one person
-                "defense": [defense, self.budget.levels],
-                "countermeasures": countermeasures,
-                "attack": attack,
+                "defense": [methods["defense"], self.budget.levels],
+                "countermeasures": methods["countermeasures"],
+                "attack": methods["attack"],
                 "base": facts_of(self.model).model_dump(),
                 "surrogates": [facts_of(surrogate).model_dump() for surrogate in self.surrogates],
                 "weights": list(weights),
@@ -107,9 +111,9 @@ def protocol_facts(protocol: Protocol) -> dict[str, Any]:
 
 
 def load_data(settings: RunSettings) -> Dataset:
-    """The data set, at the base's resolution."""
+    """The data set, at the base's resolution; see `bench.data.pseudonyms` for what its people are called."""
     source = SOURCES.create(settings.data.name, settings.data.settings)
-    data = source.load(settings.model.resolution)
+    data = pseudonyms.load(source, settings.model.resolution, default_root(settings.store))
     return dataclasses.replace(data, cut={name: getattr(source, name) for name in source.cut})
 
 
@@ -185,10 +189,17 @@ def _weights(
     sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
     sources += [partial(_files, defense.instance), partial(attack.instance.files, models[0].name)]
     sources += [each.instance.files for each in countermeasures]
+    sources += [partial(_loadable, method.settings) for method in (defense, attack, *countermeasures)]
     try:
         return tuple(digest for files in together(sources) for digest in files.values()), None
     except BenchError as error:
         return (), error
+
+
+def _loadable(settings: Mapping[str, Any]) -> dict[str, str]:
+    """No further hashes, but nothing either that these are not of."""
+    refuse_settings(settings)
+    return {}
 
 
 def _files(defense: Defense) -> dict[str, str]:

@@ -17,6 +17,7 @@ from bench.config.schema import RunSettings
 from bench.core import numbered
 from bench.core.hashing import hash_of
 from bench.data import SOURCES
+from bench.data.pseudonyms import legend
 from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.diffusion.model_cache import Pool
@@ -45,7 +46,7 @@ BESIDE = {
 }
 """Settings that change no result."""
 SHOWN = 20
-"""Cells that a dry run names, and skipped files that a run does."""
+"""Cells that a dry run names, and skipped files and people that a run does."""
 
 
 def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None = None) -> int:
@@ -70,6 +71,8 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
         console.print(f"Skipped: {line}", markup=False, highlight=False, soft_wrap=True)
     if len(skipped) > SHOWN:
         console.print(f"... and {len(skipped) - SHOWN} more files that are no photos")
+    if called := legend(pipeline.data, SHOWN):
+        console.print(called, markup=False, highlight=False, soft_wrap=True)
     for line in inputs.warnings(planned, pipeline):
         console.print(f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if destination := logger.destination():
@@ -83,7 +86,8 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
     todo = [cell for cell in chosen if isinstance(cell, Cell)]
     records = [record for record in chosen if isinstance(record, Record)]
     plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
-    manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan)
+    codes = {own: code for code, own in pipeline.data.own.items()}
+    manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan, codes)
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
         with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
             for cell, done in finished:

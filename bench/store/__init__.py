@@ -1,19 +1,21 @@
 """The content-addressed store: every stage's output in a folder named by the hash of everything that made it.
 
-    store/<stage>/<key[:2]>/<key>/   the files of one output, and meta.json with their hashes and cost
+    store/<stage>/<key[:2]>/<key>/   the files of one output, and meta.json with their hashes, cost, and whose they are
 
 Work is done once: a process that finds the output reads it, one that does not takes the key's lock, computes into a
 temporary folder and renames it into place. So a killed run leaves nothing half-written, two processes with the same
-command share the work, and a damaged file is noticed and made again.
+command share the work, and a damaged file is noticed and made again. The store holds faces: it is its owner's alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +26,22 @@ from bench.core.file_names import is_file_name
 from bench.core.hashing import sha256_file, sha256_files
 from bench.core.meter import Cost, Meter
 from bench.core.paths import expanded
+from bench.store import private
 
 META = "meta.json"
+NOBODYS = ("class",)
+"""Stages whose outputs are made of nobody's photos, whoever asks for them first."""
+_about: ContextVar[str] = ContextVar("_about", default="")
+
+
+@contextlib.contextmanager
+def about(person: str) -> Iterator[None]:
+    """What is computed inside is derived from this person's photos, so that it can be forgotten; "" is nobody."""
+    token = _about.set(person)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 @dataclass(frozen=True)
@@ -47,18 +63,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class Meta:
-    """What `meta.json` says of an output: its cost, and the hashes of its files by name."""
+    """What `meta.json` says of an output: its cost, the hashes of its files by name, and from whose photos it comes."""
 
     cost: Cost
     files: dict[str, str]
+    people: tuple[str, ...] = ()
 
 
 class Store:
-    """A folder shared by any number of processes and runs."""
+    """A folder shared by any number of one user's processes and runs.
+
+    Raises:
+        BenchError: it belongs to another user.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
+        private.make_root(root)
 
     def path(self, stage: str, key: str) -> Path:
         """Where an output is, or would be.
@@ -74,7 +95,10 @@ class Store:
         """The output if it is there and whole, else None."""
         folder = self.path(stage, key)
         meta = read_meta(folder)
-        if meta is None or any(not _is_whole(folder / name, digest) for name, digest in meta.files.items()):
+        try:
+            if meta is None or not is_whole(folder, meta.files):
+                return None
+        except FileNotFoundError:  # it goes at this moment
             return None
         return Entry(folder, key, meta.cost, cached=True)
 
@@ -95,12 +119,15 @@ class Store:
             if found is not None:
                 return found
             scratch = folder.with_suffix(".partial")
-            shutil.rmtree(scratch, ignore_errors=True)  # the lock is ours, so its writer is dead
-            scratch.mkdir()
+            private.clear(scratch)  # the lock is ours, so its writer is dead
+            scratch.mkdir(private.FOLDER_MODE)
             with Meter() as meter:
                 work(scratch)
-            (scratch / META).write_text(json.dumps({**vars(meter.cost), "files": sha256_files(scratch)}))
-            shutil.rmtree(folder, ignore_errors=True)  # only ever a damaged one
+            people = [_about.get()] if _about.get() and stage not in NOBODYS else []
+            facts = {**vars(meter.cost), "files": sha256_files(scratch), "people": people}
+            (scratch / META).write_text(json.dumps(facts))
+            private.close(scratch)
+            private.clear(folder)  # only ever a damaged one
             scratch.rename(folder)
         return Entry(folder, key, meter.cost, cached=False)
 
@@ -126,14 +153,15 @@ class Store:
         try:
             with self.lock(stage, key).acquire(timeout=0):
                 (folder / META).unlink(missing_ok=True)  # first: what is half gone must not look whole
-                shutil.rmtree(folder, ignore_errors=True)
+                private.clear(folder)
         except Timeout:
             return False
         return not folder.exists()
 
     def lock(self, stage: str, key: str) -> FileLock:
-        """The lock of one output, whose taking makes the folder above; the system frees it however its holder dies."""
-        return FileLock(f"{self.path(stage, key)}.lock")
+        """The lock of one output, with the folder that it is in; the system frees it however its holder dies."""
+        private.make_folder(self.path(stage, key).parent, self.root)
+        return FileLock(f"{self.path(stage, key)}.lock", mode=private.FILE_MODE)
 
 
 def default_root(given: str | None = None) -> Path:
@@ -141,12 +169,19 @@ def default_root(given: str | None = None) -> Path:
     return expanded(given or os.environ.get("CLOAKBENCH_STORE") or "store")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old or the new content, never a part; safe with several writers."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Write a file so that readers see the old or the new content, never a part; safe with several writers.
+
+    Args:
+        path: the file; folders above it are made.
+        data: what is to be in it.
+        mode: its permissions, less those that the umask takes away.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        scratch.write_bytes(data)
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
@@ -155,10 +190,19 @@ def write_atomic(path: Path, data: bytes) -> None:
 def read_meta(folder: Path) -> Meta | None:
     try:
         facts = json.loads((folder / META).read_text())
-        return Meta(files=facts.pop("files"), cost=Cost(**facts))
+        return Meta(files=facts.pop("files"), people=tuple(facts.pop("people", ())), cost=Cost(**facts))
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return None
 
 
-def _is_whole(file: Path, digest: str) -> bool:
-    return file.is_file() and sha256_file(file) == digest
+def is_whole(folder: Path, files: Mapping[str, str]) -> bool:
+    """Whether an output's files are those that its `meta.json` lists, no more and no fewer, and as they were made.
+
+    A link is none of them, nor is anything that another user has put there.
+
+    Raises:
+        FileNotFoundError: something disappears meanwhile.
+    """
+    return private.plain_files(folder) == {META, *files} and all(
+        sha256_file(folder / name) == digest for name, digest in files.items()
+    )

@@ -5,6 +5,7 @@
     python -m bench.store prune --older 30d        what would go; with --yes it goes
     python -m bench.store prune --unreferenced     what no record and no plan under runs/ names
     python -m bench.store prune --keep 20GB        the oldest, until the store has that size
+    python -m bench.store forget ada               everything of a person, by name or pseudonym; at once
 
 Conditions of prune narrow each other. What a running run needs always stays.
 """
@@ -30,6 +31,7 @@ from bench.core.errors import BenchError
 from bench.core.paths import expanded
 from bench.core.terminal import terminal
 from bench.store import Store, default_root
+from bench.store.forget import by_stage, called, forget, runs_of
 from bench.store.inventory import Item, items
 from bench.store.lease import gate, held
 from bench.store.prune import references, remove, superfluous
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     root = default_root(options.store)
     if not root.is_dir():
         raise BenchError(f"There is no store in {root}.", "Give --store, set CLOAKBENCH_STORE, or go where it is.")
-    command = {"ls": _ls, "verify": _verify, "prune": _prune}[options.command]
+    command = {"ls": _ls, "verify": _verify, "prune": _prune, "forget": _forget}[options.command]
     return command(Store(root), options, terminal())
 
 
@@ -111,6 +113,20 @@ def _prune(store: Store, options: Namespace, console: Console) -> int:
     return 0
 
 
+def _forget(store: Store, options: Namespace, console: Console) -> int:
+    names = called(options.person, store.root)
+    folders, keys = runs_of(names, options.runs)
+    gone, left, unsure = forget(store, names, keys)
+    said = [f"{stage}: {_sum(group)}" for stage, group in by_stage(gone).items()]
+    said.append(f"Forgotten of {options.person}: {_sum(gone)}.")
+    said += [f"{len(left)} are being made at this moment and stay: repeat the command."] if left else []
+    said += [f"{unsure} other outputs do not say whose they are: see prune --unreferenced."] if unsure else []
+    said += [f"Still there, with scores and perhaps pictures: {folder}" for folder in folders]
+    for line in said:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 1 if left else 0
+
+
 def _facts(group: Sequence[Item]) -> list[str]:
     times = [time.strftime("%Y-%m-%d", time.localtime(item.made)) for item in group]
     computing = f"{sum(item.seconds for item in group):.0f} s"
@@ -138,8 +154,8 @@ def _size(text: str) -> int:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser("bench.store", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    ls, verify, away = (commands.add_parser(name) for name in ("ls", "verify", "prune"))
-    for each in (ls, verify, away):
+    ls, verify, away, person = (commands.add_parser(name) for name in ("ls", "verify", "prune", "forget"))
+    for each in (ls, verify, away, person):
         each.add_argument("--store", help="its folder; default: $CLOAKBENCH_STORE, else store/")
     ls.add_argument("stage", nargs="?", help="list the outputs of this stage")
     away.add_argument("--older", type=_age, metavar="AGE", help="only what was made longer ago: 12h, 30d, 8w")
@@ -153,6 +169,8 @@ def _parser() -> ArgumentParser:
         help="only what no record and no plan in this folder (runs) names",
     )
     away.add_argument("--yes", action="store_true", help="throw it away")
+    person.add_argument("person", help="the name as the folder has it, or the pseudonym")
+    person.add_argument("--runs", type=expanded, default=Path("runs"), help="look there for runs that name the person")
     return parser
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.core.hashing import sha256_file
-from bench.store import META, Store, read_meta
+from bench.store import META, Store, is_whole, read_meta
 
 State = Literal["whole", "discarded", "damaged", "unfinished"]
 """`discarded`: only its cost is left, as for personalised weights after use. `unfinished`: left by a process that died,
@@ -26,6 +25,7 @@ class Item:
         made: when, in seconds of the epoch.
         seconds: what it took to make; 0 if that is not known.
         files: hashes by name; None without a readable meta.json.
+        people: from whose photos it comes; empty if from nobody's, or if that is not known.
     """
 
     stage: str
@@ -35,6 +35,7 @@ class Item:
     made: float
     seconds: float
     files: dict[str, str] | None
+    people: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:
@@ -47,17 +48,15 @@ class Item:
             return "unfinished"
         if self.files is None:
             return "damaged"
-        present = [name for name in self.files if (self.path / name).is_file()]
-        if self.files and not present:
+        if self.files and not any((self.path / name).is_file() for name in self.files):
             return "discarded"
-        whole = all(name in present and sha256_file(self.path / name) == digest for name, digest in self.files.items())
-        return "whole" if whole else "damaged"
+        return "whole" if is_whole(self.path, self.files) else "damaged"
 
 
 def items(store: Store) -> Iterator[Item]:
     """Every output, stage by stage; what disappears meanwhile is left out."""
     for path in sorted(store.root.glob("*/??/*")):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             try:
                 yield _item(path)
             except FileNotFoundError:
@@ -76,4 +75,5 @@ def _item(path: Path) -> Item:
         made=made,
         seconds=meta.cost.seconds if meta else 0.0,
         files=meta.files if meta else None,
+        people=meta.people if meta else (),
     )

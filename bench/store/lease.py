@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from bench.store import write_atomic
+from bench.store.private import FILE_MODE, make_folder
 
 FOLDER = ".leases"
 
@@ -35,8 +36,8 @@ class Lease:
 
 def gate(root: Path) -> FileLock:
     """Held while outputs are thrown away; runs begin only outside of that."""
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    return FileLock(root / FOLDER / "gate.lock")
+    make_folder(root / FOLDER, root)
+    return FileLock(root / FOLDER / "gate.lock", mode=FILE_MODE)
 
 
 @contextmanager
@@ -49,10 +50,10 @@ def lease(root: Path, out: Path, keys: Iterable[str]) -> Iterator[None]:
         keys: `<stage>/<key>` of all outputs that the run makes or reads.
     """
     file = root / FOLDER / f"{uuid.uuid4().hex}.json"
-    lock = FileLock(file.with_suffix(".lock"))
+    lock = FileLock(file.with_suffix(".lock"), mode=FILE_MODE)
     with gate(root):
         lock.acquire()
-        write_atomic(file, json.dumps(asdict(Lease(str(out.resolve()), sorted(set(keys))))).encode())
+        write_atomic(file, json.dumps(asdict(Lease(str(out.resolve()), sorted(set(keys))))).encode(), FILE_MODE)
     try:
         yield
     finally:

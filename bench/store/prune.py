@@ -24,7 +24,7 @@ def references(runs: Path) -> set[str]:
     found: set[str] = set()
     for file in files:
         try:
-            found |= set(_named(json.loads(file.read_text())))
+            found |= set(named(json.loads(file.read_text())))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BenchError(
                 f"{file} is neither a record nor a plan: {error}", "Mend or delete it; nothing was thrown away."
@@ -32,8 +32,8 @@ def references(runs: Path) -> set[str]:
     return found
 
 
-def _named(content: Any) -> Iterable[str]:
-    """Of a plan, or of a record; both by what they have in common over all versions."""
+def named(content: Any) -> Iterable[str]:
+    """`<stage>/<key>` of what a plan or a record names; both by what they have in common over all versions."""
     if "cells" in content:
         yield from (f"{stage}/{key}" for cell in content["cells"] for stage, key in cell["keys"].items())
     else:

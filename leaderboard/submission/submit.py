@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import gzip
-import json
 import re
 import shutil
 import tempfile
@@ -34,6 +33,7 @@ from leaderboard.entries.run_folder import Album, load_run, open_store
 from leaderboard.entries.strict_json import BadEntry, explain
 from leaderboard.review.validate import counted, tell, validate
 from leaderboard.submission.method_cards import cards
+from leaderboard.submission.private_facts import refuse_private
 from leaderboard.submission.write_sprites import write_sprites
 
 LICENCE = "CC-BY-4.0"
@@ -50,6 +50,7 @@ class Wishes:
         plugins: files or modules with the run's methods, for their cards.
         store: the run's store, if pictures are to be packed; else None.
         replace: whether another entry of the same id may be replaced.
+        own_names: whether real people may be called by their names.
     """
 
     run: Path
@@ -58,6 +59,7 @@ class Wishes:
     plugins: Sequence[str] = ()
     store: Path | None = None
     replace: bool = False
+    own_names: bool = False
 
 
 def submit(wishes: Wishes, console: Console) -> int:
@@ -72,6 +74,7 @@ def submit(wishes: Wishes, console: Console) -> int:
     records = load_run(wishes.run)
     card, unknown = cards(records, wishes.plugins)
     stated = _stated({**_defaults(wishes, records, card), **wishes.facts, "card": card})
+    refuse_private(records, stated, wishes.own_names)
     _check_place(wishes.results, stated)
     with tempfile.TemporaryDirectory(prefix="cloakbench-submit-") as scratch:
         folder = Path(scratch) / stated.id
@@ -96,16 +99,10 @@ def _write(folder: Path, records: Sequence[Record], store: Path | None) -> tuple
     """Write records and pictures; the manifest, and how many cells have no pictures though some were wanted."""
     with (folder / RECORDS).open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
         for record in sorted(records, key=lambda r: r.cell):
-            packed.write(_without_home(record.model_dump_json()).encode() + b"\n")
+            packed.write(record.model_dump_json().encode() + b"\n")
     without = 0 if store is None else write_sprites(folder, records, Album(open_store(store), records))
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}, without
-
-
-def _without_home(line: str) -> str:
-    """Settings name folders of models, and a home folder names its owner."""
-    home = json.dumps(f"{Path.home()}/")[1:-1]
-    return line.replace(home, "~/") if Path.home().name else line
 
 
 def _stated(facts: Mapping[str, Any]) -> Entry:

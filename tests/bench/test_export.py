@@ -57,7 +57,7 @@ def test_a_runs_pictures_are_in_folders_for_people(finished: Path, tmp_path: Pat
 
 def test_seeds_have_folders_of_their_own(finished: Path, tmp_path: Path) -> None:
     """Pictures of one arm and person would else lie on top of each other."""
-    out = shutil.copytree(finished, tmp_path / "out")
+    out = shutil.copytree(finished, finished.with_name("seeds"))  # a run moves together with its store
     for record in load_all(out):
         save(record.model_copy(update={"seed": 1, "cell": record.cell[::-1]}), out / "cells")
     count = export(out, tmp_path / "pictures")
@@ -97,7 +97,7 @@ def test_crops_are_written_into_the_folder_and_nowhere_else(
     """People of a table, or of a source that somebody else wrote, have whatever names these give them."""
     photo = Photo("00.png", np.zeros((8, 8, 3), np.uint8), "a" * 64)
     person = Identity(name, (photo,), (photo,), ())
-    data = SimpleNamespace(identities=[person], selected=[name])
+    data = SimpleNamespace(identities=[person], selected=[name], own={})
     monkeypatch.setattr("bench.runner.plan.load_data", lambda settings: data)
     with pytest.raises(BenchError, match="cannot be the name of a file"):
         command.main(["--crops", "-o", str(tmp_path / "crops")])

@@ -197,12 +197,59 @@ def test_a_photo_without_a_face_fails_that_person_and_no_other(people: Path, tmp
     status, records, text = small_run(tmp_path, *folder_words(people))
     assert status == 1
     assert {r.status for r in records if r.identity == victim} == {"fit_failed"}
-    assert all("meadow.png" in r.reason and not r.metrics for r in records if r.identity == victim)
+    assert all("meadow.png" not in r.reason and not r.metrics for r in records if r.identity == victim)
     assert {r.status for r in records if r.identity == other} == {"ok"}
     assert "meadow.png" in text
     assert f"Skipped: {other}/notes.txt is not a photo" in text
     told = {r.identity: r.provenance["data"].get("skipped") for r in records}
-    assert told == {victim: None, other: [f"{other}/notes.txt is not a photo"]}
+    assert told == {victim: None, other: ["files that are no photos: 1"]}
+
+
+LEAKY = """
+from dataclasses import dataclass
+from defenses import DEFENSES, Defense
+
+@DEFENSES.register("leaky")
+@dataclass(frozen=True)
+class Leaky(Defense):
+    "Says all it has in an error, as libraries do."
+    weights: str = ""
+
+    def protect(self, photos, context):
+        raise RuntimeError(f"{self.weights}/Ada Lovelace/{context.names[0]} of Ada Lovelace is bad")
+"""
+
+
+def test_what_a_run_of_real_people_leaves_names_nobody_and_no_folder_of_the_machine(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # paths below are relative to where one stands; above, they are nobody's secret
+    names = ["Ada Lovelace", "Grace Hopper"]
+    for old, new in zip(sorted(f.name for f in people.iterdir()), names, strict=True):
+        (people / old).rename(people / new)
+    (people / names[0] / "Ada's letters.txt").write_text("no photo")
+    photo = min((people / names[0] / "set_B").iterdir())
+    photo.rename(photo.with_name("0 ada at home.png"))
+    plugin = tmp_path / "leaky.py"
+    plugin.write_text(LEAKY)
+    own = [f"plugins=[{plugin}]", "defense=leaky", f"defense.weights={tmp_path}", "controls=[none]", "attack=lora"]
+    words = [word for word in SMALL if not word.startswith(("defense", "attack", "logger"))]
+    chosen = [*folder_words(people), "data.identities=['Ada Lovelace']", "logger=csv", "attack.steps=1"]
+    text, places_ = StringIO(), prepared(tmp_path)
+    command = [*words, *own, *chosen, *places_]
+    run(settings_of(command), Console(file=text, width=500), command)
+    records = load_all(tmp_path / "out")
+    (code,) = {r.identity for r in records}
+    assert "Ada Lovelace is " + code in text.getvalue(), "who runs it is told"
+    assert "Ada Lovelace/Ada's letters.txt is not a photo" in text.getvalue()
+    assert [r.reason for r in records if r.status == "failed"] == [
+        next(r.reason for r in records if r.status == "failed" and code in r.reason)
+    ]
+    for file in (f for f in (tmp_path / "out").rglob("*") if f.is_file()):
+        for secret in (b"Ada", b"Lovelace", b"Hopper", b"ada at home", str(tmp_path).encode()):
+            assert secret not in file.read_bytes(), f"{file} has {secret.decode()}"
+    again = settings_of([*words, *own, *chosen, *places_, f"data.identities=[{code}]", "dry_run=true"])
+    assert run(again, Console(file=StringIO())) == 0, "a report's pseudonym chooses the person, too"
 
 
 @pytest.mark.parametrize(("how", "reason"), [("over", "exceeds its budget"), ("holes", "finite"), ("bug", "a bug")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -197,15 +196,30 @@ def test_places_may_be_relative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "link").is_symlink()
 
 
-def test_home_folder_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/ada lovelace")
-    config = {"weights": "/home/ada lovelace/models", "cache": "/data/home"}
-    attack = MethodFacts(name="lora", config=config)
+@pytest.mark.parametrize("path", ["/home/ada lovelace/models", "~/models", "/data/ada", r"C:\Users\ada\models"])
+def test_folders_of_a_machine_are_not_published(path: str, tmp_path: Path) -> None:
+    attack = MethodFacts(name="lora", config={"weights": path})
     records = [r.model_copy(update={"attack": attack}) if r.attack.name != "none" else r for r in grid()]
-    submitted(run_of(tmp_path, records), tmp_path / "results")
-    (result,), _ = open_all(tmp_path / "results")
-    found = {json.dumps(r.attack.config) for r in result.records()}
-    assert found == {"{}", '{"weights": "~/models", "cache": "/data/home"}'}
+    with pytest.raises(BenchError, match=r"attack\.config\.weights") as caught:
+        submitted(run_of(tmp_path, records), tmp_path / "results")
+    assert "ada" not in caught.value.message
+    assert not (tmp_path / "results").exists()
+
+
+def test_nor_are_they_in_what_is_said_of_a_run(tmp_path: Path) -> None:
+    facts = {"command": "python -m bench data=folder data.root=/home/ada/photos"}
+    with pytest.raises(BenchError, match="published: command"):
+        submitted(run_of(tmp_path, grid(PEOPLE)), tmp_path / "results", facts=facts)
+
+
+def test_real_people_are_named_only_if_the_submitter_says_so(tmp_path: Path) -> None:
+    people = ["Ada Lovelace", "p0123456789ab", "104", "n000061", "Zoë", "07"]
+    records = [r.model_copy(update={"data": "photos"}) for r in grid(people)]
+    run = run_of(tmp_path, records)
+    with pytest.raises(BenchError, match="2 people") as caught:
+        submitted(run, tmp_path / "results")
+    assert "Ada" not in str(caught.value)
+    assert submitted(run, tmp_path / "results", own_names=True)[0] == 0
 
 
 def test_plugin_of_a_file_gets_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
