@@ -84,7 +84,11 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         "dladiff": {"recognisers": [pack], "sides": [8]},
         "disdiff": {"sides": [8]},
         "antidiffusion": {"sides": [8]},
-        "idprotector_pgd": {"recognisers": [pack]},
+        "idprotector_pgd": {
+            "recognisers": [pack],
+            "image_encoders": [f"{adapter}/image_encoder"],
+            "photomaker": "none",
+        },
         "adapter_shield": {"recognisers": [pack]},
         "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": adapter},

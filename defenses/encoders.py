@@ -22,7 +22,7 @@ from bench.models.adapters.clip import load_image_encoder
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import Pack, locate_pack
 from bench.models.weights.files import ZOO, hashes
-from bench.models.weights.published import together
+from bench.models.weights.published import ADAPTERS, Missing, together
 
 FACELET = {
     "recognisers": ("facelet-id-a", "facelet-id-b"),
@@ -48,9 +48,20 @@ def packs(recognisers: Sequence[str] | None) -> tuple[Pack, ...]:
 
 
 def encoder_folder(source: str) -> Path:
-    """The folder of an image encoder: "zoo" is the one of the embedded IP-Adapter."""
-    zoo = ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
-    return zoo if source == "zoo" else Path(source).expanduser()
+    """The folder of an image encoder: "zoo" is the embedded IP-Adapter's, "sd15" and "sdxl" the published ones'.
+
+    Raises:
+        Missing: a published one is not on this machine.
+    """
+    if source == "zoo":
+        return ZOO / "adapters" / "facelet-1" / "ip-adapter" / "image_encoder"
+    adapter = ADAPTERS.get(("ip-adapter", source))
+    if adapter is None or adapter.encoder is None:
+        return Path(source).expanduser()
+    folder = adapter.encoder.folder()
+    if folder is None:
+        raise Missing([adapter.encoder])
+    return folder / adapter.encoder_folder
 
 
 def fingerprints(recognisers: Sequence[str] | None, image_encoders: Sequence[str] = ()) -> dict[str, str]:
@@ -138,17 +149,22 @@ def photo_similarity(clean: Tensor, folders: Sequence[Path], aim: Aim = themselv
 
 
 def look(tower: Any, photos: Tensor) -> Tensor:
-    """(n, dim) embeddings by CLIP of photos (n, 3, h, w) in [0, 1]; differentiable.
+    """(n, dim) embeddings by CLIP of photos (n, 3, h, w) in [0, 1]; differentiable."""
+    embeddings: Tensor = tower(clip_input(tower, photos)).image_embeds
+    return embeddings
 
-    The photo is resized as `bench.models.adapters.clip.clip_pixels` does, but not rounded to 8 bits in between.
+
+def clip_input(tower: Any, photos: Tensor) -> Tensor:
+    """Photos (n, 3, h, w) in [0, 1] as a tower wants them, (n, 3, side, side); differentiable.
+
+    Resized as `bench.models.adapters.clip.clip_pixels` does, but not rounded to 8 bits in between.
     """
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
     side = tower.config.image_size
     seen = F.interpolate(photos, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
     mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-    embeddings: Tensor = tower((seen - mean) / std).image_embeds
-    return embeddings
+    return (seen - mean) / std
 
 
 @lru_cache(maxsize=4)

@@ -68,7 +68,8 @@ def _tower(config: dict[str, Any], weights: str, variant: str) -> str:
 def _made_against(record: Record) -> dict[str, set[str]]:
     """What a defense looked at, by part of an attack."""
     config = record.defense.config
-    towers = {str(source) for source in config.get("image_encoders") or ()}
+    towers = {_tower({}, str(source), "base") for source in config.get("image_encoders") or ()}
+    towers |= {f"photomaker {config['photomaker']}"} if config.get("photomaker") else set()
     if config.get("adapter"):
         towers.add(_tower({}, str(config["adapter"]), "base"))
     return {

@@ -181,7 +181,10 @@ def clock(seconds: float) -> str:
     )
 
 
-FILES = ("weights", "recogniser", "recognisers", "image_encoder", "image_encoders", "adapter", "detector", "sides")
+FILES = (
+    *("weights", "recogniser", "recognisers", "image_encoder", "image_encoders", "adapter", "photomaker", "detector"),
+    "sides",
+)
 """Settings that say where files lie, and the sides of attention maps, which are smaller where passes are counted."""
 
 

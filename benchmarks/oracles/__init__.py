@@ -51,7 +51,7 @@ class Row:
 
 def number(method: str, what: str, released: Tensor | float, ours: Tensor | float, otherwise: float = nan) -> Row:
     """A row of two numbers."""
-    a, b = float(released), float(ours)
+    a, b = (float(torch.as_tensor(value).detach()) for value in (released, ours))
     return Row(method, what, a, b, abs(a - b) / max(abs(a), abs(b), 1e-30), otherwise)
 
 

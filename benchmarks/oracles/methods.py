@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.oracles import Row, antidiffusion, disdiff, faceshield, mist
+from benchmarks.oracles import Row, antidiffusion, disdiff, faceshield, idprotector, mist
 
 METHODS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "disdiff": disdiff.compare,
     "antidiffusion": antidiffusion.compare,
     "mist": mist.compare,
     "faceshield": faceshield.compare,
+    "idprotector_pgd": idprotector.compare,
 }
 """Name of a defense -> its rows; the folder is for what they write."""

@@ -77,7 +77,11 @@ def make(root: Path, base: DiffusionModel) -> Make:
     adapter = str(tiny.ip_adapter(root / "adapter", base.unet))
     needs: dict[str, dict[str, Any]] = {
         "dladiff": {"recognisers": [pack]},
-        "idprotector_pgd": {"recognisers": [pack], "image_encoders": [f"{adapter}/image_encoder"]},
+        "idprotector_pgd": {
+            "recognisers": [pack],
+            "image_encoders": [f"{adapter}/image_encoder"],
+            "photomaker": str(tiny.photomaker(root / "photomaker", base.unet)),
+        },
         "adapter_shield": {"recognisers": [pack]},
         "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": adapter},

@@ -18,15 +18,18 @@ from bench.core.errors import BenchError
 from bench.core.images import to_pixels
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.adapters.clip import load_image_encoder, see
+from bench.models.adapters.clip import clip_pixels, load_image_encoder, see
+from bench.models.adapters.locate import locate_adapter
+from bench.models.adapters.photomaker import load_encoder
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.alignment import align, move
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import Pack, locate_pack
+from bench.models.weights.published import Missing
 from defenses import DEFENSES
 from defenses.adapter import adapted
 from defenses.dladiff import DLADiff
-from defenses.encoders import Faces, face_similarity, look
+from defenses.encoders import Faces, encoder_folder, face_similarity, look
 from defenses.idguardian import unit
 from defenses.pgd import random_start
 from tests.support import tiny
@@ -156,7 +159,7 @@ def protect(base: DiffusionModel, packs: tuple[Pack, Pack], adapter: Path) -> Pr
         if name in ("idguardian", "faceshield"):
             own["adapter"] = str(adapter)
         if name == "idprotector_pgd":
-            own["image_encoders"] = [str(adapter / "image_encoder")]
+            own |= {"image_encoders": [str(adapter / "image_encoder")], "photomaker": "none"}
         defense = DEFENSES.create(name, own | STRONG.get(name, {}) | more).resolved("facelet")
         context = defend_context(base, photos=photos, levels=levels)
         try:
@@ -185,6 +188,34 @@ def test_image_encoders_are_turned_away(name: str, protect: Protect, adapter: Pa
     clean = see(tower, photos)
     cloaked, noise = (F.cosine_similarity(see(tower, protect(kind, photos)), clean) for kind in (name, "noise"))
     assert float((1 - cloaked).min()) > 5 * float((1 - noise).max()) > 0
+
+
+def test_photomakers_image_encoder_is_turned_away(
+    protect: Protect, base: DiffusionModel, photos: Tensor, tmp_path: Path
+) -> None:
+    folder = tiny.photomaker(tmp_path / "photomaker", base.unet)
+    alone = {"image_encoders": [], "photomaker": str(folder)}
+    encoder = load_encoder(locate_adapter("photomaker", str(folder), "tiny"), tiny.WIDTH, "cpu")
+
+    def turned(seen: Tensor) -> Tensor:
+        with torch.no_grad():
+            one, other = (encoder.tokens(clip_pixels(x, tiny.SIDE)) for x in (seen, photos))
+        return 1 - F.cosine_similarity(one, other)
+
+    cloaked = protect("idprotector_pgd", photos, **alone)
+    assert float(turned(cloaked).min()) > 5 * float(turned(protect("noise", photos)).max()) > 0
+
+
+def test_published_image_encoders_go_by_the_base_of_their_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.models.weights.published.Published.folder", lambda self: None)
+    for base, tower in (("sd15", "ViT-H"), ("sdxl", "ViT-bigG")):
+        with pytest.raises(Missing, match=tower):
+            encoder_folder(base)
+    monkeypatch.setattr("bench.models.weights.published.Published.folder", lambda self: Path("/hub"))
+    assert encoder_folder("sd15") == Path("/hub/models/image_encoder")
+    assert encoder_folder("mine") == Path("mine")
+    published = DEFENSES.create("idprotector_pgd", {}).resolved("sd")
+    assert (published.image_encoders, published.photomaker) == (("sd15",), "sdxl")  # type: ignore[attr-defined]
 
 
 def test_layer_two_stops_at_the_threshold(protect: Protect, packs: tuple[Pack, Pack], photos: Tensor) -> None:
@@ -279,8 +310,6 @@ def test_layers_are_one_and_two() -> None:
 
 
 def test_an_adapter_is_taken_out_again_even_after_an_error(base: DiffusionModel, adapter: Path) -> None:
-    from bench.models.adapters.locate import locate_adapter
-
     before = base.snapshot()["unet"]
     with pytest.raises(KeyError), adapted(base, locate_adapter("ip-adapter", str(adapter), "tiny")):
         raise KeyError

@@ -62,6 +62,11 @@ def test_image_encoders_are_those_of_the_adapters() -> None:
     own = {"name": "ip_adapter", "config": BASE["config"] | {"image_encoder": "/models/clip"}}
     assert seen(cell(own, [], "idprotector_pgd", image_encoders=["zoo", "/models/clip"]))["image encoder"]
     assert not seen(cell(own, [], "idprotector_pgd", image_encoders=["zoo"]))["image encoder"]
+    assert seen(cell(PLUS, [], "idprotector_pgd", image_encoders=["sd15"]))["image encoder"]
+    assert not seen(cell(PLUS, [], "idprotector_pgd", image_encoders=["sdxl"]))["image encoder"]
+    photomaker = {"name": "photomaker", "config": {"weights": "sdxl", "recogniser": None}}
+    assert seen(cell(photomaker, [], "idprotector_pgd", photomaker="sdxl"))["image encoder"]
+    assert not seen(cell(photomaker, [], "idprotector_pgd", photomaker="none"))["image encoder"]
 
 
 def test_published_image_encoders_are_those_that_the_weights_come_with() -> None:
