@@ -18,6 +18,8 @@ from bench.core.errors import BenchError
 from bench.core.images import to_pixels
 from bench.core.seeding import generator
 from bench.core.types import Budget, Identity, Photo
+from bench.data.synthetic import Synthetic
+from bench.export import write_crops
 from bench.runner.stages import protect as protect_stage
 from bench.store import Store
 from defenses import Context
@@ -160,3 +162,26 @@ def test_a_person_under_another_name_is_told_who_is_there(root: Path) -> None:
     with pytest.raises(BenchError, match="ada/a") as caught:
         Precomputed("theirs", str(root)).check(person("a.jpg"), Budget(8))
     assert "Did you mean 'adah'?" in caught.value.fix
+
+
+@pytest.mark.parametrize(("published", "decimals", "levels"), [(16, "cut off", 9), (12, "rounded", 6)])
+def test_what_networks_make_of_the_crops_is_taken(tmp_path: Path, published: int, decimals: str, levels: int) -> None:
+    """As GAP-Diff and RID save their cloaks: noise of so many of 255 on values in [-1, 1], the same folders and names.
+
+    The guide to defenses says which budgets theirs are in grey levels.
+    """
+    crops, cloaked = tmp_path / "crops", tmp_path / "cloaked"
+    assert write_crops(["data=synthetic", "data.limit=1"], crops) == len(list(crops.glob("*/*.png"))) > 0
+    draw = np.random.default_rng(0)
+    for file in crops.glob("*/*.png"):
+        values = np.asarray(Image.open(file), np.float32) / 127.5 - 1
+        noise = np.tanh(draw.normal(scale=20, size=values.shape)).astype(np.float32) * (published / 255)
+        made = np.clip(values + noise, -1, 1) * 127.5 + 127.5
+        (cloaked / file.parent.name).mkdir(parents=True, exist_ok=True)
+        pixels = (made if decimals == "cut off" else (made + 0.5)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(cloaked / file.parent.name / file.name)
+    ann = Synthetic(limit=1).load(128).identities[0]
+    defense = Precomputed("theirs", str(cloaked))
+    defense.check(ann, Budget(levels))
+    with pytest.raises(BenchError, match="exceeds its budget"):
+        defense.check(ann, Budget(published // 2 - 1))
