@@ -5,7 +5,8 @@
 A part of a reference entry is mutated (`benchmarks.mutations`), by a seed and a number that make it again; then
 `validate`, `build` beside a good entry, and `verify` against a run of the same cells read it. A command may refuse it
 in words, and nothing else: not raise, and not stumble ("is not understood": a check is missing). The good entry stays
-on the page. Prints what happened how often, the slowest, and the most memory: the peak of the whole process.
+on the page. Prints what happened how often, the slowest, in seconds of computing, which others' work on the machine
+does not lengthen, and the most memory: the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Found:
     Attributes:
         counts: command -> taken, refused, stumbled, raised.
         wrong: of those that stumbled or raised: number of the entry, its mutations, the command and what it said.
-        slowest: command -> most seconds, and of which entry.
+        slowest: command -> most seconds of computing, and of which entry.
         most: megabytes, and of which entry.
     """
 
@@ -88,19 +89,19 @@ class _Stage:
                 save(Record.model_validate(record), folder / "run" / "cells")
 
     def tried(self, path: Path) -> Iterator[tuple[str, str, float]]:
-        """Command, what it did, and its seconds."""
+        """Command, what it did, and its seconds of computing."""
         commands: dict[str, Callable[[Path], str]] = {
             "validate": self._validate,
             "build": self._build,
             "verify": self._verify,
         }
         for name, command in commands.items():
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 verdict = command(path)
             except Exception as error:
                 verdict = f"raised: {type(error).__name__}: {error}"
-            yield name, verdict, time.perf_counter() - start
+            yield name, verdict, time.process_time() - start
 
     def _validate(self, path: Path) -> str:
         return _verdict([str(problem) for problem in validate(path).problems])

@@ -19,10 +19,10 @@ from bench.results.record import Record
 from bench.results.relative import weakness
 from bench.stats.max_t import fewest_people
 from bench.stats.rule import CONTROLS
+from leaderboard.entries.agreement import Agreement
 from leaderboard.entries.entry import PROTOCOL, Entry, Kind
 from leaderboard.entries.strict_json import WHOLE, Problem, clip
 from leaderboard.review.record_checks import faults
-from leaderboard.review.threshold_checks import Agreement
 
 MOST = 20
 """Problems, and warnings, that are told of one entry: whoever mends these can ask again."""

@@ -1,4 +1,4 @@
-"""What thresholds must hold: one of each person and judge, and such as the cohort can give.
+"""What the thresholds of a record must hold: such as the cohort can give.
 
 A leak is a similarity above a threshold, so whoever states a higher one leaks nothing. Of protocol 2, a judge's
 thresholds for a person are the mean of strangers' cosines, which is stated, and so many standard deviations above it;
@@ -15,11 +15,9 @@ from bench.results import standard
 from bench.results.conditions import as_json
 from bench.results.leaks import judges_of
 from bench.results.record import Record
+from leaderboard.entries.agreement import OF_JUDGE
 
 TOLERANCE = 1e-6
-SAME = 1e-3
-"""What thresholds of the same photos differ by on two machines, at most."""
-OF_JUDGE = ("ilr", "ilr_matched", "stranger", "own")
 TAKE = "Take the record as the run wrote it."
 
 
@@ -62,35 +60,3 @@ def _of_cohort(record: Record, judge: str, judges: int) -> Iterator[tuple[str, s
     one, other = world.deviations(far / judges), world.deviations(far * MATCHED / judges)
     if abs((ilr - stranger) * other - (matched - stranger) * one) > TOLERANCE:
         yield f"thresholds.ilr.{judge}", f"is {ilr:g}, which does not belong to ilr_matched {matched:g}. {TAKE}"
-
-
-class Agreement:
-    """Whether all records of a person state the same thresholds; of protocol 1, all records of a data set do."""
-
-    def __init__(self) -> None:
-        self._first: dict[str, tuple[str, dict[str, float]]] = {}
-
-    def faults(self, record: Record) -> Iterator[tuple[str, str]]:
-        """(field, message) of each threshold that an earlier record states otherwise."""
-        own = {name: value for name, value in record.thresholds.items() if name in _names(record)}
-        cell, known = self._first.setdefault(_whose(record), (record.cell, own))
-        for name in dict.fromkeys([*known, *own]):
-            left, right = own.get(name), known.get(name)
-            if left is None or right is None or abs(left - right) > SAME:
-                said = f"is {left}, and cell {cell[:12]} of the same photos states {right}"
-                yield f"thresholds.{name}", f"{said}. {TAKE}"
-
-
-def _names(record: Record) -> set[str]:
-    """Thresholds that the judges' scores rest on."""
-    return {"far", "ilr", "pairs", *(f"{name}.{judge}" for judge in judges_of(record) for name in OF_JUDGE)}
-
-
-def _whose(record: Record) -> str:
-    """Data, judges and, of protocol 2, the person: what a threshold is of."""
-    known = record.provenance
-    facts = [known.get(name) for name in ("data", "judges", "judge")]
-    person = record.identity if record.protocol > 1 else ""
-    return as_json(
-        [record.protocol, record.data, person, *(f.get("fingerprint") if isinstance(f, dict) else f for f in facts)]
-    )

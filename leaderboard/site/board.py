@@ -18,6 +18,7 @@ from bench.results.labels import arm_label
 from bench.results.record import Record
 from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
+from leaderboard.entries.agreement import Rule
 from leaderboard.site.measures import MEASURES
 
 SIGHT = ("linf", "psnr", "ssim")
@@ -127,12 +128,14 @@ class Group:
     Attributes:
         facts: what they have in common.
         threshold: those of any of its records: by them one can tell the rule, and in protocol 1 the threshold of all.
+        rules: thresholds of every person.
         rows: by key.
         apart: what sets it apart from other groups of the same data and base.
     """
 
     facts: dict[str, Any]
     threshold: dict[str, float] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
     rows: dict[Key, Row] = field(default_factory=dict)
     apart: str = ""
 

@@ -23,6 +23,7 @@ from bench.results.conditions import as_json
 from bench.results.labels import attack_key, chain_key
 from bench.results.leaks import likeness_in_halves
 from bench.results.record import Record
+from leaderboard.entries.agreement import Rule, differing, rule
 from leaderboard.entries.entry import RECORDS, Entry, Kind
 from leaderboard.entries.reader import BadEntry, Problem, Result
 from leaderboard.entries.strict_json import not_understood
@@ -32,11 +33,15 @@ from leaderboard.site.board import SHOWN, Cell, Group, Key, Place, Row, comparab
 
 @dataclass
 class _Section:
-    """What an entry has of a group: cells by row and place, and one record of each row. Keys are without the entry."""
+    """What an entry has of a group: cells by row and place, one record of each row, and every person's thresholds.
+
+    Keys are without the entry.
+    """
 
     facts: dict[str, Any]
     records: dict[Key, Record] = field(default_factory=dict)
     cells: list[tuple[Key, Place, Cell]] = field(default_factory=list)
+    rules: dict[str, Rule] = field(default_factory=dict)
 
 
 class Places:
@@ -120,6 +125,8 @@ def _sort(result: Result) -> dict[str, _Section]:
         if row not in section.records:
             section.records[row] = record.model_copy(update={"images": []})
         section.cells.append((row, place, _cell(record, result)))
+        if record.thresholds:
+            section.rules.setdefault(record.identity, rule(record))
     return read
 
 
@@ -127,14 +134,16 @@ def _add(found: dict[str, Group], name: str, section: _Section, entry: Entry, ki
     """Sort what an entry has of a group into it; what contradicts the group becomes one of its own.
 
     Where a cell is there of the same row, place and seed, and was made otherwise, the entries differ in something that
-    sets no rows apart, and may not be averaged.
+    sets no rows apart, and may not be averaged. So they do where a person's leaks are counted by other thresholds.
     """
     group = found.get(name) or Group(section.facts)
     owners = _owners(group, section, entry, kinds)
-    if any(_contradicts(group, row, owners, place, cell) for row, place, cell in section.cells):
+    otherwise = any(differing(own, group.rules.get(person, own)) for person, own in section.rules.items())
+    if otherwise or any(_contradicts(group, row, owners, place, cell) for row, place, cell in section.cells):
         name, group = hash_of([name, entry.id]), Group(section.facts | {"entry": entry.id})
         owners = _owners(group, section, entry, kinds)
     found[name] = group
+    group.rules = {**section.rules, **group.rules}
     group.threshold = group.threshold or next(iter(section.records.values())).thresholds
     settled = {key: {place[:2] for place in row.cells} for key, row in group.rows.items() if entry.kind == "break"}
     for row, place, cell in section.cells:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bench.evaluation.cohort import MATCHED, cohort, thresholds
 from bench.results.record import Record
+from leaderboard.entries.agreement import Agreement
 from leaderboard.entries.strict_json import Problem
 from leaderboard.review import visibility_checks
 from leaderboard.review.record_checks import faults
-from leaderboard.review.threshold_checks import Agreement
 from leaderboard.review.validate import validate
 from metrics.identity import any_leak, ilr
 from metrics.perceptual import worst

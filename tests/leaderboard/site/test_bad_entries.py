@@ -177,6 +177,20 @@ def test_a_full_disk_is_no_entrys_fault(tmp_path: Path, monkeypatch: pytest.Monk
         build(tmp_path / "results", tmp_path / "site")
 
 
+def test_leaks_counted_by_other_thresholds_do_not_stand_beside_the_maintainers(tmp_path: Path) -> None:
+    """The same photos and judges: a threshold that is raised makes a cloak look better than its rivals."""
+    known, raised = {"ilr": 0.5, "far": 0.01, "pairs": 500}, {"ilr": 0.6, "far": 0.01, "pairs": 500}
+    results = tmp_path / "results"
+    pack(results, "reference", table("none", LEAKS, thresholds=known), kind="reference")
+    pack(results, "mine", table("mine", LEAKS, thresholds=known))
+    pack(results, "zzz", table("zzz", {"dreambooth": [0.0, 0.0]}, thresholds=raised))
+    assert build(results, tmp_path / "site") == []
+    first, second = on_page(tmp_path / "site")["groups"]
+    assert [row["label"] for row in first["rows"]] == ["clean", "mine 8/255"]
+    assert [row["label"] for row in second["rows"]] == ["zzz 8/255"]
+    assert "zzz alone, which contradicts" in second["name"]
+
+
 # --- how much there may be ------------------------------------------------------------------------------------------
 
 
