@@ -91,7 +91,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         },
         "adapter_shield": {"recognisers": [pack]},
         "diffusionguard": {"detector": pack},
-        "idguardian": {"recognisers": [pack], "adapter": adapter},
+        "idguardian": {"recognisers": [pack], "adapter": str(tiny.ip_adapter_plus_face(root / "plus", base.unet))},
         "faceshield": {"recognisers": [pack], "adapter": adapter, "sides": [8]},
     }
     names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "placebo", "precomputed")]

@@ -70,11 +70,16 @@ def adapted(base: DiffusionModel, adapter: Adapter) -> Iterator[None]:
 
 
 def look_coarsely(tower: Any, photos: Tensor) -> Tensor:
-    """(n, dim) embeddings by CLIP as released code of defenses reads it: resized bilinearly, pixel by pixel."""
+    """(n, dim) embeddings by CLIP of photos (n, 3, h, w), prepared as released defenses do."""
+    embeddings: Tensor = tower(coarse_clip_input(tower, photos)).image_embeds
+    return embeddings
+
+
+def coarse_clip_input(tower: Any, photos: Tensor) -> Tensor:
+    """Photos (n, 3, h, w) in [0, 1] as released defenses show them to a tower: resized bilinearly, pixel by pixel."""
     from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
     side = tower.config.image_size
     seen = F.interpolate(photos, (side, side), mode="bilinear", align_corners=False)
     mean, std = (torch.tensor(values).to(photos)[:, None, None] for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-    embeddings: Tensor = tower((seen - mean) / std).image_embeds
-    return embeddings
+    return (seen - mean) / std

@@ -4,7 +4,7 @@ Idea: face swappers read the person by CLIP, through an IP-Adapter, and by recog
 of the picture attend to among the adapter's tokens more uneven where it is even; with a perturbation without high
 frequencies and hard edges, so that JPEG leaves it alone and nobody sees it.
 Attacks: zero-shot adapters and face swapping. Published budget: 12. Cost per photo: a UNet pass with gradients for
-each step, 30 as published, and steps passes of each encoder.
+each step and one more, 31 as published, and steps passes of each encoder.
 
 From the released code: all terms and their weights, the filters, the number and size of the steps, the start without
 noise. Its modified UNet is not among what we could read of it, so the attention's term is as a fork of it has it

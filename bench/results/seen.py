@@ -71,7 +71,7 @@ def _made_against(record: Record) -> dict[str, set[str]]:
     towers = {_tower({}, str(source), "base") for source in config.get("image_encoders") or ()}
     towers |= {f"photomaker {config['photomaker']}"} if config.get("photomaker") else set()
     if config.get("adapter"):
-        towers.add(_tower({}, str(config["adapter"]), "base"))
+        towers.add(_tower({}, str(config["adapter"]), "plus-face" if config.get("plus_face") else "base"))
     return {
         "base": set() if config.get("layers") == [2] else set(record.surrogates),  # DLADiff without its first layer
         "recogniser": {str(source) for source in config.get("recognisers") or ()},

@@ -257,8 +257,9 @@ def test_the_alignment_is_shaken_anew_each_time(packs: tuple[Pack, Pack], photos
     assert not torch.equal(shaken(seen), shaken(seen))
 
 
-def test_idguardian_steps_along_the_deflection_and_against_the_similarity(
-    protect: Protect, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variant", ["intended", "as_released"])
+def test_idguardian_steps_along_the_score_and_against_the_similarity(
+    protect: Protect, photos: Tensor, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
     seen: list[Tensor] = []
 
@@ -267,13 +268,30 @@ def test_idguardian_steps_along_the_deflection_and_against_the_similarity(
         return seen[-1]
 
     monkeypatch.setattr("defenses.idguardian.unit", recording)
-    cloaked = protect("idguardian", photos, steps=1, step=3.0)
-    deflection, slope = seen
-    assert torch.equal(deflection[:, 0], deflection[:, 2])  # from latents: the same for all colours
-    assert float(deflection.abs().max()) > 0
-    assert not torch.equal(slope[:, 0], slope[:, 2])
-    change = (cloaked - random_start(photos, Budget(1), generator(0))) * 255
-    assert float((change.sign() == (deflection - slope).sign()).float().mean()) > 0.98
+    cloaked = protect("idguardian", photos, steps=2, step=3.0, variant=variant)
+    first, _, score, slope = seen
+    for values in (score, slope):
+        assert torch.allclose(values.flatten(1).norm(dim=1), torch.ones(2), atol=1e-4)
+    assert not torch.equal(score[:, 0], score[:, 1])  # the latents' first three channels, for the three colours
+    assert (float(first.abs().max()) == 0) == (variant == "as_released")  # the clean photo is not deflected
+    start = photos if variant == "as_released" else random_start(photos, Budget(1), generator(0))
+    steps = ((cloaked - start) * 255 / 3).round()
+    assert steps.abs().max() == 2
+    once = steps.abs() == 2  # both steps went the same way
+    assert torch.equal(steps[once].sign(), (score - slope)[once].sign())
+
+
+def test_idguardian_reads_patches_for_an_ip_adapter_plus_face(
+    protect: Protect, base: DiffusionModel, photos: Tensor, tmp_path: Path
+) -> None:
+    """As published; the adapter leaves the base again."""
+    plus = str(tiny.ip_adapter_plus_face(tmp_path / "plus", base.unet))
+    before = dict(base.unet.attn_processors)
+    cloaked = protect("idguardian", photos, plus_face=True, adapter=plus, steps=3)
+    assert float((cloaked - photos).abs().max()) * 255 > 2
+    assert {k: type(v) for k, v in base.unet.attn_processors.items()} == {k: type(v) for k, v in before.items()}
+    published = DEFENSES.create("idguardian", {}).resolved("sdxl")
+    assert (published.adapter, published.plus_face) == ("sdxl", True)  # type: ignore[attr-defined]
 
 
 def test_momentum_reaches_the_optimiser(protect: Protect, photos: Tensor) -> None:

@@ -59,6 +59,7 @@ def test_image_encoders_are_those_of_the_adapters() -> None:
         "image encoder": True,
     }
     assert not seen(cell(PLUS, ["sd15"], "idguardian", **sdxl))["image encoder"]
+    assert seen(cell(PLUS, ["sd15"], "idguardian", **sdxl, plus_face=True))["image encoder"]
     own = {"name": "ip_adapter", "config": BASE["config"] | {"image_encoder": "/models/clip"}}
     assert seen(cell(own, [], "idprotector_pgd", image_encoders=["zoo", "/models/clip"]))["image encoder"]
     assert not seen(cell(own, [], "idprotector_pgd", image_encoders=["zoo"]))["image encoder"]
