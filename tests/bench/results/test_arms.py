@@ -78,6 +78,20 @@ def test_a_cloak_against_other_recognisers_is_a_row_of_its_own() -> None:
     ]
 
 
+def test_an_attacks_own_files_set_no_cloak_apart() -> None:
+    """A cloak has one name against all attacks, each of which loads other files; with other files of one attack, two."""
+    every = [
+        record(person, attack={"name": name, "config": {}}, weights=["base", files])
+        for person in ("ann", "bob")
+        for name, files in (("dreambooth", "none"), ("instantid", "adapter"))
+    ]
+    for name in ("dreambooth", "instantid"):
+        own = [one for one in every if one.attack.name == name]
+        assert [arm.label for arm in arms(own, among=every)] == ["aspl 8/255"]
+    another = record("ann", attack={"name": "instantid", "config": {}}, weights=["base", "another adapter"])
+    assert all("files" in label for label in labels(every[1], another))
+
+
 def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
     """However many people or attacks have one of them."""
 
