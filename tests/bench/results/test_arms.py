@@ -79,7 +79,7 @@ def test_a_cloak_against_other_recognisers_is_a_row_of_its_own() -> None:
 
 
 def test_an_attacks_own_files_set_no_cloak_apart() -> None:
-    """A cloak has one name against all attacks, each of which loads other files; with other files of one attack, two."""
+    """A cloak has one name against all attacks, which load files of their own; with other files of one attack, two."""
     every = [
         record(person, attack={"name": name, "config": {}}, weights=["base", files])
         for person in ("ann", "bob")
