@@ -90,7 +90,6 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
             "photomaker": "none",
         },
         "adapter_shield": {"recognisers": [pack]},
-        "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": str(tiny.ip_adapter_plus_face(root / "plus", base.unet))},
         "faceshield": {"recognisers": [pack], "adapter": adapter, "sides": [8]},
     }

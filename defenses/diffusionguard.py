@@ -1,19 +1,21 @@
 """DiffusionGuard (Choi et al., "DiffusionGuard: a robust defense against malicious diffusion-based image editing", ICLR
 2025).
 
-Idea: an edit is decided early. Make the noise that the model predicts in the very first step large, so that all that
-follow start from a ruin; and do so through masks of random shape, since nobody knows which part of the face the
-editor's mask will keep.
+Idea: an edit is decided early. Make the noise that the model predicts in its very first step large, so that all that
+follow start from a ruin; and, where editors mask photos, do so through masks of random shape, since nobody knows which
+part of the face theirs will keep.
 Attacks: inpainting and editing. Published budget: 8. Cost per photo: as many UNet passes as steps: 800 as published.
 
-As the released code has it: the norm of the first prediction, without a caption, at the first of four sampler's steps;
-one mask a step; signed steps of half a grey level from the clean photo, inside the mask alone.
+As the released code has it: the norm of the first prediction, without a caption, and signed steps of half a grey level
+from the clean photo. With `mask=contour_shrink`, its default, also one mask a step, and no change outside the face.
 
 Different from the released code: the bases of this benchmark are no inpainting models, which see the photo beside pure
-noise. These see the photo with noise, as at the start of SDEdit. Masks are not read from files: a face is an ellipse in
-its aligned crop, and is shrunk by another share in each of 16 directions, not by moving the points of a drawn contour.
-All photos go in one batch. `mask=global`, which that code has too, protects the whole photo, without masks: none of the
-attacks here masks anything.
+noise. These see the photo with noise, as at the start of SDEdit. At the released timestep, three quarters up the
+schedule, that leaves a quarter of the photo, and little to attack. So an edit starts half-way up: on an invented person,
+that raised the first prediction at three quarters just as far, and the denoising loss half as far again. None of the
+attacks here masks a photo, so the default is that code's mode for whole photos, `mask=global`. A face to be masked is
+not read from a file: it is an ellipse in its aligned crop, shrunk by another share in each of 16 directions, not by
+moving the points of a drawn contour. All photos go in one batch.
 """
 
 from __future__ import annotations
@@ -41,26 +43,26 @@ DIRECTIONS = 16
 
 @dataclass(frozen=True)
 class DiffusionGuard(Defense):
-    """DiffusionGuard: make the first prediction of an edit large, whatever part of the face is kept.
+    """DiffusionGuard: make the first prediction of an edit large, of whole photos or of any part of the face.
 
     Attributes:
-        mask: "contour_shrink" shows a part of the face, another one at each step (the released default), and changes
-            nothing outside the face; "global" takes the whole photo. So it does where no face is found.
+        mask: "global" takes the whole photo; "contour_shrink" shows a part of the face, another one at each step, and
+            changes nothing outside the face, but the whole photo where no face is found (published).
         preset: "auto" picks "facelet" for the embedded models and "published" for others.
-        detector: pack that finds the faces.
+        detector: pack that finds the faces to mask.
         steps: steps of the cloak (published: 800).
         step: size of a step in grey levels (published: 0.5).
-        strength: share of the schedule at which an edit starts (published: the first of four steps, 0.75).
+        strength: share of the schedule at which an edit starts (published: 0.75, of an inpainting).
     """
 
     paper: ClassVar[str] = "ICLR 2025, arXiv 2410.05694"
 
-    mask: Literal["contour_shrink", "global"] = "contour_shrink"
+    mask: Literal["global", "contour_shrink"] = "global"
     preset: str = "auto"
     detector: str | None = None
     steps: Count | None = None
     step: StepLevels = 0.5
-    strength: SomeShare = 0.75
+    strength: SomeShare = 0.5
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "published": {"detector": "buffalo_l", "steps": 800},

@@ -83,7 +83,6 @@ def make(root: Path, base: DiffusionModel) -> Make:
             "photomaker": str(tiny.photomaker(root / "photomaker", base.unet)),
         },
         "adapter_shield": {"recognisers": [pack]},
-        "diffusionguard": {"detector": pack},
         "idguardian": {"recognisers": [pack], "adapter": adapter},
         "faceshield": {"recognisers": [pack], "adapter": adapter},
     }

@@ -45,7 +45,9 @@ def photos() -> Tensor:
 
 
 def protect(base: DiffusionModel, photos: Tensor, **settings: Any) -> Tensor:
-    made = DEFENSES.create("diffusionguard", {"steps": 3, "step": 3.0} | settings).resolved("facelet")
+    made = DEFENSES.create("diffusionguard", {"steps": 3, "step": 3.0, "mask": "contour_shrink"} | settings).resolved(
+        "facelet"
+    )
     return made.protect(photos.clone(), defend_context(base, photos=photos))
 
 
@@ -112,8 +114,8 @@ def test_the_whole_photo_needs_no_detector(base: DiffusionModel, pack: str, phot
     whole = protect(base, photos, mask="global")
     assert float(((whole - photos).abs() > 0).float().mean()) > 0.9
     assert not torch.equal(whole, protect(base, photos, detector=pack))
-    made = DiffusionGuard(mask="global").resolved("sd")
+    made = DiffusionGuard().resolved("sd")
     assert made.detector is None
     assert made.files() == {}
     assert made.steps == 800
-    assert set(DiffusionGuard(detector=pack).resolved("sd").files()) == {"detector"}
+    assert set(DiffusionGuard(mask="contour_shrink", detector=pack).resolved("sd").files()) == {"detector"}

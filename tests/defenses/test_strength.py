@@ -44,7 +44,7 @@ CASES: list[tuple[str, dict[str, Any], Goal]] = [
     ("fsmg", {"surrogate_steps": 4, "pgd_steps": 15, "step": 3.2}, loss),
     ("advdm", {"steps": 15, "step": 0.2}, loss),
     ("antipure", {"steps": 15, "step": 0.2}, purifier_errs),
-    ("diffusionguard", {"steps": 15, "step": 3.2, "mask": "global"}, first_predicted),
+    ("diffusionguard", {"steps": 15, "step": 3.2}, first_predicted),
     ("simac", IN_TURNS, loss),
     ("disdiff", IN_TURNS | {"step": 6.4}, loss),
     ("caat", {"steps": 15, "step": 3.2}, loss),

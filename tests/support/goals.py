@@ -41,11 +41,11 @@ def purifier_errs(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
 
 @torch.no_grad()
 def first_predicted(base: DiffusionModel, photos: Tensor, clean: Tensor) -> float:
-    """Mean square of the noise predicted three quarters up the schedule, without a caption."""
+    """Mean square of the noise predicted half-way up the schedule, without a caption."""
     condition, latents, sizes = base.unconditional().expand(len(photos)), base.encode(photos), []
     for index in range(24):
         noise = torch.randn(latents.shape, generator=generator("test", index))
-        timesteps = torch.full((len(photos),), 750)
+        timesteps = torch.full((len(photos),), 500)
         sizes.append(base.predict(base.add_noise(latents, noise, timesteps), timesteps, condition).square().mean())
     return float(torch.stack(sizes).mean())
 
