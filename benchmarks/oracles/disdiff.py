@@ -1,4 +1,4 @@
-"""DisDiff (riolys/DisDiff, `attacks/disdiff.py` and `show_attention.py`): erasure, step sizes and the loop."""
+"""DisDiff (riolys/DisDiff, its script `disdiff.py` and `show_attention.py`): erasure, step sizes and the loop."""
 
 from __future__ import annotations
 
