@@ -2,7 +2,7 @@
 2025).
 
 Idea: an edit is decided early. Make the noise that the model predicts in its very first step large, so that all that
-follow start from a ruin; and, where editors mask photos, do so through masks of random shape, since nobody knows which
+follow start wrong; and, where editors mask photos, do so through masks of random shape, since nobody knows which
 part of the face theirs will keep.
 Attacks: inpainting and editing. Published budget: 8. Cost per photo: as many UNet passes as steps: 800 as published.
 
@@ -11,8 +11,8 @@ from the clean photo. With `mask=contour_shrink`, its default, also one mask a s
 
 Different from the released code: the bases of this benchmark are no inpainting models, which see the photo beside pure
 noise. These see the photo with noise, as at the start of SDEdit. At the released timestep, three quarters up the
-schedule, that leaves a quarter of the photo, and little to attack. So an edit starts half-way up: on an invented person,
-that raised the first prediction at three quarters just as far, and the denoising loss half as far again. None of the
+schedule, that leaves a quarter of the photo. So an edit starts half-way up: on an invented person, that raised the
+first prediction at three quarters just as far, and the denoising loss half as far again. None of the
 attacks here masks a photo, so the default is that code's mode for whole photos, `mask=global`. A face to be masked is
 not read from a file: it is an ellipse in its aligned crop, shrunk by another share in each of 16 directions, not by
 moving the points of a drawn contour. All photos go in one batch.
