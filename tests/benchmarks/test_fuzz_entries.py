@@ -34,7 +34,7 @@ def test_what_a_command_raises_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError("unforeseen")
 
     monkeypatch.setattr("benchmarks.fuzz_entries.validate", stumble)
-    monkeypatch.setattr("leaderboard.site.board.comparable", stumble)
+    monkeypatch.setattr("leaderboard.site.grouping.comparable", stumble)
     found = fuzz(entries=1, seed=0)
     assert [line.split(",")[2].strip() for line in found.wrong] == [
         "validate raised: KeyError: 'unforeseen'",

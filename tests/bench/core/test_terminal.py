@@ -116,7 +116,7 @@ def test_so_do_checks_of_entries(tmp_path: Path) -> None:
     console = wide()
     assert validate_all([folder.rename(tmp_path / NAME)], console) == 1
     assert f"problem  {NAME}  " in text(console)
-    with pytest.raises(BenchError, match=re.escape(f"{NAME}: {NAME}/entry.json: colour")):
+    with pytest.raises(BenchError, match=re.escape(f"{NAME}/entry.json: colour")):
         against(tmp_path, NAME)
 
 

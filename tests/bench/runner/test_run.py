@@ -33,6 +33,7 @@ from bench.runner.plan import Cell
 from bench.runner.run import run
 from bench.runner.stages.generate import noise_seeds
 from tests.support.contexts import ROOT
+from tests.support.plugins import forget_plugins
 from tests.support.runs import BROKEN, SMALL, finished, flaky, places, prepared, results, small_run
 
 __all__ = ["finished"]  # a fixture
@@ -223,6 +224,7 @@ class Leaky(Defense):
 def test_what_a_run_of_real_people_leaves_names_nobody_and_no_folder_of_the_machine(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    forget_plugins(monkeypatch)
     monkeypatch.chdir(tmp_path)  # paths below are relative to where one stands; above, they are nobody's secret
     names = ["Ada Lovelace", "Grace Hopper"]
     for old, new in zip(sorted(f.name for f in people.iterdir()), names, strict=True):
