@@ -166,6 +166,8 @@ def test_its_commands_in_turn(installed: Call) -> None:
         installed("python", "-m", f"bench.{command}", "--help")
     installed("python", "-m", "bench.zoo.evaluate", "--help", status=2)
     installed("python", "-m", "leaderboard", "submit", "runs/essai", "--images", "--kind", "reference")
+    lists = '{"references": ["essai"]}'
+    installed("python", "-c", f"from pathlib import Path; Path('results', 'maintained.json').write_text('{lists}')")
     installed("python", "-m", "leaderboard", "validate", "results/essai")
     installed("python", "-m", "leaderboard", "verify", "runs/essai", "--entry", "results/essai")
     installed("python", "-m", "leaderboard", "build", "results", "-o", "le site")
