@@ -54,7 +54,7 @@ def _reads(record: Record) -> dict[str, str]:
     if name == "photomaker":  # a tower of its own, in its weights
         return ({"recogniser": str(recogniser)} if recogniser else {}) | {"image encoder": f"photomaker {weights}"}
     if name == "ip_adapter":
-        variant = config.get("variant", "base")
+        variant = str(config.get("variant", "base"))
         reads = {"recogniser": str(recogniser)} if variant.startswith("faceid") else {}
         return reads if variant == "faceid" else reads | {"image encoder": _tower(config, str(weights), variant)}
     return {}
@@ -65,15 +65,21 @@ def _tower(config: dict[str, Any], weights: str, variant: str) -> str:
     return str(config.get("image_encoder") or TOWERS.get(f"{weights} {variant}") or TOWERS.get(weights) or weights)
 
 
+def _listed(config: dict[str, Any], name: str) -> list[str]:
+    """What a setting lists; nothing where it is no list, as a stranger's record may have it."""
+    value = config.get(name)
+    return list(map(str, value)) if isinstance(value, list | tuple) else []
+
+
 def _made_against(record: Record) -> dict[str, set[str]]:
     """What a defense looked at, by part of an attack."""
     config = record.defense.config
-    towers = {_tower({}, str(source), "base") for source in config.get("image_encoders") or ()}
+    towers = {_tower({}, source, "base") for source in _listed(config, "image_encoders")}
     towers |= {f"photomaker {config['photomaker']}"} if config.get("photomaker") else set()
     if config.get("adapter"):
         towers.add(_tower({}, str(config["adapter"]), "plus-face" if config.get("plus_face") else "base"))
     return {
         "base": set() if config.get("layers") == [2] else set(record.surrogates),  # DLADiff without its first layer
-        "recogniser": {str(source) for source in config.get("recognisers") or ()},
+        "recogniser": set(_listed(config, "recognisers")),
         "image encoder": towers,
     }

@@ -29,8 +29,8 @@ def faults(record: Record) -> Iterator[tuple[str, str]]:
         yield "thresholds.far", f"is {stated.get('far')}, and the protocol's is {wanted.get('far')}. {TAKE}"
     if record.protocol < 2:
         return
-    judges = judges_of(record)
-    if sorted(judges) != sorted(map(str, wanted.get("judges") or ())):
+    judges, named = judges_of(record), wanted.get("judges")
+    if not isinstance(named, list) or sorted(judges) != sorted(map(str, named)):
         yield "images.0.similarities", f"are of {as_json(judges)}, and the protocol's are others. {TAKE}"
         return
     for judge in judges:

@@ -42,6 +42,14 @@ def test_dladiff_has_seen_the_recognisers_that_it_was_given(
     assert seen(cell(attack, ["facelet-1"], layers=[1, 2], recognisers=recognisers)) == expected
 
 
+@pytest.mark.parametrize("odd", [True, 1, 0.5, {}, "facelet-id-a"])
+def test_settings_of_another_type_are_no_encoders(odd: Any) -> None:
+    """A stranger's record may state anything."""
+    faceid = {**FACEID, "config": {**FACEID["config"], "variant": odd}}  # type: ignore[dict-item]
+    assert seen(cell(faceid, ["facelet-1"], recognisers=odd, image_encoders=odd))["base"]
+    assert seen(cell(INSTANTID, ["facelet-1"], recognisers=odd)) == {"base": True, "recogniser": False}
+
+
 def test_another_base_was_not_seen_and_without_its_first_layer_dladiff_sees_none() -> None:
     assert seen(cell(DREAMBOOTH, ["facelet-2"])) == {"base": False}
     assert seen(cell(DREAMBOOTH, ["facelet-2", "facelet-1"])) == {"base": True}

@@ -90,6 +90,12 @@ def test_a_threshold_that_is_missing_is_named(name: str) -> None:
     assert fields(changed(made(), lambda facts: facts["thresholds"].pop(name))) != set()
 
 
+@pytest.mark.parametrize("judges", [1, 0.5, True, None, {}, "faceres"])
+def test_judges_that_are_no_list_are_named(judges: Any) -> None:
+    lie = changed(made(), lambda facts: facts["provenance"]["protocol"].update(judges=judges))
+    assert "images.0.similarities" in fields(lie)
+
+
 @given(seed=st.integers(0, 2**32 - 1), far=st.floats(1e-4, 0.2))
 def test_thresholds_of_any_person_are_such_as_the_cohort_gives(seed: int, far: float) -> None:
     random = np.random.default_rng(seed)
