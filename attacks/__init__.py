@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from attacks.builtin import BUILTIN
 from bench.core.errors import BenchError
 from bench.core.ranges import Several
 from bench.core.registry import Registry
@@ -160,16 +161,4 @@ def personalise(
     finetune(base, weights, latents, recipe, context.generator, class_images, context.progress)
 
 
-ATTACKS: Registry[Attack] = Registry(
-    "attack",
-    "cloakbench.attacks",
-    {
-        "none": "attacks.none:NoAttack",
-        "dreambooth": "attacks.dreambooth:DreamBooth",
-        "lora": "attacks.lora:Lora",
-        "textual_inversion": "attacks.textual_inversion:TextualInversion",
-        "ip_adapter": "attacks.ip_adapter:IpAdapter",
-        "photomaker": "attacks.photomaker:PhotoMaker",
-        "instantid": "attacks.instantid:InstantId",
-    },
-)
+ATTACKS: Registry[Attack] = Registry("attack", "cloakbench.attacks", BUILTIN)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.registry import Registry
 from bench.core.types import Pixels
+from countermeasures.builtin import BUILTIN
 
 if TYPE_CHECKING:
     import torch
@@ -48,22 +49,5 @@ class Purifier(Countermeasure):
 
 
 COUNTERMEASURES: Registry[Countermeasure] = Registry(
-    "countermeasure",
-    "cloakbench.countermeasures",
-    {
-        "none": "countermeasures.none:NoCountermeasure",
-        "jpeg": "countermeasures.jpeg:Jpeg",
-        "resize": "countermeasures.resize:Resize",
-        "blur": "countermeasures.blur:Blur",
-        "noise": "countermeasures.noise:GaussianNoise",
-        "crop": "countermeasures.crop:Crop",
-        "quantise": "countermeasures.quantise:Quantise",
-        "tvm": "countermeasures.tvm:TotalVariation",
-        "adverse_cleaner": "countermeasures.adverse_cleaner:AdverseCleaner",
-        "sd_img2img": "countermeasures.sd_img2img:ImageToImage",
-        "grid_pure": "countermeasures.grid_pure:GridPure",
-        "impress": "countermeasures.impress:Impress",
-        "noisy_upscaling": "countermeasures.noisy_upscaling:NoisyUpscaling",
-    },
-    several=True,
+    "countermeasure", "cloakbench.countermeasures", BUILTIN, several=True
 )

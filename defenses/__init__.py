@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from bench.core.presets import fill
 from bench.core.registry import Registry
 from bench.core.types import Budget, Identity
+from defenses.builtin import BUILTIN
 
 if TYPE_CHECKING:
     import torch
@@ -92,35 +93,4 @@ class Defense(ABC):
         """Cloak photos (n, 3, h, w) in [0, 1] within `context.budget`; returns the same shape and range."""
 
 
-DEFENSES: Registry[Defense] = Registry(
-    "defense",
-    "cloakbench.defenses",
-    {
-        "none": "defenses.none:NoDefense",
-        "noise": "defenses.noise:Noise",
-        "jpeg": "defenses.jpeg:Jpeg",
-        "placebo": "defenses.placebo:Placebo",
-        "dladiff": "defenses.dladiff:DLADiff",
-        "antidreambooth": "defenses.aspl:Aspl",
-        "aspl": "defenses.aspl:Aspl",
-        "fsmg": "defenses.fsmg:Fsmg",
-        "photoguard": "defenses.photoguard:PhotoGuard",
-        "mist": "defenses.mist:Mist",
-        "advdm": "defenses.advdm:AdvDM",
-        "sds": "defenses.sds:Sds",
-        "pid": "defenses.pid:Pid",
-        "simac": "defenses.simac:SimAC",
-        "caat": "defenses.caat:Caat",
-        "metacloak": "defenses.metacloak:MetaCloak",
-        "disdiff": "defenses.disdiff:DisDiff",
-        "antidiffusion": "defenses.antidiffusion:AntiDiffusion",
-        "ace": "defenses.ace:Ace",
-        "idprotector_pgd": "defenses.idprotector_pgd:IdProtectorPgd",
-        "idguardian": "defenses.idguardian:IdGuardian",
-        "faceshield": "defenses.faceshield:FaceShield",
-        "antipure": "defenses.antipure:AntiPure",
-        "adapter_shield": "defenses.adapter_shield:AdapterShield",
-        "diffusionguard": "defenses.diffusionguard:DiffusionGuard",
-        "precomputed": "defenses.precomputed:Precomputed",
-    },
-)
+DEFENSES: Registry[Defense] = Registry("defense", "cloakbench.defenses", BUILTIN)

@@ -34,8 +34,9 @@ NOTHING = "nothing"
 def differing(record: Record, own: Record) -> dict[str, tuple[Any, Any]]:
     """Name of a fact -> what a record says, and what one's own does; only those that differ.
 
-    A setting may name a file, which lies elsewhere on every machine: there the file's name must agree. What is in the
-    file is compared by its hash, among `weights`.
+    A setting may name a file, which lies elsewhere on every machine: there the file's name must agree, also with a
+    record of before records held names alone (".../weights"). What is in the file is compared by its hash, among
+    `weights`.
     """
     theirs, ours = _facts(record), _facts(own)
     names = dict.fromkeys([*theirs, *ours])
@@ -69,6 +70,6 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _agree(theirs: Any, ours: Any) -> bool:
-    if isinstance(theirs, str) and isinstance(ours, str) and ours.startswith(("/", "~/")):
+    if isinstance(theirs, str) and isinstance(ours, str) and ours.startswith((".../", "/", "~/")):
         return theirs.rpartition("/")[2] == ours.rpartition("/")[2]
     return type(theirs) is type(ours) and bool(theirs == ours)

@@ -213,6 +213,18 @@ def test_plumbing_does_not_count(project: Project, monkeypatch: pytest.MonkeyPat
     assert project.version() == before
 
 
+def test_what_else_is_registered_does_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further defense must not cost anybody the cloaks of the others."""
+    monkeypatch.setattr(bench.core.code_version, "HARMLESS", frozenset({"project_of_a_test.builtin"}))
+    table = "from project_of_a_test.builtin import BUILTIN\n\nMETHODS = dict(BUILTIN)\n"
+    project.write(builtin="BUILTIN = {}\n", main=MAIN + table)
+    before = project.version()
+    project.write(builtin="BUILTIN = {'mine': 'defenses.mine:Mine'}\n")
+    assert project.version() == before
+    project.write(main=MAIN + table + "METHODS['mine'] = 'defenses.mine:Mine'\n")
+    assert project.version() != before
+
+
 def test_modules_that_import_each_other_have_a_version(project: Project) -> None:
     project.write(deep="def scale(x, factor):\n    from project_of_a_test.main import Method\n    return x * factor\n")
     assert len(project.version()) == 64
@@ -309,6 +321,8 @@ def test_a_file_hash_is_the_known_one(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223")  # FIPS 180-2, B.1
 
 
-def test_settings_and_addresses_of_weights_are_no_code_of_a_stage() -> None:
-    """What they say of a cell is in its keys; a new setting must not cost a store."""
+def test_settings_addresses_of_weights_and_lists_of_methods_are_no_code_of_a_stage() -> None:
+    """What they say of a cell is in its keys; a new setting or method must not cost a store."""
+    tables = {"attacks.builtin", "countermeasures.builtin", "defenses.builtin"}
+    assert tables <= bench.core.code_version.HARMLESS
     assert {"bench.config.schema", "bench.models.weights.published"} <= bench.core.code_version.HARMLESS
