@@ -2,7 +2,8 @@
 
 python -m bench.list [defenses | attacks | countermeasures | data | loggers | metrics] [my_cloak.py ...]
 
-Plug-in files or modules are imported first.
+Plug-in files or modules are imported first. A defense's effort is its network evaluations a photo, of four photos; with
+`effort=equal` all have the same.
 """
 
 from __future__ import annotations
@@ -47,25 +48,37 @@ def main(arguments: Sequence[str]) -> int:
         column = max(len(entry.name) for entry in entries)
         lines += [
             f"{REGISTRIES[kind].kind}:",
-            *(line for entry in entries for line in _lines(entry, column, width)),
+            *(line for entry in entries for line in _lines(entry, _effort(kind, entry), column, width)),
             "",
         ]
     terminal().print("\n".join(lines), highlight=False, soft_wrap=True, end="")
     return 0
 
 
-def _lines(entry: Entry, column: int, width: int) -> list[str]:
+def _effort(kind: str, entry: Entry) -> str:
+    """What an iterative cloak costs with its presets for the embedded and for other models; empty for all else."""
+    if kind != "defenses" or entry.origin == "broken" or not (cls := DEFENSES.get(entry.name)).loop:
+        return ""
+    try:
+        embedded, others = (cls().resolved(family).effort for family in ("facelet", "sd"))
+    except TypeError:  # a plug-in with settings that have no default
+        return ""
+    return f"Effort {embedded} ({others} at full size)."
+
+
+def _lines(entry: Entry, effort: str, column: int, width: int) -> list[str]:
     """A name beside what it is, or above it where that would leave no room; no word is broken.
 
     Args:
         entry: the method or metric.
+        effort: a further sentence, or nothing.
         column: the width of the names.
         width: that of the terminal.
     """
     name = f"  {entry.name:{column}}  "
     beside = width - len(name) >= 40
     indent = " " * (len(name) if beside else 4)
-    text = f"{entry.description} {entry.paper}".strip()
+    text = " ".join(filter(None, (entry.description, entry.paper and f"{entry.paper}.", effort)))
     space = max(width - len(indent), 20)
     lines = textwrap.wrap(text, space, break_long_words=False, break_on_hyphens=False) or [""]
     if entry.origin != "cloakbench":

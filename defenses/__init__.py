@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bench.core.presets import fill
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.models.diffusion.base import DiffusionModel
+
+
+PHOTOS = 4
+"""Photos of a person that are usually cloaked together, and that a defender has besides."""
 
 
 def ignore(share: float) -> None:
@@ -63,6 +67,36 @@ class Defense(ABC):
 
     paper: ClassVar[str] = ""
     """Where and when the method was published."""
+
+    loop: ClassVar[str] = ""
+    """The setting that says how often the cloak's loop turns, which `effort=equal` sets; empty if there is no loop."""
+
+    def evaluations(self, turns: int) -> float:
+        """Network evaluations a photo if the loop turns so often, of `PHOTOS` photos and as many reference photos.
+
+        What counts is a sample's pass through the UNet, with gradients or without; where a defense has no use for the
+        UNet, one through the encoders that it looks through. More turns never take fewer.
+        """
+        del turns
+        return 0
+
+    @property
+    def effort(self) -> int | None:
+        """Network evaluations a photo with these settings, rounded; None without a loop. Presets must be filled in."""
+        return round(self.evaluations(getattr(self, self.loop))) if self.loop else None
+
+    def at_effort(self, wanted: int) -> Self:
+        """This defense, its loop as long as comes nearest to so many network evaluations a photo; at least one turn.
+
+        Without a loop, or where its turns cost nothing (DLADiff's second layer alone), it stays as it is.
+        """
+        if not self.loop or self.evaluations(2) <= self.evaluations(1):
+            return self
+        turns = 1
+        while self.evaluations(turns) < wanted:
+            turns += 1
+        nearest = min((turns, max(1, turns - 1)), key=lambda each: abs(self.evaluations(each) - wanted))
+        return replace(self, **{self.loop: nearest})
 
     def files(self) -> dict[str, str]:
         """Setting -> hash of the files that it names: results depend on them, and not on where they lie.

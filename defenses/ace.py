@@ -49,6 +49,7 @@ class Ace(Defense):
     """
 
     paper: ClassVar[str] = "ICLR 2025, arXiv 2310.04687"
+    loop: ClassVar[str] = "pgd_steps"
 
     mode: Literal["ace", "ace_plus"] = "ace"
     preset: str = "auto"
@@ -64,6 +65,9 @@ class Ace(Defense):
         "published": {"pgd_steps": 50, "step": 0.64, "learning_rate": 1e-4},
         "facelet": {"pgd_steps": 30, "step": 1.0, "learning_rate": 1e-3},
     }
+
+    def evaluations(self, turns: int) -> float:
+        return self.rounds * (turns + self.lora_steps)
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, cloaked = context.surrogates[0], photos

@@ -65,6 +65,7 @@ class AdapterShield(Defense):
     """
 
     paper: ClassVar[str] = "CVPR 2026, arXiv 2512.00075"
+    loop: ClassVar[str] = "steps"
     needs_surrogate: ClassVar[bool] = False
 
     preset: str = "auto"
@@ -83,6 +84,9 @@ class AdapterShield(Defense):
 
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or (), self.image_encoders)
+
+    def evaluations(self, turns: int) -> float:
+        return turns  # of each encoder, if no photo is finished before
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         sources, generator = packs(self.recognisers), context.generator

@@ -29,10 +29,14 @@ class AdvDM(Defense):
     """
 
     paper: ClassVar[str] = "ICML 2023, arXiv 2302.04578"
+    loop: ClassVar[str] = "steps"
 
     steps: Count = 100
     step: SomeShare = 0.0625
     prompt: Caption = "a photo of person"
+
+    def evaluations(self, turns: int) -> float:
+        return turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)

@@ -55,6 +55,7 @@ class AntiDiffusion(Defense):
     """
 
     paper: ClassVar[str] = "AAAI 2025, arXiv 2503.05595"
+    loop: ClassVar[str] = "rounds"
 
     variant: Literal["as_released", "intended"] = "as_released"
     preset: str = "auto"
@@ -73,6 +74,10 @@ class AntiDiffusion(Defense):
         "published": {"step": 0.26, "learning_rate": 5e-7, "sides": (16,)},
         "facelet": {"step": 1.0, "learning_rate": 1e-4, "sides": (8, 16)},
     }
+
+    def evaluations(self, turns: int) -> float:
+        tuned = turns - 1 if self.variant == "as_released" and turns > 1 else turns
+        return tuned * self.prompt_steps + turns * self.pgd_steps + (turns - 1) * self.surrogate_steps
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, made = context.surrogates[0], list[Tensor]()

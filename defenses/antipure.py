@@ -48,6 +48,7 @@ class AntiPure(Defense):
     """
 
     paper: ClassVar[str] = "ICCV 2025, arXiv 2509.13922"
+    loop: ClassVar[str] = "steps"
 
     steps: Count = 100
     step: SomeShare = 0.0625
@@ -59,6 +60,9 @@ class AntiPure(Defense):
     def __post_init__(self) -> None:
         if self.patch % 2:
             raise ValueError(f"patch must be even, not {self.patch}")
+
+    def evaluations(self, turns: int) -> float:
+        return 2 * turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         distortion = self._distortion(context.surrogates[0], photos, context.generator)

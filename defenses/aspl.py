@@ -41,8 +41,12 @@ class Aspl(AlternatingDefense):
     """
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
+    loop: ClassVar[str] = "rounds"
 
     targeted: bool = False
+
+    def evaluations(self, turns: int) -> float:
+        return turns * (self.learning_of_a_round() + self.pgd_steps)
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         objective = targeted_loss if self.targeted else denoising_loss

@@ -37,6 +37,7 @@ class Caat(Defense):
     """
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2404.15081"
+    loop: ClassVar[str] = "steps"
 
     preset: str = "auto"
     steps: Count | None = None
@@ -49,6 +50,9 @@ class Caat(Defense):
         "published": {"steps": 250, "step": 0.64, "learning_rate": 1e-5},
         "facelet": {"steps": 150, "step": 1.0, "learning_rate": 1e-3},
     }
+
+    def evaluations(self, turns: int) -> float:
+        return turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

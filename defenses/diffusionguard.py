@@ -56,6 +56,7 @@ class DiffusionGuard(Defense):
     """
 
     paper: ClassVar[str] = "ICLR 2025, arXiv 2410.05694"
+    loop: ClassVar[str] = "steps"
 
     mask: Literal["global", "contour_shrink"] = "global"
     preset: str = "auto"
@@ -75,6 +76,9 @@ class DiffusionGuard(Defense):
 
     def files(self) -> dict[str, str]:
         return {} if self.detector is None else {"detector": locate_pack(self.detector).fingerprint}
+
+    def evaluations(self, turns: int) -> float:
+        return turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         first = first_prediction(context.surrogates[0], len(photos), self.strength, context.generator)

@@ -33,7 +33,7 @@ from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd
 from defenses.surrogates import AlternatingDefense, Move, class_posterior, learn
-from defenses.timesteps import greedy_timesteps
+from defenses.timesteps import SEARCH, greedy_timesteps
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class DisDiff(AlternatingDefense):
     """
 
     paper: ClassVar[str] = "ACM MM 2024, arXiv 2405.20584"
+    loop: ClassVar[str] = "rounds"
 
     variant: Literal["as_released", "intended"] = "as_released"
     erasure_weight: Weight = 0.1
@@ -66,6 +67,9 @@ class DisDiff(AlternatingDefense):
         "antidb": {**AlternatingDefense.presets["antidb"], "sides": (16,)},
         "facelet": {**AlternatingDefense.presets["facelet"], "sides": (8, 16)},
     }
+
+    def evaluations(self, turns: int) -> float:
+        return SEARCH * self.search + turns * (self.learning_of_a_round() + self.pgd_steps)
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         count, step, generator = len(photos), float(self.step or 0), context.generator

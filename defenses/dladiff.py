@@ -40,7 +40,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import Recipe
 from bench.models.faces.alignment import ALIGNED, inverse, warp
 from bench.models.faces.embedder import alignment
-from defenses import Context, Defense
+from defenses import PHOTOS, Context, Defense
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
 from defenses.pgd import Objective, pgd, project
@@ -80,6 +80,7 @@ class DLADiff(Defense):
     """
 
     paper: ClassVar[str] = "2025, arXiv 2511.19910"
+    loop: ClassVar[str] = "epochs"
 
     layers: tuple[Annotated[int, Range(ge=1, le=2, unit="a layer")], ...] = (1, 2)
     dsur: bool = True
@@ -140,6 +141,14 @@ class DLADiff(Defense):
 
     def files(self) -> dict[str, str]:
         return fingerprints(self.recognisers or ()) if 2 in self.layers else {}
+
+    def evaluations(self, turns: int) -> float:
+        if 1 not in self.layers:
+            return 0
+        static = int(self.static_steps or 0) * min(self.batch, PHOTOS) / PHOTOS if self.dsur else 0
+        first = 2 * int(self.attention_steps or 0) if self.dsur else 0
+        others = int(self.loss_steps or 0) + self.dynamic_steps if self.adft else 0
+        return static + turns * (first + others)
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         cloaked = photos

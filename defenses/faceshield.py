@@ -62,6 +62,7 @@ class FaceShield(AdapterCloak):
     """
 
     paper: ClassVar[str] = "ICCV 2025, arXiv 2412.09921"
+    loop: ClassVar[str] = "steps"
 
     variant: Literal["intended", "as_released"] = "intended"
     steps: Count = 30
@@ -77,6 +78,9 @@ class FaceShield(AdapterCloak):
         "sdxl": {**AdapterCloak.presets["sdxl"], "sides": (32,)},
         "facelet": {**AdapterCloak.presets["facelet"], "sides": (4,)},
     }
+
+    def evaluations(self, turns: int) -> float:
+        return turns + 1
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

@@ -43,6 +43,7 @@ class Fsmg(Learner):
     """
 
     paper: ClassVar[str] = "ICCV 2023, arXiv 2303.15433"
+    loop: ClassVar[str] = "pgd_steps"
 
     surrogate_steps: Several | None = None
     batch: Count = 2
@@ -66,6 +67,9 @@ class Fsmg(Learner):
             "class_count": 0,
         },
     }
+
+    def evaluations(self, turns: int) -> float:
+        return self.learning(int(self.surrogate_steps or 0), self.batch) + turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         recipe = Recipe.of(self, steps=int(self.surrogate_steps or 0))

@@ -50,6 +50,7 @@ class IdGuardian(AdapterCloak):
     """
 
     paper: ClassVar[str] = "CVPR 2026"
+    loop: ClassVar[str] = "steps"
 
     variant: Literal["intended", "as_released"] = "intended"
     plus_face: bool | None = None
@@ -64,6 +65,9 @@ class IdGuardian(AdapterCloak):
     def located(self) -> Adapter:
         name = "ip-adapter-plus-face" if self.plus_face else "ip-adapter"
         return locate_adapter(name, self.adapter, "facelet-1", setting="defense.adapter")
+
+    def evaluations(self, turns: int) -> float:
+        return 2 * turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

@@ -60,6 +60,7 @@ class IdProtectorPgd(Defense):
     """
 
     paper: ClassVar[str] = "CVPR 2025, arXiv 2412.11638"
+    loop: ClassVar[str] = "steps"
     needs_surrogate: ClassVar[bool] = False
 
     preset: str = "auto"
@@ -88,6 +89,9 @@ class IdProtectorPgd(Defense):
         if self.photomaker in (None, "none"):
             return None
         return locate_adapter("photomaker", self.photomaker, "facelet-1", setting="defense.photomaker")
+
+    def evaluations(self, turns: int) -> float:
+        return turns  # of each encoder
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         sources = packs(self.recognisers)

@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.core.ranges import Count, Several, SomeShare
 from bench.models.diffusion.base import DiffusionModel, Posterior, Snapshot
 from bench.models.diffusion.finetuning import Recipe
-from defenses import Context
+from defenses import PHOTOS, Context
 from defenses.objectives import denoising_loss
 from defenses.pgd import Objective, pgd
 from defenses.surrogates import Learner, class_posterior, learn
@@ -47,6 +47,7 @@ class MetaCloak(Learner):
     """
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2311.13127"
+    loop: ClassVar[str] = "unrolls"
 
     pool_steps: Several | None = None
     snapshots: Count = 6
@@ -78,6 +79,11 @@ class MetaCloak(Learner):
             "class_count": 0,
         },
     }
+
+    def evaluations(self, turns: int) -> float:
+        pool = int(self.pool_steps or 0) // max(1, self.snapshots - 1) * (self.snapshots - 1)
+        learned, batch = int(self.trials or 0) * self.snapshots * turns, self.batch or PHOTOS
+        return self.learning(pool + learned * self.unroll_steps, batch) + learned * self.pgd_steps
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         surrogate = context.surrogates[0]

@@ -51,6 +51,7 @@ class Mist(Defense):
     """
 
     paper: ClassVar[str] = "2023, arXiv 2305.12683"
+    loop: ClassVar[str] = "steps"
 
     variant: Literal["intended", "as_released"] = "intended"
     mode: Literal["textural", "semantic", "fused"] = "fused"
@@ -58,6 +59,9 @@ class Mist(Defense):
     steps: Count = 100
     step: SomeShare = 0.0625
     prompt: Caption = "a photo of person"
+
+    def evaluations(self, turns: int) -> float:
+        return turns  # as "textural", of the VAE's encoder
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         objective = self.objective(context.surrogates[0], photos, context.generator)

@@ -46,6 +46,7 @@ class PhotoGuard(Defense):
     """
 
     paper: ClassVar[str] = "ICML 2023, arXiv 2302.06588"
+    loop: ClassVar[str] = "steps"
 
     variant: Literal["encoder", "diffusion"] = "encoder"
     preset: str = "auto"
@@ -58,6 +59,11 @@ class PhotoGuard(Defense):
     strength: SomeShare = 0.5
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"draws": 10}, "facelet": {"draws": 2}}
+
+    def evaluations(self, turns: int) -> float:
+        if self.variant == "encoder":
+            return turns  # of the VAE's encoder
+        return turns * int(self.draws or 1) * self.edit_steps
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base, count, draws = context.surrogates[0], len(photos), 1

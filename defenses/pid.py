@@ -33,12 +33,16 @@ class Pid(Defense):
     """
 
     paper: ClassVar[str] = "ICML 2024, arXiv 2406.15305"
+    loop: ClassVar[str] = "steps"
 
     preset: str = "auto"
     steps: Count | None = None
     step: StepLevels = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"steps": 1000}, "facelet": {"steps": 200}}
+
+    def evaluations(self, turns: int) -> float:
+        return turns  # of the VAE's encoder
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         start = random_start(photos, context.budget, context.generator)

@@ -40,6 +40,7 @@ class Sds(Defense):
     """
 
     paper: ClassVar[str] = "ICLR 2024, arXiv 2311.12832"
+    loop: ClassVar[str] = "steps"
 
     direction: Literal["down", "up"] = "down"
     target: bool = False
@@ -47,6 +48,9 @@ class Sds(Defense):
     steps: Count = 100
     step: SomeShare = 0.0625
     prompt: Caption = "a photo of person"
+
+    def evaluations(self, turns: int) -> float:
+        return turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]

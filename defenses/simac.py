@@ -26,7 +26,7 @@ from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, pgd
 from defenses.surrogates import AlternatingDefense
-from defenses.timesteps import greedy_timesteps
+from defenses.timesteps import SEARCH, greedy_timesteps
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,14 @@ class SimAC(AlternatingDefense):
     """
 
     paper: ClassVar[str] = "CVPR 2024, arXiv 2312.07865"
+    loop: ClassVar[str] = "rounds"
 
     variant: Literal["intended", "as_released"] = "intended"
     feature_weight: Weight = 1.0
+
+    def evaluations(self, turns: int) -> float:
+        looks = 2 if self.variant == "intended" and self.feature_weight else 1
+        return SEARCH + turns * (self.learning_of_a_round() + looks * self.pgd_steps)
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         step, weight = float(self.step or 0), 0.0 if self.variant == "as_released" else self.feature_weight

@@ -13,7 +13,7 @@ from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import Recipe, finetune
-from defenses import Context, Defense
+from defenses import PHOTOS, Context, Defense
 
 Move = Callable[[DiffusionModel, Tensor], Tensor]
 """Some steps of the cloak against a surrogate that has just learned the person."""
@@ -40,6 +40,10 @@ class Learner(Defense):
     class_count: Several | None = None
     prompt: Caption = "a photo of sks person"
     class_prompt: Caption = "a photo of person"
+
+    def learning(self, steps: int, batch: int) -> float:
+        """UNet passes a photo of so many fine-tuning steps; see `Defense.evaluations`."""
+        return steps * batch / PHOTOS * (2 if self.prior_weight else 1)
 
     def __post_init__(self) -> None:
         if self.prior_weight and " ".join(self.prompt.split()) == " ".join(self.class_prompt.split()):
@@ -82,6 +86,10 @@ class AlternatingDefense(Learner):
             "class_count": 0,
         },
     }
+
+    def learning_of_a_round(self) -> float:
+        """UNet passes a photo that a round takes for fine-tuning, on the clean and on the cloaked photos."""
+        return self.learning(2 * self.surrogate_steps, self.batch or PHOTOS)
 
     def in_turns(self, photos: Tensor, context: Context, move: Move) -> Tensor:
         """`alternate` with these settings."""

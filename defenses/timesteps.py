@@ -18,6 +18,8 @@ KEEP = 100
 """How many timesteps may be left at the end."""
 ROUNDS = 50
 """Most rounds."""
+SEARCH = 165
+"""Evaluations a photo that the choice takes, about: rounds are random, 33 in the mean."""
 
 
 def greedy_timesteps(

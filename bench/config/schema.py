@@ -17,6 +17,9 @@ from bench.core.strict import Strict
 
 LARGEST = 2**63 - 1
 """A seed: what tables of results can hold."""
+EQUAL_EFFORT = 300
+"""Network evaluations a photo with `effort=equal`."""
+Effort = Annotated[int, Range(ge=1, le=100_000, unit="network evaluations a photo")] | Literal["preset", "equal"]
 LATENT = 8
 """Pixels that a latent's pixel stands for, along a side."""
 
@@ -195,6 +198,8 @@ class RunSettings(_Settings):
     logger: Method
     controls: tuple[str, ...] = ("none", "noise")
     budget: Budgeted = 8
+    effort: Effort = "preset"
+    """Of iterative cloaks: as their presets say, `EQUAL_EFFORT` for all, or so much; see `Defense.at_effort`."""
     seed: Annotated[int, Range(ge=0, le=LARGEST, unit="a seed of 63 bits")] = 0
     out: str | None = None
     store: str | None = None
@@ -227,6 +232,13 @@ class RunSettings(_Settings):
         names = (value,) if isinstance(value, str) else value
         if not names or not all(re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name) for name in names):
             raise ValueError("give auto, cpu, cuda, cuda:1 or mps, or a list of them, as [cuda:0,cuda:1]")
+        return value
+
+    @field_validator("effort", mode="before")
+    @classmethod
+    def _effort(cls, value: Any) -> Any:
+        if value not in ("preset", "equal") and (not isinstance(value, int) or value < 1):
+            raise ValueError("give preset, equal, or a number of network evaluations a photo, as 300")
         return value
 
     @field_validator("workers", mode="before")

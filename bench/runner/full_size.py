@@ -111,7 +111,7 @@ def cloak_person(
         raise BenchError(f"No face found in {', '.join(faceless)}.", "Leave it out: there is nothing to protect in it.")
     regions = {name: square for name, square in squares.items() if square}
     surrogates = settings.surrogates or (settings.model,)
-    defense = resolved_defense(settings.defense, surrogates[0])
+    defense = resolved_defense(settings.defense, surrogates[0], settings.effort)
     crops = tuple(
         _photo(name, resize(crop_square(images[name], square), settings.model.resolution))
         for name, square in regions.items()

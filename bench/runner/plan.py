@@ -11,7 +11,17 @@ from typing import Any
 
 from attacks import ATTACKS, Attack
 from bench.config.resolved_method import ResolvedMethod
-from bench.config.schema import Chain, DefenseSpec, Grid, Method, ModelSettings, Protocol, RunSettings
+from bench.config.schema import (
+    EQUAL_EFFORT,
+    Chain,
+    DefenseSpec,
+    Effort,
+    Grid,
+    Method,
+    ModelSettings,
+    Protocol,
+    RunSettings,
+)
 from bench.core.code_version import CODE
 from bench.core.errors import BenchError, reason_of
 from bench.core.hashing import hash_of
@@ -148,7 +158,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
                     "Give at most that many.",
                 )
             countermeasures = tuple(_countermeasure(each) for each in (chain if attack.name != "none" else _NOTHING))
-            defense = resolved_defense(dose, surrogates[0])
+            defense = resolved_defense(dose, surrogates[0], settings.effort)
             used = surrogates if defense.instance.needs_surrogate else ()
             weights, skip = _weights((model, *used), defense, attack, countermeasures, pool)
             if skip and not grid.listed and not settings.dry_run:
@@ -236,9 +246,12 @@ def _arms(grid: Grid, settings: RunSettings, model: ModelSettings) -> list[tuple
     return [(DefenseSpec(name="none"), _attack(nothing, model)), *((dose, each) for each in attacks for dose in spread)]
 
 
-def resolved_defense(method: Method, surrogate: ModelSettings) -> ResolvedMethod[Defense]:
-    """A defense with the presets of the base that it optimises against."""
-    return ResolvedMethod.of(method.name, DEFENSES.create(method.name, method.settings).resolved(surrogate.family))
+def resolved_defense(method: Method, surrogate: ModelSettings, effort: Effort) -> ResolvedMethod[Defense]:
+    """A defense with the presets of the base that it optimises against, or as long a loop as an effort allows."""
+    made = DEFENSES.create(method.name, method.settings).resolved(surrogate.family)
+    if effort != "preset":
+        made = made.at_effort(EQUAL_EFFORT if effort == "equal" else effort)
+    return ResolvedMethod.of(method.name, made)
 
 
 def _attack(method: Method, model: ModelSettings) -> ResolvedMethod[Attack]:

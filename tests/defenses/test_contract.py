@@ -4,6 +4,7 @@ that comes back as it was. On tiny models, with everything that a method wants."
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from torch import Tensor
 
 from bench.core.budget import audit
 from bench.core.images import png_bytes, read_png, to_pixels
+from bench.core.profiling import counting
 from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
-from defenses import DEFENSES, Defense
+from bench.runner.flops import _file
+from defenses import DEFENSES, PHOTOS, Defense
+from defenses.placebo import Placebo
+from defenses.timesteps import CANDIDATES
 from tests.support import tiny
 from tests.support.contexts import defend_context
 
@@ -179,3 +184,50 @@ def test_every_defense_has_a_card(name: str) -> None:
     card = inspect.getdoc(sys.modules[cls.__module__]) or ""
     assert all(word in card for word in ("Idea:", "Attacks:", "udget", "Cost per photo:"))
     assert cls.paper
+
+
+@pytest.mark.parametrize("name", [name for name in CLOAKS if DEFENSES.get(name).loop])
+@pytest.mark.parametrize("turns", [1, 3])
+def test_effort_is_what_passes_through_the_networks(
+    name: str, turns: int, make: Make, base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("simac", "disdiff"):
+        monkeypatch.setattr(f"defenses.{module}.SEARCH", 2 * CANDIDATES)  # of the two rounds of `_short_search`
+    made = make(name)
+    defense = replace(made, **{made.loop: turns})
+    four = torch.cat([photos, photos.flip(-1)])
+    with counting() as passes:
+        protect(defense, base, four, 8)
+    if name in ("idprotector_pgd", "adapter_shield"):
+        assert not passes, "these look through encoders alone"
+        return
+    network = "unet" if name not in ("pid", "photoguard") else "encoder"
+    targets = 1 if network == "encoder" else 0  # a photo, or all of them once, to aim at
+    assert sum(passes[network].values()) / PHOTOS - (defense.effort or 0) in (0, targets, targets / PHOTOS)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in _file()["counted"] if entry["stage"] == "protect"])
+def test_published_effort_is_what_was_counted(entry: dict[str, Any]) -> None:
+    defense = DEFENSES.create(entry["name"], {}).resolved("sd")
+    counted = sum(entry["passes"].get("unet", {}).values()) / PHOTOS
+    assert counted in (0, defense.effort)
+
+
+@pytest.mark.parametrize("name", [name for name in CLOAKS if DEFENSES.get(name).loop])
+def test_equal_effort_is_as_near_as_whole_turns_come(name: str) -> None:
+    defense = DEFENSES.get(name)().resolved("facelet")
+    equal = defense.at_effort(300)
+    turn = defense.evaluations(2) - defense.evaluations(1)
+    assert equal.effort
+    assert abs(equal.effort - 300) <= turn / 2
+    assert equal == replace(defense, **{defense.loop: getattr(equal, defense.loop)}), "nothing else is touched"
+    assert defense.at_effort(1).effort == round(defense.evaluations(1)), "at least one turn"
+
+
+def test_effort_of_a_placebo_is_that_of_its_cloak_and_controls_have_none() -> None:
+    placebo = DEFENSES.create("placebo", {"of": {"name": "aspl"}}).resolved("facelet").at_effort(120)
+    assert isinstance(placebo, Placebo)
+    assert placebo.of["rounds"] == 10
+    assert DEFENSES.create("noise", {}).effort is None
+    face_alone = DEFENSES.create("dladiff", {"layers": [2]}).resolved("facelet")
+    assert face_alone.at_effort(300) == face_alone, "its second layer ends by itself"

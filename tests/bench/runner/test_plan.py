@@ -94,6 +94,21 @@ def test_a_grid_spreads_its_budgets_over_defenses_that_have_none_of_their_own() 
     assert "budget" not in found[-1].defense.settings
 
 
+@pytest.mark.parametrize(("effort", "rounds"), [("preset", 20), ("equal", 25), ("120", 10)])
+def test_iterative_cloaks_have_the_effort_that_is_asked_for(effort: str, rounds: int) -> None:
+    doses = "suite.defenses=[none,noise,aspl,{name: placebo, of: {name: aspl}}]"
+    settings = {c.defense.name: c.defense.settings for c in planned(doses, "data.limit=1", f"effort={effort}")}
+    assert settings["aspl"]["rounds"] == rounds
+    assert settings["placebo"]["of"]["rounds"] == rounds
+    assert "effort" not in settings["noise"]
+
+
+@pytest.mark.parametrize("effort", ["0", "same", "2.5", "null"])
+def test_an_effort_that_is_none_is_refused(effort: str) -> None:
+    with pytest.raises(BenchError, match=r"effort.*\n?.*[Gg]ive preset, equal, or a number"):
+        planned(f"effort={effort}")
+
+
 def test_parts_take_the_place_of_the_suites_own_grid_and_shared_cells_run_once() -> None:
     one = "one:{defenses:[none,noise],attacks:[dreambooth]}"
     two = "two:{defenses:[none,aspl],attacks:[dreambooth,lora]}"
