@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.models.diffusion.base import DiffusionModel
-    from bench.models.diffusion.finetuning import Recipe
+    from bench.models.diffusion.recipe import Recipe
 
 
 @dataclass

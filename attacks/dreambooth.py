@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import Artifact, Attack, FitContext, personalise
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Rate, Several, Weight
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 
 
 def _preset(

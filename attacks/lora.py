@@ -11,7 +11,7 @@ from torch import Tensor
 from attacks import Artifact, Attack, FitContext, personalise
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 
 ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")

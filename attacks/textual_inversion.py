@@ -18,7 +18,7 @@ from bench.core.errors import BenchError
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 
 PLACEHOLDER = "<cloak>"
 INITIALISER = "person"

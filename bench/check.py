@@ -36,6 +36,7 @@ from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from bench.runner.stages.class_images import class_images
+from bench.runner.stages.surrogate import tuned
 from bench.store import Store
 from defenses import DEFENSES, Context, Defense
 
@@ -104,7 +105,9 @@ def _defense_checks(
     defense: Defense, base: DiffusionModel, photos: Tensor, reference: Tensor, store: Store
 ) -> Iterator[Check]:
     def protect(budget: float, seed: int = 0, count: int = 4) -> Tensor:
-        context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: class_images(store, b, n))
+        learned = partial(tuned, seed=seed)
+        draw, others = generator(seed), partial(class_images, store)
+        context = Context([base], reference, Budget(budget), draw, others, learned)
         try:
             return defense.protect(photos[:count].clone(), context)
         finally:

@@ -26,7 +26,8 @@ from bench.models.weights.checkpoint import locate
 from bench.models.weights.published import ADAPTERS
 from bench.runner.flops import PEAK, at_once, clock, counted, flops, generation, memory, seconds
 from benchmarks.full_size import base_of
-from benchmarks.work import PHOTOS, kept_bytes
+from benchmarks.work import kept_bytes
+from defenses import PHOTOS
 
 BASES = ("sd15", "sdxl")
 TRAINED = ("dreambooth", "lora", "textual_inversion")

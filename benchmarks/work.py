@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,10 +28,10 @@ from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
 from bench.runner.flops import FILE, comparable
-from defenses import DEFENSES, Context
+from bench.runner.stages.surrogate import tuned
+from defenses import DEFENSES, PHOTOS, Context
 from tests.support import tiny
 
-PHOTOS = 4
 UNETS: dict[str, dict[str, Any]] = {
     "sd15": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
     "sd21": {
@@ -110,7 +111,8 @@ def count(stage: str, method: Any, base: DiffusionModel, photos: Tensor) -> Pass
             method.fit(photos, FitContext(generator("fit"), class_images))
             method.reset()
         else:
-            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_images))
+            learned = partial(tuned, seed=0)
+            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_images, learned))
             base.restore()
     return passes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from bench.core.presets import fill
 from bench.core.registry import Registry
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.models.diffusion.base import DiffusionModel
+    from bench.models.diffusion.recipe import Recipe
+
+Pretuned: TypeAlias = "Callable[[DiffusionModel, Tensor, Recipe], DiffusionModel]"
+"""`pretuned(base, photos, recipe)`: a frozen copy of a base whose UNet has learned photos (m, 3, h, w) in [0, 1]."""
 
 
 PHOTOS = 4
@@ -30,6 +34,11 @@ PHOTOS = 4
 def ignore(share: float) -> None:
     """Progress that nobody watches."""
     del share
+
+
+def nobody(*_: Any) -> DiffusionModel:
+    """A `Pretuned` where nothing is learned beforehand."""
+    raise LookupError("nothing was to be learned beforehand here")
 
 
 @dataclass
@@ -43,6 +52,8 @@ class Context:
         generator: the only source of randomness, on the CPU.
         class_images: `class_images(base, count)` -> (count, 3, h, w) pictures of "a photo of person" made by that
             base, for prior preservation; generated once and kept.
+        pretuned: what a base learns of clean photos, with randomness of its own; done once for all cloaks that state
+            it by `Defense.pretuning`.
         progress: call it with the share done, in [0, 1].
         identity: name of the person.
         names: file names of the photos to cloak, in their order.
@@ -53,6 +64,7 @@ class Context:
     budget: Budget
     generator: torch.Generator
     class_images: Callable[[DiffusionModel, int], Tensor]
+    pretuned: Pretuned = nobody
     progress: Callable[[float], None] = ignore
     identity: str = ""
     names: Sequence[str] = ()
@@ -112,6 +124,14 @@ class Defense(ABC):
         Raises:
             BenchError: names every photo that is wrong, and how.
         """
+
+    def pretuning(self, references: int) -> Recipe | None:
+        """How a copy of the first surrogate learns so many reference photos before the cloak; None if it does not.
+
+        What is said here and then asked of `Context.pretuned` is computed once for all budgets and settings that it
+        does not depend on, and is an output of its own.
+        """
+        return None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of a defense with a `preset` field: "auto" takes that of the surrogate's family, or the first."""

@@ -22,7 +22,8 @@ from torch import Tensor
 from attacks.lora import Lora
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, Rate, Several, StepLevels
-from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.recipe import Recipe
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, pgd

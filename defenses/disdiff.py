@@ -28,7 +28,7 @@ from bench.core.errors import BenchError
 from bench.core.ranges import Count, Weight
 from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd

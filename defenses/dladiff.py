@@ -37,7 +37,7 @@ from bench.core.ranges import Count, Range, Rate, Several, Sigma, StepLevels
 from bench.core.types import Budget
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from bench.models.faces.alignment import ALIGNED, inverse, warp
 from bench.models.faces.embedder import alignment
 from defenses import PHOTOS, Context, Defense
@@ -173,8 +173,8 @@ class DLADiff(Defense):
         recipe = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
         loss = denoising_loss(dynamic, self.prompt, count, context.generator)
         distance = None
-        if self.dsur:
-            static = self._static(dynamic, context)
+        if (learned := self.pretuning(len(context.reference))) is not None:
+            static = context.pretuned(dynamic, context.reference, learned)
             distance = attention_distance(static, dynamic, photos, self.prompt, self.sides or (), context.generator)
         cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
         for done in range(epochs):
@@ -186,13 +186,12 @@ class DLADiff(Defense):
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
 
-    def _static(self, surrogate: DiffusionModel, context: Context) -> DiffusionModel:
-        """Step 0: a surrogate that has learned the person from clean photos; the UNet only, and no prior term."""
-        rate, batch = float(self.static_rate or 0), min(self.batch, len(context.reference))  # no photo twice in a step
-        recipe = Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=rate, batch=batch)
-        static = surrogate.clone()
-        learn(static, context.reference, recipe, context, text_encoder=False)
-        return static
+    def pretuning(self, references: int) -> Recipe | None:
+        """Step 0: the static surrogate learns the person from clean photos; the UNet only, and no prior term."""
+        if not (1 in self.layers and self.dsur):
+            return None
+        rate, batch = float(self.static_rate or 0), min(self.batch, references)  # no photo twice in a step
+        return Recipe.of(self, steps=int(self.static_steps or 0), learning_rate=rate, batch=batch)
 
     # -- layer 2 ---------------------------------------------------------------------------------------------------
 

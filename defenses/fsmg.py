@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, Several, StepLevels
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from defenses import Context
 from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss

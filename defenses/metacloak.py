@@ -21,7 +21,7 @@ from torch import Tensor
 
 from bench.core.ranges import Count, Several, SomeShare
 from bench.models.diffusion.base import DiffusionModel, Posterior, Snapshot
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from defenses import PHOTOS, Context
 from defenses.objectives import denoising_loss
 from defenses.pgd import Objective, pgd

@@ -12,7 +12,8 @@ from torch import Tensor
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.models.diffusion.base import DiffusionModel, Posterior
-from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.recipe import Recipe
 from defenses import PHOTOS, Context, Defense
 
 Move = Callable[[DiffusionModel, Tensor], Tensor]

@@ -13,7 +13,7 @@ from bench.report.analysis import RunAnalysis
 from bench.results.arms import Arm
 from bench.results.conditions import departures
 from bench.results.labels import attack_label, chain_label, condition_text
-from bench.results.record import Record
+from bench.results.record import CLOAK, Record
 
 COLUMNS = (
     "arm",
@@ -23,7 +23,7 @@ COLUMNS = (
 cloaked photos that pass for the person; `cloak s` and `fit s` (fit and generate) are seconds per person."""
 NOT_SHOWN = {"ISM", "ISM0", "SSIM", "fit s"}
 """Left out on a terminal for want of room: close to likeness and PSNR, and what costs nothing to know later."""
-CLOAK = {"photos", "Linf", "PSNR", "cloak s"}
+OF_CLOAKS = {"photos", "Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
 LINES = 20
 """With more arms than this, a terminal shows leak rates alone."""
@@ -39,7 +39,7 @@ def cells(arm: Arm) -> list[str]:
         (None if base else arm.mean("linf"), ".0f"),
         (None if base else arm.mean("psnr"), ".1f"),
         (None if base else arm.mean("ssim"), ".2f"),
-        (None if base else arm.seconds("protect"), ".1f"),
+        (None if base else arm.seconds(*CLOAK), ".1f"),
     ]
     scores = [(arm.mean(m), ".2f") for m in ("fdfr", "ism_detected", "ism_zero", "likeness", "ilr")]
     interval, costs = arm.interval("ilr"), [*cloak, (arm.seconds("fit", "generate"), ".1f")]
@@ -58,7 +58,7 @@ def table(analysis: RunAnalysis) -> Table:
     if across:
         means = [[arm, *(text.split()[0] for text in rest)] for arm, *rest in across]
         return _table(f"Likeness of {title(records)}", [name.replace("_", " ") for name in header], means)
-    left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | CLOAK
+    left_out = NOT_SHOWN if any(r.defense.name != "none" for r in records) else NOT_SHOWN | OF_CLOAKS
     shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
     lines = [[row[index] for index in shown] for row in map(cells, rows)]
     return _table(title(records), [COLUMNS[index] for index in shown], lines)

@@ -21,6 +21,8 @@ from bench.store import write_atomic
 SCHEMA_VERSION: Literal[1] = 1
 PROTOCOL = 2
 """How leaks are judged: 1 by dlib at one threshold for a data set, 2 by independent judges at a person's own."""
+CLOAK = ("surrogate", "protect")
+"""Stages that make a cloak: what its surrogate learned beforehand, if anything, and the cloak itself."""
 SCHEMA_FILE = Path(__file__).parent / "record.schema.json"
 
 Number = Annotated[float, Field(ge=-1e100, le=1e100)]

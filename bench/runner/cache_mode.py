@@ -19,6 +19,8 @@ from bench.runner.cell_record import stated
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
+WEIGHTS = ("surrogate", "fit")
+"""Stages that personalise."""
 SETTLED = ("ok", "fit_failed")
 """Statuses that a cell would come to again."""
 
@@ -56,7 +58,7 @@ def _throw_away(planned: Sequence[Cell], pipeline: Pipeline) -> None:
 def _there(cell: Cell, pipeline: Pipeline) -> bool:
     """Whether all outputs are in the store; of personalised weights only the cost is kept, and enough."""
     find, cost = pipeline.store.find, pipeline.store.cost
-    return all((cost if stage == "fit" else find)(stage, key) for stage, key in pipeline.outputs(cell).items())
+    return all((cost if stage in WEIGHTS else find)(stage, key) for stage, key in pipeline.outputs(cell).items())
 
 
 def _skipped(cell: Cell) -> Cell:

@@ -16,10 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.config.resolved_method import ResolvedMethod
+from bench.results.record import CLOAK
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
-STAGES = ("protect", "counter", "fit", "generate", "measure")
+STAGES = ("surrogate", "protect", "counter", "fit", "generate", "measure")
 LATEST = 5000
 """Records that are looked at, the newest."""
 
@@ -82,7 +83,7 @@ def _methods(stage: str, cell: Cell) -> Sequence[ResolvedMethod[Any]]:
     """The methods that make a stage's output."""
     if stage == "counter":
         return cell.countermeasures
-    return [cell.defense if stage == "protect" else cell.attack]
+    return [cell.defense if stage in CLOAK else cell.attack]
 
 
 def disk(planned: Sequence[Cell], pipeline: Pipeline) -> int:
@@ -111,9 +112,8 @@ def remembered(runs: Path) -> dict[Kind, float]:
     files = sorted(runs.glob("*/cells/[!.]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for record in _readable(files[:LATEST]):
         for stage, facts in record["stages"].items():
-            chosen = {"protect": [record["defense"]], "counter": record["countermeasure"]}.get(
-                stage, [record["attack"]]
-            )
+            others = record["countermeasure"] if stage == "counter" else [record["attack"]]
+            chosen = [record["defense"]] if stage in CLOAK else others
             methods = [(method["name"], method["config"]) for method in chosen]
             for kind in _kinds(stage, record["base"], methods):
                 seconds[kind][facts["key"]] = facts["seconds"]

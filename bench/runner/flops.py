@@ -21,7 +21,9 @@ from rich.text import Text
 
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes
+from bench.models.diffusion.recipe import Recipe
 from bench.runner.plan import Cell
+from defenses import PHOTOS, Defense
 
 FILE = Path(__file__).with_suffix(".json")
 COST = {"plain": 1, "inputs": 2, "weights": 3}
@@ -37,7 +39,7 @@ STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4}
 AT_ONCE = 4
 """Photos in a step of a cloak that says nothing else."""
 
-STAGES = ("protect", "fit", "generate")
+STAGES = ("surrogate", "protect", "fit", "generate")
 
 
 def forwards(samples: Mapping[str, int]) -> int:
@@ -69,6 +71,24 @@ def generation(attack: ResolvedMethod[Any], pictures: int, steps: int, guidance:
     passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
     more = {"controlnet": passes} if attack.name == "instantid" else {}
     return {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}}
+
+
+def pretuning(recipe: Recipe, photos: int) -> Passes:
+    """What a surrogate's learning of so many photos computes: every photo encoded once, then the steps."""
+    return {
+        "encoder": {"plain": photos, "inputs": 0, "weights": 0},
+        "unet": {"plain": 0, "inputs": 0, "weights": recipe.steps * recipe.batch},
+    }
+
+
+def _but_for_pretuning(passes: Passes, defense: Defense) -> Passes:
+    """What was counted for a whole cloak, without what a stage of its own computes."""
+    recipe = defense.pretuning(PHOTOS)
+    apart = pretuning(recipe, PHOTOS) if recipe else {}
+    return {
+        network: {how: count - apart.get(network, {}).get(how, 0) for how, count in samples.items()}
+        for network, samples in passes.items()
+    }
 
 
 def flops(passes: Passes, base: str) -> float:
@@ -158,8 +178,12 @@ def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
     cloak = (cell.identity.name, str(cell.defense.facts()), cell.budget.levels)
     found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
     if cell.surrogates and cell.surrogates[0].name in networks():
-        passes, base = counted("protect", cell.defense), cell.surrogates[0].name
+        passes, base, recipe = counted("protect", cell.defense), cell.surrogates[0].name, cell.pretuning
         if passes is not None:
+            if recipe is not None:
+                learned, references = (cell.identity.name, str(recipe)), len(cell.identity.reference)
+                yield "surrogate", cell.defense.name, base, learned, pretuning(recipe, references), recipe.batch
+                passes = _but_for_pretuning(passes, cell.defense.instance)
             yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)
     if cell.model.name in networks():
         passes, model = counted("fit", cell.attack), cell.model

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from bench.data.crops import face_square
 from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.dlib_recogniser import find_boxes
 from bench.runner.plan import resolved_defense
-from bench.runner.stages import protect
+from bench.runner.stages import protect, surrogate
 from bench.store import Store
 from defenses import ignore
 from metrics.visibility import psnr
@@ -119,8 +120,9 @@ def cloak_person(
     budget = Budget(settings.budget)
     with tempfile.TemporaryDirectory() as folder:
         bases = [pool.base(model) for model in surrogates] if defense.instance.needs_surrogate else []
+        learned = partial(surrogate.tuned, seed=settings.seed)  # nothing of the person is kept
         context = protect.context(
-            Identity(person, crops, crops), budget, bases, settings.seed, store, progress or ignore
+            Identity(person, crops, crops), budget, bases, settings.seed, store, learned, progress or ignore
         )
         protect.protect(Path(folder), defense, crops, context)
         small = numbered.load(Path(folder))

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.config.schema import RunSettings
 from bench.core import numbered
 from bench.core.errors import BenchError, FitFailed, Unwritable, reason_of, writing
+from bench.core.images import to_tensor
 from bench.core.types import Dataset, Identity
 from bench.data.duplicates import Duplicate, duplicates
 from bench.evaluation import detections
@@ -21,7 +22,7 @@ from bench.models.faces.dlib_recogniser import DlibRecogniser
 from bench.results.record import Record, StageFacts
 from bench.runner.cell_record import cell_record, image_facts
 from bench.runner.plan import Cell
-from bench.runner.stages import countermeasure, fit, generate, protect
+from bench.runner.stages import countermeasure, fit, generate, protect, surrogate
 from bench.runner.timeout import deadline
 from bench.store import Entry, Store, about
 
@@ -31,13 +32,14 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Keys:
-    """The store keys of one cell's stages, known before any work."""
+    """The store keys of one cell's stages, known before any work; `surrogate` is empty if the defense wants none."""
 
     protect: str
     counter: str
     fit: str
     generate: str
     measure: str
+    surrogate: str = ""
 
 
 class Pipeline:
@@ -55,17 +57,20 @@ class Pipeline:
 
     def keys(self, cell: Cell) -> Keys:
         """The keys of all stages."""
-        surrogates = [self.pool.fingerprint(model) for model in cell.surrogates]
-        protected = protect.key(cell.defense, cell.identity, cell.budget, surrogates, cell.seed)
+        surrogates, static = [self.pool.fingerprint(model) for model in cell.surrogates], ""
+        if (recipe := cell.pretuning) is not None:
+            reference = [photo.sha256 for photo in cell.identity.reference]
+            static = surrogate.key(recipe, reference, surrogates[0], cell.seed)
+        protected = protect.key(cell.defense, cell.identity, cell.budget, surrogates, cell.seed, static)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
         fitted = fit.key(treated, cell.attack, name, base, cell.identity.name, cell.seed)
         generated = generate.key(fitted, cell.model, cell.protocol, cell.identity.name, cell.seed)
-        return Keys(protected, treated, fitted, generated, detections.key(generated, self.panel))
+        return Keys(protected, treated, fitted, generated, detections.key(generated, self.panel), static)
 
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
-        return {} if cell.skip else vars(self.keys(cell))
+        return {} if cell.skip else {stage: key for stage, key in vars(self.keys(cell)).items() if key}
 
     @cached_property
     def duplicates(self) -> list[Duplicate]:
@@ -115,7 +120,8 @@ class Pipeline:
 
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)
-        entries = {"protect": self._protect(cell, keys, progress), "counter": self._counter(cell, keys)}
+        entries = self._surrogate(cell, keys, progress)
+        entries |= {"protect": self._protect(cell, keys, progress), "counter": self._counter(cell, keys)}
         entries |= self._fit_and_generate(cell, keys, progress)
         pictures = numbered.load(entries["generate"].path, len(cell.protocol.asked))
         entries["measure"] = self.store.compute(
@@ -138,11 +144,29 @@ class Pipeline:
             doubts=self.doubts,
         )
 
+    def _surrogate(self, cell: Cell, keys: Keys, progress: Progress) -> dict[str, Entry]:
+        """What a surrogate learns beforehand, if the defense wants that. Beside a finished cloak its cost is enough."""
+        recipe = cell.pretuning
+        if recipe is None:
+            return {}
+
+        def work(folder: Path) -> None:
+            base = self.pool.base(cell.surrogates[0])
+            reference = to_tensor([photo.pixels for photo in cell.identity.reference]).to(base.device)
+            report = partial(progress, surrogate.STAGE)
+            surrogate.save(folder, surrogate.tuned(base, reference, recipe, cell.seed, report))
+
+        entry = self.store.cost(surrogate.STAGE, keys.surrogate)
+        if entry is None or self.store.find("protect", keys.protect) is None:
+            entry = self.store.compute(surrogate.STAGE, keys.surrogate, work)
+        return {surrogate.STAGE: entry}
+
     def _protect(self, cell: Cell, keys: Keys, progress: Progress) -> Entry:
         def work(folder: Path) -> None:
             bases = [self.pool.base(model) for model in cell.surrogates]
             person, report = cell.identity, partial(progress, "protect")
-            context = protect.context(person, cell.budget, bases, cell.seed, self.store, report)
+            learned = surrogate.pretuned(self.store, cell.seed)
+            context = protect.context(person, cell.budget, bases, cell.seed, self.store, learned, report)
             protect.protect(folder, cell.defense, person.protect, context)
 
         return self.store.compute("protect", keys.protect, work)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attacks import ATTACKS, Attack
 from bench.config.resolved_method import ResolvedMethod
@@ -36,6 +36,9 @@ from bench.results.record import PROTOCOL, ModelFacts
 from bench.store import default_root
 from countermeasures import COUNTERMEASURES, Countermeasure
 from defenses import DEFENSES, Defense
+
+if TYPE_CHECKING:
+    from bench.models.diffusion.recipe import Recipe
 
 _NOTHING: Chain = (Method(name="none"),)
 
@@ -99,6 +102,11 @@ class Cell:
                 "protocol": protocol_facts(self.protocol),
             }
         )
+
+    @property
+    def pretuning(self) -> Recipe | None:
+        """How the first surrogate learns the clean photos before the cloak is made, if the defense wants that."""
+        return self.defense.instance.pretuning(len(self.identity.reference)) if self.surrogates else None
 
     @property
     def leaked(self) -> tuple[Photo, ...]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.results.record import Record
 
-WEIGHTS = {"protect": 0.4, "fit": 0.45, "generate": 0.05, "measure": 0.1}
+WEIGHTS = {"surrogate": 0.1, "protect": 0.3, "fit": 0.45, "generate": 0.05, "measure": 0.1}
 """Rough share of a cell's time that each stage takes: good enough for a time estimate."""
 
 

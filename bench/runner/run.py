@@ -34,6 +34,7 @@ from bench.runner.cache_mode import choose
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.progress_bar import Display
+from bench.runner.spent import discarding
 from bench.runner.worker_count import how_many
 from bench.runner.workers import execute
 from bench.stats.table import as_csv
@@ -89,8 +90,13 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
     codes = {own: code for code, own in pipeline.data.own.items()}
     manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan, codes)
     with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
-        with Display(console, len(todo)) as display, closing(execute(todo, pipeline, display.show)) as finished:
+        with (
+            discarding(todo, pipeline) as no_more,
+            Display(console, len(todo)) as display,
+            closing(execute(todo, pipeline, display.show)) as finished,
+        ):
             for cell, done in finished:
+                no_more(cell)
                 record.save(done, out / "cells")
                 if not cell.skip:
                     record.discard(done, out / "cells", cell.combination)

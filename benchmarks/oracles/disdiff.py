@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.recipe import Recipe
 from benchmarks.oracles import LEVELS, Row, attentive, cloaks, number, photos, protect, slopes, vectors
 from defenses.disdiff import erasure, token_places
 from defenses.objectives import caption, denoise

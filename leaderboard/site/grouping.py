@@ -22,7 +22,7 @@ from bench.core.hashing import hash_of
 from bench.results.conditions import as_json
 from bench.results.labels import attack_key, chain_key
 from bench.results.leaks import likeness_in_halves
-from bench.results.record import Record
+from bench.results.record import CLOAK, Record
 from leaderboard.entries.agreement import Rule, differing, rule
 from leaderboard.entries.entry import RECORDS, Entry, Kind
 from leaderboard.entries.reader import BadEntry, Problem, Result
@@ -205,7 +205,8 @@ def _settle_controls(group: Group) -> None:
 
 
 def _cell(record: Record, result: Result) -> Cell:
-    cost, likeness = record.stages.get("protect"), likeness_in_halves(record)
+    costs, likeness = [record.stages[stage] for stage in CLOAK if stage in record.stages], likeness_in_halves(record)
+    counted = [cost.passes for cost in costs if cost.passes is not None]
     return Cell(
         name=record.cell,
         stated=_stated(record),
@@ -214,9 +215,9 @@ def _cell(record: Record, result: Result) -> Cell:
         reason=record.reason,
         metrics={name: value for name in SHOWN if (value := record.metric(name)) is not None},
         halves=likeness[1:] if likeness else None,
-        seconds=cost.seconds if cost else None,
-        megabytes=cost.peak_mb if cost else None,
-        passes=sum(cost.passes.get("unet", {}).values()) if cost and cost.passes is not None else None,
+        seconds=sum(cost.seconds for cost in costs) if costs else None,
+        megabytes=max((cost.peak_mb for cost in costs), default=None),
+        passes=sum(n for passes in counted for n in passes.get("unet", {}).values()) if counted else None,
         entry=result.entry.id,
         verified=result.vouched(record.cell),
     )

@@ -14,7 +14,8 @@ from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from bench.core.seeding import generator
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
-from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.recipe import Recipe
 from tests.support.contexts import fit_context
 from tests.support.drawing import pictures, plain, second
 

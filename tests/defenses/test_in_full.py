@@ -7,6 +7,7 @@ shorter runs (tests/defenses/test_contract.py, tests/defenses/test_strength.py, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from bench.data.synthetic import Synthetic
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import locate_pack
+from bench.runner.stages.surrogate import tuned
 from defenses import DEFENSES, Context
 from tests.support.goals import Goal, first_predicted, grey, loss, predicts_the_pattern, purifier_errs, shifted
 
@@ -75,7 +77,7 @@ def cloaked(name: str, person: Identity, base: DiffusionModel, levels: float, fo
         raise AssertionError("no class pictures are wanted here")
 
     photos, reference = (to_tensor([p.pixels for p in some]) for some in (person.protect, person.reference))
-    context = Context([base], reference, Budget(levels), generator("full"), nobody)
+    context = Context([base], reference, Budget(levels), generator("full"), nobody, partial(tuned, seed=0))
     try:
         made = DEFENSES.create(name, {}).resolved("facelet").protect(photos.clone(), context)
     finally:

@@ -22,7 +22,7 @@ from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from defenses import DEFENSES, Context
 from defenses.antidiffusion import amount
 from defenses.antipure import high_frequencies

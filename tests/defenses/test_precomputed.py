@@ -22,7 +22,7 @@ from bench.data.synthetic import Synthetic
 from bench.export import write_crops
 from bench.runner.stages import protect as protect_stage
 from bench.store import Store
-from defenses import Context
+from defenses import Context, ignore, nobody
 from defenses.precomputed import Precomputed
 
 PHOTOS = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 200 + 20).round() / 255
@@ -110,7 +110,7 @@ def test_the_stage_says_whose_photos_these_are_and_its_key_follows_the_pictures(
     person, defense = Identity("ada", reference=shown, protect=shown), Precomputed("theirs", str(root))
     method = ResolvedMethod.of("precomputed", defense)
     folder, store = tmp_path_factory.mktemp("cloaked"), Store(tmp_path_factory.mktemp("store"))
-    context = protect_stage.context(person, Budget(8), [], 0, store, lambda share: None)
+    context = protect_stage.context(person, Budget(8), [], 0, store, nobody, ignore)
     protect_stage.protect(folder, method, person.protect, context)
     assert np.array_equal(numbered.load(folder)[0], to_pixels(PHOTOS[1:] + 3 / 255)[0])
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
-from bench.models.diffusion.finetuning import Recipe
+from bench.models.diffusion.recipe import Recipe
 from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion
 from defenses.dladiff import DLADiff
@@ -24,8 +24,8 @@ from defenses.surrogates import learn
 from tests.support import tiny
 from tests.support.contexts import defend_context
 
-USERS = ("surrogates", "ace")
-"""Modules of `defenses` that call the trainer."""
+USERS = ("defenses.surrogates", "defenses.ace", "bench.runner.stages.surrogate")
+"""Modules that call the trainer for a cloak."""
 
 Lessons = list[tuple[str, int, str]]
 """(photos learned: "clean" or "cloaked", steps, what learns: "unet", "all" or "lora")."""
@@ -51,7 +51,7 @@ def recipe(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
         clean = base.posterior(photos).mean
 
     def finetune(
-        model: DiffusionModel, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, start: int = 0
+        model: DiffusionModel, weights: Any, latents: Posterior, recipe: Recipe, *rest: Any, **more: Any
     ) -> None:
         shown = "clean" if torch.equal(latents.mean, clean) else "cloaked"
         parts = {id(weight) for weight in weights}
@@ -60,7 +60,7 @@ def recipe(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
         taken.append((shown, recipe.steps, "lora" if lora else "all" if text else "unet"))
 
     for module in USERS:
-        monkeypatch.setattr(f"defenses.{module}.finetune", finetune)
+        monkeypatch.setattr(f"{module}.finetune", finetune)
 
     def protect(name: str, **settings: Any) -> Lessons:
         taken.clear()
@@ -271,7 +271,8 @@ def test_dladiffs_static_surrogate_sees_no_photo_twice_in_a_step(
         if model is not base:
             batches.append(recipe.batch)
 
-    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    for module in USERS:
+        monkeypatch.setattr(f"{module}.finetune", finetune)
     defense = DEFENSES.create("dladiff", STEPS | {"attention_steps": 1, "loss_steps": 1}).resolved("facelet")
     context = dataclasses.replace(defend_context(base, photos=photos), reference=photos[:1].repeat(references, 1, 1, 1))
     defense.protect(photos.clone(), context)
@@ -292,7 +293,8 @@ def test_dladiffs_stages_alternate(base: DiffusionModel, photos: Tensor, monkeyp
     def finetune(model: DiffusionModel, *rest: Any, **more: Any) -> None:
         order.append("learn" if model is base else "static")
 
-    monkeypatch.setattr("defenses.surrogates.finetune", finetune)
+    for module in USERS:
+        monkeypatch.setattr(f"{module}.finetune", finetune)
     settings = STEPS | {"attention_steps": 2, "loss_steps": 3}
     defense = DEFENSES.create("dladiff", settings).resolved("facelet")
     defense.protect(photos.clone(), defend_context(base, photos=photos))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from attacks import FitContext
 from bench.core.seeding import generator
 from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
+from bench.runner.stages.surrogate import tuned
 from defenses import Context
 
 ROOT = Path(__file__).parents[2]
@@ -30,4 +32,4 @@ def defend_context(*bases: DiffusionModel, photos: Tensor, levels: float = 8, se
     def nobody(base: DiffusionModel, count: int) -> Tensor:
         raise AssertionError("no class pictures are wanted here")
 
-    return Context(list(bases), photos, Budget(levels), generator(seed), nobody)
+    return Context(list(bases), photos, Budget(levels), generator(seed), nobody, partial(tuned, seed=seed))

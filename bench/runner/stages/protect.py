@@ -16,15 +16,20 @@ from bench.core.types import Budget, Identity, Photo
 from bench.models.diffusion.base import DiffusionModel
 from bench.runner.stages.class_images import class_images
 from bench.store import Store
-from defenses import Context, Defense
+from defenses import Context, Defense, Pretuned
 
 
 def key(
-    defense: ResolvedMethod[Defense], identity: Identity, budget: Budget, surrogates: Sequence[str], seed: int
+    defense: ResolvedMethod[Defense],
+    identity: Identity,
+    budget: Budget,
+    surrogates: Sequence[str],
+    seed: int,
+    pretuned: str = "",
 ) -> str:
     """Hash of the defense, its settings, code and files, the photos, the budget, the surrogates and the seed.
 
-    `surrogates` are fingerprints of the bases.
+    `surrogates` are fingerprints of the bases, `pretuned` is the key of what one of them has learned beforehand.
     """
     files = defense.instance.files()
     return hash_of(
@@ -37,6 +42,7 @@ def key(
             "budget": budget.levels,
             "surrogates": list(surrogates) if defense.instance.needs_surrogate else [],
             "seed": [seed, identity.name],
+            **({"pretuned": pretuned} if pretuned else {}),
         }
     )
 
@@ -47,6 +53,7 @@ def context(
     bases: Sequence[DiffusionModel],
     seed: int,
     store: Store,
+    pretuned: Pretuned,
     progress: Callable[[float], None],
 ) -> Context:
     """What a defense may use while it cloaks one person's photos; `bases` are its surrogates, if it needs any."""
@@ -57,6 +64,7 @@ def context(
         budget=budget,
         generator=generator(seed, "protect", identity.name),
         class_images=lambda base, count: class_images(store, base, count),
+        pretuned=pretuned,
         progress=progress,
         identity=identity.name,
         names=[photo.name for photo in identity.protect],

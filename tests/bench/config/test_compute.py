@@ -17,9 +17,10 @@ from attacks.textual_inversion import TextualInversion
 from bench.config.compute import Computing
 from bench.config.schema import ModelSettings
 from bench.core.seeding import generator
-from bench.models.diffusion.finetuning import Recipe, finetune
+from bench.models.diffusion.finetuning import finetune
 from bench.models.diffusion.loading import load_base
 from bench.models.diffusion.model_cache import Pool
+from bench.models.diffusion.recipe import Recipe
 from bench.models.weights.checkpoint import locate
 from tests.support import tiny
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from attacks import ATTACKS, FitContext
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import counting
 from bench.core.seeding import generator
 from bench.models.diffusion.base import DiffusionModel, randn
-from bench.runner.flops import at_once, comparable, counted, flops, forwards, generation, memory, networks, seconds
+from bench.runner.flops import (
+    at_once,
+    comparable,
+    counted,
+    flops,
+    forwards,
+    generation,
+    memory,
+    networks,
+    seconds,
+    table,
+)
 from benchmarks.costs import lines
 from benchmarks.work import count, network_costs
 from defenses import DEFENSES
 from tests.support import tiny
 from tests.support.contexts import ROOT
+from tests.support.plans import planned
 
 PHOTOS = 2
 
@@ -122,6 +136,18 @@ def test_other_settings_have_no_count_and_files_do_not_matter() -> None:
     assert counted("protect", method("dladiff", settings | {"recognisers": ["/elsewhere"]})) is not None
     assert counted("protect", method("dladiff", settings | {"epochs": 51})) is None
     assert comparable({"weights": "a", "steps": (1, 2)}) == {"steps": [1, 2]}
+
+
+def test_what_a_surrogate_learns_beforehand_is_a_piece_of_its_own_and_the_sum_is_what_was_counted() -> None:
+    cells = planned("model=sd15", "suite.defenses=[dladiff]", "suite.budgets=[4,8]", "data.limit=1", "dry_run=true")
+    text = StringIO()
+    Console(file=text, width=120).print(table(cells))
+    rows = {tuple(line.split()[:2]): line.split()[3:] for line in text.getvalue().splitlines() if "dladiff" in line}
+    assert rows["surrogate", "dladiff"][0] == "1", "two budgets share it"
+    assert rows["protect", "dladiff"][0] == "2"
+    whole = flops(counted("protect", cells[-1].defense) or {}, "sd15") / 1e15
+    each = sum(float(rows[stage, "dladiff"][1]) for stage in ("surrogate", "protect"))
+    assert each == pytest.approx(whole, abs=0.11), "of four reference photos, as when it was counted"
 
 
 def test_costs_add_up() -> None:

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
     """Of Ada a cloak, weights (discarded), faces and class pictures; of Grace a cloak; a leftover of a dead process."""
     store = Store(tmp_path / "store")
     for number, (person, stages) in enumerate(
-        {"ada": ("protect", "fit", "faces", "class"), "grace": ("protect",)}.items()
+        {"ada": ("surrogate", "protect", "fit", "faces", "class"), "grace": ("protect",)}.items()
     ):
         with about(pseudonym(person, secret(store.root))):
             for stage in stages:
@@ -51,7 +51,7 @@ def test_all_of_one_person_goes_and_nothing_of_others(
     assert forget(store, person, tmp_path / "runs") == 0
     assert left(store) == {("class", "0"), ("protect", "1")}
     said = capsys.readouterr().out
-    assert f"Forgotten of {person}: 4 outputs" in said
+    assert f"Forgotten of {person}: 5 outputs" in said
     assert "faces: 1 outputs, 1." in said, "count and size by stage"
     assert "do not say whose" not in said
     forget(store, person, tmp_path / "runs")
