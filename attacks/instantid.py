@@ -77,7 +77,7 @@ class InstantId(ZeroShot):
         from bench.models.adapters.instantid import draw_points, face_tokens
 
         embeddings = guided(artifact["embedding"][None, None], guidance)
-        self._pipeline.controlnet.face = face_tokens(self.base.unet, embeddings)
+        self._pipeline.controlnet.show(face_tokens(self.base.unet, embeddings))
         return {
             "ip_adapter_image_embeds": [embeddings],
             "image": to_tensor([draw_points(artifact["points"].double().cpu().numpy(), self.base.side)]),

@@ -507,6 +507,32 @@ def test_identity_net_is_the_stock_controlnet_on_face_tokens(base: DiffusionMode
     assert torch.equal(left[1], right[1])
 
 
+def test_the_picture_of_key_points_is_embedded_once_a_sampler_call(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+
+    from bench.models.adapters.instantid import IdentityNet
+
+    rows: list[int] = []
+    embed = ControlNetConditioningEmbedding.forward
+
+    def counted(self: Any, picture: Tensor) -> Tensor:
+        rows.append(len(picture))
+        return embed(self, picture)
+
+    monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", counted)
+    attack = make("instantid")
+    artifact = attack.fit(person(0), CONTEXT)
+    once = pictures(attack, artifact)
+    assert rows == [1]
+
+    attack.reset()
+    monkeypatch.setattr(IdentityNet, "show", lambda self, face: setattr(self, "face", face))
+    stock = pictures(attack, artifact)
+    assert len(rows) > 2
+    assert min(rows[1:]) > 1, "the stock pipeline embeds it for every row, at every step"
+    assert torch.allclose(once, stock, atol=3e-6)
+
+
 def test_instantid_keeps_the_raw_mean_embedding_and_the_first_faces_points(make: Make, weights: dict[str, str]) -> None:
     faces = find_faces(locate_pack(weights["recogniser"]), person(0), None).values()
     artifact = make("instantid").fit(person(0), CONTEXT)
