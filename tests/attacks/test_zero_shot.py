@@ -517,7 +517,8 @@ def test_the_picture_of_key_points_is_embedded_once_a_sampler_call(make: Make, m
 
     def counted(self: Any, picture: Tensor) -> Tensor:
         rows.append(len(picture))
-        return embed(self, picture)
+        embedded: Tensor = embed(self, picture)
+        return embedded
 
     monkeypatch.setattr(ControlNetConditioningEmbedding, "forward", counted)
     attack = make("instantid")
