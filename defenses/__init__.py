@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 from bench.core.presets import fill
 from bench.core.registry import Registry
@@ -29,6 +29,9 @@ Pretuned: TypeAlias = "Callable[[DiffusionModel, Tensor, Recipe], DiffusionModel
 
 PHOTOS = 4
 """Photos of a person that are usually cloaked together, and that a defender has besides."""
+
+
+P = TypeVar("P")
 
 
 def ignore(share: float) -> None:
@@ -91,6 +94,11 @@ class Defense(ABC):
         """
         del turns
         return 0
+
+    def clean_photos(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
+        """The clean photos of a person that a surrogate learns beforehand (`pretuning`): here the reference photos."""
+        del photos
+        return list(reference)
 
     @property
     def effort(self) -> int | None:

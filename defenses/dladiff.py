@@ -12,10 +12,12 @@ batch / n + epochs x (2 attention_steps + loss_steps + dynamic_steps) UNet passe
 1000 with the published settings and our choices.
 
 The paper leaves open, and this chooses: all loop counts, both learning rates, the resolution of the attention maps,
-means over heads, the threshold, the noise of the alignment, and which photos are X_clean (here the reference photos,
-set A). The embedded preset takes one attention step per epoch: of two invented people, DreamBooth then leaves ISM0
-0.68 and 0.42 at 16, after three 0.72 and 0.60, without DSUR 0.60 and 0.52.
-Different from the paper: steps go by the gradient's sign (the printed raw gradient would not move a pixel),
+whether heads are averaged (`heads`), the threshold, the noise of the alignment, and which photos are X_clean (`clean`;
+by default the reference photos, set A). `bench.tune` searches all of that. The embedded preset takes one attention
+step per epoch: of two invented people, DreamBooth then leaves ISM0 0.68 and 0.42 at 16, after three 0.72 and 0.60,
+without DSUR 0.60 and 0.52.
+Different from the paper: steps go by the gradient's sign (the printed raw gradient would not move a pixel; with
+`direction=gradient` it is scaled, each photo's to the root mean square that a step says),
 fine-tuning with fp32 master weights; a photo's layer 2 ends when *all* recognisers are at the threshold, as in Alg.
 2, but each photo by itself; and with `equal_budget` both layers share one ball, so that the whole cloak is as large
 as every other defense's.
@@ -23,9 +25,9 @@ as every other defense's.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -40,7 +42,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.recipe import Recipe
 from bench.models.faces.alignment import ALIGNED, inverse, warp
 from bench.models.faces.embedder import alignment
-from defenses import PHOTOS, Context, Defense
+from defenses import PHOTOS, Context, Defense, P
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
 from defenses.pgd import Objective, pgd, project
@@ -48,6 +50,8 @@ from defenses.surrogates import learn
 
 PUBLISHED = (7, 11)
 """Grey levels of the two layers in the paper."""
+NORMS: Mapping[str, Literal["linf", "l2"]] = {"sign": "linf", "gradient": "l2"}
+"""How a step goes -> the norm of `pgd`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ class DLADiff(Defense):
         dynamic_rate: its Adam learning rate.
         step: size of a step of layer 1 in grey levels (published: 5e-3 of [0, 1]).
         sides: sides of the attention maps, latent pixels.
+        heads: compare the "mean" of an attention layer's heads, or "each".
+        clean: X_clean, which the static surrogate learns: the "reference" photos, the "photos" to cloak, or "both".
+        direction: steps go by the gradient's "sign", or along the "gradient", a step then being the root mean square.
         recognisers: packs that layer 2 turns away, the first also finds the faces; published: not named, probably
             those of FaceID and InstantID (buffalo_l, antelopev2).
         face_steps: most steps of layer 2.
@@ -97,6 +104,9 @@ class DLADiff(Defense):
     dynamic_rate: Rate | None = None
     step: StepLevels | None = None
     sides: Annotated[tuple[Count, ...], Field(min_length=1)] | None = None
+    heads: Literal["mean", "each"] = "mean"
+    clean: Literal["reference", "photos", "both"] = "reference"
+    direction: Literal["sign", "gradient"] = "sign"
     recognisers: tuple[str, ...] | None = None
     face_steps: Count | None = None
     face_step: StepLevels | None = None
@@ -145,7 +155,8 @@ class DLADiff(Defense):
     def evaluations(self, turns: int) -> float:
         if 1 not in self.layers:
             return 0
-        static = int(self.static_steps or 0) * min(self.batch, PHOTOS) / PHOTOS if self.dsur else 0
+        known = PHOTOS * (2 if self.clean == "both" else 1)
+        static = int(self.static_steps or 0) * min(self.batch, known) / PHOTOS if self.dsur else 0
         first = 2 * int(self.attention_steps or 0) if self.dsur else 0
         others = int(self.loss_steps or 0) + self.dynamic_steps if self.adft else 0
         return static + turns * (first + others)
@@ -173,18 +184,30 @@ class DLADiff(Defense):
         recipe = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
         loss = denoising_loss(dynamic, self.prompt, count, context.generator)
         distance = None
-        if (learned := self.pretuning(len(context.reference))) is not None:
-            static = context.pretuned(dynamic, context.reference, learned)
-            distance = attention_distance(static, dynamic, photos, self.prompt, self.sides or (), context.generator)
-        cloaked, step, epochs = photos, float(self.step or 0), int(self.epochs or 0)
+        clean = torch.stack(self.clean_photos(context.reference.unbind(), photos.unbind()))
+        if (learned := self.pretuning(len(clean))) is not None:
+            distance = attention_distance(
+                context.pretuned(dynamic, clean, learned),
+                dynamic,
+                photos,
+                self.prompt,
+                self.sides or (),
+                context.generator,
+                by_head=self.heads == "each",
+            )
+        cloaked, step, epochs, norm = photos, float(self.step or 0), int(self.epochs or 0), NORMS[self.direction]
         for done in range(epochs):
             if distance is not None:
-                cloaked = pgd(cloaked, photos, distance, budget, step, int(self.attention_steps or 0))
+                cloaked = pgd(cloaked, photos, distance, budget, step, int(self.attention_steps or 0), norm=norm)
             if self.adft:
-                cloaked = pgd(cloaked, photos, loss, budget, step, int(self.loss_steps or 0))
+                cloaked = pgd(cloaked, photos, loss, budget, step, int(self.loss_steps or 0), norm=norm)
                 learn(dynamic, cloaked, recipe, context, text_encoder=False)
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
+
+    def clean_photos(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
+        """X_clean."""
+        return [*(reference if self.clean != "photos" else ()), *(photos if self.clean != "reference" else ())]
 
     def pretuning(self, references: int) -> Recipe | None:
         """Step 0: the static surrogate learns the person from clean photos; the UNet only, and no prior term."""
@@ -226,7 +249,7 @@ class DLADiff(Defense):
         # Perturbations are kept around one half: `pgd` holds photos within [0, 1], and the ball is the same.
         middle = torch.full((len(faces.rows), 3, ALIGNED, ALIGNED), 0.5, device=photos.device)
         step, steps = float(self.face_step or 0), int(self.face_steps or 0)
-        perturbation = pgd(middle, middle, distance, reach, step, steps)
+        perturbation = pgd(middle, middle, distance, reach, step, steps, norm=NORMS[self.direction])
         context.progress(1.0)
         with torch.no_grad():
             return project(applied(perturbation), photos, context.budget)
@@ -239,6 +262,7 @@ def attention_distance(
     prompt: str,
     sides: Collection[int],
     generator: torch.Generator,
+    by_head: bool = False,
 ) -> Objective:
     """How far the dynamic surrogate's attention to the cloaked photos is from the static one's to the clean (Sec. 4.1).
 
@@ -252,6 +276,7 @@ def attention_distance(
         prompt: their caption.
         sides: of the maps, latent pixels.
         generator: of timesteps and noise.
+        by_head: compare each head's map, instead of their means.
     """
     condition, static_condition = caption(dynamic, prompt, len(clean)), caption(static, prompt, len(clean))
     with torch.no_grad():
@@ -259,9 +284,9 @@ def attention_distance(
 
     def distance(photos: Tensor) -> Tensor:
         same = twin(generator)
-        with watched(dynamic.unet, sides) as mine:
+        with watched(dynamic.unet, sides, by_head) as mine:
             step = denoise(dynamic, photos, condition, generator)
-        with torch.no_grad(), watched(static.unet, sides) as ideal:
+        with torch.no_grad(), watched(static.unet, sides, by_head) as ideal:
             noised = static.add_noise(original.sample(same), step.noise, step.timesteps)
             static.predict(noised, step.timesteps, static_condition)
         pairs = [*zip(mine.cross, ideal.cross, strict=True), *zip(mine.self, ideal.self, strict=True)]

@@ -59,8 +59,7 @@ class Pipeline:
         """The keys of all stages."""
         surrogates, static = [self.pool.fingerprint(model) for model in cell.surrogates], ""
         if (recipe := cell.pretuning) is not None:
-            reference = [photo.sha256 for photo in cell.identity.reference]
-            static = surrogate.key(recipe, reference, surrogates[0], cell.seed)
+            static = surrogate.key(recipe, [photo.sha256 for photo in cell.taught], surrogates[0], cell.seed)
         protected = protect.key(cell.defense, cell.identity, cell.budget, surrogates, cell.seed, static)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
@@ -152,9 +151,9 @@ class Pipeline:
 
         def work(folder: Path) -> None:
             base = self.pool.base(cell.surrogates[0])
-            reference = to_tensor([photo.pixels for photo in cell.identity.reference]).to(base.device)
+            clean = to_tensor([photo.pixels for photo in cell.taught]).to(base.device)
             report = partial(progress, surrogate.STAGE)
-            surrogate.save(folder, surrogate.tuned(base, reference, recipe, cell.seed, report))
+            surrogate.save(folder, surrogate.tuned(base, clean, recipe, cell.seed, report))
 
         entry = self.store.cost(surrogate.STAGE, keys.surrogate)
         if entry is None or self.store.find("protect", keys.protect) is None:

@@ -106,7 +106,12 @@ class Cell:
     @property
     def pretuning(self) -> Recipe | None:
         """How the first surrogate learns the clean photos before the cloak is made, if the defense wants that."""
-        return self.defense.instance.pretuning(len(self.identity.reference)) if self.surrogates else None
+        return self.defense.instance.pretuning(len(self.taught)) if self.surrogates else None
+
+    @property
+    def taught(self) -> list[Photo]:
+        """The clean photos that it learns then."""
+        return self.defense.instance.clean_photos(self.identity.reference, self.identity.protect)
 
     @property
     def leaked(self) -> tuple[Photo, ...]:

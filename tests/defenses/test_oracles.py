@@ -38,7 +38,7 @@ from defenses.timesteps import greedy_timesteps
 from defenses.transforms import blur
 from tests.support import tiny
 from tests.support.contexts import defend_context
-from tests.support.plain_steps import PROMPT, Plain, attention_maps, gradient
+from tests.support.plain_steps import PROMPT, Plain, attention_maps, attention_of_heads, gradient
 
 LEVELS, STEP = 8, 2.0
 
@@ -227,7 +227,10 @@ def test_watched_attention_is_attention_and_changes_nothing(base: DiffusionModel
     assert dict(base.unet.attn_processors) == before
 
 
-def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionModel, photos: Tensor) -> None:
+@pytest.mark.parametrize("by_head", [False, True])
+def test_attention_distance_is_the_squared_distance_of_all_maps(
+    base: DiffusionModel, photos: Tensor, by_head: bool
+) -> None:
     static, moved = base.clone(), (photos + 0.03).clamp(0, 1)
     with torch.no_grad():
         for weight in static.unet.parameters():
@@ -239,7 +242,7 @@ def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionM
         timesteps = torch.randint(0, 1000, (2,), generator=plain.draw)
         noise = torch.randn(latents.shape, generator=plain.draw)
         noised = base.add_noise(latents, noise, timesteps)
-        return attention_maps(model, noised, timesteps, PROMPT)
+        return (attention_of_heads if by_head else attention_maps)(model, noised, timesteps, PROMPT)
 
     def oracle(x: Tensor) -> Tensor:
         pairs = zip(maps(base, x), maps(static, photos), strict=True)
@@ -247,7 +250,7 @@ def test_attention_distance_is_the_squared_distance_of_all_maps(base: DiffusionM
 
     def mine(x: Tensor) -> Tensor:
         draw = torch.Generator().manual_seed(7)
-        return attention_distance(static, base, photos, PROMPT, {8}, draw)(x)
+        return attention_distance(static, base, photos, PROMPT, {8}, draw, by_head)(x)
 
     agree(mine, oracle, moved)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from bench.core.seeding import generator
-from bench.core.types import Budget
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
 from bench.models.diffusion.recipe import Recipe
 from defenses import DEFENSES
@@ -280,13 +279,18 @@ def test_dladiffs_static_surrogate_sees_no_photo_twice_in_a_step(
     assert batches == [batch]
 
 
-def test_dladiffs_stages_alternate(base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("direction", "norm"), [("sign", "linf"), ("gradient", "l2")])
+def test_dladiffs_stages_alternate(
+    base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch, direction: str, norm: str
+) -> None:
     """Attention steps, loss steps, fine-tuning, and again; the static surrogate learns once, before them."""
     order: list[str] = []
+    norms: set[str] = set()
 
-    def recording(cloaked: Tensor, clean: Tensor, objective: Any, budget: Budget, step: float, steps: int) -> Tensor:
-        order.append(f"{objective.__qualname__.split('.')[0]} x{steps}")
-        return pgd(cloaked, clean, objective, budget, step, steps)
+    def recording(cloaked: Tensor, clean: Tensor, objective: Any, *rest: Any, norm: Literal["linf", "l2"]) -> Tensor:
+        order.append(f"{objective.__qualname__.split('.')[0]} x{rest[-1]}")
+        norms.add(norm)
+        return pgd(cloaked, clean, objective, *rest, norm=norm)
 
     monkeypatch.setattr("defenses.dladiff.pgd", recording)
 
@@ -295,11 +299,31 @@ def test_dladiffs_stages_alternate(base: DiffusionModel, photos: Tensor, monkeyp
 
     for module in USERS:
         monkeypatch.setattr(f"{module}.finetune", finetune)
-    settings = STEPS | {"attention_steps": 2, "loss_steps": 3}
+    settings = STEPS | {"attention_steps": 2, "loss_steps": 3, "direction": direction}
     defense = DEFENSES.create("dladiff", settings).resolved("facelet")
     defense.protect(photos.clone(), defend_context(base, photos=photos))
     base.restore()
     assert order == ["static"] + ["attention_distance x2", "denoising_loss x3", "learn"] * 2
+    assert norms == {norm}
+
+
+@pytest.mark.parametrize(("clean", "known"), [("reference", [0]), ("photos", [1, 2]), ("both", [0, 1, 2])])
+def test_dladiffs_static_surrogate_learns_the_clean_photos_that_are_asked_for(
+    base: DiffusionModel, photos: Tensor, clean: str, known: list[int]
+) -> None:
+    every, learned = torch.cat([photos[:1].flip(-1), photos[:2]]), list[Tensor]()
+
+    def pretuned(model: DiffusionModel, taught: Tensor, recipe: Recipe) -> DiffusionModel:
+        learned.append(taught)
+        assert recipe.batch == min(4, len(taught))
+        return model.clone()
+
+    defense = DEFENSES.create("dladiff", STEPS | {"clean": clean}).resolved("facelet")
+    context = dataclasses.replace(defend_context(base, photos=every[1:]), reference=every[:1], pretuned=pretuned)
+    defense.protect(every[1:].clone(), context)
+    base.restore()
+    assert len(learned) == 1
+    assert torch.equal(learned[0], every[known])
 
 
 def test_without_any_part_dladiff_does_nothing(base: DiffusionModel, photos: Tensor) -> None:

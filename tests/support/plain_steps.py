@@ -86,7 +86,12 @@ def shares(query: Tensor, key: Tensor, heads: int) -> Tensor:
 
 def attention_maps(base: DiffusionModel, latents: Tensor, timesteps: Tensor, prompt: str) -> list[Tensor]:
     """(n, positions, tokens) of all layers, means over the heads."""
+    return [maps.mean(1) for maps in attention_of_heads(base, latents, timesteps, prompt)]
+
+
+def attention_of_heads(base: DiffusionModel, latents: Tensor, timesteps: Tensor, prompt: str) -> list[Tensor]:
+    """(n, heads, positions, tokens) of all layers."""
     with projected(base.unet) as seen:
         base.unet(latents, timesteps, base.condition([prompt]).hidden.expand(len(latents), -1, -1))
     heads = {name: base.unet.get_submodule(name).heads for name in seen}
-    return [shares(query, key, heads[name]).mean(1) for name, (query, key) in sorted(seen.items())]
+    return [shares(query, key, heads[name]) for name, (query, key) in sorted(seen.items())]

@@ -30,7 +30,7 @@ class Maps:
 
 
 @contextmanager
-def watched(unet: Any, sides: Collection[int]) -> Iterator[Maps]:
+def watched(unet: Any, sides: Collection[int], by_head: bool = False) -> Iterator[Maps]:
     """Record the attention maps whose picture has one of these sides (in latent pixels), until the context ends.
 
     Watched layers compute attention plainly, since fused attention keeps no maps.
@@ -38,13 +38,14 @@ def watched(unet: Any, sides: Collection[int]) -> Iterator[Maps]:
     Args:
         unet: a stock `UNet2DConditionModel`; one forward pass is made in the context.
         sides: of the feature maps, such as {16, 32}; the memory of self-attention grows with the fourth power.
+        by_head: keep each head's map, instead of their mean.
 
     Raises:
         BenchError: the UNet has no cross-attention of these sides.
     """
     maps, seen, before = Maps(), set[int](), dict(unet.attn_processors)
     unet.set_attn_processor(
-        {name: _Watching(maps, seen, set(sides), "attn2" in name, old) for name, old in before.items()}
+        {name: _Watching(maps, seen, set(sides), by_head, "attn2" in name, old) for name, old in before.items()}
     )
     try:
         yield maps
@@ -60,8 +61,11 @@ def watched(unet: Any, sides: Collection[int]) -> Iterator[Maps]:
 class _Watching:
     """An attention processor that keeps the shares."""
 
-    def __init__(self, maps: Maps, seen: set[int], sides: Collection[int], cross: bool, before: Any) -> None:
-        self._maps, self._seen, self._sides, self._cross, self._before = maps, seen, sides, cross, before
+    def __init__(
+        self, maps: Maps, seen: set[int], sides: Collection[int], by_head: bool, cross: bool, before: Any
+    ) -> None:
+        self._maps, self._seen, self._sides, self._by_head = maps, seen, sides, by_head
+        self._cross, self._before = cross, before
 
     def __call__(
         self, attention: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **more: Any
@@ -75,7 +79,8 @@ class _Watching:
         query, key, value = attention.to_q(hidden_states), attention.to_k(context), attention.to_v(context)
         query, key, value = (attention.head_to_batch_dim(x) for x in (query, key, value))
         shares = torch.softmax((query @ key.mT).float() * attention.scale, dim=-1)
-        seen = shares.reshape(len(hidden_states), -1, *shares.shape[1:]).mean(dim=1)
+        seen = shares.reshape(len(hidden_states), -1, *shares.shape[1:])
+        seen = seen if self._by_head else seen.mean(dim=1)
         (self._maps.cross if self._cross else self._maps.self).append(seen)
         mixed = attention.batch_to_head_dim(shares.to(value.dtype) @ value)
         for layer in attention.to_out:
