@@ -35,7 +35,7 @@ ZERO_SHOT = {"ip_adapter": "ip-adapter", "photomaker": "photomaker", "instantid"
 FEW, MANY = 5, 25
 """Steps of two fits whose difference is what steps take."""
 CLASS_COUNT = 8
-HEADINGS = ("attack", "base", "UNet passes, fit", "UNet passes, pictures", "PFLOP", "H100", "memory")
+HEADINGS = ("attack", "base", "UNet passes, fit", "UNet passes, pictures", "PFLOP", "H100", "memory", "low")
 
 
 def lines() -> Iterator[str]:
@@ -59,6 +59,7 @@ def lines() -> Iterator[str]:
                 f"{total / 1e15:.1f}",
                 clock(took),
                 f"{memory(method, base) / 1e9:.0f} GB",
+                f"{memory(method, base, low=True) / 1e9:.0f} GB",
             )
             yield f"| {' | '.join(cells)} |"
 

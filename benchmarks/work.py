@@ -146,6 +146,7 @@ def network_costs() -> dict[str, dict[str, float]]:
                 "vae_parameters": _parameters(vae),
                 "text_parameters": TEXT[name],
                 "kept_for_weights": kept_bytes(unet, True, sample, time, text, **more),
+                "kept_checkpointed": checkpointed_bytes(unet, sample, time, text, **more),
                 "kept_for_inputs": kept_bytes(unet, False, sample.requires_grad_(True), time, text, **more),
             }
     return found
@@ -192,6 +193,53 @@ def kept_bytes(network: nn.Module, trained: bool, *inputs: Any, **more: Any) -> 
     ):
         network(*inputs, **more)
     return float(sum(tensor.untyped_storage().nbytes() for tensor in kept.values()))
+
+
+def checkpointed_bytes(network: Any, *inputs: Any, **more: Any) -> float:
+    """The same for the weights' gradients, with gradient checkpointing (`model.memory=low`).
+
+    Kept are what blocks were given, each tensor once, what is outside of them, and all of the largest block, which is
+    computed again while its gradients are.
+    """
+    network.requires_grad_(True)
+    known = {weight.untyped_storage()._cdata for weight in network.parameters()}
+    kept, largest, inside = dict[int, int](), [0], list[dict[int, int]]()
+
+    def note(tensor: Tensor, into: dict[int, int]) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            into[storage._cdata] = storage.nbytes()
+
+    def keep(tensor: Tensor) -> Tensor:
+        note(tensor, inside[-1] if inside else kept)
+        held.append(tensor)
+        return tensor
+
+    def block(function: Any, *given: Any) -> Any:
+        for tensor in given:
+            if isinstance(tensor, Tensor):
+                note(tensor, kept)
+                held.append(tensor)
+        if inside:
+            return function(*given)
+        inside.append({})
+        made = function(*given)
+        largest[0] = max(largest[0], sum(inside.pop().values()))
+        return made
+
+    def fused(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
+        made: Tensor = _Fused.apply(query, key, value)
+        return made
+
+    held: list[Tensor] = []  # or the addresses of freed ones would come again
+    network.enable_gradient_checkpointing(block)
+    with (
+        patch("torch.nn.functional.scaled_dot_product_attention", fused),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        network(*inputs, **more)
+    network.disable_gradient_checkpointing()
+    return float(sum(kept.values()) + largest[0])
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bench.core.ranges import Weight
 from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.eager import eager
 from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, pgd
@@ -94,7 +95,8 @@ def last_features(unet: Any) -> Iterator[list[Tensor]]:
         for block in unet.up_blocks[-1].resnets
     ]
     try:
-        yield seen
+        with eager(unet):
+            yield seen
     finally:
         for hook in hooks:
             hook.remove()

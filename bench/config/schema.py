@@ -59,6 +59,7 @@ class ModelSettings(_Settings):
     channels_last: bool = False
     compile: bool = False
     offload: bool = False
+    memory: Literal["normal", "low"] = "normal"
     """These and the precision: see `Computing`."""
     steps: SamplerSteps = 25
     """Sampler steps."""
@@ -74,7 +75,7 @@ class ModelSettings(_Settings):
     @property
     def computing(self) -> Computing:
         """How it computes."""
-        return Computing(self.precision, self.channels_last, self.compile, self.offload)
+        return Computing(self.precision, self.channels_last, self.compile, self.offload, self.memory)
 
 
 class DefenseSpec(Method):

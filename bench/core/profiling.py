@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 NETWORKS = {
@@ -13,7 +14,7 @@ NETWORKS = {
     "diffusers.models.autoencoders.vae.Encoder": "encoder",
     "diffusers.models.autoencoders.vae.Decoder": "decoder",
 }
-"""Class -> what the network is called. By name, so that nothing is imported just to count nothing."""
+"""Class -> what the network is called."""
 
 Passes = dict[str, dict[str, int]]
 """Network -> samples, by "plain" (alone), "inputs" (with gradients of what went in), "weights" (of the weights too)."""
@@ -24,36 +25,41 @@ _open: list[Passes] = []
 
 @contextmanager
 def counting() -> Iterator[Passes]:
-    """Count while the context lasts; one inside another one takes its own samples away from it.
-
-    By hooks of PyTorch, which cost 0.2 % of a step of the embedded model. Before torch is imported nothing is counted.
-    """
-    torch, passes = sys.modules.get("torch"), Passes()
-    if torch is None:
-        yield passes
-        return
-    handle = None if _open else torch.nn.modules.module.register_module_forward_hook(_note)
+    """Count while the context lasts; one inside another one takes its own samples away from it."""
+    passes = Passes()
     _open.append(passes)
     try:
         yield passes
     finally:
         _open.pop()
-        if handle is not None:
-            handle.remove()
 
 
-_names: dict[type, str | None] = {}
+def countable() -> None:
+    """Have the calls of the networks' classes noted, once and for all; whoever makes a diffusion model asks for it.
+
+    The call as a whole is noted, from outside. A hook would be inside of what `model.compile` compiles, and cut the
+    UNet into a graph for every block.
+    """
+    for place, network in NETWORKS.items():
+        module, _, name = place.rpartition(".")
+        kind = getattr(importlib.import_module(module), name)
+        if not hasattr(kind.__call__, "network"):
+            kind.__call__ = _noted(kind.__call__, network)
 
 
-def _note(module: Any, _: tuple[Any, ...], output: Any) -> None:
-    """Called after every module's forward pass, so what most of them need is one look into a dictionary."""
-    kind = type(module)
-    if kind not in _names:
-        bases = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
-        _names[kind] = next((NETWORKS[base] for base in bases if base in NETWORKS), None)
-    network = _names[kind]
-    if network is None:
-        return
+def _noted(call: Callable[..., Any], network: str) -> Callable[..., Any]:
+    @wraps(call)
+    def noted(self: Any, *inputs: Any, **more: Any) -> Any:
+        output = call(self, *inputs, **more)
+        if _open:
+            _note(network, self, output)
+        return output
+
+    noted.network = network  # type: ignore[attr-defined]
+    return noted
+
+
+def _note(network: str, module: Any, output: Any) -> None:
     first: Any = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
     first = first[0] if isinstance(first, list | tuple) else first
     how = "plain" if not first.requires_grad else "weights" if _trained(module) else "inputs"

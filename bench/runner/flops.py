@@ -101,12 +101,17 @@ def flops(passes: Passes, base: str) -> float:
     return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
 
 
-def memory(attack: ResolvedMethod[Any], base: str) -> float:
+def memory(attack: ResolvedMethod[Any], base: str, low: bool = False) -> float:
     """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
 
     fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
     that the UNet keeps for a batch, with fused attention and without recomputing any. With prior preservation there are
     two batches. A LoRA or a learned word is too small to count. What the VAE and the generating take is not in it.
+
+    Args:
+        attack: which.
+        base: which.
+        low: with `model.memory=low`: the moments have a byte each, and activations are computed again.
 
     Raises:
         KeyError: the base's size is not known.
@@ -117,8 +122,9 @@ def memory(attack: ResolvedMethod[Any], base: str) -> float:
     trained = 0.0
     if attack.name == "dreambooth":
         trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
-    kept = sizes["kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"]
-    return 4 * weights + 3 * 4 * trained + at_once(attack, 0) * kept / 2
+    learned = "kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"
+    kept = sizes["kept_checkpointed" if low else learned]
+    return 4 * weights + (4 + 2 * (1 if low else 4)) * trained + at_once(attack, 0) * kept / 2
 
 
 def seconds(passes: Passes, base: str, at_once: int) -> float:
@@ -154,7 +160,9 @@ def table(planned: Sequence[Cell]) -> Table | None:
         for stage, name, base, key, passes, samples in _pieces(cell):
             work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
         if cell.model.name in networks():
-            needs["fit", cell.attack.name, cell.model.name] = memory(cell.attack, cell.model.name)
+            needs["fit", cell.attack.name, cell.model.name] = memory(
+                cell.attack, cell.model.name, cell.model.memory == "low"
+            )
     if not work:
         return None
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")

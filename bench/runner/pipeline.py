@@ -224,7 +224,7 @@ def _explained(error: BaseException) -> str:
     said = f"{reason_of(error)} (at {place.filename}:{place.lineno})"
     # That of torch; pictures are made in smaller batches before it comes to this.
     if type(error).__name__ == "OutOfMemoryError":
-        said += " Use model.precision=bf16, attack.batch=1 or fewer workers."
+        said += " Use model.memory=low, model.precision=bf16, attack.batch=1 or fewer workers."
     return said
 
 

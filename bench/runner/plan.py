@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from attacks import ATTACKS, Attack
@@ -161,7 +162,7 @@ def cells(settings: RunSettings, data: Dataset, pool: Pool) -> list[Cell]:
     for name, grid in itertools.product(data.selected, settings.suite.grids):
         model = grid.model or settings.model
         surrogates = (grid.surrogate,) if grid.surrogate else settings.surrogates or (model,)
-        _check(grid, model, settings)
+        _check(grid, model, settings, pool)
         arms = itertools.product(_arms(grid, settings, model), grid.countermeasures or (settings.countermeasure,))
         for (dose, attack), chain in arms:
             # The base sees no photos.
@@ -230,8 +231,13 @@ def _files(defense: Defense) -> dict[str, str]:
     return {name: digest for name, digest in defense.files().items() if name != CODE}
 
 
-def _check(grid: Grid, model: ModelSettings, settings: RunSettings) -> None:
-    """Raises BenchError if a grid wants photos of several sizes."""
+def _check(grid: Grid, model: ModelSettings, settings: RunSettings, pool: Pool) -> None:
+    """Raises BenchError if a grid wants photos of several sizes, or little memory of a GPU without what that takes."""
+    if model.memory == "low" and pool.device.startswith("cuda") and find_spec("bitsandbytes") is None:
+        raise BenchError(
+            "model.memory=low keeps AdamW's state in 8 bits, by bitsandbytes, which is not installed.",
+            "pip install 'cloakbench[memory]'",
+        )
     for each in (model, grid.surrogate or model):
         if each.resolution != settings.model.resolution:
             raise BenchError(

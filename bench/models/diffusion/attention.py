@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import BenchError
+from bench.models.diffusion.eager import eager
 
 
 @dataclass
@@ -48,7 +49,8 @@ def watched(unet: Any, sides: Collection[int], by_head: bool = False) -> Iterato
         {name: _Watching(maps, seen, set(sides), by_head, "attn2" in name, old) for name, old in before.items()}
     )
     try:
-        yield maps
+        with eager(unet):
+            yield maps
     finally:
         unet.set_attn_processor(before)
     if not maps.cross:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
+from bench.core.profiling import countable
 from bench.models.diffusion.batching import in_batches
 from bench.models.weights.checkpoint import Checkpoint
 
@@ -64,8 +65,8 @@ class Posterior:
         return mean + std * randn(mean.shape, generator, mean.device)
 
 
-ENCODED = 2**21
-"""Pixels that the VAE encodes at once: 8 photos of 512 px."""
+ENCODED, DECODED = 2**21, 2**20
+"""Pixels that the VAE encodes and decodes at once, without gradients: 8 photos and 4 pictures of 512 px."""
 
 Snapshot = dict[str, dict[str, Tensor]]
 """Weights of the UNet and of the text encoders, by part and name."""
@@ -108,6 +109,10 @@ class DiffusionModel:
         if computing.channels_last:
             for module in (self.vae, self.unet):
                 module.to(memory_format=torch.channels_last)
+        countable()
+        if computing.memory == "low":
+            for module in (self.vae, self.unet):
+                module.enable_gradient_checkpointing()
         if computing.compile:
             self.unet.compile(dynamic=False)
         self._loaded: dict[str, dict[str, Tensor]] = {}
@@ -137,7 +142,7 @@ class DiffusionModel:
         """
         if torch.is_grad_enabled():
             return self._posterior(photos)
-        most = max(1, ENCODED // (photos.shape[-2] * photos.shape[-1]))
+        most = self._at_once(ENCODED, photos.shape[-2] * photos.shape[-1])
 
         def some(part: slice) -> list[tuple[Tensor, Tensor]]:
             found = self._posterior(photos[part])
@@ -158,7 +163,17 @@ class DiffusionModel:
         return posterior.mean if generator is None else posterior.sample(generator)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Photos (n, 3, h, w) in [0, 1] of latents."""
+        """Photos (n, 3, h, w) in [0, 1] of latents; differentiable. Without gradients, some at a time."""
+        if torch.is_grad_enabled():
+            return self._decode(latents)
+        most = self._at_once(DECODED, latents.shape[-2] * latents.shape[-1] * self.factor**2)
+        return torch.stack(in_batches(len(latents), most, lambda part: [*self._decode(latents[part])]))
+
+    def _at_once(self, pixels: int, of_one: int) -> int:
+        """How many pictures of so many pixels the VAE sees at once, if these are all it may see."""
+        return 1 if self.computing.memory == "low" else max(1, pixels // of_one)
+
+    def _decode(self, latents: Tensor) -> Tensor:
         with self._autocast(self.half_vae):
             photos: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (photos.float() / 2 + 0.5).clamp(0, 1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import BenchError
+from bench.models.diffusion.eager import eager
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def queried(unet: Any, sides: Collection[int]) -> Iterator[list[Query]]:
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
     hooks = [layer.to_q.register_forward_hook(lambda _m, _i, out, of=layer: record(of, out)) for layer in layers]
     try:
-        yield found
+        with eager(unet):
+            yield found
     finally:
         for hook in hooks:
             hook.remove()

@@ -40,7 +40,7 @@ def finetune(
         progress: called with the share done.
         start: how many photos earlier fine-tuning have taken; these go on with the next, in turn.
     """
-    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    optimizer = _adamw(base)(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     others = _in_turns(class_images, recipe.batch, generator) if class_images is not None else None
     told = _captions(base)
     for step in range(recipe.steps):
@@ -59,6 +59,15 @@ def finetune(
         optimizer.step()
         if progress is not None:
             progress((step + 1) / recipe.steps)
+
+
+def _adamw(base: DiffusionModel) -> Callable[..., torch.optim.Optimizer]:
+    """AdamW; with little memory on a GPU, one that keeps its state in 8 bits: 2 bytes a weight instead of 8."""
+    if base.computing.memory == "low" and base.device.type == "cuda":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit  # type: ignore[no-any-return]
+    return functools.partial(torch.optim.AdamW, fused=True)
 
 
 def _captions(base: DiffusionModel) -> Callable[[str], Condition]:

@@ -17,7 +17,8 @@ from attacks.textual_inversion import TextualInversion
 from bench.config.compute import Computing
 from bench.config.schema import ModelSettings
 from bench.core.seeding import generator
-from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.attention import watched
+from bench.models.diffusion.finetuning import _adamw, finetune
 from bench.models.diffusion.loading import load_base
 from bench.models.diffusion.model_cache import Pool
 from bench.models.diffusion.recipe import Recipe
@@ -56,9 +57,46 @@ def attacked(folder: Path, attack: str, computing: Computing) -> Tensor:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("computing", [Computing(channels_last=True), Computing(offload=True)], ids=str)
+@pytest.mark.parametrize(
+    "computing", [Computing(channels_last=True), Computing(offload=True), Computing(memory="low")], ids=str
+)
 def test_attacks_find_the_same(folder: Path, attack: str, computing: Computing) -> None:
     assert torch.allclose(attacked(folder, attack, computing), attacked(folder, attack, Computing()), atol=2e-4)
+
+
+def test_with_little_memory_less_is_kept_for_gradients(folder: Path) -> None:
+    """What autograd keeps of a step, and that looks at the attention, which are not computed twice, go on."""
+    kept: dict[str, int] = {}
+    gradients: dict[str, Tensor] = {}
+    for memory in ("normal", "low"):
+        base = load_base(locate("tiny", str(folder)), computing=Computing(memory=memory))
+        photos = torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos")).requires_grad_(True)
+        sizes: dict[int, int] = {}
+
+        def keep(tensor: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
+            storage = tensor.untyped_storage()
+            sizes[storage._cdata] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = base.denoising_errors(base.encode(photos), base.condition(["x"]).expand(2), generator("step")).sum()
+        kept[memory] = sum(sizes.values())
+        with watched(base.unet, {8}) as maps:
+            latents = base.encode(photos)
+            base.predict(latents, torch.tensor([3, 700]), base.condition(["x"]).expand(2))
+        (loss + maps.cross[0].square().sum()).backward()  # type: ignore[no-untyped-call]
+        assert photos.grad is not None
+        gradients[memory] = photos.grad
+        assert base.unet.is_gradient_checkpointing == (memory == "low")
+    assert kept["low"] < 0.5 * kept["normal"]
+    torch.testing.assert_close(gradients["low"], gradients["normal"])
+
+
+def test_eight_bit_states_are_for_gpus_and_enter_keys(folder: Path) -> None:
+    base = load_base(locate("tiny", str(folder)), computing=Computing(memory="low"))
+    made = _adamw(base)([torch.nn.Parameter(torch.zeros(1))])
+    assert isinstance(made, torch.optim.AdamW), "here, where there is none"
+    assert Computing(memory="low").arithmetic == "fp32+low"
 
 
 def test_channels_stay_last_in_a_clone_and_after_restoring(folder: Path) -> None:

@@ -211,5 +211,14 @@ def test_memory_is_weights_gradients_moments_and_activations() -> None:
     assert more - tuned == pytest.approx(12 * sizes["text_parameters"])
 
 
+def test_with_little_memory_moments_have_a_byte_and_activations_are_computed_again() -> None:
+    sizes = networks()["sd15"]
+    tuned = method("dreambooth", {"batch": 2, "prior_weight": 0.0, "train_text_encoder": False})
+    saved = memory(tuned, "sd15") - memory(tuned, "sd15", low=True)
+    activations = sizes["kept_for_weights"] - sizes["kept_checkpointed"]
+    assert activations > 0
+    assert saved == pytest.approx(6 * sizes["unet_parameters"] + 2 * activations / 2)
+
+
 def test_the_documentation_has_the_table_of_costs() -> None:
     assert "\n".join(lines()) in (ROOT / "docs" / "guides" / "full-size.md").read_text()

@@ -103,6 +103,15 @@ def test_iterative_cloaks_have_the_effort_that_is_asked_for(effort: str, rounds:
     assert "effort" not in settings["noise"]
 
 
+def test_little_memory_on_a_gpu_wants_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.runner.plan.find_spec", lambda name: None)
+    assert planned("+model.memory=low", "data.limit=1"), "on a CPU nothing is kept in 8 bits"
+    monkeypatch.setattr(Pool, "device", "cuda")
+    assert planned("data.limit=1")
+    with pytest.raises(BenchError, match="bitsandbytes, which is not installed"):
+        planned("+model.memory=low", "data.limit=1")
+
+
 @pytest.mark.parametrize("effort", ["0", "same", "2.5", "null"])
 def test_an_effort_that_is_none_is_refused(effort: str) -> None:
     with pytest.raises(BenchError, match=r"effort.*\n?.*[Gg]ive preset, equal, or a number"):

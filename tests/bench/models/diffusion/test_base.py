@@ -55,6 +55,21 @@ def test_encoding_is_differentiable_and_decoding_inverts_it(base: DiffusionModel
     assert psnr > 23  # the VAE's published reconstruction is 27 dB on average
 
 
+def test_many_pictures_are_decoded_some_at_a_time_unless_gradients_are_wanted(
+    base: DiffusionModel, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        latents = base.encode(photos[torch.arange(5) % len(photos)])
+        whole, sizes = base.decode(latents), list[int]()
+        monkeypatch.setattr("bench.models.diffusion.base.DECODED", 2 * photos[0, 0].numel())
+        handle = base.vae.decoder.register_forward_hook(lambda _, inputs, output: sizes.append(len(output)))
+        parts = base.decode(latents)
+    base.decode(latents)
+    handle.remove()
+    assert sizes == [2, 2, 1, 5]
+    torch.testing.assert_close(parts, whole)
+
+
 def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
     base: DiffusionModel, photos: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
