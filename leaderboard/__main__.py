@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.core.cli import guarded
@@ -116,10 +117,11 @@ def _parser() -> ArgumentParser:
 def _build(options: Namespace) -> int:
     from leaderboard.site.build import build
 
-    problems = build(options.results, options.out, options.docs)
+    print(f"Making the page of the entries in {options.results} ...", flush=True)
+    problems = build(options.results, options.out, options.docs, partial(print, flush=True))
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)
-    print(f"{options.out / 'index.html'}{', without what has a problem' if problems else ''}")
+    print(f"Open {options.out / 'index.html'}{', which is without what has a problem' if problems else ''}.")
     return 1 if problems else 0
 
 

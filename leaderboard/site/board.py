@@ -21,8 +21,8 @@ from bench.stats.rule import CONTROLS
 from leaderboard.entries.agreement import Rule
 from leaderboard.site.measures import MEASURES
 
-SIGHT = ("linf", "psnr", "ssim")
-"""What a cloak looks like: the same for every attack."""
+SIGHT = ("linf", "psnr", "ssim", "photos_recognised")
+"""What cloaked photos look like, before any attack: the same for every attack."""
 SHOWN = (*SIGHT, *(measure.key for measure in MEASURES))
 """Metrics that are kept."""
 ASIDE = ("base", "another person")
@@ -153,6 +153,16 @@ class Group:
     def name(self) -> str:
         """The title, and what no other group of that title has."""
         return f"{self.title} ({self.apart})" if self.apart else self.title
+
+    @property
+    def invented(self) -> bool:
+        """Whether its people are those that come with the package, who do not exist."""
+        return bool(self.facts["data"] == "synthetic")
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of its protocol, to be put in order."""
+        return tuple(map(int, self.facts["version"].split(".")))
 
     @property
     def people(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -34,13 +34,14 @@ TEXTS = ("metrics", "protocol", "statistics", "ethics")
 """Pages that need nothing but words."""
 
 
-def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
+def build(results: Path, out: Path, docs: str = "", tell: Callable[[str], None] = lambda _: None) -> list[Problem]:
     """Make the site of a folder of entries.
 
     Args:
         results: see `leaderboard.entries.reader`.
         out: folder to write; a site that is there is replaced as a whole, and not before the new one is complete.
         docs: folder below it that the documentation will be in, which pages then link to; empty for none.
+        tell: told how far it has come, a line at a time.
 
     Returns:
         What is wrong with entries, or pictures of entries, that were left out.
@@ -52,7 +53,10 @@ def build(results: Path, out: Path, docs: str = "") -> list[Problem]:
         raise BenchError(f"{out} is no site of ours, so it is not replaced.", "Choose another folder: -o site.")
     out = out.resolve()  # through a link, the folder itself is replaced
     opened, problems = open_all(results)
+    tell(f"Entries found: {len(opened)}. Reading their records ...")
     pages, unusable = _usable(opened, docs)
+    rows = sum(name.startswith("rows/") for name in pages.texts)
+    tell(f"Rows: {rows}. Writing their pages, and {len(pages.pictures)} strips of pictures ...")
 
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".site-", dir=out.parent))
@@ -114,7 +118,7 @@ def _pages(opened: Sequence[Result], docs: str) -> tuple[_Pages, list[Problem]]:
     template = pages.get_template("row.html")
     for layout in layouts:
         for row in layout.rows:
-            facts = row_page.facts(layout, row, by_id)
+            facts = row_page.facts(layout, row, by_id, pictures)
             texts[f"rows/{layout.group.id}-{row.id}.html"] = template.render(common, root="../", **facts)
     shown = {facts["file"] for facts in pictures.values()}
     wanted = [(picture_file(r.entry.id, cell), r, cell) for r in results for cell in r.sprites()]

@@ -74,7 +74,7 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
     counts as a whole or not at all.
 
     Returns:
-        The groups, that with the largest reference first; the entries that count; what is wrong with others.
+        The groups, that to begin with first; the entries that count; what is wrong with others.
     """
     read: dict[str, tuple[Result, dict[str, _Section]]] = {}
     problems = []
@@ -102,18 +102,21 @@ def groups(results: Iterable[Result]) -> tuple[list[Group], list[Result], list[P
 
 
 def _ordered(found: Sequence[Group], results: Sequence[Result]) -> list[Group]:
-    """With names. What the maintainers have most of comes first, then its title's others; dates say nothing of it.
+    """With names. First what the maintainers ran by the latest protocol, of real people before invented ones.
 
-    Of groups of one size that of the later protocol comes first.
+    Then what they have most of; a title's groups stand together, and dates say nothing.
     """
     for group in found:
         group.apart = group_names.apart(group, [other for other in found if other.title == group.title])
     references = {result.entry.id for result in results if result.entry.kind == "reference"}
     trusted = {result.entry.id for result in results if result.trusted}
-    sizes = {group.id: (group.size(references), group.size(trusted), group.size()) for group in found}
-    most = {group.title: max(sizes[g.id] for g in found if g.title == group.title) for group in found}
-    version = {group.id: [int(part) for part in group.facts["version"].split(".")] for group in found}
-    return sorted(found, key=lambda g: (most[g.title], g.title, sizes[g.id], version[g.id], g.id), reverse=True)
+    turns = {}
+    for group in found:
+        sizes = group.size(references), group.size(trusted), group.size()
+        ran = [size > (0, 0) for size in sizes]
+        turns[group.id] = (*ran, group.version, not group.invented, *sizes)
+    first = {group.title: max(turns[g.id] for g in found if g.title == group.title) for group in found}
+    return sorted(found, key=lambda g: (first[g.title], g.title, turns[g.id], g.id), reverse=True)
 
 
 def _sort(result: Result) -> dict[str, _Section]:

@@ -13,15 +13,18 @@ SCALE = 10_000
 HALVES = ("even", "odd")
 """Likeness by either half of a cell's pictures: what an attack is chosen by, and what it is scored by."""
 NAMES = {
-    "likeness": "likeness",
-    "ilr": "identity leak rate",
-    "ilr_matched": "leak rate among look-alikes",
-    "any_leak@4": "leak in any of 4 pictures",
-    "ism_zero": "similarity, no face as 0",
-    "fdfr": "no face found",
-    "false_leak": "false leaks",
+    "likeness": (
+        "likeness",
+        "Likeness of generated pictures to the person: 0 a stranger, 1 their own clean photos",
+    ),
+    "ilr": ("identity leak rate", "Share of the generated pictures in which a judge recognises the person"),
+    "ilr_matched": ("leak rate among look-alikes", "The leak rate at thresholds that few people alike reach"),
+    "any_leak@4": ("leak in any of 4 pictures", "Chance that a judge recognises the person in one of four pictures"),
+    "ism_zero": ("similarity, no face as 0", "Mean cosine of the generated pictures to the person, 0 where is no face"),
+    "fdfr": ("no face found", "Share of the generated pictures in which no face is found"),
+    "false_leak": ("false leaks", "How often generated pictures pass for other people of the data set"),
 }
-"""Metric -> its name on the page. All are bounded: a score is drawn on the scale of what it can be."""
+"""Metric -> its name on the page, and what it is. All are bounded: a score is drawn on the scale of what it can be."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Measure:
         name: its name on the page.
         lower: whether lower is better for the person who is to be protected.
         low, high: what it can be.
-        text: what it is, and its pitfall.
+        brief: what it is, in the few words of the first screen.
+        text: the same exactly, and its pitfall.
     """
 
     key: str
@@ -41,6 +45,7 @@ class Measure:
     lower: bool
     low: float
     high: float
+    brief: str
     text: str
 
     def facts(self) -> dict[str, Any]:
@@ -48,11 +53,11 @@ class Measure:
         return asdict(self)
 
 
-def _measure(key: str, name: str) -> Measure:
+def _measure(key: str, name: str, brief: str) -> Measure:
     metric = METRICS.get(key)
     sentences = [part[0].upper() + part[1:] + "." for part in (metric.definition, metric.pitfalls) if part]
-    return Measure(key, name, metric.lower_is_better, *metric.range, text=" ".join(sentences))
+    return Measure(key, name, metric.lower_is_better, *metric.range, brief, text=" ".join(sentences))
 
 
-MEASURES = tuple(_measure(key, NAMES[key]) for key in sorted(NAMES, key=lambda key: key != SCORE))
+MEASURES = tuple(_measure(key, *NAMES[key]) for key in sorted(NAMES, key=lambda key: key != SCORE))
 """That by which cloaks are compared comes first."""

@@ -7,18 +7,24 @@ every column. The base was not attacked: it has one cell of each person, whateve
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.core.hashing import hash_of
 from bench.core.names import natural
 from bench.results.labels import distinguishing_settings, method_names, setting_text
+from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
+from leaderboard.entries.entry import MethodCard
 from leaderboard.entries.reader import Result
 from leaderboard.site.board import ASIDE, SIGHT, Cell, Group, Key, Place, Row, surrogates_apart
+from leaderboard.site.citation import citation
 from leaderboard.site.measures import HALVES, MEASURES, SCALE
 
 Settings = dict[tuple[str, ...], Any]
+Cards = Mapping[str, Mapping[str, MethodCard]]
+"""Entry -> method -> what it says of it."""
+NO_CARD = MethodCard(description="", paper="")
 
 
 class Layout:
@@ -56,11 +62,12 @@ class Layout:
 def page_data(layouts: Sequence[Layout], results: Sequence[Result]) -> dict[str, Any]:
     """Everything the page knows, but the pictures."""
     first = {layout.group.title: layout.group.id for layout in reversed(layouts)}
+    cards = {result.entry.id: result.entry.card for result in results}
     return {
         "measures": [measure.facts() for measure in MEASURES],
         "scale": SCALE,
         "entries": {result.entry.id: entry_facts(result, results) for result in results},
-        "groups": [_group(layout, first[layout.group.title] == layout.group.id) for layout in layouts],
+        "groups": [_group(layout, first[layout.group.title] == layout.group.id, cards) for layout in layouts],
     }
 
 
@@ -102,21 +109,31 @@ def picture_file(entry: str, cell: str) -> str:
     return f"images/{entry}/{cell}.webp"
 
 
-def _group(layout: Layout, current: bool) -> dict[str, Any]:
+def _group(layout: Layout, current: bool, cards: Cards) -> dict[str, Any]:
     group = layout.group
     return {
         "id": group.id,
         "name": group.name,
         "current": current,
         "facts": group.facts,
+        "invented": group.invented,
+        "scope": _scope(group),
         "threshold": group.threshold,
         "sources": [{"entry": entry, "verified": verified} for entry, verified in layout.sources],
         "people": layout.people,
         "attacks": layout.attacks,
         "chains": layout.chains,
-        "rows": [_row(layout, row) for row in layout.rows],
+        "rows": [_row(layout, row, cards) for row in layout.rows],
         "cells": _cells(layout),
     }
+
+
+def _scope(group: Group) -> str:
+    """What else its numbers say nothing about."""
+    base = BASES.get(group.facts["base"], {}) | group.facts.get("sampler", {})
+    if base.get("family") != "facelet":
+        return ""
+    return f"Small {base['resolution']} px model; says nothing about Stable Diffusion."
 
 
 def _order(row: Row) -> tuple[int, str, float, Any]:
@@ -158,7 +175,7 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
     return found
 
 
-def _row(layout: Layout, row: Row) -> dict[str, Any]:
+def _row(layout: Layout, row: Row, cards: Cards) -> dict[str, Any]:
     cells = [cell for found in row.own().values() for cell in found]
     cloaked = row.label != "base"
     return {
@@ -167,6 +184,7 @@ def _row(layout: Layout, row: Row) -> dict[str, Any]:
         "series": layout.series[row.key],
         "name": row.label,
         "defense": row.record.defense.name,
+        "cited": citation(cards.get(row.entry, {}).get(row.record.defense.name, NO_CARD)),
         "budget": row.record.defense.budget if cloaked else None,
         "control": row.control,
         "entry": row.entry,

@@ -11,7 +11,7 @@ from bench.results.record import MethodFacts
 from bench.results.seen import seen_text
 from bench.stats import mean_interval
 from leaderboard.entries.reader import Result
-from leaderboard.site.board import ASIDE, Cell, Place, Row
+from leaderboard.site.board import ASIDE, SIGHT, Cell, Place, Row
 from leaderboard.site.measures import MEASURES
 from leaderboard.site.page_data import Layout, mean, scores
 
@@ -31,8 +31,14 @@ CONTROL_TEXTS = {
 }
 
 
-def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, Any]:
-    """Everything the template needs."""
+PICTURED = {"clean": "photo", "cloaked": "cloaked", "difference": "change x 8", "generated": "generated"}
+"""Groups of a sprite that a row's page shows, and their names there."""
+GENERATED = 6
+"""Generated pictures that it shows of an attack, at most."""
+
+
+def facts(layout: Layout, row: Row, results: Mapping[str, Result], pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the template needs; `pictures` as of `page_data.picture_data`."""
     record, cells = row.record, row.all()
     own = [cell for found in row.own().values() for cell in found]
     result = results[row.entry] if row.entry else None
@@ -52,12 +58,14 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
         "settings": {"budget": record.defense.budget, **record.defense.config},
         "surrogates": record.surrogates,
         "attacks": layout.attacks,
+        "controls": list(_controls(layout, row)),
         "table": _table(layout, row),
+        "strips": _strips(layout, row, pictures),
         "people": _people(layout, row),
         "seconds": mean([cell.seconds for cell in own]),
         "megabytes": mean([cell.megabytes for cell in own]),
         "passes": mean([cell.passes for cell in own]),
-        "sight": {name: mean([cell.metrics.get(name) for cell in own]) for name in ("linf", "psnr", "ssim")},
+        "sight": {name: mean([cell.metrics.get(name) for cell in own]) for name in SIGHT},
         "failures": [_failure(layout, row, place, c) for place, found in row.cells.items() for c in found if c.reason][
             :FAILURES
         ],
@@ -71,8 +79,9 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result]) -> dict[str, 
 def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
     """One line per attack and countermeasure: the mean of every measure, the first one's interval, and the people.
 
-    Of a cloak also what of the attack it was made against.
+    Beside it the same of the controls, and of a cloak what of the attack it was made against.
     """
+    beside = [_first_means(layout, control) for control in _controls(layout, row).values()]
     found: dict[Spot, list[dict[str, Any]]] = defaultdict(list)
     by: dict[Spot, set[tuple[str, bool]]] = defaultdict(set)
     against: dict[int, str] = {}
@@ -84,10 +93,78 @@ def _table(layout: Layout, row: Row) -> list[dict[str, Any]]:
             against[attack] = "" if row.control else _made_against(row, place)
     known = {spot: _summary(values) | {"by": sorted(by[spot])} for spot, values in found.items()}
     return [
-        {"attack": name, "chain": after, "against": against.get(attack, ""), **summary}
+        {
+            "attack": name,
+            "chain": after,
+            "against": against.get(attack, ""),
+            "controls": [means.get((attack, chain), means.get(EVERYWHERE)) for means in beside],
+            **summary,
+        }
         for attack, name in enumerate(layout.attacks)
         for chain, after in enumerate(layout.chains)
         if (summary := known.get((attack, chain), known.get(EVERYWHERE)))
+    ]
+
+
+def _controls(layout: Layout, row: Row) -> dict[str, Row]:
+    """Name -> the control that stands beside a row: its own entry's, else everybody's; noise at its budget alone."""
+    found: dict[str, Row] = {}
+    for control in sorted(layout.rows, key=lambda other: other.entry == row.entry):
+        if not control.control or control is row or control.entry not in ("", row.entry):
+            continue
+        if control.label in ("base", "clean"):
+            found[control.label] = control
+        elif control.record.defense.name == "noise" and control.record.defense.budget == row.record.defense.budget:
+            found["noise"] = control
+    return {name: found[name] for name in ("base", "noise", "clean") if name in found}
+
+
+def _first_means(layout: Layout, row: Row) -> dict[Spot, float | None]:
+    """The mean of the first measure, by attack and countermeasures."""
+    values: dict[Spot, list[float | None]] = defaultdict(list)
+    for place, cells in row.cells.items():
+        attack, chain, _ = layout.numbers(row, place)
+        values[attack, chain].append(scores(cells)[MEASURES[0].key])
+    return {spot: mean(found) for spot, found in values.items()}
+
+
+def _strips(layout: Layout, row: Row, pictures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Pictures of the first person of whom there are any, attack by attack, above those without a cloak."""
+    clean = _controls(layout, row).get("clean")
+    numbered = {layout.numbers(row, place) for place in row.cells}
+    spots = sorted((p, a, c) for a, c, p in numbered if a is not None and c is not None)
+    shown = [(spot, strip) for spot in spots if (strip := _strip(layout, row, spot, pictures))]
+    found = []
+    for (person, attack, chain), strip in shown:
+        if person != shown[0][0][0]:
+            break
+        after = "" if layout.chains[chain] == "none" else f" after {layout.chains[chain]}"
+        title = f"{layout.people[person]}, {layout.attacks[attack]}{after}"
+        found.append({"title": title, "figures": strip})
+        if clean and (plain := _strip(layout, clean, (person, attack, chain), pictures)):
+            found.append({"title": f"{title}, without a cloak", "figures": plain[-1:]})
+    return found
+
+
+def _strip(layout: Layout, row: Row, spot: tuple[int, int, int], pictures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is shown of a cell: groups of tiles of its sprite."""
+    person, attack, chain = spot
+    where = (layout.group.id, layout.rows.index(row), attack, chain, person)
+    sprite = pictures.get(" ".join(map(str, where)))
+    if sprite is None:
+        return []
+    most = dict.fromkeys(PICTURED, 1) | {"generated": GENERATED}
+    return [
+        {
+            "words": words,
+            "file": sprite["file"],
+            "of": sprite["count"],
+            "tiles": range(
+                sprite["groups"][name][0], sprite["groups"][name][0] + min(sprite["groups"][name][1], most[name])
+            ),
+        }
+        for name, words in PICTURED.items()
+        if name in sprite["groups"]
     ]
 
 

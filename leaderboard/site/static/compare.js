@@ -1,15 +1,25 @@
-// Two or three rows beside each other: paired differences, and the same people, prompts and noise.
+// Some rows beside each other: paired differences, and the same people, prompts and noise.
 "use strict";
 window.Compare = (() => {
-  const { state, group, measure } = window.View;
+  const { state, group, measure, toggle } = window.View;
   const { make, number, by } = window.Dom;
 
-  const chosen = (lines) => state.compare.map((id) => lines.find((l) => l.row.id === id)).filter(Boolean).slice(0, 3);
+  const chosen = (lines) => state.compare.map((id) => lines.find((l) => l.row.id === id)).filter(Boolean);
+
+  // The rows that are compared, each with a button to leave it out, and all others to choose from.
+  function picker(lines, rows) {
+    const choose = make("select", { id: "compare-add", onchange: (event) => toggle("compare", event.target.value) },
+      make("option", { value: "" }, "add a row"),
+      ...lines.filter((line) => !rows.includes(line)).map(({ row }) => make("option", { value: row.id }, row.label)));
+    const leave = ({ row }) => make("button", { type: "button", "aria-label": `leave out ${row.label}`, onclick: () => toggle("compare", row.id) }, `${row.label} ×`);
+    by("compare-rows").replaceChildren(...rows.map(leave), make("label", {}, "Compare with ", choose));
+  }
 
   function show({ lines }) {
     const rows = chosen(lines), place = by("compare-text");
+    picker(lines, rows);
     if (rows.length < 2) {
-      place.replaceChildren(make("p", {}, "Tick two or three rows on the board to compare them."));
+      place.replaceChildren(make("p", {}, "Choose two rows or more: here, or by their boxes on the board. Controls can be compared, too."));
       by("plot-compare").replaceChildren();
       return null;
     }

@@ -1,7 +1,7 @@
-// What is on the board, as files: CSV, JSON, a LaTeX table, BibTeX.
+// What is on the board, as files: CSV, JSON, a LaTeX table, BibTeX. Cloaks in the order shown, then the controls.
 "use strict";
 window.Export = (() => {
-  const { state, group, measure, data } = window.View;
+  const { state, group, measure } = window.View;
   const { make, number } = window.Dom;
 
   // What is saved of a row: names of columns, and values. What does not exist is null. Attacks have whatever names their
@@ -10,13 +10,17 @@ window.Export = (() => {
     const names = state.attacks.map((a) => `attack ${group().attacks[a]}`);
     const attacks = names.map((name, i) => [names.indexOf(name) < i ? `${name} #${i + 1}` : name, (l) => finite(l.attacks[i])]);
     return [
-      ["defense", (l) => l.row.label], ["budget", (l) => l.row.budget], ["tier", (l) => l.tier ?? null], ["people", (l) => l.people],
-      ["score", (l) => finite(l.score)], ["low", (l) => l.interval?.[0] ?? null], ["high", (l) => l.interval?.[1] ?? null],
-      ["broken_by", (l) => l.broken], ...attacks, ["psnr", (l) => Score.sight(l.row, "psnr")], ["seconds", (l) => l.row.seconds],
-      ["passes", (l) => l.row.passes], ["coverage", (l) => l.coverage], ["entry", (l) => l.row.entry],
+      ["defense", (l) => l.row.label], ["kind", (l) => (l.row.control ? "control" : "cloak")], ["budget", (l) => l.row.budget],
+      ["rank_low", (l) => l.rank?.[0] ?? null], ["rank_high", (l) => l.rank?.[1] ?? null], ["beside_noise", (l) => l.said ?? ""],
+      ["people_below_noise", (l) => l.less?.[0] ?? null], ["people", (l) => l.people],
+      ["score", (l) => finite(l.score)], ["low", (l) => finite(l.interval?.[0])], ["high", (l) => finite(l.interval?.[1])],
+      ["broken_by", (l) => l.broken], ...attacks, ["photos_recognised", (l) => finite(Score.sight(l.row, "photos_recognised"))],
+      ["psnr", (l) => finite(Score.sight(l.row, "psnr"))], ["seconds", (l) => finite(l.row.seconds)],
+      ["passes", (l) => finite(l.row.passes)], ["coverage", (l) => finite(l.coverage)], ["entry", (l) => l.row.entry],
     ];
   }
-  const finite = (value) => (Number.isFinite(value) ? value : null);
+  // Four places, as the page's data has: more would be digits of arithmetic.
+  const finite = (value) => (Number.isFinite(value) ? Number(value.toFixed(4)) : null);
   const choice = () => ({
     board: group().facts, measure: measure().key, over: state.over, attacks: state.attacks.map((a) => group().attacks[a]),
     countermeasures: state.chains.map((c) => group().chains[c]), link: location.href,
@@ -43,23 +47,21 @@ window.Export = (() => {
     "|": "\\textbar{}", '"': "\\textquotedbl{}", "·": "$\\cdot$", "[": "{[}", "]": "{]}", // \\ [x] would be a length
   };
   const tex = (text) => String(text).replace(/[\\~^<>|"·[\]&%$#_{}]/g, (c) => ESCAPED[c] ?? `\\${c}`).replace(/\s+/g, " ");
+  const places = ({ rank }) => (rank ? [...new Set(rank)].join("--") : "--");
   function latex(lines) {
-    const head = ["Defense", "Tier", tex(measure().name), "95\\,\\%", ...state.attacks.map((a) => tex(group().attacks[a])), "PSNR"];
-    const body = lines.map((l) => [tex(l.row.label), l.tier ?? "--", number(l.score), l.interval ? `${number(l.interval[0])}--${number(l.interval[1])}` : "--",
+    const head = ["Defense", "Rank", tex(measure().name), "95\\,\\%", ...state.attacks.map((a) => tex(group().attacks[a])), "PSNR"];
+    const body = lines.map((l) => [tex(l.row.label), places(l), number(l.score), l.interval ? `${number(l.interval[0])}--${number(l.interval[1])}` : "--",
       ...l.attacks.map((v) => number(v)), number(Score.sight(l.row, "psnr"), 1)].map((v) => (v === "–" ? "--" : v)).join(" & ") + " \\\\");
     return [`% ${location.href}`.replace(/[\r\n]/g, " "), `\\begin{tabular}{l${"r".repeat(head.length - 1)}}`, "\\toprule", `${head.join(" & ")} \\\\`, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}", ""].join("\n");
   }
+  // The methods that were compared, by their cards: a card names the method and its paper, not the paper's title.
   function bibtex(lines) {
-    const used = [...new Set(lines.map((l) => l.row.entry).filter(Boolean))].map((id) => data.entries[id]).filter(Boolean);
+    const used = new Map(lines.filter(({ row }) => !row.control && row.cited.where).map(({ row }) => [row.defense, row.cited]));
     const plain = (text) => tex(String(text).replace(/[{}\\]/g, " ")); // BibTeX counts braces, escaped or not
-    const name = (text) => (/\band\b|^others$/i.test(text) ? `{${plain(text)}}` : plain(text)); // "X and others" is one author
-    const address = (text) => text.replace(/[{}\\]/g, encodeURIComponent);
-    return used.map((e) => {
-      const place = e.paper || e.code, fields = [
-        `title = {${plain(e.title)}}`, `author = {${e.authors.map(name).join(" and ")}}`, `year = {${e.submitted.slice(0, 4)}}`,
-        ...(place ? [`howpublished = {\\url{${address(place)}}}`] : []),
-      ];
-      return `@misc{${e.id},\n${fields.map((field) => `  ${field}`).join(",\n")}\n}\n`;
+    return [...used].map(([method, { name, where, year, arxiv }]) => {
+      const fields = [`title = {{${plain(name || method)}}}`, ...(year ? [`year = {${year}}`] : []),
+        ...(arxiv ? [`eprint = {${arxiv}}`, "archiveprefix = {arXiv}", `url = {https://arxiv.org/abs/${arxiv}}`] : []), `note = {${plain(where)}}`];
+      return `@misc{${method.replace(/[^\w-]/g, "-")},\n${fields.map((field) => `  ${field}`).join(",\n")}\n}\n`;
     }).join("\n");
   }
 

@@ -49,5 +49,5 @@ window.Gallery = (() => {
     document.body.style.setProperty("--x", ((event.clientX - box.left) / box.width).toFixed(3));
     document.body.style.setProperty("--y", ((event.clientY - box.top) / box.height).toFixed(3));
   });
-  return { show, controls };
+  return { show, controls, tile };
 })();

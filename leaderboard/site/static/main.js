@@ -10,13 +10,13 @@
     by(id).value = value;
     by(id).onchange = (event) => pick(event.target.value);
   }
-  // Ticked is what is in the list; of what is hidden, the rest.
+  // Ticked is what is in the list; of what is hidden, the rest. Boxes that are there stay, and with them the reader's focus.
   function boxes(id, key, names) {
-    by(id).replaceChildren(...names.map(([value, words]) => {
-      const box = make("input", { type: "checkbox", onchange: () => toggle(key, value) });
-      box.checked = state[key].includes(value) !== (key === "hidden");
-      return make("label", {}, box, ` ${words}`);
-    }));
+    const there = [...by(id).children];
+    if (String(there.map((label) => label.textContent)) !== String(names.map(([, words]) => ` ${words}`))) {
+      by(id).replaceChildren(...names.map(([value, words]) => make("label", {}, make("input", { type: "checkbox", onchange: () => toggle(key, value) }), ` ${words}`)));
+    }
+    names.forEach(([value], i) => (by(id).children[i].firstChild.checked = state[key].includes(value) !== (key === "hidden")));
   }
   function choices() {
     options("group", data.groups.map((g) => [g.id, g.name]), state.group, (v) => change({ group: v }));
@@ -28,8 +28,25 @@
     boxes("columns", "hidden", Object.entries(COLUMNS));
     by("search").value = state.search;
     by("ran").checked = Boolean(state.ran);
-    by("measure-text").textContent = measure().text;
+    by("choice-text").textContent = chosenText();
     Gallery.controls();
+  }
+
+  // All that is chosen, in a line.
+  function chosenText() {
+    const { facts, attacks, chains } = group(), after = state.chains.map((c) => chains[c]).filter((name) => name !== "none");
+    const against = state.attacks.length === 1 ? attacks[state.attacks[0]] : `${state.over === "worst" ? "worst" : "mean"} of ${state.attacks.length} attacks`;
+    return [`${facts.data} on ${facts.base}, protocol ${facts.version}`, measure().name, against + (after.length ? ` after ${after.join(" or ")}` : ""),
+      state.budgets.map((budget) => `${budget}/255`).join(" and "), state.ran ? "verified rows" : "", state.search ? `"${state.search}"` : ""].filter(Boolean).join(" · ");
+  }
+
+  // The first screen: who leaks least, how sure that is, and what it looks like.
+  function firstScreen() {
+    by("verdict").textContent = Verdict.sentence(board);
+    by("measured").textContent = `${measure().brief}.`;
+    const pictures = Trio.show(board);
+    by("trio").replaceChildren(...pictures);
+    by("trio").hidden = !pictures.length;
   }
 
   // What others sent in last, each a link to a view that shows it.
@@ -53,6 +70,7 @@
   }
   async function draw() {
     tabs();
+    firstScreen();
     if (state.tab === "board") Board.show(board);
     else if (state.tab === "plots") await Plots.show(board);
     else if (state.tab === "compare") {
@@ -71,6 +89,8 @@
     draw();
   });
 
+  const exported = () => [...Board.shown(), ...board.lines.filter((line) => line.row.control)];
+
   function listen() {
     for (const [i, name] of TABS.entries()) {
       by(`tab-${name}`).addEventListener("click", () => change({ tab: name }));
@@ -87,21 +107,19 @@
       change({ search: event.target.value });
     });
     by("ran").addEventListener("change", (event) => change({ ran: Number(event.target.checked) }));
-    for (const kind of ["csv", "json", "tex", "bib"]) by(`save-${kind}`).addEventListener("click", () => Export.save(kind, board.lines));
+    for (const kind of ["csv", "json", "tex", "bib"]) by(`save-${kind}`).addEventListener("click", () => Export.save(kind, exported()));
     by("copy").addEventListener("click", async () => {
-      await navigator.clipboard?.writeText(location.href).catch(() => null);
-      by("copied").textContent = "copied";
+      by("copied").textContent = await Copy.text(location.href);
     });
     addEventListener("themechange", () => draw());
   }
 
   if (!data.groups.length) {
-    for (const part of [by("choices"), by("picture-choices"), document.querySelector("[role=tablist]")]) part.hidden = true;
+    for (const part of [by("first"), by("choices"), by("picture-choices"), document.querySelector("[role=tablist]")]) part.hidden = true;
     by("board").replaceChildren(make("p", {}, "There are no results yet."));
     document.body.dataset.drawn = "board";
     return;
   }
-  if (matchMedia("(max-width: 40rem)").matches) by("choices").open = false;
   board = Score.board();
   listen();
   newest();

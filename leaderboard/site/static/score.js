@@ -112,8 +112,19 @@ window.Score = (() => {
   function board() {
     const all = lines(() => true), some = all.filter((line) => line.coverage && shown(line.row));
     const judged = judge(some);
-    Stats.tiers(judged.ranked, judged.pairs, measure().lower).forEach((tier, i) => (judged.ranked[i].tier = tier));
+    Stats.ranks(judged.ranked, judged.pairs, measure().lower).forEach((rank, i) => (judged.ranked[i].rank = rank));
+    for (const line of some) line.controls = beside(line, some);
     return { lines: some, all, ...judged };
+  }
+  // The controls that stand beside a row: everybody's, or where there is none those of its own entry, at its budget.
+  const BESIDE = { base: "no attack", noise: "noise", none: "clean" };
+  function beside(line, lines) {
+    return Object.entries(BESIDE).flatMap(([kind, words]) => {
+      const fits = lines.filter(({ row, people }) => row.control && people && (row.name === "base" ? "base" : row.defense) === kind
+        && row.name !== "another person" && (kind !== "noise" || line.row.control || row.budget === line.row.budget));
+      const found = fits.find(({ row }) => row.entry === line.row.entry) ?? fits.find(({ row }) => !row.entry);
+      return found ? [{ kind, words, line: found }] : [];
+    });
   }
   // The one rule (bench.stats.rule): first every cloak against noise at its budget, in one direction; then all pairs of
   // those that leave less, which alone are ranked. Where there is no noise at all, of all cloaks.
@@ -129,7 +140,8 @@ window.Score = (() => {
     const anybody = noises.length > 0, everybody = noises.some((l) => !l.row.entry);
     const lacks = (line) => own(line) >= 0 || (line.verified === line.cells ? everybody : anybody);
     for (const line of cloaks) line.said = lacks(line) ? "no noise at its budget" : "";
-    for (const { first, people, apart, undecided } of against) {
+    for (const { first, people, apart, undecided, differences } of against) {
+      cloaks[first].less = [differences.filter((d) => (measure().lower ? d < 0 : d > 0)).length, people];
       cloaks[first].said = apart ? "beats noise" : undecided ? `undecided: ${people} people cannot show it` : "not shown to beat noise";
     }
     const ranked = cloaks.filter((line) => ["", "beats noise"].includes(line.said));

@@ -204,14 +204,16 @@ window.Stats = (() => {
     }));
   }
 
-  // 1 plus how many rows are separably better.
-  function tiers(rows, pairs, lowerIsBetter) {
-    const found = rows.map(() => 1);
-    for (const pair of pairs) {
-      if (pair.apart) found[pair.difference < 0 === lowerIsBetter ? pair.second : pair.first]++;
+  // The places that a row may have: after all that are separably better, before all that are separably worse.
+  function ranks(rows, pairs, lowerIsBetter) {
+    const found = rows.map(() => [1, rows.length]);
+    for (const pair of pairs.filter((each) => each.apart)) {
+      const firstIsBetter = pair.difference < 0 === lowerIsBetter;
+      found[firstIsBetter ? pair.second : pair.first][0]++;
+      found[firstIsBetter ? pair.first : pair.second][1]--;
     }
     return found;
   }
 
-  return { mean, meanInterval, compare, tiers, studentQuantile, normalQuantile };
+  return { mean, meanInterval, compare, ranks, studentQuantile, normalQuantile };
 })();

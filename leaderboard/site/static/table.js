@@ -1,8 +1,8 @@
-// The board: one row per defense, in a DataTable.
+// The board: one row per cloak, in a DataTable; controls stand below it.
 "use strict";
 window.Board = (() => {
-  const { state, group, measure, data, change, toggle, COLUMNS } = window.View;
-  const { make, number, percent, by, escape, whisker } = window.Dom;
+  const { state, group, measure, data, change } = window.View;
+  const { make, number, by } = window.Dom;
   let table = null;
 
   // What is missing goes last, whichever way a column is sorted; texts as people count: 8/255 before 16/255.
@@ -14,98 +14,53 @@ window.Board = (() => {
   DataTable.type("words", { order: sorting });
   DataTable.type("number", { order: sorting, className: "dt-type-numeric" });
 
-  // A column: its cells are shown as elements, and sorted and searched by their values.
-  const at = (title, name, value, element, more = {}) => ({
-    title, name, data: null, type: "number", ...more,
-    render: (_, type, line) => {
-      if (type === "display") return element(line);
+  // Cells are shown as elements, and sorted and searched by their values.
+  const column = ({ name, value, element, type, orderable, className, responsivePriority }) => ({
+    name, data: null, type, orderable, className, responsivePriority,
+    render: (_, kind, line) => {
+      if (kind === "display") return element(line);
       const found = value(line);
       return missing(found) ? null : found;
     },
   });
-
-  function columns() {
-    return [
-      at("compare", "compare", () => null, picker, { type: "words", orderable: false, responsivePriority: 3 }),
-      at("tier", "tier", (l) => l.tier, tier, { responsivePriority: 1 }),
-      at("defense", "defense", (l) => l.row.label, title, { type: "words", responsivePriority: 1 }),
-      at(COLUMNS.budget, "budget", (l) => l.row.budget, (l) => text(number(l.row.budget, 0))),
-      at(escape(measure().name), "score", (l) => l.score, score, { responsivePriority: 1 }),
-      at(COLUMNS.broken, "broken", (l) => l.broken, (l) => text(l.broken || "–"), { type: "words" }),
-      ...state.attacks.map((a, i) =>
-        at(words(group().attacks[a]), `attack-${a}`, (l) => l.attacks[i], (l) => heat(l.attacks[i]))),
-      at(COLUMNS.psnr, "psnr", (l) => Score.sight(l.row, "psnr"), (l) => text(number(Score.sight(l.row, "psnr"), 1))),
-      at(COLUMNS.seconds, "seconds", (l) => l.row.seconds, (l) => text(number(l.row.seconds, 1))),
-      at(COLUMNS.passes, "passes", (l) => l.row.passes, (l) => text(number(l.row.passes, 0))),
-      at(COLUMNS.coverage, "coverage", (l) => l.coverage, (l) => text(percent(l.coverage))),
-    ].filter((column) => !state.hidden.includes(column.name));
-  }
-  // Headers may break where names have underscores.
-  const words = (name) => escape(name.replaceAll("_", " "));
-  const text = (value) => make("span", {}, value);
-  function picker({ row }) {
-    const box = make("input", { type: "checkbox", "aria-label": `compare ${row.label}`, onchange: () => toggle("compare", row.id) });
-    box.checked = state.compare.includes(row.id);
-    return box;
-  }
-  function tier(line) {
-    if (line.row.control) return make("span", { class: "muted" }, "ref.");
-    return line.tier ? make("span", { class: `tier tier-${Math.min(line.tier, 4)}` }, String(line.tier)) : text("–");
-  }
-  // Whether the maintainers ran what counts here of a row.
-  function ran({ cells, verified }) {
-    if (verified === cells) return make("span", { class: "badge good" }, "verified");
-    return make("span", { class: "badge" }, verified ? `${verified} of ${cells} cells verified` : "self-reported");
-  }
-  // Whether somebody broke it, or says so.
-  function broken({ others }) {
-    const breaks = others.map((id) => data.entries[id]).filter((e) => e.kind === "break");
-    if (breaks.some((e) => e.verified)) return make("span", { class: "badge bad" }, "broken by others");
-    return breaks.length ? make("span", { class: "badge" }, "broken, say others") : null;
-  }
-  function title({ row, said, tier: own, ...line }) {
-    const entry = data.entries[row.entry];
-    return make("span", {},
-      make("a", { href: `rows/${group().id}-${row.id}.html` }, row.label),
-      row.control ? make("span", { class: "badge" }, "control") : null,
-      said && !own ? make("span", { class: "badge bad" }, said) : null,
-      entry ? ran(line) : null,
-      broken(row),
-      entry?.superseded_by ? make("span", { class: "badge bad" }, "superseded") : null);
-  }
-  function score(line) {
-    if (Number.isNaN(line.score)) return make("span", { class: "muted" }, "incomplete");
-    const tone = line.row.control ? "control" : "";
-    return make("span", { class: "score" }, make("b", {}, number(line.score)), whisker(line.score, line.interval, Score.bounds(), tone));
-  }
-  // From white (protects) to the colour of a leak.
-  function heat(value) {
-    if (Number.isNaN(value)) return make("span", { class: "muted" }, "–");
-    const { low, high, lower } = measure(), share = Math.min(Math.max((value - low) / (high - low), 0), 1);
-    return make("span", { class: "heat", style: `--leak: ${Math.round(100 * (lower ? share : 1 - share))}%` }, number(value));
-  }
+  const heading = ({ name, head, note, text }) =>
+    make("th", { scope: "col", title: text }, head, note ? make("small", {}, note) : null, name === "score" ? make("span", { class: "axis" }, ...Forest.axis()) : null);
 
   function show(board) {
-    const { lines } = board;
+    const lines = board.lines.filter((line) => !line.row.control), all = Columns.all(lines);
     if (table) table.destroy();
-    by("table").replaceChildren();
-    const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), all = columns();
-    const place = (name) => all.findIndex((c) => c.name === name), column = place(wanted?.[1]);
+    by("table").replaceChildren(make("thead", {}, make("tr", {}, ...all.map(heading))));
+    const wanted = state.sort.match(/^(.+)\.(asc|desc)$/), place = (name) => all.findIndex((c) => c.name === name), sorted = place(wanted?.[1]);
     table = new DataTable("#table", {
-      data: lines, columns: all, paging: lines.length > 200, pageLength: 100, lengthChange: false,
+      data: lines, columns: all.map(column), paging: lines.length > 200, pageLength: 100, lengthChange: false,
       // Columns for which a narrow screen has no room: their elements move under the row, as they are.
       responsive: { details: { renderer: DataTable.Responsive.renderer.listHiddenNodes() } },
-      order: column >= 0 ? [[column, wanted[2]]] : [[place("score"), measure().lower ? "asc" : "desc"]],
+      order: sorted >= 0 ? [[sorted, wanted[2]]] : [[place("score"), measure().lower ? "asc" : "desc"]],
       search: { search: state.search }, autoWidth: false,
       layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
-      createdRow: (element, line) => element.classList.toggle("control-row", line.row.control),
       language: { emptyTable: "No row for this choice.", info: "_TOTAL_ rows", infoEmpty: "no rows" },
     });
     table.on("order", () => {
       const [first] = table.order(), direction = first?.[1];
       if (first && direction) change({ sort: `${all[first[0]].name}.${direction}` });
     });
+    by("key").replaceChildren(...Forest.key(lines));
+    by("column-texts").replaceChildren(...all.flatMap(({ head, text }) => [make("dt", {}, head), make("dd", {}, text)]));
+    by("controls").replaceChildren(...controls(board));
     by("said").replaceChildren(...sentences(board).map((line) => make("li", {}, line)));
+  }
+  // The cloaks as they are shown: sorted and searched.
+  const shown = () => table.rows({ order: "applied", search: "applied" }).data().toArray();
+
+  // What the lines of the plot are, attack by attack.
+  function controls({ lines }) {
+    const head = ["control", measure().name, "95 %", "people", ...state.attacks.map((a) => group().attacks[a])];
+    const rows = lines.filter((line) => line.row.control).map((line) => [
+      make("a", { href: `rows/${group().id}-${line.row.id}.html` }, line.row.label), number(line.score),
+      line.interval ? `${number(line.interval[0])} to ${number(line.interval[1])}` : "–", String(line.people), ...line.attacks.map((value) => number(value)),
+    ]);
+    return [make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
+      make("tbody", {}, ...rows.map((cells) => make("tr", {}, ...cells.map((cell) => make("td", {}, cell)))))];
   }
 
   function sentences({ lines, cloaks, ranked, pairs, noise }) {
@@ -136,6 +91,10 @@ window.Board = (() => {
     return said;
   }
   const search = (words) => table?.search(words).draw();
+  // A tap anywhere on a row opens it, not on its small arrow alone.
+  by("table").addEventListener("click", (event) => {
+    if (!event.target.closest("a, input, .dtr-control, thead, .child")) event.target.closest("tr")?.querySelector(".dtr-control")?.click();
+  });
   addEventListener("resize", () => table?.responsive.recalc()); // of itself it follows a phone that is turned alone
-  return { show, search, columns };
+  return { show, search, shown };
 })();

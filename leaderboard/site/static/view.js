@@ -4,7 +4,11 @@ window.View = (() => {
   const data = window.CLOAKBENCH;
   const TABS = ["board", "plots", "compare", "gallery"];
   // Columns of the board that a reader may hide, by name; a column for each attack comes with the attack.
-  const COLUMNS = { budget: "budget", broken: "broken by", psnr: "PSNR", seconds: "s / person", passes: "passes / person", coverage: "coverage" };
+  const COLUMNS = {
+    compare: "compare", rank: "rank", recognised: "photos still recognised", psnr: "PSNR, dB", seconds: "seconds a person", passes: "NFE a person",
+    budget: "budget", broken: "broken by", coverage: "coverage",
+  };
+  const FURTHER = ["budget", "broken", "coverage"]; // hidden at first
   const listeners = [];
   const state = {};
 
@@ -17,7 +21,7 @@ window.View = (() => {
       tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
       attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
       budgets: chosen ? usual(chosen) : [], search: "", ran: 0, sort: "", compare: [], person: chosen ? Math.min(...new Set(deciding(chosen).map((i) => chosen.cells.person[i]))) : 0, blur: 0,
-      hidden: chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"],
+      hidden: [...(chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"]), ...FURTHER],
     };
   }
   // Without countermeasures, if anybody was tried without.

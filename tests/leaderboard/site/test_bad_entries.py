@@ -154,9 +154,9 @@ def test_an_entry_that_breaks_the_pages_of_all_is_found_and_left_out(
     module, _, name = where.partition(".")
     whole = getattr({"page_data": page_data, "row_page": row_page}[module], name)
 
-    def stumbling(first: Any, second: Any) -> Any:
+    def stumbling(first: Any, second: Any, *more: Any) -> Any:
         row = first if isinstance(first, Row) else second
-        return _stumble() if row.record.defense.name == "bad" else whole(first, second)
+        return _stumble() if row.record.defense.name == "bad" else whole(first, second, *more)
 
     monkeypatch.setattr(f"leaderboard.site.{where}", stumbling)
     for name in ("aaa", "bad", "zzz"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,36 @@ def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
     assert [(row["label"], row["control"]) for row in group["rows"]] == [("clean", True), ("mine 8/255", False)]
     assert group["rows"][1]["sight"]["psnr"] == [37, 37, 37]
     assert (group["rows"][1]["seconds"], group["rows"][1]["passes"]) == (10, 1210)
+
+
+def test_a_rows_page_has_the_controls_beside_it_its_pictures_and_commands_to_copy(tmp_path: Path) -> None:
+    records = [one for name in ("none", "noise", "mine") for one in table(name, {"lora": [0.5, 0.25]})]
+    records += table("noise", {"lora": [0.9, 0.9]}, budget=4)
+    pack(tmp_path / "results", "ours", records, True, kind="reference", command="python -m bench 'a<b'")
+    (group,) = built(tmp_path)["groups"]
+    (row,) = [row for row in group["rows"] if row["name"] == "mine 8/255"]
+    page = (tmp_path / "site" / "rows" / f"{group['id']}-{row['id']}.html").read_text()
+    assert page.count('<td class="muted">0.38</td>') == 2, "clean, and noise of the same budget"
+    assert ">0.90<" not in page, "noise of another budget"
+    assert "person-00, lora" in page
+    assert "person-00, lora, without a cloak" in page
+    assert "person-01, lora" not in page
+    files = re.findall(r"url\(&#39;([^&]+)&#39;\)|url\('([^']+)'\)", page)
+    shown = {(tmp_path / "site" / "rows" / (first or second)).resolve() for first, second in files}
+    assert len(shown) == 2
+    assert all(file.is_file() for file in shown)
+    assert '<button type="button" data-copy="command">' in page
+    assert '<pre id="command">python -m bench &#39;a&lt;b&#39;</pre>' in page
+
+
+def test_it_tells_how_far_it_has_come(tmp_path: Path) -> None:
+    pack(tmp_path / "results", "mine", table("mine", LEAKS) + table("none", LEAKS), True, kind="reference")
+    said: list[str] = []
+    build(tmp_path / "results", tmp_path / "site", tell=said.append)
+    assert said == [
+        "Entries found: 1. Reading their records ...",
+        "Rows: 2. Writing their pages, and 12 strips of pictures ...",
+    ]
 
 
 def test_a_rows_page_says_what_of_each_attack_it_was_made_against(tmp_path: Path) -> None:
@@ -484,6 +515,20 @@ def test_the_board_of_most_people_is_shown_first(tmp_path: Path) -> None:
     pack(tmp_path / "results", "few", table("mine", {"lora": [0.1, 0.2]}, data="zeta"), submitted="2026-11-25")
     pack(tmp_path / "results", "many", table("mine", {"lora": [0.1, 0.2, 0.3]}, data="alpha"), submitted="2026-11-24")
     assert [group["facts"]["data"] for group in built(tmp_path)["groups"]] == ["alpha", "zeta"]
+
+
+def test_real_people_of_the_latest_protocol_that_the_maintainers_ran_come_first(tmp_path: Path) -> None:
+    """However many more there are of invented people, or of an older protocol, or of a stranger's protocol."""
+    results = tmp_path / "results"
+    boards = {("synthetic", "1"): 9, ("faces", "1"): 8, ("synthetic", "2"): 6, ("faces", "2"): 3, ("other", "2"): 2}
+    for (data, protocol), people in boards.items():
+        records = table("mine", {"lora": [0.5] * people}, data=data)
+        pack(results, f"{data}-{protocol}", records, kind="reference", protocol=protocol)
+    pack(results, "evil", table("mine", {"lora": [0.5] * 20}, data="evil"), protocol="3")
+    found = [(group["facts"]["data"], group["facts"]["version"]) for group in built(tmp_path)["groups"]]
+    assert found[0] == ("faces", "2")
+    assert found.index(("synthetic", "2")) < found.index(("synthetic", "1"))
+    assert found[-1] == ("evil", "3")
 
 
 def test_of_boards_with_as_many_people_that_of_most_rows_is_shown_first(tmp_path: Path) -> None:

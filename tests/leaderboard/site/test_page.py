@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,16 @@ import numpy as np
 import pytest
 
 from bench.core.types import Array
-from bench.stats.comparison import Scores, compare, worst_attack
+from bench.stats.comparison import Scores, better, compare, worst_attack
 from bench.stats.intervals import mean_interval
 from bench.stats.rule import by_name, judge, standing, tiers
 from leaderboard.site.build import build
 from tests.support.boards import hundred_thousand, pack, record, table
+from tests.support.reader import Reader
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
 ATTACKS = ("dreambooth", "lora", "instantid")
 DEFENSES = ("none", "noise", "good", "weak")
 EVIL = '"><script>window.pwned=1</script><img src=x onerror="window.pwned=1">'
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs the browser chromium (Debian: apt install chromium)")
 
 
 def scores(people: int, seed: int = 0) -> dict[str, Array]:
@@ -49,7 +43,12 @@ def write(results: Path, people: int = 12, **more: Any) -> None:
         if name == "weak":
             records = [r for r in records if r.attack.name != "lora"]  # never tried
         kind = "reference" if name in ("none", "noise") else "defense"
-        pack(results, name, records, pictures=name == "none", kind=kind, title=f"{name} {EVIL}", authors=[EVIL])
+        facts: dict[str, Any] = {
+            "title": f"{name} {EVIL}",
+            "authors": [EVIL],
+            "card": {name: {"paper": f"2023 {EVIL}"}},
+        }
+        pack(results, name, records, pictures=name == "none", kind=kind, **facts)
     base = [record("none", f"person-{i:02}", 0.0, attack="none", **more) for i in range(people)]
     pack(results, "base", base, kind="reference")
 
@@ -62,50 +61,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pack(root / "results", "evil", evil, description=EVIL, submitted="2026-11-25")
     assert build(root / "results", root / "site") == []
     return root / "site"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield opened
-        opened.close()
-
-
-class Reader:
-    """Somebody at the page, and everything that goes wrong meanwhile."""
-
-    def __init__(self, browser: Any, site: Path, **context: Any) -> None:
-        self.page = browser.new_context(**context).new_page()
-        self.site = site
-        self.wrong: list[str] = []
-        self.page.on("console", lambda message: self.wrong.append(message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self._local(request.url))
-
-    def _local(self, address: str) -> None:
-        if not address.startswith(("file:", "data:", "blob:")):
-            self.wrong.append(f"asked {address}")
-
-    def open(self, where: str = "index.html") -> Any:
-        self.page.goto("about:blank")  # else a change of the hash alone would not load the page
-        self.page.goto(f"file://{self.site}/{where}")
-        if where.startswith("index.html"):
-            self.drawn()
-        return self.page
-
-    def drawn(self) -> None:
-        self.page.wait_for_selector("body[data-drawn]")
-
-    def sorted_by(self, sort: str) -> list[str]:
-        """The rows, as soon as they are sorted so."""
-        self.page.wait_for_function("sort => location.hash.includes(sort)", arg=f"sort={sort}")
-        return self.rows()
-
-    def rows(self) -> list[str]:
-        found: list[str] = self.page.eval_on_selector_all("#table tbody td a", "all => all.map(a => a.textContent)")
-        return found
 
 
 @pytest.fixture
@@ -122,7 +77,8 @@ def board(reader: Reader) -> dict[str, Any]:
     found: dict[str, Any] = reader.page.evaluate(
         """() => {
             const { lines, cloaks, against, ranked, pairs } = Score.board();
-            const plain = (l) => ({ score: l.score, interval: l.interval, tier: l.tier ?? null, people: l.people,
+            const plain = (l) => ({ score: l.score, interval: l.interval, rank: l.rank ?? null, people: l.people,
+                                    tier: l.rank?.[0] ?? null, less: l.less ?? null,
                                     coverage: l.coverage, broken: l.broken, said: l.said ?? "control" });
             const figures = (of) => (p) => [of[p.first].row.label, p.difference, p.p, p.adjusted];
             return { lines: Object.fromEntries(lines.map((l) => [l.row.label, plain(l)])),
@@ -157,6 +113,11 @@ def test_page_and_library_say_the_same(reader: Reader, attacks: tuple[int, ...])
         assert line["score"] == pytest.approx(own.mean(), abs=1e-4)
         assert line["interval"] == pytest.approx(mean_interval(own, bounds=(0, 1)), abs=2e-4)
         assert line["tier"] == tiers(oracle, judged)[number]
+        if line["rank"]:
+            worse = sum(pair.separable and better(oracle, pair)[0] == number for pair in judged.pairs)
+            assert line["rank"][1] == len(judged.passed) - worse
+        if number in oracle.noise:
+            assert line["less"] == [int((own < oracle.values[:, oracle.noise[number]]).sum()), len(own)]
         assert line["said"].removesuffix(" to beat noise") == standing(oracle, judged, number)
         assert line["coverage"] == 1
     for pairs, family in ((found["noise"], judged.against_noise), (found["pairs"], judged.pairs)):
@@ -168,7 +129,7 @@ def test_page_and_library_say_the_same(reader: Reader, attacks: tuple[int, ...])
             assert (p, adjusted) == pytest.approx((pair.p, pair.adjusted), abs=1e-9)
     if 1 in attacks:
         weak = found["lines"]["weak 8/255"]
-        assert (weak["tier"], weak["people"]) == (None, 0)
+        assert (weak["rank"], weak["people"]) == (None, 0)
         assert weak["coverage"] == pytest.approx(2 / 3)
 
 
@@ -228,24 +189,24 @@ def test_families_are_those_of_the_library(reader: Reader, two_sided: bool) -> N
 def test_sort_by_mouse_and_by_keyboard(reader: Reader) -> None:
     page = reader.open()
     before = reader.rows()
-    page.click("th:has-text('defense')")
+    page.click("th:has-text('cloak')")
     assert reader.sorted_by("defense.asc") == sorted(before)
-    page.focus("th:has-text('defense') [tabindex='0'], th:has-text('defense')[tabindex='0']")
+    page.focus("th:has-text('cloak') [tabindex='0'], th:has-text('cloak')[tabindex='0']")
     page.keyboard.press("Enter")
     assert reader.sorted_by("defense.desc") == sorted(before, reverse=True)
     reader.open(page.url.split("/")[-1])
     assert reader.rows() == sorted(before, reverse=True)
 
 
-MISSING = {"–", "incomplete", "ref."}  # noqa: RUF001
+MISSING = {"–", "incomplete", "no noise"}  # noqa: RUF001
 
 
 def test_what_is_missing_is_last_whichever_way_a_column_is_sorted(reader: Reader) -> None:
     page = reader.open()
-    names = page.evaluate("Board.columns().filter((c) => c.orderable !== false).map((c) => c.name)")
+    names = page.evaluate("Columns.all([]).filter((c) => c.orderable !== false).map((c) => c.name)")
     seen = set()
     for name in names:
-        place = page.evaluate("name => Board.columns().findIndex((c) => c.name === name)", name)
+        place = page.evaluate("name => Columns.all([]).findIndex((c) => c.name === name)", name)
         for direction in ("asc", "desc"):
             reader.open(f"index.html#sort={name}.{direction}")
             cells = page.eval_on_selector_all(
@@ -255,7 +216,7 @@ def test_what_is_missing_is_last_whichever_way_a_column_is_sorted(reader: Reader
             assert lacking == sorted(lacking), (name, direction, cells)
             seen |= {name} if any(lacking) and not all(lacking) else set()
     attack = page.evaluate("`attack-${View.group().attacks.indexOf('lora')}`")
-    assert seen >= {"tier", "score", "broken", "budget", attack}
+    assert seen >= {"rank", "score", "noise", attack}
 
 
 def test_names_are_sorted_by_their_numbers(reader: Reader) -> None:
@@ -267,23 +228,26 @@ def test_names_are_sorted_by_their_numbers(reader: Reader) -> None:
 
 def test_rows_expand_on_a_narrow_screen_and_are_whole_again_on_a_wide_one(browser: Any, site: Path) -> None:
     reader = Reader(browser, site, viewport={"width": 390, "height": 800})
-    page = reader.open("index.html#hidden=psnr,passes")
-    page.locator("#table tbody td.dtr-control").nth(1).click()
+    page = reader.open("index.html#hidden=psnr,passes,budget,broken")
+    page.locator("#table tbody td.forest-column").first.click()
     hidden = page.locator("#table tr.child .dtr-data")
     hidden.first.wait_for()
-    texts = hidden.all_inner_texts()
-    assert len(texts) == page.evaluate("Board.columns().length") - 4
-    assert all(text.strip() and "[object" not in text for text in texts)
+    texts = [text.strip() for text in hidden.all_inner_texts()]
+    heads = page.locator("#table thead th")
+    assert len(texts) == heads.count() - heads.locator("visible=true").count() > 5
+    assert "[object" not in page.inner_text("#table")
+    assert all(texts[1:]), "all but the box to compare it by"
     assert "100 %" in texts
-    page.set_viewport_size({"width": 1280, "height": 900})
+    page.set_viewport_size({"width": 1600, "height": 900})
     page.wait_for_function("() => !document.querySelector('#table tr.child')")
-    row = page.eval_on_selector("#table tbody tr:nth-child(2)", "row => [...row.cells].map((c) => c.innerText.trim())")
-    assert row[-len(texts) + 1 :] == [text.strip() for text in texts[1:]]
+    row = page.eval_on_selector("#table tbody tr", "row => [...row.cells].map((c) => c.innerText.trim())")
+    assert row[-len(texts) + 1 :] == texts[1:]
     assert reader.wrong == []
 
 
 def test_search_narrows_the_rows(reader: Reader) -> None:
     page = reader.open()
+    page.click("#choices > summary")
     page.fill("#search", "goo")
     assert reader.rows() == ["good 8/255"]
     reader.open(page.url.split("/")[-1])
@@ -292,6 +256,7 @@ def test_search_narrows_the_rows(reader: Reader) -> None:
 
 def test_the_choice_of_attacks_changes_scores_and_address(reader: Reader) -> None:
     page = reader.open()
+    page.click("#choices > summary")
     assert "incomplete" in page.inner_text("#table")
     page.uncheck("#attacks label:has-text('lora') input")
     reader.drawn()
@@ -319,6 +284,7 @@ def test_newest_entries_and_rows_lead_to_a_view_that_shows_them(reader: Reader) 
     reader.drawn()
     assert page.evaluate(shown) == ["dreambooth", "instantid"]
     assert board(reader)["lines"]["weak 8/255"]["coverage"] == 1
+    page.click("#choices > summary")
     page.check("#attacks label:has-text('lora') input")
     page.wait_for_function("!location.hash.includes('entry')")
     reader.open(page.url.split("/")[-1])
@@ -336,32 +302,45 @@ def test_columns_are_hidden_and_a_link_remembers_which(reader: Reader) -> None:
     page = reader.open()
     heads = page.locator("#table thead th")
     before = heads.all_text_contents()
-    assert "coverage" in before
-    page.get_by_label("coverage", exact=True).uncheck()
-    page.wait_for_function("location.hash.includes('hidden=coverage')")
-    assert heads.all_text_contents() == [name for name in before if name != "coverage"]
+    page.click("#choices > summary")
+    page.get_by_label("rank", exact=True).uncheck()
+    page.wait_for_function("location.hash.includes('rank')")
+    assert heads.all_text_contents() == [name for name in before if not name.startswith("rank")]
     again = reader.open(f"index.html#{page.url.partition('#')[2]}")
-    assert "coverage" not in again.locator("#table thead th").all_text_contents()
-    again.get_by_label("coverage", exact=True).check()
+    assert again.locator("#table thead th").all_text_contents() == heads.all_text_contents()
+    assert len(heads.all_text_contents()) == len(before) - 1
+    again.click("#choices > summary")
+    again.get_by_label("rank", exact=True).check()
     again.wait_for_function("!location.hash.includes('hidden')")
     assert again.locator("#table thead th").all_text_contents() == before
 
 
 def test_compare_shows_the_difference_and_the_same_pictures(reader: Reader) -> None:
     page = reader.open()
-    page.check("input[aria-label='compare clean']")
     page.check("input[aria-label='compare good 8/255']")
     page.click("#tab-compare")
+    page.select_option("#compare-add", label="clean")
     page.wait_for_selector("#plot-compare svg")
     (row,) = page.eval_on_selector_all(
         "#compare-text tbody tr", "rows => rows.map(r => [...r.cells].map(c => c.textContent))"
     )
     oracle = expected(12, (0, 1, 2))
     pair = next(p for p in compare(oracle) if {p.first, p.second} == {0, 2})
-    assert row[0] == "clean − good 8/255"  # noqa: RUF001
-    assert float(row[2]) == pytest.approx(pair.difference, abs=0.006)
+    assert row[0] == "good 8/255 − clean"  # noqa: RUF001
+    assert float(row[2]) == pytest.approx(-pair.difference, abs=0.006)
     assert row[-1] == "good 8/255"
     assert page.locator("#compare-strips .tile").count() > 0
+
+
+def test_as_many_rows_are_compared_as_are_chosen(reader: Reader) -> None:
+    page = reader.open("index.html#tab=compare")
+    for count, label in enumerate(("clean", "noise 8/255", "good 8/255", "base"), 1):
+        page.select_option("#compare-add", label=label)
+        page.wait_for_selector(f"#compare-rows button:nth-of-type({count})")
+    reader.drawn()
+    assert page.locator("#compare-text tbody tr").count() == 6
+    page.click("#compare-rows button[aria-label='leave out base']")
+    page.wait_for_function("document.querySelectorAll('#compare-text tbody tr').length === 3")
 
 
 def test_gallery_zooms_all_pictures_together_and_blurs_them(reader: Reader) -> None:
@@ -380,6 +359,93 @@ def test_gallery_zooms_all_pictures_together_and_blurs_them(reader: Reader) -> N
     reader.drawn()
     assert "blur" in page.locator("#gallery-strips .tile").first.evaluate("el => getComputedStyle(el).filter")
     assert "blur=1" in page.url
+
+
+def test_no_two_cloaks_look_alike_in_plots_and_each_looks_the_same_everywhere(reader: Reader) -> None:
+    page = reader.open()
+    page.evaluate(
+        """() => {
+            for (let i = 0; i < 36; i++) View.group().rows.push({ control: false, name: `c${i}`, series: `c${i}` });
+        }"""
+    )
+    looks = page.evaluate("Plots.looks()")
+    cloaks = [name for name in looks["color"]["scale"]["domain"] if name not in ("none", "noise")]
+    assert len(cloaks) > 36
+    for other in ("shape", "strokeDash"):
+        pairs = [
+            json.dumps([looks[kind]["scale"]["range"][i] for kind in ("color", other)]) for i in range(len(cloaks))
+        ]
+        assert len(set(pairs)) == len(pairs)
+        assert looks[other]["scale"]["domain"] == looks["color"]["scale"]["domain"]
+
+
+def test_the_front_is_of_cloaks_alone(reader: Reader) -> None:
+    page = reader.open()
+    rows = [
+        {"label": "jpeg", "psnr": 40, "score": 0.1, "control": True},
+        {"label": "a", "psnr": 30, "score": 0.4, "control": False},
+        {"label": "b", "psnr": 25, "score": 0.2, "control": False},
+        {"label": "c", "psnr": 24, "score": 0.3, "control": False},
+    ]
+    assert page.evaluate("rows => Plots.front(rows, (r) => r.psnr).map((r) => r.label)", rows) == ["a", "b"]
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_print_has_all_columns_on_the_paper(browser: Any, site: Path, width: int) -> None:
+    """A4 across is 1047 pixels wide without its margins."""
+    reader = Reader(browser, site, viewport={"width": width, "height": 800}, color_scheme="dark")
+    page = reader.open()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1047, "height": 700})
+    heads = page.locator("#table thead th:not(.compare-column)")
+    assert heads.locator("visible=true").count() == heads.count()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1047
+    right = heads.last.evaluate("th => th.getBoundingClientRect().right")
+    assert right <= 1047
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert reader.wrong == []
+
+
+@pytest.mark.parametrize(("refused", "said"), [(False, "copied"), (True, "could not copy: select the text")])
+def test_copying_says_whether_it_was_done(reader: Reader, refused: bool, said: str) -> None:
+    page = reader.open()
+    write = (
+        "() => Promise.reject(new Error('no'))"
+        if refused
+        else "(text) => { window.kept = text; return Promise.resolve(); }"
+    )
+    page.evaluate(f"Object.defineProperty(navigator, 'clipboard', {{ value: {{ writeText: {write} }} }})")
+    page.click("#copy")
+    page.wait_for_function("document.getElementById('copied').textContent")
+    assert page.inner_text("#copied").startswith(said)
+    assert page.evaluate("window.kept ?? null") == (None if refused else page.url)
+
+
+def test_ticking_a_filter_keeps_the_focus(reader: Reader) -> None:
+    page = reader.open()
+    page.click("#choices > summary")
+    for box in ("#attacks input >> nth=1", "#columns input >> nth=2"):
+        page.focus(box)
+        page.keyboard.press("Space")
+        reader.drawn()
+        assert page.locator(box).evaluate("box => box === document.activeElement")
+
+
+def test_methods_are_cited_once_each(reader: Reader) -> None:
+    page = reader.open()
+    cited = {"name": "X & {Y}", "where": "ICML 2023, arXiv 2302.04578", "year": "2023", "arxiv": "2302.04578"}
+    text = page.evaluate(
+        """(cited) => {
+            const line = (defense, control, facts) => ({ row: { defense, control, cited: { ...cited, ...facts } } });
+            const twice = [line("a b}", false), line("a b}", false)];
+            return Export.bibtex([line("noise", true), ...twice, line("mine", false, { where: "" })]);
+        }""",
+        cited,
+    )
+    assert text.count("@misc{") == 1
+    assert text.startswith("@misc{a-b-,")
+    assert "title = {{X \\& Y }}" in text
+    assert "eprint = {2302.04578}" in text
 
 
 def test_plots_are_drawn(reader: Reader) -> None:
@@ -419,9 +485,9 @@ def test_every_kind_of_file_can_be_saved(reader: Reader) -> None:
         text = Path(saved.value.path()).read_text()
         assert text
         if kind == "csv":
-            assert text.splitlines()[0].startswith('"defense","budget","tier","people","score","low","high"')
+            assert text.splitlines()[0].startswith('"defense","kind","budget","rank_low","rank_high"')
         if kind == "tex":
-            assert text.count("\\\\\n") == 1 + len(reader.rows())
+            assert text.count("\\\\\n") == 1 + page.evaluate("Score.board().lines.length")
 
 
 def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Reader) -> None:
@@ -433,39 +499,42 @@ def test_saved_tables_leave_missing_values_empty_and_hold_no_formula(reader: Rea
     }"""
     head, *rows = csv.reader(page.evaluate(evil, "csv").splitlines())
     weak = dict(zip(head, next(row for row in rows if row[0] == "weak 8/255"), strict=True))
-    assert (weak["score"], weak["low"], weak["high"], weak["tier"], weak["attack lora"], weak["people"]) == (
-        "",
-        "",
-        "",
-        "",
-        "",
-        "0",
-    )
+    assert {weak[name] for name in ("score", "low", "high", "rank_low", "rank_high", "attack lora")} == {""}
+    assert weak["people"] == "0"
     assert float(weak["attack dreambooth"]) > 0
     assert rows[0][0] == "'=1+1"
     assert "–" not in page.evaluate(evil, "csv")  # noqa: RUF001
     assert r"{[}x{]} =1+1 \& 50\% \_\textbar{}\textquotedbl{} &" in page.evaluate(evil, "tex")
     (weak,) = [row for row in json.loads(page.evaluate(evil, "json"))["rows"] if row["defense"] == "weak 8/255"]
     assert (weak["score"], weak["attack lora"]) == (None, None)
-    assert page.evaluate("Export.csv([])").startswith('"defense","budget","tier"')
+    assert page.evaluate("Export.csv([])").startswith('"defense","kind","budget"')
+
+
+def test_saved_tables_are_in_the_order_shown_with_four_places(reader: Reader) -> None:
+    page = reader.open("index.html#sort=defense.desc")
+    with page.expect_download() as saved:
+        page.click("#save-csv")
+    rows = list(csv.DictReader(Path(saved.value.path()).read_text().splitlines()))
+    assert [row["defense"] for row in rows if row["kind"] == "cloak"] == reader.rows() == ["weak 8/255", "good 8/255"]
+    assert [row["defense"] for row in rows[2:]] == ["base", "clean", "noise 8/255"]
+    figures = [cell for row in rows for cell in row.values() if re.fullmatch(r"\d+\.\d+", cell)]
+    assert max(len(figure.partition(".")[2]) for figure in figures) == 4
 
 
 def test_saved_files_keep_every_name_in_its_place(reader: Reader) -> None:
-    """An attack called `score`, two of one name, a name with a semicolon, an author who is two."""
+    """An attack called `score`, two of one name, a name with a semicolon."""
     page = reader.open()
     page.evaluate(
         "() => ['score', 'score', '=1;+2'].forEach((n, i) => { View.group().attacks[View.state.attacks[i]] = n; })"
     )
-    page.evaluate("() => { for (const e of Object.values(View.data.entries)) e.authors = ['Ada and Eve', 'Bob']; }")
     scores = page.evaluate("Score.board().lines.map((l) => Number.isFinite(l.score) ? l.score : null)")
     rows = json.loads(page.evaluate("Export.json(Score.board().lines)"))["rows"]
-    assert [row["score"] for row in rows] == scores
+    assert [row["score"] for row in rows] == pytest.approx(scores, abs=1e-4)
     assert {"attack score", "attack score #2", "attack =1;+2"} <= rows[0].keys()
     text = page.evaluate("Export.csv(Score.board().lines)")
     table = list(csv.DictReader(text.splitlines()))
-    assert [float(row["score"]) if row["score"] else None for row in table] == scores
+    assert [float(row["score"]) if row["score"] else None for row in table] == pytest.approx(scores, abs=1e-4)
     assert all(cell[0] + cell[-1] == '""' for line in text.splitlines() for cell in line.split(",") if not number(cell))
-    assert "author = {{Ada and Eve} and Bob}" in page.evaluate("Export.bibtex(Score.board().lines)")
 
 
 def number(cell: str) -> bool:
@@ -630,8 +699,11 @@ def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others
         for key in ("score", "interval", "people", "coverage", "broken"):
             assert after[label][key] == line[key], (label, key)
     page = one.open("index.html#budgets=4,8")
-    assert "good 8/255verifiedbroken, say others" in page.inner_text("#table")
-    assert "cloak-0 4/255not shown to beat noiseself-reported" in page.inner_text("#table")
+    assert "good 8/255 verifiedbroken, say others" in page.inner_text("#table")
+    (cloak,) = page.locator("#table tr", has_text=re.compile(r"^cloak-0 4/255")).all()
+    assert "self-reported" in cloak.inner_text()
+    assert "not shown (0 of 40)" in cloak.inner_text()
+    page.click("#choices > summary")
     page.check("#ran")
     page.wait_for_function("location.hash.includes('ran=1')")
     one.drawn()
@@ -639,7 +711,8 @@ def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others
     one.open("index.html#entry=breaker")
     assert one.page.evaluate(chosen)["attacks"] == ["new"]
     assert board(one)["lines"]["good 8/255"]["score"] == 1
-    assert "good 8/255no noise at its budgetself-reported" in one.page.inner_text("#table")
+    assert "good 8/255 self-reported" in one.page.inner_text("#table")
+    assert "no noise" in one.page.inner_text("#table")
     assert one.wrong == []
     one.page.context.close()
 
