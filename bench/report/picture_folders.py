@@ -51,11 +51,13 @@ def _photos(cloaked: list[Pixels], clean: list[Pixels] | None) -> dict[str, list
     """What a method was given, what it made of it, and the difference, enlarged around grey."""
     if clean is None:
         return {"cloaked": cloaked}
-    changes = [
-        (128 + ENLARGED * (after.astype(np.int16) - before)).clip(0, 255).astype(np.uint8)
-        for before, after in zip(clean, cloaked, strict=True)
-    ]
+    changes = [enlarged_change(before, after) for before, after in zip(clean, cloaked, strict=True)]
     return {"photo": clean, "cloaked": cloaked, f"change x{ENLARGED}": changes}
+
+
+def enlarged_change(before: Pixels, after: Pixels) -> Pixels:
+    """(h, w, 3) the difference of two pictures, `ENLARGED` times as large, around grey."""
+    return (128 + ENLARGED * (after.astype(np.int16) - before)).clip(0, 255).astype(np.uint8)
 
 
 def _load(store: Store, cell: Record, stage: str) -> list[Pixels]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from bench.report import contact_sheet
-from bench.report.analysis import RunAnalysis
 from bench.results.arms import arms
 from bench.results.record import Record
-from bench.store import Store
 from tests.support.plain_records import defense, record
 
 
@@ -177,19 +171,3 @@ def test_a_cell_that_was_skipped_is_no_result_of_its_seed_alone() -> None:
     skipped = record("ann", None, seed=1, cell="skipped", status="skipped", reason="no files")
     (arm,) = arms([record("ann", 0.2), skipped])
     assert len(arm.records) == 2
-
-
-def test_a_sheet_shows_fewer_people_where_each_has_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contact_sheet, "_strip", lambda record, store: [])
-    tall = contact_sheet.TILE + contact_sheet.CAPTION
-    for arms_each, people in ((2, 4), (40, 2), (100, 1)):
-        records = [record(f"p{p}", 0.5, defense=defense("aspl", float(b))) for p in range(6) for b in range(arms_each)]
-        drawn = Image.open(BytesIO(contact_sheet.draw(RunAnalysis(records), Store(tmp_path))))
-        assert drawn.height == arms_each * people * tall
-
-
-def test_a_sheet_is_drawn_without_pictures_that_the_store_no_longer_has(tmp_path: Path) -> None:
-    gone = {"seconds": 1, "peak_mb": 1, "key": "a" * 64, "cached": True}
-    lost = record("ann", 0.5, stages={"counter": gone, "generate": gone})
-    drawn = Image.open(BytesIO(contact_sheet.draw(RunAnalysis([lost]), Store(tmp_path))))
-    assert drawn.height == contact_sheet.TILE + contact_sheet.CAPTION
