@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
+from bench.core.greeting import greet
+
+greet(sys.argv)  # before what follows, which takes a second or more to import
+
 import contextlib
 import os
 import runpy
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +22,15 @@ from bench.config.compose import prepare
 from bench.core.cli import complain, guarded
 from bench.core.errors import BenchError, system_errors, writing
 from bench.core.imports import HOME
-from bench.core.paths import expanded
 from bench.core.plugins import told
-from bench.runner.sweep_status import ends, gathered, noted
+from bench.runner.sweep_status import End, ends, gathered, noted, sweeps_folder
 
 
 @hydra.main(config_path="pkg://conf", config_name="config", version_base="1.3")
 def task(config: DictConfig) -> None:
     """One job: a run. In a sweep, a job that fails does not stop the others."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from bench.config.parsing import parse
     from bench.core.plugins import import_plugins
@@ -35,13 +40,14 @@ def task(config: DictConfig) -> None:
     overrides = [*_where(HydraConfig.get()), *HydraConfig.get().overrides.task]
     with contextlib.suppress(FileNotFoundError):  # on another machine
         os.chdir(HydraConfig.get().runtime.cwd)  # where the user stands, whatever hydra.job.chdir or a launcher did
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with noted(overrides) as end:
         try:
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             settings = parse(plain)  # type: ignore[arg-type]
             import_plugins(settings.plugins)  # by now in this process; a launcher's worker has not seen them yet
             with system_errors(), writing():
-                end.status = run(settings, terminal(), overrides)
+                end.status = run(settings, terminal(), overrides, end if sweep else None)
         except BenchError as error:
             end.reason = error.message
             complain(error)
@@ -70,6 +76,26 @@ def _foretell(arguments: Sequence[str]) -> None:
     for value, error in lacking(arguments):
         text = f"Warning: {value} cannot run: {' '.join(str(error).split())}"
         terminal(stderr=True).print(text, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _jobs(arguments: Sequence[str]) -> int | None:
+    from bench.runner.sweep import jobs
+
+    return jobs(arguments)
+
+
+def _show_sweep(ended: Sequence[End]) -> None:
+    """One table of all jobs."""
+    from bench.core.terminal import terminal
+    from bench.report.ending import show_sweep
+
+    outs = [_short(Path(end.out)) for end in ended if end.out]
+    show_sweep(outs, dict.fromkeys(line for end in ended for line in end.warnings), terminal())
+
+
+def _short(path: Path) -> Path:
+    """A path as seen from where the user stands, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 COMMANDS = (
@@ -102,14 +128,16 @@ def _main(arguments: Sequence[str]) -> int:
     sys.argv[1:], sweep = prepare(arguments)
     if sweep:
         _foretell(arguments)
-    shared = expanded(os.environ.get("CLOAKBENCH_SWEEPS") or "runs/.sweeps") if sweep else None
+    shared = sweeps_folder() if sweep else None
     if shared:
         os.environ["CLOAKBENCH_SWEEPS"] = str(shared)  # Hydra reads it, too
         if Path.cwd() != Path(HOME):  # a launcher's processes do not look first where the user stands either
             os.environ["PYTHONSAFEPATH"] = "1"
-    with gathered(shared) as folder:
+    with gathered(shared, _jobs(arguments) if sweep else None) as folder:
         task()
         ended = ends(folder)
+    if sweep:
+        _show_sweep(ended)
     bad = [end for end in ended if end.status]
     if sweep and bad:
         listed = "\n".join(f"  {end.overrides}" + (f": {end.reason}" if end.reason else "") for end in bad)

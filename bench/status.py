@@ -1,8 +1,9 @@
 """How far a run has come, what went wrong, and how to do it again.
 
-    python -m bench.status [runs/<run>] [--watch]     default: the run that was begun last
+    python -m bench.status [runs/<run>] [--watch]     default: the run, or the sweep, that was begun last
 
-Can be asked at any time, from any machine that sees the folder. Exit status 0 only if every cell is ok.
+Without a folder it follows a sweep from job to job. Can be asked at any time, from any machine that sees the folder.
+Exit status 0 only if every cell is ok.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from bench.core.paths import expanded
 from bench.core.terminal import terminal
 from bench.results.manifest import FILE
 from bench.results.progress import Progress, progress
+from bench.runner.sweep_status import Sweep, sweeps_folder, under_way
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -38,18 +40,32 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", nargs="?", type=expanded, help="the run's folder")
     parser.add_argument("--watch", action="store_true", help="until every cell is done")
     options = parser.parse_args(arguments)
-    out = options.run or latest(Path("runs"))
-    found = progress(out, time.time())
+    out, found, sweep = look(options.run)
     console = terminal()
     if not options.watch:
-        console.print(view(out, found), soft_wrap=True)  # commands are there to be copied
+        console.print(view(out, found, sweep), soft_wrap=True)  # commands are there to be copied
         return _status(found)
-    with Live(view(out, found), console=console, auto_refresh=False) as live, contextlib.suppress(KeyboardInterrupt):
-        while found.missing:
+    first = Live(view(out, found, sweep), console=console, auto_refresh=False)
+    with first as live, contextlib.suppress(KeyboardInterrupt):
+        while found.missing or sweep:
             time.sleep(EVERY)
-            found = progress(out, time.time())
-            live.update(view(out, found), refresh=True)
+            out, found, sweep = look(options.run or (None if sweep else out))
+            live.update(view(out, found, sweep), refresh=True)
     return _status(found)
+
+
+def look(run: Path | None) -> tuple[Path, Progress, Sweep | None]:
+    """A run, its state, and the sweep that it is a part of; without a run, what was begun last.
+
+    Raises:
+        BenchError: there is none.
+    """
+    sweep = None if run else under_way(sweeps_folder())
+    job = sweep.last if sweep else None
+    if job and job.out and (Path(job.out) / FILE).is_file():
+        run = Path(job.out)
+    out = run or latest(Path("runs"))
+    return out, progress(out, time.time()), sweep
 
 
 def latest(runs: Path) -> Path:
@@ -64,11 +80,12 @@ def latest(runs: Path) -> Path:
     return found[-1].parent
 
 
-def view(out: Path, found: Progress) -> Group:
+def view(out: Path, found: Progress, sweep: Sweep | None = None) -> Group:
     """What is printed."""
     done = sum(found.statuses.values())
     counts = ", ".join(f"{count} {status}" for status, count in sorted(found.statuses.items()))
-    lines = [
+    lines = [Text(sweep.place(), style="bold")] if sweep else []
+    lines += [
         Text(f"{out}: {'running' if found.running else 'not running'}", style="bold"),
         Text(
             f"{done} of {done if found.planned is None else found.planned} cells done"

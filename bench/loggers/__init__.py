@@ -56,6 +56,10 @@ class Logger(ABC):
         """Where results go besides the run's folder, in a line that the run says before it begins; empty: nowhere."""
         return ""
 
+    def files(self, run: Run) -> str:
+        """Where it put what, and how to send it on, in a line that the run says at its end; empty: nowhere."""
+        return ""
+
     @abstractmethod
     def log(self, run: Run, record: Record) -> None:
         """Report a cell that has come to its end, whatever its status."""

@@ -22,6 +22,10 @@ FILE = "cells.csv"
 class CsvFile(Logger):
     """A table of the cells in <out>/cells.csv, which grows with every cell."""
 
+    def files(self, run: Run) -> str:
+        """See `Logger.files`."""
+        return str(run.out / FILE)
+
     def log(self, run: Run, record: Record) -> None:
         """Add the cell's row, in place of an earlier one of the same cell. What does not exist is an empty field."""
         file = run.out / FILE

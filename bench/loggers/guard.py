@@ -44,6 +44,12 @@ class Guard:
         self._call(lambda: said.append(self._logger.destination(self._run)))
         return "".join(said)
 
+    def files(self) -> str:
+        """See `Logger.files`."""
+        said: list[str] = []
+        self._call(lambda: said.append(self._logger.files(self._run)))
+        return "".join(said)
+
     def log(self, record: Record) -> None:
         """See `Logger.log`."""
         self._call(self._logger.log, self._run, record)

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError
@@ -92,6 +93,15 @@ class Wandb(Logger):
         why = "" if run.invented or self.online is not None else f", for the people of {run.data} may be real"
         return f"W&B, {mode}{why}: nothing leaves this machine (logger.online=true would send settings and scores)."
 
+    def files(self, run: Run) -> str:
+        """See `Logger.files`."""
+        if (mode := self._mode(run)) == "disabled":
+            return ""
+        folder = _root(run) / "wandb"
+        if mode == "online":
+            return f"W&B, group {self.group or run.name}; also in {folder}"
+        return f"W&B, in {folder}; to send it: wandb sync {folder}/offline-run-*"
+
     def log(self, run: Run, record: Record) -> None:
         """One W&B run. Under an agent of a W&B sweep none: what it starts is one run, which `finish` writes."""
         if (mode := self._mode(run)) == "disabled" or "WANDB_SWEEP_ID" in os.environ:
@@ -126,7 +136,7 @@ class Wandb(Logger):
         wandb = package()
         group = self.group or run.name
         identifier = hash_of([group, what])[:16]
-        root = expanded(os.environ.get("WANDB_DIR") or run.out)
+        root = _root(run)
         with place(root / "wandb", identifier):
             opened = wandb.init(
                 project=self.project or os.environ.get("WANDB_PROJECT") or PROJECT,
@@ -153,6 +163,11 @@ class Wandb(Logger):
         if configured == "online" and (self.online is False or not run.invented or not logged_in()):
             return "offline"
         return configured
+
+
+def _root(run: Run) -> Path:
+    """The folder in which wandb keeps its own."""
+    return expanded(os.environ.get("WANDB_DIR") or run.out)
 
 
 def _table(wandb: Any, grid: Grid) -> Any:

@@ -16,12 +16,7 @@ from bench.stats import summary
 
 def remarks(analysis: RunAnalysis) -> list[str]:
     """What the numbers mean, what can be told apart, what may be wrong with the run, and licences that bind."""
-    lines = []
-    if judged := _judged(analysis.records):
-        lines.append(
-            "ILR: share of generated pictures that pass for the person "
-            f"({'; '.join(judged)}). Lower is better protection."
-        )
+    lines = meaning(analysis.records)
     if clean := leaking(analysis.by_attack):
         shares = ", ".join(f"{leak} of {people} ({attack})" for attack, (leak, people) in clean.items())
         lines.append(f"People whose clean photos leak at all, of whom alone a cloak can show anything: {shares}.")
@@ -36,6 +31,13 @@ def remarks(analysis: RunAnalysis) -> list[str]:
         told.setdefault(summary.counts(compared.scores, compared.judged), []).append(compared.attack)
     lines += [f"{', '.join(attacks)}: {counts} (report.md)." for counts, attacks in told.items()]
     return lines + [str(finding) for finding in findings(analysis)] + _bound(analysis.records)
+
+
+def meaning(records: Sequence[Record]) -> list[str]:
+    """What the leak rate is; nothing if no record states what it rests on."""
+    judged = "; ".join(_judged(records))
+    told = f"ILR: share of generated pictures that pass for the person ({judged}). Lower is better protection."
+    return [told] if judged else []
 
 
 def beside(records: Sequence[Record], every: Sequence[Record]) -> list[str]:

@@ -22,7 +22,7 @@ from bench.loggers import LOGGERS, Run
 from bench.loggers.guard import Guard
 from bench.models.diffusion.model_cache import Pool
 from bench.models.weights import wanted as wanted_files
-from bench.report import contact_sheet, document, remarks, summary_table
+from bench.report import contact_sheet, document, ending, remarks
 from bench.report.analysis import RunAnalysis
 from bench.results import manifest, record
 from bench.results.conditions import columns
@@ -35,6 +35,7 @@ from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.progress_bar import Display
 from bench.runner.spent import discarding
+from bench.runner.sweep_status import Job
 from bench.runner.worker_count import how_many
 from bench.runner.workers import execute
 from bench.stats.table import as_csv
@@ -50,13 +51,14 @@ SHOWN = 20
 """Cells that a dry run names, and skipped files and people that a run does."""
 
 
-def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None = None) -> int:
+def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None = None, job: Job | None = None) -> int:
     """Execute a run.
 
     Args:
         settings: what to do.
         console: where to tell about it.
         overrides: the same as a person set it on the command line, so that the manifest can say how to do a cell again.
+        job: of the sweep that it is a part of; the sweep's end says what a run's own end would.
 
     Returns:
         The exit status: 0 if every cell is ok, else 1.
@@ -65,6 +67,7 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
         BenchError: the settings, the data or a model file is wrong; found before any work is done.
     """
     out = Path(settings.out) if settings.out else default_out(settings)
+    console.print(Text(f"{_what(settings)}, into {out}"), soft_wrap=True)
     logger = logger_of(settings, out, console)
     planned, pipeline = inputs.checked(settings, out, logger, Pool(settings.devices[0]))
     store, skipped = pipeline.store, pipeline.data.skipped
@@ -74,7 +77,8 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
         console.print(f"... and {len(skipped) - SHOWN} more files that are no photos")
     if called := legend(pipeline.data, SHOWN):
         console.print(called, markup=False, highlight=False, soft_wrap=True)
-    for line in inputs.warnings(planned, pipeline):
+    warnings = inputs.warnings(planned, pipeline)
+    for line in job.begin(out, warnings) if job else warnings:
         console.print(f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     if destination := logger.destination():
         console.print(f"Logged to {destination}", markup=False, highlight=False, soft_wrap=True)
@@ -115,7 +119,14 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
         logger.finish(whole)
     # Others' commands may have had this folder, too.
     own = RunAnalysis(records, among=every) if len(every) > len(records) else whole
-    return conclude(own, every, out, console)
+    return conclude(own, every, out, console, logger.files(), brief=job is not None)
+
+
+def _what(settings: RunSettings) -> str:
+    """What a run is about, for its first line."""
+    if settings.suite.name != "single":
+        return f"Suite {settings.suite.name} on {settings.data.name}"
+    return f"{settings.defense.name} {settings.budget:g}/255 against {settings.attack.name} on {settings.data.name}"
 
 
 def logger_of(settings: RunSettings, out: Path, console: Console) -> Guard:
@@ -147,15 +158,22 @@ def collect(analysis: RunAnalysis, out: Path, store: Store) -> None:
     write_atomic(out / "sheet.png", contact_sheet.draw(analysis, store))
 
 
-def conclude(analysis: RunAnalysis, every: Sequence[Record], out: Path, console: Console) -> int:
-    """Print the table, what else the folder holds, where the files are, and what went wrong."""
+def conclude(
+    analysis: RunAnalysis, every: Sequence[Record], out: Path, console: Console, logged: str = "", brief: bool = False
+) -> int:
+    """Print what the run shows, what else the folder holds, where the files are, and what went wrong.
+
+    A `brief` one leaves the first of these to others.
+    """
     records = analysis.records
-    console.print(summary_table.table(analysis))
-    for line in remarks.beside(records, every) + remarks.remarks(analysis):
+    for line in remarks.beside(records, every):
         console.print(line, markup=False, emoji=False)
-    console.print(Text(f"Contact sheet: {out / 'sheet.png'}   report: {out / 'report.md'}"), soft_wrap=True)
+    if brief:
+        ending.show_places(out, console, logged)
+    else:
+        ending.show(analysis, out, console, manifest.load(out), logged)
     bad = [r for r in records if r.status != "ok"]
-    # Each once, in order; why cells were skipped is among the remarks.
+    # Each once, in order; why cells were skipped is among what is to be known.
     reasons = dict.fromkeys((r.status, r.reason) for r in bad if r.status != "skipped")
     for status, reason in reasons:
         console.print(Text.assemble((status, "bold red"), f": {reason}"), soft_wrap=True)

@@ -1,4 +1,6 @@
-"""What the jobs of a sweep lack, said before the first begins: the others of a sweep go on, but nobody waits for them.
+"""What is known of a sweep before its first job begins: how many jobs there are, and what they lack.
+
+The others of a sweep go on, but nobody waits for them.
 
 Every value is looked at once, with the first of all other keys: what is missing hangs on one choice, rarely on two.
 """
@@ -6,6 +8,7 @@ Every value is looked at once, with the first of all other keys: what is missing
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -37,6 +40,14 @@ def lacking(arguments: Sequence[str]) -> Iterator[tuple[str, BenchError]]:
             cells(settings, loaded[facts], Pool("cpu"))
         except BenchError as error:
             yield changed, error
+
+
+def jobs(arguments: Sequence[str]) -> int | None:
+    """How many jobs a sweep has: every combination; None where a sweeper of another kind decides."""
+    if any(word.startswith(("hydra/sweeper", "hydra.sweeper")) for word in arguments):
+        return None
+    parsed = OverridesParser.create().parse_overrides(list(split(arguments).overrides))
+    return prod(len(list(each.sweep_string_iterator())) for each in parsed if each.is_discrete_sweep())
 
 
 def _one_by_one(overrides: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -21,6 +21,7 @@ from bench.results.labels import cell_label
 from bench.results.manifest import FILE, Planned, RunManifest
 from bench.results.progress import Progress, progress
 from bench.results.record import Record, load_all, save
+from bench.runner.sweep_status import gathered, noted
 from bench.store.lease import held, lease
 from bench.store.prune import references
 from tests.support.contexts import ROOT
@@ -106,6 +107,25 @@ def test_any_name_comes_through_the_shell_and_hydra(identity: str) -> None:
     words = shlex.split(made(("data=folder", "data.root=x")).command(identity) or "")
     assert words[:3] == ["python", "-m", "bench"]
     assert parse(composed(*words[3:])).data.settings["identities"] == [identity]
+
+
+# --- a sweep ---
+
+
+def test_a_sweep_is_followed_from_job_to_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOAKBENCH_SWEEPS", str(tmp_path / "sweeps"))
+    for name in ("first", "second"):
+        begin(tmp_path / name, 2)
+    with gathered(tmp_path / "sweeps", 2):
+        for name in ("first", "second"):
+            with noted([f"out={name}"]) as job:
+                job.begin(tmp_path / name, [])
+                out, found, sweep = status.look(None)
+                assert out == tmp_path / name
+                assert sweep is not None
+                said = [str(line) for line in status.view(out, found, sweep).renderables]
+                assert said[0] == f"job {['first', 'second'].index(name) + 1} of 2: out={name}"
+    assert status.look(tmp_path / "first")[2] is None
 
 
 # --- how far it is --------------------------------------------------------------------------------------------------

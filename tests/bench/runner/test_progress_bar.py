@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from bench.results.record import Record
+from bench.runner import progress_bar
 from bench.runner.progress_bar import Display
 from tests.support.records import FULL, record
 
@@ -30,3 +31,31 @@ def test_one_line_about_it(made: Record, result: str, took: str) -> None:
         display.finish(made, "ann, clean")
     (line,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [part.strip() for part in line.partition(result)] == ["ann, clean", result, took]
+
+
+def test_without_a_terminal_a_line_says_every_half_minute_that_the_run_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_bar, "WEIGHTS", {"protect": 0.4, "fit": 0.6})
+    now = [0.0]
+    console = Console(file=io.StringIO(), width=100)
+    with Display(console, 2, clock=lambda: now[0]) as display:
+        for now[0] in (1.0, 29.0, 31.0, 45.0, 62.0):
+            display.show("ann, clean", "protect", 0.5)
+        now[0] = 80.0
+        display.finish(record(**FAILED), "ann, clean")
+        for now[0] in (100.0, 111.0):
+            display.show("bob, clean", "protect", 0.5)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if line.startswith("...")] == [
+        "... 0 of 2 cells, 0:00:31, about 0:04:39 left: protect ann, clean",
+        "... 0 of 2 cells, 0:01:02, about 0:09:18 left: protect ann, clean",
+        "... 1 of 2 cells, 0:01:51, about 0:01:14 left: protect bob, clean",
+    ]
+
+
+def test_on_a_terminal_the_bar_says_it() -> None:
+    now = [0.0]
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with Display(console, 2, clock=lambda: now[0]) as display:
+        now[0] = 100.0
+        display.show("ann, clean", "protect", 0.5)
+    assert "..." not in console.file.getvalue()  # type: ignore[attr-defined]

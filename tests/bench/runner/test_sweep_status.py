@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench.runner.sweep_status import KILLED, VARIABLE, End, ends, gathered, noted
+from bench.runner.sweep_status import ABOUT, KILLED, VARIABLE, End, ends, gathered, noted, under_way
 from tests.support.contexts import ROOT
 
+DEAD = 2**22 + 1
+"""No process has so high a number."""
 JOB = "import os, sys; from bench.runner.sweep_status import noted\nwith noted(sys.argv[1:]): os._exit(0)"
 
 
@@ -32,6 +35,41 @@ def test_a_job_that_never_ended_was_killed() -> None:
     with gathered(None) as folder:
         subprocess.run([sys.executable, "-c", JOB, "a=1"], cwd=ROOT, check=True)
         assert ends(folder) == [End("a=1", KILLED, "killed")]
+
+
+def test_a_warning_is_told_by_the_first_job_alone_and_kept_of_all(tmp_path: Path) -> None:
+    with gathered(None) as folder:
+        with noted(["a=1"]) as job:
+            assert job.begin(tmp_path / "one", ["dark", "small"]) == ["dark", "small"]
+        with noted(["a=2"]) as job:
+            assert job.begin(tmp_path / "two", ["small", "blurred"]) == ["blurred"]
+        found = ends(folder)
+        assert [end.warnings for end in found] == [("dark", "small"), ("small", "blurred")]
+        assert [end.out for end in found] == [str(tmp_path / "one"), str(tmp_path / "two")]
+
+
+def test_a_sweep_under_way_says_which_job_it_is_at(tmp_path: Path) -> None:
+    assert under_way(tmp_path) is None
+    with gathered(tmp_path, 4):
+        sweep = under_way(tmp_path)
+        assert sweep is not None
+        assert (sweep.place(), sweep.last) == ("job 0 of 4", None)
+        with noted(["b=2", "a=1"]) as job:
+            job.status = 0
+        with noted(["a=2"]) as job:
+            job.begin(tmp_path / "out", [])
+            assert sweep.place() == "job 2 of 4: a=2"
+            assert sweep.last is not None
+            assert (sweep.last.out, sweep.last.status) == (str(tmp_path / "out"), KILLED)
+    assert under_way(tmp_path) is None
+
+
+def test_a_sweep_that_was_killed_is_not_under_way(tmp_path: Path) -> None:
+    (tmp_path / "statuses-old").mkdir()
+    (tmp_path / "statuses-old" / ABOUT).write_text(f'["{platform.node()}", {DEAD}, 4]')
+    assert under_way(tmp_path) is None
+    (tmp_path / "statuses-old" / ABOUT).write_text(f'["another machine", {DEAD}, 4]')
+    assert under_way(tmp_path) is not None
 
 
 def test_sweeps_within_a_job_keep_their_own_notes() -> None:
