@@ -2,13 +2,14 @@
 
 The parts are data, in `conf/family.yaml`. Each is a process of its own, on a GPU if there is one: a finished part is
 skipped, an interrupted one goes on from its checkpoint, a failed one ends everything with its name. Whatever ends it,
-the same command goes on. At the end `bench.zoo.evaluate` prints the figures of the new family.
+the same command goes on. Finished parts that the repository keeps (`parts/second`) are taken from there. At the end `bench.zoo.evaluate` prints the figures of the new family.
 
     python -m bench.zoo.train.family out=work/zoo only=[id-a,detector] until=10:50
 """
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,14 @@ def train_parts(parts: Sequence[FamilyPart], deadline: float = float("inf")) -> 
     return True
 
 
+def adopt_kept(parts: Sequence[FamilyPart], kept: Path) -> None:
+    """Take what the repository keeps of the family as finished, so that a new machine trains nothing twice."""
+    for part in parts:
+        if (kept / part.name).is_dir() and not part.folder.exists():
+            shutil.copytree(kept / part.name, part.folder / FINAL)
+            print(f"{part.name}: taken from {kept / part.name}", flush=True)
+
+
 def print_left(parts: Sequence[FamilyPart]) -> None:
     """Say what is left of every part."""
     left = {part.name: part.left() for part in parts if not part.done.exists()}
@@ -154,6 +163,7 @@ def main(config: DictConfig) -> None:
     """Train the family of the configuration."""
     deadline = time.time() + seconds_until(config.until, datetime.now())
     parts = read_parts(config)
+    adopt_kept(parts, Path(config.kept))
     print_left(parts)
     if not train_parts(parts, deadline):
         print("\nStopped before the end; the same command goes on.")

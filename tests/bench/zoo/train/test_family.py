@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import bench.zoo.train as training
 from bench.core.errors import BenchError
-from bench.zoo.train.family import FamilyPart, print_left, read_parts, seconds_until, train_parts
+from bench.zoo.train.family import FamilyPart, adopt_kept, print_left, read_parts, seconds_until, train_parts
 from bench.zoo.train.loop import STOPPED
 
 CONF = Path(training.__file__).parent / "conf"
@@ -58,6 +58,19 @@ def test_parts_are_trained_in_order_and_finished_ones_are_skipped(tmp_path: Path
     (tmp_path / "b" / "final").mkdir(parents=True)
     assert train_parts(parts(tmp_path, c="works", b="fails", a="works"))
     assert log(tmp_path) == ["c", "a"]
+
+
+def test_what_is_kept_is_not_trained_again_and_never_covers_work_that_is_begun(tmp_path: Path) -> None:
+    kept, out = tmp_path / "kept", tmp_path / "zoo"
+    for name in ("a", "b"):
+        (kept / name).mkdir(parents=True)
+        (kept / name / "network.safetensors").write_text(f"kept {name}")
+    (out / "b").mkdir(parents=True)
+    family = parts(out, a="works", b="works", c="works")
+    adopt_kept(family, kept)
+    assert (out / "a" / "final" / "network.safetensors").read_text() == "kept a"
+    assert train_parts(family)
+    assert log(out) == ["b", "c"]
 
 
 def test_an_interrupted_part_goes_on_with_the_same_command(tmp_path: Path) -> None:
