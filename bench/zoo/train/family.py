@@ -2,7 +2,8 @@
 
 The parts are data, in `conf/family.yaml`. Each is a process of its own, on a GPU if there is one: a finished part is
 skipped, an interrupted one goes on from its checkpoint, a failed one ends everything with its name. Whatever ends it,
-the same command goes on. Finished parts that the repository keeps (`parts/second`) are taken from there. At the end `bench.zoo.evaluate` prints the figures of the new family.
+the same command goes on. Finished parts that the repository keeps (`parts/second`) are taken from there. At the end
+`bench.zoo.evaluate` prints the figures of the new family.
 
     python -m bench.zoo.train.family out=work/zoo only=[id-a,detector] until=10:50
 """
