@@ -20,9 +20,12 @@ from bench.core.errors import BenchError
 from bench.core.paths import expanded
 from bench.core.ranges import Budgeted, Count, Range, Several
 from bench.core.strict import Strict
+from bench.tune.people import prepare, tuning_people
 from bench.tune.space import Space
 from bench.tune.table import markdown, save
-from bench.tune.trials import Trial, run_trial, tuning_people
+from bench.tune.trials import Trial, run_trial
+
+PEOPLE = "people.parquet"
 
 
 class Tuning(Strict):
@@ -30,7 +33,7 @@ class Tuning(Strict):
 
     defense: Space
     data: str
-    people: Annotated[int, Range(ge=1, unit="people")]
+    people: Annotated[int, Range(ge=1, le=len(tuning_people()), unit="people kept for tuning")]
     trials: Annotated[int, Range(ge=2, unit="trials, the preset among them")]
     budget: Budgeted
     effort: str | Count
@@ -46,20 +49,21 @@ def tune(tuning: Tuning) -> list[Trial]:
     Raises:
         BenchError: a run cannot be, or a cell failed.
     """
-    people = tuning_people(tuning.people)
+    out = expanded(tuning.out)
+    prepare(tuning.data, out / PEOPLE)
     words = [
         "data=parquet",
-        f"data.root={expanded(tuning.data)}",
-        f"data.identities={people}",
+        f"data.root={out / PEOPLE}",
+        f"data.identities={tuning_people()[: tuning.people]}",
         f"suite.budgets=[{tuning.budget:g}]",
         f"effort={tuning.effort}",
-        f"store={expanded(tuning.out) / 'store'}",
+        f"store={out / 'store'}",
         *tuning.run,
     ]
-    out, done = expanded(tuning.out) / tuning.defense.name, []
+    done = []
     for number, settings in enumerate(tuning.defense.trials(tuning.trials, tuning.seed)):
         defense = {"name": tuning.defense.name, **tuning.defense.fixed, **settings}
-        done.append(run_trial(number, defense, tuning.attacks, words, out / f"trial-{number:03}"))
+        done.append(run_trial(number, defense, tuning.attacks, words, out / tuning.defense.name / f"trial-{number:03}"))
         print(f"trial {number} of {tuning.trials - 1}: likeness {done[-1].score:.3f}", file=sys.stderr, flush=True)
     return done
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +16,6 @@ from bench.core.meaning import written
 from bench.results.labels import attack_label
 from bench.results.leaks import likeness_in_halves
 from bench.results.record import Record
-
-SPLIT = Path(__file__).parent.parent / "zoo" / "split.json"
-"""Who trains nothing and judges nothing, by source of the photos."""
-SOURCE = "celeba"
-
-
-def tuning_people(count: int) -> list[str]:
-    """The first so many of the people kept for tuning.
-
-    Raises:
-        BenchError: there are not so many.
-    """
-    people: list[str] = json.loads(SPLIT.read_text())["tune"][SOURCE]
-    if count > len(people):
-        raise BenchError(f"people={count}, but {len(people)} are kept for tuning.", f"Give at most {len(people)}.")
-    return people[:count]
 
 
 @dataclass(frozen=True)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_module
-from PIL import Image
 
 from bench.config.compose import settings_of
 from bench.core.errors import BenchError
 from bench.tune.__main__ import read, tune
+from bench.tune.people import tuning_people
 from bench.tune.space import Space
 from bench.tune.table import gain, markdown, winner_of
-from bench.tune.trials import SPLIT, Trial, summary, tuning_people
+from bench.tune.trials import Trial, summary
 from tests.support.boards import record
-from tests.support.contexts import ROOT
 from tests.support.runs import acquainted
+from tests.support.tuning import write_people
 
 HALVES = {("ann", "dreambooth"): (0.2, 0.4), ("ann", "lora"): (0.4, 0.6), ("bo", "dreambooth"): (0.0, 0.8)}
 
@@ -59,19 +55,12 @@ def test_the_winner_is_scored_by_what_did_not_choose_it() -> None:
     assert gain([trial(0, 0.1, 0.1), trial(1, 0.2, 0.0)]) == "No trial is better than the preset."
 
 
-def test_people_are_those_kept_for_tuning_and_nobody_else() -> None:
-    split = json.loads(SPLIT.read_text())
-    assert tuning_people(3) == split["tune"]["celeba"][:3]
-    assert not {*tuning_people(24)} & {*split["held"]["celeba"], *split["dropped"]["celeba"]}
-    with pytest.raises(BenchError, match="24 are kept for tuning"):
-        tuning_people(25)
-
-
 @pytest.mark.parametrize(
     ("word", "said"),
     [
         ("trials=1", "trials"),
         ("people=none", "people"),
+        ("people=25", "people"),
         ("budget=300", "budget"),
         ("attacks=[]", "attacks"),
         ("defense.settings=null", "defense.settings"),
@@ -95,9 +84,12 @@ def test_all_trials_have_the_same_run_but_for_their_settings(tmp_path: Path, mon
     def evaluate(defense: str, overrides: list[str], out: Path) -> SimpleNamespace:
         asked.append((overrides, out))
         settings_of([f"defense={defense}", *overrides])  # as the run itself reads them
-        return SimpleNamespace(cells=[record(defense, person, 0.5, halves=(0.2, 0.4)) for person in tuning_people(2)])
+        return SimpleNamespace(
+            cells=[record(defense, person, 0.5, halves=(0.2, 0.4)) for person in tuning_people()[:2]]
+        )
 
     monkeypatch.setattr("bench.tune.trials.evaluate", evaluate)
+    monkeypatch.setattr("bench.tune.__main__.prepare", lambda data, file: None)
     tuning = read(settings("defense=aspl", "data=x.parquet", f"out={tmp_path}", "people=2", "trials=3", "effort=8"))
     made = tune(tuning)
     assert [trial.settings for trial in made] == tuning.defense.trials(3, seed=0)
@@ -105,7 +97,7 @@ def test_all_trials_have_the_same_run_but_for_their_settings(tmp_path: Path, mon
     assert [out.name for _, out in asked] == ["trial-000", "trial-001", "trial-002"]
     (first, *words), *others = (overrides for overrides, _ in asked)
     assert first == "suite.defenses=[{name: 'aspl'}]"
-    assert f"data.identities={tuning_people(2)}" in words
+    assert f"data.identities={tuning_people()[:2]}" in words
     assert {"effort=8", "suite.budgets=[16]", "data=parquet"} <= {*words}
     assert all(other[1:] == words and other[0] != first for other in others)
 
@@ -113,21 +105,15 @@ def test_all_trials_have_the_same_run_but_for_their_settings(tmp_path: Path, mon
 def test_a_trial_with_a_failed_cell_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = SimpleNamespace(cells=[record("aspl", "7213", None)])
     monkeypatch.setattr("bench.tune.trials.evaluate", lambda **_: failed)
+    monkeypatch.setattr("bench.tune.__main__.prepare", lambda data, file: None)
     with pytest.raises(BenchError, match="Trial 0: 1 of 1 cells failed, the first: no face found"):
         tune(read(settings("defense=aspl", "data=x.parquet", f"out={tmp_path}", "people=1")))
 
 
 @pytest.mark.slow
 def test_a_whole_tuning_goes_on_from_its_store(tmp_path: Path) -> None:
-    """Invented people under the names of one who is kept for tuning, and of one who is not asked."""
-    rows = []
-    folders = sorted((ROOT / "bench/zoo/synthetic").glob("p*"))[:2]
-    for name, folder in zip([*tuning_people(1), "7201"], folders, strict=True):
-        for file in sorted(folder.rglob("*.png")):
-            made = io.BytesIO()
-            Image.open(file).save(made, "PNG")
-            rows.append({"image": {"bytes": made.getvalue(), "path": file.name}, "identity": name})
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "people.parquet")
+    """Invented people under the names of those who are kept for tuning."""
+    write_people(tmp_path / "people.parquet", [*tuning_people(), "7201"])
     shutil.copytree(acquainted(), tmp_path / "store")
     small = ["model.steps=2", "protocol.images_per_prompt=2", "workers=1", "data.crop=centre"]
     small.append(f"store={tmp_path / 'store'}")
@@ -138,7 +124,7 @@ def test_a_whole_tuning_goes_on_from_its_store(tmp_path: Path) -> None:
     assert isinstance(tuning.defense, Space)
     first = tune(tuning)
     assert [each.settings.keys() for each in first] == [set(), set(tuning.defense.settings)]
-    assert [[*each.scored_by] for each in first] == [tuning_people(1)] * 2
+    assert [[*each.scored_by] for each in first] == [tuning_people()[:1]] * 2
     runs = sorted(path.name for path in (tmp_path / "tuned/mist").iterdir())
     assert runs == ["trial-000", "trial-001"]
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "store/protect").rglob("*.png")}
