@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from attacks import Artifact, FitContext
 from attacks.zero_shot import ZeroShot, find_faces, guided, recogniser_pack
+from bench.core.deferred import Tensor, torch
 from bench.core.images import to_tensor
 from bench.core.ranges import Scale
 from bench.models.adapters.locate import Adapter
-from bench.models.faces.alignment import ALIGNED, TEMPLATE
 
 OWN_RECOGNISER = "facelet-id-b"
 """What the embedded adapter was trained with: another than FaceID's, as with the published ones."""
@@ -56,6 +53,8 @@ class InstantId(ZeroShot):
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos: {"embedding": (512,), "points": (5, 2) as fractions of the picture}."""
+        from bench.models.faces.alignment import ALIGNED, TEMPLATE
+
         faces = find_faces(recogniser_pack(self.recogniser), photos, self.references)
         embedding = torch.stack([torch.from_numpy(face.embedding) for face in faces.values()]).mean(0)
         height, width = photos.shape[-2:]

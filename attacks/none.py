@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
-
 from attacks import Artifact, Attack, FitContext
+from bench.core.deferred import Tensor
 
 
 @dataclass

@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-import torch
-from torch import Tensor
-
 from attacks import Artifact, Attack
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError, FitFailed
 from bench.core.images import to_pixels
 from bench.core.ranges import Count

@@ -29,19 +29,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from bench.config.prompts import Caption
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.core.ranges import Count, Range, Rate, Several, Sigma, StepLevels
 from bench.core.types import Budget
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.recipe import Recipe
-from bench.models.faces.alignment import ALIGNED, inverse, warp
-from bench.models.faces.embedder import alignment
 from defenses import PHOTOS, Context, Defense, P
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
@@ -224,6 +221,9 @@ class DLADiff(Defense):
         The recognisers see the photo that results, cut off at the budget and aligned anew as an attacker will do it,
         and not the aligned face with the perturbation on top: what is measured is what is saved.
         """
+        from bench.models.faces.alignment import ALIGNED, inverse, warp
+        from bench.models.faces.embedder import alignment
+
         sources = packs(self.recognisers)
         faces = Faces.found(photos, sources[0])
         if not faces.rows:

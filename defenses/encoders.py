@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
+from bench.core.deferred import functional as F
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.models.adapters.clip import load_image_encoder
-from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_points
 from bench.models.faces.insightface import Pack, locate_pack
 from bench.models.weights.files import ZOO, hashes
 from bench.models.weights.published import ADAPTERS, Missing, together
+
+if TYPE_CHECKING:
+    from bench.models.faces.embedder import FaceEmbedder
 
 FACELET = {
     "recognisers": ("facelet-id-a", "facelet-id-b"),
@@ -93,6 +93,8 @@ class Faces:
     @classmethod
     def found(cls, photos: Tensor, pack: Pack) -> Faces:
         """Look for the largest face of each clean photo with one pack's detector."""
+        from bench.models.faces.embedder import find_points
+
         seen = find_points(pack, photos)
         rows = [row for row, points in enumerate(seen) if points is not None]
         return cls(rows, [points for points in seen if points is not None])
@@ -120,6 +122,8 @@ def face_similarity(
     aim: Aim = themselves,
 ) -> Similarity:
     """Cosines by each recogniser, under a fresh, slightly wrong alignment at every call (DLADiff, Sec. 4.2)."""
+    from bench.models.faces.embedder import aligned, alignment
+
     embedders = [embedder(pack, str(clean.device)) for pack in sources]
     if not faces.rows:
         return lambda photos: photos.new_zeros(len(embedders), len(photos))
@@ -170,6 +174,8 @@ def clip_input(tower: Any, photos: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def embedder(pack: Pack, device: str) -> FaceEmbedder:
     """A recogniser's network, kept for the next person."""
+    from bench.models.faces.embedder import FaceEmbedder
+
     return FaceEmbedder(pack, device)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
 from defenses import Context, Defense
 
 

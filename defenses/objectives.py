@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
+from bench.core.deferred import functional as F
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, randn
 from defenses.pgd import Objective
 

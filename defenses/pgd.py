@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
 from bench.core.types import Budget
 
 Objective = Callable[[Tensor], Tensor]

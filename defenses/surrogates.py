@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from bench.config.prompts import Caption
+from bench.core.deferred import Tensor, torch
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import finetune

@@ -11,7 +11,6 @@ Of a plug-in, its own package counts too, or the files beside it that it imports
 from __future__ import annotations
 
 import ast
-import copy
 import importlib.util
 import inspect
 from collections.abc import Callable
@@ -45,6 +44,12 @@ HARMLESS = frozenset(
     | {"attacks.builtin", "defenses.builtin", "countermeasures.builtin"}  # what else there is changes nobody's results
 )
 """Plumbing that cannot change a stage's numbers; kept out so that a better error message does not cost a re-run."""
+
+DEFERRED = {
+    f"bench.core.deferred.{name}": meant
+    for name, meant in (("torch", "torch"), ("functional", "torch.nn.functional"), ("Tensor", "torch.Tensor"))
+}
+"""Imported from there -> what it stands for."""
 
 CODE = "code"
 """Under this name `files()` of a method that runs another one, which a setting names, gives the version of its code.
@@ -91,7 +96,7 @@ def _version(module: str, file: str) -> str:
         if current.name not in reached:
             reached[current.name] = current
             queue += [each for name in current.imported() if name not in HARMLESS and (each := current.named(name))]
-    return hash_of(sorted({part for current in reached.values() for part in current.parts()}))
+    return hash_of(sorted({part for current in reached.values() for part in current.parts}))
 
 
 @cache
@@ -129,7 +134,7 @@ def _module(name: str, file: Path, home: Path | None = None) -> Module:
     package = name if file.stem == "__init__" else name.rpartition(".")[0]
     if name.startswith(PREFIX):
         package = ""
-    return Module(name, ast.parse(file.read_bytes()), home, package)
+    return Module(name, file.read_bytes(), home, package)
 
 
 def _named(name: str) -> Module | None:
@@ -143,7 +148,7 @@ class Module:
     """A source file, read but not imported."""
 
     name: str
-    tree: ast.Module
+    source: bytes
     home: Path | None
     """Where the plug-in's own modules are that it belongs to; None for one of the project."""
     package: str
@@ -161,6 +166,12 @@ class Module:
         """Dotted names that it imports anywhere, including inside functions; some are no modules."""
         return [name for target in self._imports.values() for name in (target, target.rpartition(".")[0]) if name]
 
+    @cached_property
+    def tree(self) -> ast.Module:
+        """What is written there."""
+        return ast.parse(self.source)
+
+    @cached_property
     def parts(self) -> list[str]:
         """A hash of each statement, and of what the names in it stand for."""
         return [
@@ -180,7 +191,7 @@ class Module:
             elif isinstance(node, ast.ImportFrom):
                 place = ".".join(filter(None, (self._above(node.level), node.module)))
                 names |= {alias.asname or alias.name: f"{place}.{alias.name}".strip(".") for alias in node.names}
-        return names
+        return {name: DEFERRED.get(target, target) for name, target in names.items()}
 
     def _above(self, level: int) -> str:
         """The package that a relative import of so many dots starts from."""
@@ -203,13 +214,18 @@ class Module:
     def _text(self, statement: ast.stmt) -> str:
         """The statement without docstrings and imports; `module.name` is `name`, whatever the module is called."""
         if statement not in self._texts:
-            plain = _Plain(self).visit(copy.deepcopy(statement))
+            plain = _Plain(self).visit(self._copies[statement])
             self._texts[statement] = ast.dump(plain) if plain else ""
         return self._texts[statement]
 
     @cached_property
     def _texts(self) -> dict[ast.stmt, str]:
         return {}
+
+    @cached_property
+    def _copies(self) -> dict[ast.stmt, ast.stmt]:
+        """Each statement once more, to be changed: parsing again takes a fraction of `copy.deepcopy`."""
+        return dict(zip(self.tree.body, ast.parse(self.source).body, strict=True))
 
     def _meanings(self, statement: ast.stmt) -> dict[str, str]:
         """What the global names in a statement stand for: the text of a definition, or a dotted name outside."""

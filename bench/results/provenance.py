@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+from bench.core.gpus import gpus
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "numpy", "scipy", "pillow", "dlib-bin", "hydra-core")
 
@@ -60,6 +61,8 @@ def _cpu() -> str:
 
 
 def _gpu() -> str | None:
+    if not gpus():
+        return None
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return torch.cuda.get_device_name()

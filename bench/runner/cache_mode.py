@@ -19,8 +19,6 @@ from bench.runner.cell_record import stated
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
-WEIGHTS = ("surrogate", "fit")
-"""Stages that personalise."""
 SETTLED = ("ok", "fit_failed")
 """Statuses that a cell would come to again."""
 
@@ -36,7 +34,7 @@ def choose(planned: Sequence[Cell], pipeline: Pipeline, out: Path) -> list[Cell 
         if mode == "retry":
             chosen = [settled.get(cell.id, cell) for cell in planned]
         else:
-            chosen = [c if c.skip or _there(c, pipeline) else settled.get(c.id) or _skipped(c) for c in planned]
+            chosen = [c if c.skip or pipeline.stored(c) else settled.get(c.id) or _skipped(c) for c in planned]
     return chosen
 
 
@@ -53,12 +51,6 @@ def _throw_away(planned: Sequence[Cell], pipeline: Pipeline) -> None:
     for cell in planned:
         for stage, key in pipeline.outputs(cell).items():
             pipeline.store.remove(stage, key)
-
-
-def _there(cell: Cell, pipeline: Pipeline) -> bool:
-    """Whether all outputs are in the store; of personalised weights only the cost is kept, and enough."""
-    find, cost = pipeline.store.find, pipeline.store.cost
-    return all((cost if stage in WEIGHTS else find)(stage, key) for stage, key in pipeline.outputs(cell).items())
 
 
 def _skipped(cell: Cell) -> Cell:

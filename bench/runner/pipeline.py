@@ -26,6 +26,8 @@ from bench.runner.stages import countermeasure, fit, generate, protect, surrogat
 from bench.runner.timeout import deadline
 from bench.store import Entry, Store, about
 
+WEIGHTS = ("surrogate", "fit")
+"""Stages that personalise."""
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of it that is done."""
 
@@ -70,6 +72,11 @@ class Pipeline:
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
         return {} if cell.skip else {stage: key for stage, key in vars(self.keys(cell)).items() if key}
+
+    def stored(self, cell: Cell) -> bool:
+        """Whether all outputs are in the store; of personalised weights only the cost is kept, and enough."""
+        find, cost = self.store.find, self.store.cost
+        return all((cost if stage in WEIGHTS else find)(stage, key) for stage, key in self.outputs(cell).items())
 
     @cached_property
     def duplicates(self) -> list[Duplicate]:

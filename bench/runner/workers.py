@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
@@ -20,15 +21,22 @@ Done = Generator[tuple[Cell, Record]]
 
 
 def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
-    """Every cell with its record, as it is finished. Workers end when the consumer stops early, or is interrupted."""
-    count = how_many(pipeline.settings, pipeline.pool.device, len(planned))
+    """Every cell with its record, as it is finished. Workers end when the consumer stops early, or is interrupted.
+
+    What is in the store is read here, before workers are started for the rest: if nothing is left, nothing is loaded.
+    """
+    stored = [pipeline.stored(cell) for cell in planned]
+    for cell in itertools.compress(planned, stored):
+        yield cell, attempt(pipeline, cell, partial(show, cell.label))
+    rest = [cell for cell, there in zip(planned, stored, strict=True) if not there]
+    count = how_many(pipeline.settings, pipeline.pool.device, len(rest)) if rest else 0
     if count == 1:
         keep_freed()
         with threads(threads_of(pipeline.settings, pipeline.pool.device)):
-            for cell in planned:
+            for cell in rest:
                 yield cell, attempt(pipeline, cell, partial(show, cell.label))
-    else:
-        yield from _side_by_side(planned, pipeline, count, show)
+    elif count:
+        yield from _side_by_side(rest, pipeline, count, show)
 
 
 def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:

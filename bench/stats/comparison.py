@@ -12,7 +12,6 @@ from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
 
 from bench.core.types import Array, Interval
 from bench.stats.intervals import mean_interval, resampled
@@ -162,6 +161,12 @@ class Ranking:
     reproduced: float
 
 
+def _ranks(values: Array) -> Array:
+    """(..., m) ranks along the last axis, 1 for the least; those that are equal share the mean of theirs."""
+    columns = np.moveaxis(values, -1, 0)[..., None]
+    return np.stack([(values < one).sum(-1) + ((values == one).sum(-1) + 1) / 2 for one in columns], axis=-1)
+
+
 def ranking(scores: Scores, level: float = 0.95, seed: int = 0) -> Ranking | None:
     """Rank intervals and the stability of the order; None with fewer than two complete people or ranked methods."""
     complete = scores.complete()
@@ -169,10 +174,10 @@ def ranking(scores: Scores, level: float = 0.95, seed: int = 0) -> Ranking | Non
         return None
     signed = complete if scores.lower_is_better else -complete
     means = signed[resampled(len(signed), seed)].mean(axis=1)
-    ranks = stats.rankdata(means.round(12), axis=1)  # sums in another order differ in the last digits
+    ranks = _ranks(means.round(12))  # sums in another order differ in the last digits
     low, high = np.quantile(ranks, [(1 - level) / 2, (1 + level) / 2], axis=0)
     best = ranks == ranks.min(axis=1, keepdims=True)
-    same = (ranks == stats.rankdata(signed.mean(axis=0).round(12))).all(axis=1)
+    same = (ranks == _ranks(signed.mean(axis=0).round(12))).all(axis=1)
     return Ranking(
         people=len(complete),
         intervals=[Interval(float(a), float(b)) for a, b in zip(low, high, strict=True)],

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from bench.core.types import Array, Interval
 
@@ -59,11 +59,13 @@ def mean_interval(
     if method == "auto":
         method = "t" if len(people) < FEW else "bca"
     if method == "t":
-        half = stats.t.ppf((1 + level) / 2, len(people) - 1) * people.std(ddof=1) / len(people) ** 0.5
+        half = stdtrit(len(people) - 1, (1 + level) / 2) * people.std(ddof=1) / len(people) ** 0.5
         low, high = np.clip([people.mean() - half, people.mean() + half], *bounds)
         return Interval(float(low), float(high))
     if np.ptp(people) == 0:  # of which scipy says that it is not defined
         return Interval(float(people[0]), float(people[0]))
+    from scipy import stats  # not at the top: it takes longer to import than small runs to analyse
+
     low, high = stats.bootstrap(
         (people,), np.mean, n_resamples=RESAMPLES, confidence_level=level, method=SCIPY[method], rng=seed
     ).confidence_interval

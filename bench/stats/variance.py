@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import nctdtr, stdtrit
 
 from bench.core.types import Array
 
@@ -83,9 +83,9 @@ def power(difference: float, spread: float, people: int, alpha: float = ALPHA) -
         return 0.0
     if spread == 0:
         return float(difference != 0)
-    critical, shift = stats.t.ppf(1 - alpha / 2, people - 1), abs(difference) / spread * people**0.5
-    wrong_way = stats.nct.cdf(-critical, people - 1, shift)  # scipy gives NaN where it is next to nothing
-    return float(stats.nct.sf(critical, people - 1, shift) + np.nan_to_num(wrong_way))
+    critical, shift = stdtrit(people - 1, 1 - alpha / 2), abs(difference) / spread * people**0.5
+    missed, wrong_way = (nctdtr(people - 1, shift, limit) for limit in (critical, -critical))
+    return float(1 - missed + np.nan_to_num(wrong_way))  # scipy may give NaN where it is next to nothing
 
 
 def detectable(spread: float, people: int, alpha: float = ALPHA, wanted: float = POWER) -> float:

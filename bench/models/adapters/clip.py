@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
 from bench.core.images import to_pixels
 
 

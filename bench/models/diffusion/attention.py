@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.models.diffusion.eager import eager
 

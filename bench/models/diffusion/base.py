@@ -15,10 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
 from bench.config.compute import Computing
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.core.profiling import countable
 from bench.models.diffusion.batching import in_batches

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
-
+from bench.core.deferred import torch
 from bench.core.meter import note_halving
 
 T = TypeVar("T")

@@ -8,9 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
-from torch import Tensor
-
+from bench.core.deferred import Tensor, torch
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns
 from bench.models.diffusion.recipe import Recipe
 

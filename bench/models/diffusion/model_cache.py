@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.config.schema import ModelSettings
 from bench.core.errors import BenchError
+from bench.core.gpus import gpus
 from bench.models.weights.checkpoint import Checkpoint, locate
 from bench.models.weights.loadable import refuse_unhashed
 
@@ -33,9 +34,7 @@ class Pool:
             BenchError: PyTorch has no such GPU.
         """
         if self._device.startswith(("auto", "cuda")):
-            import torch
-
-            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            there = gpus()
             if self._device == "auto":
                 self._device = "cuda" if there else "cpu"
             elif int(self._device.partition(":")[2] or 0) >= there:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from bench.core import numbered
 from bench.core.code_version import module_version
+from bench.core.deferred import Tensor, torch
 from bench.core.hashing import hash_of
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator

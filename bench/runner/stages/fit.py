@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from attacks import Attack, FitContext
 from bench.config.resolved_method import ResolvedMethod
 from bench.core import numbered
@@ -56,6 +54,8 @@ def fit(folder: Path, photos: Path, attack: Attack, base: DiffusionModel, contex
         FitFailed: the attack cannot use these photos.
         BenchError: the training diverged.
     """
+    from safetensors.torch import save_file
+
     attack.prepare(base)
     try:
         artifact = attack.fit(to_tensor(numbered.load(photos)).to(base.device), context)

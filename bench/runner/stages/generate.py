@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from attacks import Attack
 from bench.config.schema import ModelSettings, Protocol
 from bench.core import numbered
 from bench.core.code_version import module_version
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.core.images import to_pixels
@@ -58,6 +56,8 @@ def generate(
     Raises:
         BenchError: a picture is black or not finite; that is a fault of the run and never counts as protection.
     """
+    from safetensors.torch import load_file
+
     artifact = {name: tensor.to(base.device) for name, tensor in load_file(fitted / ARTIFACT).items()}
     templates = protocol.asked
     noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, person, seed)])

@@ -9,11 +9,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from bench.core.code_version import module_version
+from bench.core.deferred import Tensor, torch
 from bench.core.hashing import hash_of, sha256_array
 from bench.core.images import to_pixels
 from bench.core.seeding import generator
@@ -51,6 +48,8 @@ def tuned(
 
 def save(folder: Path, model: DiffusionModel) -> None:
     """Write what was learned."""
+    from safetensors.torch import save_file
+
     weights = model.unet.state_dict()
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
 
@@ -59,6 +58,8 @@ def pretuned(store: Store, seed: int) -> Callable[[DiffusionModel, Tensor, Recip
     """`Context.pretuned` of a run: what the store has is loaded, and nothing else is kept there."""
 
     def made(base: DiffusionModel, photos: Tensor, recipe: Recipe) -> DiffusionModel:
+        from safetensors.torch import load_file
+
         fingerprint = base.computing.applied_to(base.checkpoint.fingerprint)
         entry = store.find(STAGE, key(recipe, _hashes(photos), fingerprint, seed))
         if entry is None:

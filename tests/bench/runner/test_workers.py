@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from bench.config.compose import settings_of
+from bench.core import gpus
 from bench.core.errors import BenchError
 from bench.models.diffusion.model_cache import Pool
 from bench.results.record import Record, load_all
@@ -212,6 +213,7 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     pipeline: Any = SimpleNamespace(
         settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
     )
+    pipeline.stored = lambda cell: False
     monkeypatch.setattr(crew, "begin", _wait_begin)
     monkeypatch.setattr(crew, "work", _wait_work)
     finished_cells = execute(cells, pipeline, lambda *_: None)  # type: ignore[arg-type]
@@ -220,6 +222,25 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     finished_cells.close()
     assert len(started) == 1
     assert multiprocessing.active_children() == []
+
+
+def test_what_is_stored_is_read_here_and_only_the_rest_needs_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def count(settings: Any, device: str, cells: int) -> int:
+        asked.append(cells)
+        return 1
+
+    monkeypatch.setattr(workers, "how_many", count)
+    monkeypatch.setattr(workers, "attempt", lambda pipeline, cell, progress: cell.label)
+    cells: Any = [SimpleNamespace(label=label) for label in "abc"]
+    pipeline: Any = SimpleNamespace(settings=settings_of([]), pool=SimpleNamespace(device="cpu"))
+    pipeline.stored = lambda cell: cell.label in "ac"
+    done: list[Any] = [record for _, record in execute(cells, pipeline, lambda *_: None)]
+    assert done == ["a", "c", "b"]
+    pipeline.stored = lambda cell: True
+    assert len(list(execute(cells, pipeline, lambda *_: None))) == 3
+    assert asked == [1], "for one cell, and for none nobody asks"
 
 
 def _wait_begin(settings: Any, work: bytes, main: str, devices: Any, told: Any, ended: Any) -> None:
@@ -266,6 +287,7 @@ def test_mistakes_are_explained(word: str, fix: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_a_mistake_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "FILES", ("null",))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert Pool("cuda:1").device == "cuda:1"
@@ -275,4 +297,14 @@ def test_a_gpu_that_is_not_there_is_a_mistake_before_any_work(monkeypatch: pytes
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(BenchError, match="sees 0 GPUs"):
         _ = Pool("cuda").device
+    assert Pool("auto").device == "cpu"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such files")
+def test_pytorch_is_not_asked_for_gpus_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> bool:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(torch.cuda, "is_available", ask)
+    monkeypatch.setattr(gpus, "FILES", ("no such file",))
     assert Pool("auto").device == "cpu"

@@ -23,7 +23,7 @@ from bench.stats.comparison import (
     ranking,
     worst_attack,
 )
-from bench.stats.intervals import mean_interval
+from bench.stats.intervals import mean_interval, resampled
 from bench.stats.rule import judge, letters, tiers
 from bench.stats.table import Row, as_csv, read
 from bench.stats.variance import detectable, people_needed, power, variance_split
@@ -132,6 +132,15 @@ def test_equal_methods_share_ranks_and_are_not_separable() -> None:
     assert firm.intervals == [(1.5, 1.5)] * 2
     assert firm.first == [0.5, 0.5]
     assert firm.reproduced == 1
+
+
+def test_ranks_are_scipys_ties_included() -> None:
+    values = np.random.default_rng(3).integers(0, 3, size=(9, 5)) / 2
+    firm = ranking(scores(values))
+    ranks = stats.rankdata(values[resampled(9, 0)].mean(axis=1).round(12), axis=1)
+    low, high = np.quantile(ranks, [0.025, 0.975], axis=0)
+    assert firm is not None
+    assert firm.intervals == list(zip(low, high, strict=True))
 
 
 def test_missing_values_are_left_out_pair_by_pair() -> None:
