@@ -17,7 +17,7 @@ from bench.report.conclusions import conclusions
 from bench.report.remarks import meaning
 from bench.report.sanity_checks import findings
 from bench.results.manifest import RunManifest
-from bench.results.record import Record, load_all
+from bench.results.record import CLOAK, Record, load_all
 from bench.results.standard import BASES
 from bench.stats.max_t import fewest_people
 
@@ -106,7 +106,7 @@ def next_step(analysis: RunAnalysis, plan: RunManifest, out: Path) -> str | None
         return f"{_again(plan, f'data.limit={enough}')}\n{_about(seconds)}: {enough} people can show a difference"
     single = plan.settings.get("suite", {}).get("name") == "single"
     if single and all(step.name == "none" for r in analysis.records for step in r.countermeasure):
-        seconds = _seconds(analysis.records, without=("protect",))
+        seconds = _seconds(analysis.records, without=CLOAK)
         return f"{_again(plan, 'countermeasure=jpeg')}\n{_about(seconds)}: do the same cloaks hold after JPEG?"
     return (
         f"{shlex.join(['python', '-m', 'bench.stats', str(out / 'scores.csv')])}\nat once: all that its scores can show"
