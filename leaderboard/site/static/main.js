@@ -42,7 +42,7 @@
 
   // The first screen: who leaks least, how sure that is, and what it looks like.
   function firstScreen() {
-    by("verdict").textContent = Verdict.sentence(board);
+    by("verdict").textContent = Verdict.sentence(board.headline);
     by("measured").textContent = `${measure().brief}.`;
     const pictures = Trio.show(board);
     by("trio").replaceChildren(...pictures);

@@ -114,7 +114,13 @@ window.Score = (() => {
     const judged = judge(some);
     Stats.ranks(judged.ranked, judged.pairs, measure().lower).forEach((rank, i) => (judged.ranked[i].rank = rank));
     for (const line of some) line.controls = beside(line, some);
-    return { lines: some, all, ...judged };
+    return { lines: some, all, ...judged, headline: headline({ lines: some, ...judged }) };
+  }
+  // What the first sentence is about: the rows that the maintainers ran, by themselves, if there is a cloak among them. Else
+  // whoever sends in a row would be named there, or take the name of another away.
+  function headline(board) {
+    const ran = board.lines.filter((line) => line.verified === line.cells).map((line) => ({ ...line }));
+    return ran.length < board.lines.length && ran.some((line) => !line.row.control) ? { lines: ran, ...judge(ran) } : board;
   }
   // The controls that stand beside a row: everybody's, or where there is none those of its own entry, at its budget.
   const BESIDE = { base: "no attack", noise: "noise", none: "clean" };

@@ -1,4 +1,4 @@
-// The statistics of bench.stats again, so that a reader's own choice of attacks gets intervals and tiers at once.
+// The statistics of bench.stats again, so that a reader's own choice of attacks gets intervals and ranks at once.
 // A test compares both on the same numbers. Missing values are NaN; an interval is [low, high].
 "use strict";
 window.Stats = (() => {

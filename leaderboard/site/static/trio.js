@@ -30,7 +30,7 @@ window.Trio = (() => {
     return null;
   }
   function show(board) {
-    const [leader] = Verdict.leaders(board), found = leader && find(leader);
+    const [leader] = Verdict.leaders(board.headline), found = leader && find(leader);
     if (!found) return [];
     const { before, after, attack, row } = found, name = found.board.attacks[attack];
     const picture = (sprite, part, words) =>

@@ -9,7 +9,7 @@ window.Verdict = (() => {
   // Where all budgets are one, it is said once; and again a cloak is named by its method alone, if that tells which it is.
   const onlyBudget = ({ cloaks }) => new Set(cloaks.map((line) => line.row.budget)).size === 1;
   const naming = (board) => ({ row }) => readable(onlyBudget(board) ? row.series : row.label);
-  const again = (board, { row }) => (board.cloaks.filter((line) => line.row.defense === row.defense).length === 1 ? row.defense : "it");
+  const again = (board, { row }) => (board.cloaks.filter((line) => line.row.defense === row.defense).length === 1 ? row.defense : "the first");
   const listed = (words, last = "and") => (words.length > 1 ? `${words.slice(0, -1).join(", ")} ${last} ${words.at(-1)}` : words.join(""));
   const named = (board, lines, last) => {
     const more = lines.length - NAMED, names = lines.map(naming(board));
@@ -60,6 +60,7 @@ window.Verdict = (() => {
     const parts = [`${where(board)} ${least(board, first)}`, `${beat.length} of ${count} cloaks are shown to beat noise`, told(board, first)];
     return `${parts.filter(Boolean).join("; ")}.`;
   }
-  const sentence = (board) => [claim(board), group().scope].filter(Boolean).join(" ");
+  const reported = ({ cloaks }) => (cloaks.length && cloaks.every((line) => line.verified < line.cells) ? "Nobody but those who say so ran it." : "");
+  const sentence = (board) => [claim(board), reported(board), group().scope].filter(Boolean).join(" ");
   return { sentence, leaders };
 })();

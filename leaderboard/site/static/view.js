@@ -21,8 +21,13 @@ window.View = (() => {
       tab: "board", group: chosen?.id ?? "", measure: data.measures[0].key, over: "worst",
       attacks: chosen ? common(chosen) : [], chains: chosen ? plainChains(chosen) : [],
       budgets: chosen ? usual(chosen) : [], search: "", ran: 0, sort: "", compare: [], person: chosen ? Math.min(...new Set(deciding(chosen).map((i) => chosen.cells.person[i]))) : 0, blur: 0,
-      hidden: [...(chosen?.rows.some((row) => row.passes !== null) ? [] : ["passes"]), ...FURTHER],
+      hidden: [...FURTHER, ...(chosen ? unknown(chosen) : [])],
     };
+  }
+  // Columns of which no row has anything: records of before state neither.
+  function unknown(chosen) {
+    const known = { recognised: (row) => row.sight.photos_recognised?.some((v) => v !== null), passes: (row) => row.passes !== null };
+    return Object.keys(known).filter((name) => !chosen.rows.some((row) => !row.control && known[name](row)));
   }
   // Without countermeasures, if anybody was tried without.
   function plainChains(chosen) {

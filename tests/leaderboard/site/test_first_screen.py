@@ -70,7 +70,8 @@ SENTENCES: dict[str, tuple[list[list[Any]], list[list[str]], str]] = {
     "twice the same method": (
         [["a (steps 1)", 0.1, BEATS], ["a (steps 2)", 0.3, BEATS]],
         [["a (steps 1)", "a (steps 2)"]],
-        "a (steps 1) leaks least; 2 of 2 cloaks are shown to beat noise; it is shown to do better than the other.",
+        "a (steps 1) leaks least; 2 of 2 cloaks are shown to beat noise; "
+        "the first is shown to do better than the other.",
     ),
 }
 
@@ -114,6 +115,14 @@ def test_the_sentence_says_no_more_than_the_rule(browser: Any, site: Path) -> No
     assert without == f"On 12 real people at 16/255 {NOISE_ONLY} {small}"
     budgets = [["a", 0.1, BEATS, 12, 8], ["a", 0.2, BEATS, 12, 16]]
     assert "at 8/255 and 16/255 a 8/255 leaks least;" in page.evaluate(BOARD, [budgets, [], True])
+
+
+def test_where_nobody_else_ran_it_the_sentence_says_so(browser: Any, tmp_path: Path) -> None:
+    for name, leak in (("none", 0.9), ("noise", 0.8), ("mine", 0.1)):
+        pack(tmp_path / "results", name, table(name, {"lora": [leak] * 6}, data="faces"))
+    build(tmp_path / "results", tmp_path / "site")
+    said = opened(browser, tmp_path / "site").page.inner_text("#verdict")
+    assert "Nobody but those who say so ran it." in said
 
 
 def test_it_opens_on_real_people_of_the_latest_protocol(browser: Any, site: Path) -> None:

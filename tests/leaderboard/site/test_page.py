@@ -685,16 +685,22 @@ def test_strangers_choose_neither_what_is_shown_first_nor_what_is_said_of_others
     one = Reader(browser, tmp_path / "site")
     chosen = "({ ...View.state, attacks: View.state.attacks.map((a) => View.group().attacks[a]) })"
     one.open()
-    before, view = board(one), one.page.evaluate(chosen)
+    before, view, said = board(one), one.page.evaluate(chosen), one.page.inner_text("#verdict")
+    assert "good is the only one of 2 cloaks" in said
     theirs = {"new": [0.0] * 40} | {attack: [0.0] * 40 for attack in ATTACKS}
+    best = table("evil-cloak", {attack: [0.0] * 8 for attack in ATTACKS})
     rows = [r for i in range(20) for r in table(f"cloak-{i}", theirs, budget=4)]
-    pack(results, "evil", rows + table("noise", theirs) + table("noise", theirs, budget=4) + table("none", theirs))
+    pack(
+        results, "evil", rows + best + table("noise", theirs) + table("noise", theirs, budget=4) + table("none", theirs)
+    )
     pack(results, "breaker", table("good", {"new": [1.0] * 40}), kind="break", amends="good")
     build(results, tmp_path / "site")
 
     one.open()
     after = board(one)["lines"]
     assert one.page.evaluate(chosen) == view
+    assert one.page.inner_text("#verdict") == said
+    assert after["evil-cloak 8/255"]["score"] == 0
     for label, line in before["lines"].items():
         for key in ("score", "interval", "people", "coverage", "broken"):
             assert after[label][key] == line[key], (label, key)
