@@ -2,7 +2,7 @@
 "use strict";
 window.Compare = (() => {
   const { state, group, measure, toggle } = window.View;
-  const { make, number, by } = window.Dom;
+  const { make, number, readable, by } = window.Dom;
 
   const chosen = (lines) => state.compare.map((id) => lines.find((l) => l.row.id === id)).filter(Boolean);
 
@@ -11,8 +11,10 @@ window.Compare = (() => {
     const choose = make("select", { id: "compare-add", onchange: (event) => toggle("compare", event.target.value) },
       make("option", { value: "" }, "add a row"),
       ...lines.filter((line) => !rows.includes(line)).map(({ row }) => make("option", { value: row.id }, row.label)));
-    const leave = ({ row }) => make("button", { type: "button", "aria-label": `leave out ${row.label}`, onclick: () => toggle("compare", row.id) }, `${row.label} ×`);
+    const leave = ({ row }) => make("button", { type: "button", "aria-label": `leave out ${row.label}`, onclick: () => toggle("compare", row.id) }, `${readable(row.label)} ×`);
+    const focused = by("compare-rows").contains(document.activeElement);
     by("compare-rows").replaceChildren(...rows.map(leave), make("label", {}, "Compare with ", choose));
+    if (focused) choose.focus();
   }
 
   function show({ lines }) {
@@ -28,8 +30,8 @@ window.Compare = (() => {
       const [a, b] = [rows[pair.first], rows[pair.second]], interval = Stats.meanInterval(pair.differences);
       const winner = !pair.apart ? "cannot be told apart" : pair.difference < 0 === measure().lower ? a.row.label : b.row.label;
       return make("tr", {}, ...[
-        `${a.row.label} − ${b.row.label}`, String(pair.people), number(pair.difference),
-        interval ? `${number(interval[0])} to ${number(interval[1])}` : "–", number(pair.p, 3), number(pair.adjusted, 3), winner,
+        `${readable(a.row.label)} − ${readable(b.row.label)}`, String(pair.people), number(pair.difference),
+        interval ? `${number(interval[0])} to ${number(interval[1])}` : "–", number(pair.p, 3), number(pair.adjusted, 3), readable(winner),
       ].map((value) => make("td", {}, value)));
     });
     const head = ["difference", "people", "mean", "95 %", "p", "p, all together", "protects better"];
