@@ -87,7 +87,9 @@ def save(
         codes: name -> pseudonym, of people who may be chosen or left out by name.
     """
     chosen = {name: names for name in CHOICES if (names := settings.get("data", {}).get("settings", {}).get(name))}
-    chosen = {name: [codes.get(composed(each), each) for each in names] for name, names in chosen.items()}
+    # As they were typed: one name, or a number, is a list of names here too.
+    texts = {name: map(str, names if isinstance(names, list) else [names]) for name, names in chosen.items()}
+    chosen = {name: [codes.get(composed(each), each) for each in each_of] for name, each_of in texts.items()}
     if overrides is not None:
         words = {f"data.{name}": f"data.{name}=[{','.join(map(_quoted, names))}]" for name, names in chosen.items()}
         overrides = [words.get(each.partition("=")[0].lstrip("+"), each) for each in overrides]
