@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections import defaultdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +11,17 @@ import pyarrow.parquet as pq
 
 from bench.core.errors import BenchError
 from bench.core.paths import expanded
+from bench.data.crops import Cutter, NoFace
+from bench.data.photo_reader import read_image
 
 SPLIT = Path(__file__).parent.parent / "zoo" / "split.json"
 """Who is kept for what, by source of the photos."""
 SOURCE = "celeba"
 PHOTOS = 12
-"""Of each person, in the order of the file: four for each of the sets A, B and C, as in published protocols."""
+"""Of each person, the first that a run can cut: four for each of the sets A, B and C, as in published protocols."""
+
+MARGIN, SIDE = 1.5, 128
+"""As a run of the embedded model cuts photos."""
 
 
 def tuning_people() -> list[str]:
@@ -37,21 +42,31 @@ def prepare(data: str, file: Path) -> None:
         return
     try:
         table = pq.read_table(expanded(data))
-        names = table["identity"].to_pylist()
+        names, pictures = table["identity"].to_pylist(), table["image"].to_pylist()
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise BenchError(
-            f"data={data} is no Parquet file with a column identity: {error}", "Give celeba_train.parquet."
+            f"data={data} is no Parquet file with columns image and identity: {error}", "Give celeba_train.parquet."
         ) from None
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(names):
-        rows[name].append(row)
-    for person in tuning_people():
+    rows: dict[str, list[int]] = {person: [] for person in tuning_people()}
+    for row, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+        if name in rows and len(rows[name]) < PHOTOS and _can_be_cut(picture["bytes"], f"row {row} of {data}"):
+            rows[name].append(row)
+    for person in rows:
         if len(rows[person]) < PHOTOS:
             raise BenchError(
-                f"data={data} has {len(rows[person])} photos of {person}, and {PHOTOS} are needed.",
+                f"data={data} has {len(rows[person])} photos of {person} with a face, and {PHOTOS} are needed.",
                 "Give celeba_train.parquet, whole.",
             )
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    pq.write_table(table.take([row for person in tuning_people() for row in rows[person][:PHOTOS]]), partial)
+    pq.write_table(table.take([row for own in rows.values() for row in own]), partial)
     partial.replace(file)
+
+
+def _can_be_cut(encoded: bytes, place: str) -> bool:
+    """Whether a run finds the face to cut a photo around: it refuses a person for one photo without."""
+    try:
+        Cutter("face", MARGIN, SIDE).cut(read_image(io.BytesIO(encoded), place), "photo", place)
+    except NoFace:
+        return False
+    return True
