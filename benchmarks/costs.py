@@ -2,6 +2,7 @@
 
 python -m benchmarks.costs               # prints the table
 python -m benchmarks.costs --measure     # fits with the embedded model, and compares the peak of memory
+python -m benchmarks.costs --decoding    # most memory while the VAE decodes 16 pictures of 512 px, so many at a time
 python -m benchmarks.costs --gpu sd15    # fits on a GPU with random weights of that size (sdxl, too): time and memory
 """
 
@@ -14,6 +15,9 @@ import sys
 from collections.abc import Iterator
 
 import torch
+from diffusers import AutoencoderKL
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
 
 from attacks import ATTACKS, FitContext
 from bench.config.compose import settings_of
@@ -26,7 +30,7 @@ from bench.models.weights.checkpoint import locate
 from bench.models.weights.published import ADAPTERS
 from bench.runner.flops import PEAK, at_once, clock, counted, flops, generation, memory, seconds
 from benchmarks.full_size import base_of
-from benchmarks.work import kept_bytes
+from benchmarks.work import VAE, kept_bytes
 from defenses import PHOTOS
 
 BASES = ("sd15", "sdxl")
@@ -120,10 +124,25 @@ def _peak() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def decoding(count: int) -> float:
+    """GB that decoding pictures of 512 px by Stable Diffusion's VAE takes at most, its weights included, in fp32.
+
+    Counted on tensors without data: nothing is computed.
+    """
+    with FakeTensorMode():
+        vae = AutoencoderKL(**VAE)
+        latents = torch.randn(count, 4, 64, 64)
+        with torch.no_grad(), MemTracker() as tracker:
+            vae.decode(latents)
+    (sizes,) = tracker.get_tracker_snapshot("peak").values()
+    return float(max(sizes.values())) / 1e9
+
+
 def main() -> None:
     """Print the table, or measure, each attack in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--decoding", action="store_true")
     parser.add_argument("--gpu", choices=BASES)
     parser.add_argument("--fit", choices=TRAINED, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -135,6 +154,9 @@ def main() -> None:
         size = ["--gpu", chosen.gpu] if chosen.gpu else []
         for name in TRAINED:
             subprocess.run([sys.executable, "-m", "benchmarks.costs", "--fit", name, *size], check=True)
+    elif chosen.decoding:
+        for count in (16, 4, 1):
+            print(f"{count:2} at a time: {decoding(count):4.1f} GB")
     else:
         print("\n".join(lines()))
 

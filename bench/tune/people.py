@@ -18,8 +18,8 @@ SPLIT = Path(__file__).parent.parent / "zoo" / "split.json"
 """Who is kept for what, by source of the photos."""
 SOURCE = "celeba"
 PHOTOS, LEAST = 12, 9
-"""Of each person, the first that a run can cut: four for each of the sets A, B and C, as in published protocols; and how
-many there must be."""
+"""Of each person, the first that a run can cut: four for each of the sets A, B and C, as in published protocols.
+And how many there must be."""
 
 MARGIN, SIDE = 1.5, 128
 """As a run of the embedded model cuts photos."""
