@@ -1,7 +1,8 @@
 """PyTorch, imported when it is first used: planning a run asks methods for their settings, and computes nothing.
 
 In place of `import torch`, `import torch.nn.functional as F` and `from torch import Tensor`, in modules whose classes
-do not derive from PyTorch's. Keys do not tell the difference (`bench.core.code_version`).
+do not derive from PyTorch's. Keys do not tell the difference (`bench.core.code_version`), and neither does
+`torch.compile`, but for a `no_grad` inside of what is compiled.
 """
 
 from __future__ import annotations
