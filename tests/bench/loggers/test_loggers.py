@@ -677,7 +677,8 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_a_run_logs_to_wandb_by_default_and_nobody_hears_of_it(default_run: tuple[Path, str]) -> None:
     folder, text = default_run
-    assert "wandb" not in text.lower()
+    said = [line for line in text.lower().splitlines() if "wandb" in line]
+    assert [line.split()[0] for line in said] == ["logged"], "where it is and how to send it, and nothing of its own"
     assert sorted(f.name for f in folder.iterdir()) == ["out", "store"]
     records = load_all(folder / "out")
     found = by_name(folder / "out")
