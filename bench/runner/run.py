@@ -173,9 +173,7 @@ def conclude(
     else:
         ending.show(analysis, out, console, manifest.load(out), logged)
     bad = [r for r in records if r.status != "ok"]
-    # Each once, in order; why cells were skipped is among what is to be known.
-    reasons = dict.fromkeys((r.status, r.reason) for r in bad if r.status != "skipped")
-    for status, reason in reasons:
+    for status, reason in dict.fromkeys((r.status, r.reason) for r in bad):  # each once, in order
         console.print(Text.assemble((status, "bold red"), f": {reason}"), soft_wrap=True)
     if bad:
         console.print(f"{len(bad)} of {len(records)} cells are not ok; the others are kept. Mend the cause and repeat.")

@@ -385,7 +385,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunSetti
     """Settings and words of the jobs that `main` runs; nothing is computed."""
     begun: list[tuple[RunSettings, list[str]]] = []
 
-    def run(settings: RunSettings, console: object, words: list[str]) -> int:
+    def run(settings: RunSettings, console: object, words: list[str], job: object) -> int:
         begun.append((settings, words))
         return 0
 

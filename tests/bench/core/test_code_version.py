@@ -219,9 +219,9 @@ def test_what_else_is_registered_does_not_count(project: Project, monkeypatch: p
     table = "from project_of_a_test.builtin import BUILTIN\n\nMETHODS = dict(BUILTIN)\n"
     project.write(builtin="BUILTIN = {}\n", main=MAIN + table)
     before = project.version()
-    project.write(builtin="BUILTIN = {'mine': 'defenses.mine:Mine'}\n")
+    project.write(builtin="BUILTIN = {'mine': 'mine:Mine'}\n")
     assert project.version() == before
-    project.write(main=MAIN + table + "METHODS['mine'] = 'defenses.mine:Mine'\n")
+    project.write(main=MAIN + table + "METHODS['mine'] = 'mine:Mine'\n")
     assert project.version() != before
 
 
