@@ -171,6 +171,12 @@ class _Fused(torch.autograd.Function):
         return made
 
 
+def _fused(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
+    """In place of PyTorch's attention."""
+    made: Tensor = _Fused.apply(query, key, value)
+    return made
+
+
 def kept_bytes(network: nn.Module, trained: bool, *inputs: Any, **more: Any) -> float:
     """Bytes of fp32 activations that autograd keeps for gradients of the weights, or else of what went in."""
     network.requires_grad_(trained)
@@ -183,12 +189,8 @@ def kept_bytes(network: nn.Module, trained: bool, *inputs: Any, **more: Any) -> 
             kept.setdefault(storage._cdata, tensor)
         return tensor
 
-    def fused(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
-        made: Tensor = _Fused.apply(query, key, value)
-        return made
-
     with (
-        patch("torch.nn.functional.scaled_dot_product_attention", fused),
+        patch("torch.nn.functional.scaled_dot_product_attention", _fused),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
         network(*inputs, **more)
@@ -227,14 +229,10 @@ def checkpointed_bytes(network: Any, *inputs: Any, **more: Any) -> float:
         largest[0] = max(largest[0], sum(inside.pop().values()))
         return made
 
-    def fused(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> Tensor:
-        made: Tensor = _Fused.apply(query, key, value)
-        return made
-
     held: list[Tensor] = []  # or the addresses of freed ones would come again
     network.enable_gradient_checkpointing(block)
     with (
-        patch("torch.nn.functional.scaled_dot_product_attention", fused),
+        patch("torch.nn.functional.scaled_dot_product_attention", _fused),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
         network(*inputs, **more)

@@ -95,7 +95,7 @@ class Defense(ABC):
         del turns
         return 0
 
-    def clean_photos(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
+    def taught(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
         """The clean photos of a person that a surrogate learns beforehand (`pretuning`): here the reference photos."""
         del photos
         return list(reference)

@@ -28,11 +28,10 @@ from bench.core.errors import BenchError
 from bench.core.ranges import Count, Weight
 from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.recipe import Recipe
 from defenses import Context
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd
-from defenses.surrogates import AlternatingDefense, Move, class_posterior, learn
+from defenses.surrogates import AlternatingDefense
 from defenses.timesteps import SEARCH, greedy_timesteps
 
 
@@ -94,22 +93,7 @@ class DisDiff(AlternatingDefense):
 
             return pgd(cloaked, photos, objective, context.budget, size, self.pgd_steps)
 
-        return (self.in_turns if self.variant == "intended" else self._in_place)(photos, context, move)
-
-    def _in_place(self, photos: Tensor, context: Context, move: Move) -> Tensor:
-        """`defenses.surrogates.alternate` without copies of the surrogates."""
-        recipe = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
-        others = [class_posterior(base, recipe, context) for base in context.surrogates]
-        cloaked, rounds = photos, int(self.rounds or 0)
-        for done in range(rounds):
-            results, start = [], done * recipe.steps * recipe.batch
-            for base, some in zip(context.surrogates, others, strict=True):
-                learn(base, context.reference, recipe, context, some, start=start)
-                results.append(move(base, cloaked))
-                learn(base, results[-1], recipe, context, some, start=start)
-            cloaked = torch.stack(results).mean(dim=0)
-            context.progress((done + 1) / rounds)
-        return cloaked
+        return self.in_turns(photos, context, move, copies=self.variant == "intended")
 
 
 def erasure(maps: Maps, places: Sequence[int], words: Sequence[int]) -> Tensor:

@@ -152,8 +152,8 @@ class DLADiff(Defense):
     def evaluations(self, turns: int) -> float:
         if 1 not in self.layers:
             return 0
-        known = PHOTOS * (2 if self.clean == "both" else 1)
-        static = int(self.static_steps or 0) * min(self.batch, known) / PHOTOS if self.dsur else 0
+        learned = self.pretuning(PHOTOS * (2 if self.clean == "both" else 1))
+        static = learned.steps * learned.batch / PHOTOS if learned else 0
         first = 2 * int(self.attention_steps or 0) if self.dsur else 0
         others = int(self.loss_steps or 0) + self.dynamic_steps if self.adft else 0
         return static + turns * (first + others)
@@ -181,7 +181,7 @@ class DLADiff(Defense):
         recipe = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
         loss = denoising_loss(dynamic, self.prompt, count, context.generator)
         distance = None
-        clean = torch.stack(self.clean_photos(context.reference.unbind(), photos.unbind()))
+        clean = torch.stack(self.taught(context.reference.unbind(), photos.unbind()))
         if (learned := self.pretuning(len(clean))) is not None:
             distance = attention_distance(
                 context.pretuned(dynamic, clean, learned),
@@ -202,7 +202,7 @@ class DLADiff(Defense):
             context.progress((done + 1) / epochs * (0.8 if 2 in self.layers else 1))
         return cloaked
 
-    def clean_photos(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
+    def taught(self, reference: Sequence[P], photos: Sequence[P]) -> list[P]:
         """X_clean."""
         return [*(reference if self.clean != "photos" else ()), *(photos if self.clean != "reference" else ())]
 

@@ -90,10 +90,10 @@ class AlternatingDefense(Learner):
         """UNet passes a photo that a round takes for fine-tuning, on the clean and on the cloaked photos."""
         return self.learning(2 * self.surrogate_steps, self.batch or PHOTOS)
 
-    def in_turns(self, photos: Tensor, context: Context, move: Move) -> Tensor:
+    def in_turns(self, photos: Tensor, context: Context, move: Move, copies: bool = True) -> Tensor:
         """`alternate` with these settings."""
         recipe = Recipe.of(self, steps=self.surrogate_steps, batch=self.batch or len(photos))
-        return alternate(photos, context, recipe, int(self.rounds or 0), move)
+        return alternate(photos, context, recipe, int(self.rounds or 0), move, copies)
 
 
 def learn(
@@ -132,7 +132,7 @@ def class_posterior(base: DiffusionModel, recipe: Recipe, context: Context) -> P
 
 @dataclass
 class _Pair:
-    """A surrogate that learns from the cloak, and its copy that learns from clean photos each round."""
+    """A surrogate that learns from the cloak, and its copy, or itself, that learns from clean photos each round."""
 
     base: DiffusionModel
     student: DiffusionModel
@@ -140,7 +140,7 @@ class _Pair:
     class_images: Posterior | None
 
 
-def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, move: Move) -> Tensor:
+def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, move: Move, copies: bool = True) -> Tensor:
     """ASPL: surrogates and cloak learn in turns (Anti-DreamBooth, Sec. 4.3, Alg. 1).
 
     Each round, a copy of the surrogate learns the person from the reference photos, the cloak is moved against that
@@ -154,6 +154,7 @@ def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, mov
             photos that come next.
         rounds: how many.
         move: the cloak's part; the student it is given is frozen.
+        copies: false lets the surrogate itself learn from the reference photos, as in DisDiff's released code.
 
     Returns:
         (n, 3, h, w), the cloaked photos.
@@ -162,7 +163,8 @@ def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, mov
     for base in context.surrogates:
         with torch.no_grad():
             clean = base.posterior(context.reference)
-        pairs.append(_Pair(base, base.clone(), clean, class_posterior(base, recipe, context)))
+        student = base.clone() if copies else base
+        pairs.append(_Pair(base, student, clean, class_posterior(base, recipe, context)))
     cloaked = photos
     for done in range(rounds):
         start = done * recipe.steps * recipe.batch
@@ -174,7 +176,8 @@ def alternate(photos: Tensor, context: Context, recipe: Recipe, rounds: int, mov
 
 def _round(pair: _Pair, cloaked: Tensor, start: int, recipe: Recipe, context: Context, move: Move) -> Tensor:
     student, base = pair.student, pair.base
-    student.copy_weights_from(base)
+    if student is not base:
+        student.copy_weights_from(base)
     finetune(student, student.parameters(), pair.clean, recipe, context.generator, pair.class_images, start=start)
     student.freeze()
     moved = move(student, cloaked)

@@ -189,7 +189,7 @@ def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
         passes, base, recipe = counted("protect", cell.defense), cell.surrogates[0].name, cell.pretuning
         if passes is not None:
             if recipe is not None:
-                learned, references = (cell.identity.name, str(recipe)), len(cell.identity.reference)
+                learned, references = (cell.identity.name, str(recipe)), len(cell.taught)
                 yield "surrogate", cell.defense.name, base, learned, pretuning(recipe, references), recipe.batch
                 passes = _but_for_pretuning(passes, cell.defense.instance)
             yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)

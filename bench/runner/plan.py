@@ -112,7 +112,7 @@ class Cell:
     @property
     def taught(self) -> list[Photo]:
         """The clean photos that it learns then."""
-        return self.defense.instance.clean_photos(self.identity.reference, self.identity.protect)
+        return self.defense.instance.taught(self.identity.reference, self.identity.protect)
 
     @property
     def leaked(self) -> tuple[Photo, ...]:
@@ -233,12 +233,12 @@ def _files(defense: Defense) -> dict[str, str]:
 
 def _check(grid: Grid, model: ModelSettings, settings: RunSettings, pool: Pool) -> None:
     """Raises BenchError if a grid wants photos of several sizes, or little memory of a GPU without what that takes."""
-    if model.memory == "low" and pool.device.startswith("cuda") and find_spec("bitsandbytes") is None:
-        raise BenchError(
-            "model.memory=low keeps AdamW's state in 8 bits, by bitsandbytes, which is not installed.",
-            "pip install 'cloakbench[memory]'",
-        )
     for each in (model, grid.surrogate or model):
+        if each.memory == "low" and pool.device.startswith("cuda") and find_spec("bitsandbytes") is None:
+            raise BenchError(
+                "model.memory=low keeps AdamW's state in 8 bits, by bitsandbytes, which is not installed.",
+                "pip install 'cloakbench[memory]'",
+            )
         if each.resolution != settings.model.resolution:
             raise BenchError(
                 f"suite={settings.suite.name} wants photos of {each.resolution} px for {each.name}, and of "

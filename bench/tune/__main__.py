@@ -15,10 +15,11 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, ValidationError
 
+from bench.config.schema import Effort
 from bench.core.cli import guarded
 from bench.core.errors import BenchError
 from bench.core.paths import expanded
-from bench.core.ranges import Budgeted, Count, Range, Several
+from bench.core.ranges import Budgeted, Range, Several
 from bench.core.strict import Strict
 from bench.tune.people import prepare, tuning_people
 from bench.tune.space import Space
@@ -36,7 +37,7 @@ class Tuning(Strict):
     people: Annotated[int, Range(ge=1, le=len(tuning_people()), unit="people kept for tuning")]
     trials: Annotated[int, Range(ge=2, unit="trials, the preset among them")]
     budget: Budgeted
-    effort: str | Count
+    effort: Effort
     attacks: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     seed: Several
     out: str

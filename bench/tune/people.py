@@ -13,6 +13,7 @@ from bench.core.errors import BenchError
 from bench.core.paths import expanded
 from bench.data.crops import Cutter, NoFace
 from bench.data.photo_reader import read_image
+from bench.store import write_atomic
 
 SPLIT = Path(__file__).parent.parent / "zoo" / "split.json"
 """Who is kept for what, by source of the photos."""
@@ -58,10 +59,9 @@ def prepare(data: str, file: Path) -> None:
                 f"data={data} has {len(rows[person])} photos of {person} with a face, and {LEAST} are needed.",
                 "Give celeba_train.parquet, whole.",
             )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    pq.write_table(table.take([row for own in rows.values() for row in own]), partial)
-    partial.replace(file)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.take([row for own in rows.values() for row in own]), sink)
+    write_atomic(file, sink.getvalue().to_pybytes(), mode=0o600)  # real people's photos
 
 
 def _can_be_cut(encoded: bytes, place: str) -> bool:

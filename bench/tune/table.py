@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.core.meaning import written
 from bench.stats import mean_interval
+from bench.store import write_atomic
 from bench.tune.trials import Trial
 
 
@@ -21,7 +22,8 @@ def winner_of(trials: Sequence[Trial]) -> Trial:
 
 def save(trials: Sequence[Trial], file: Path) -> None:
     """Write all trials as JSON."""
-    file.write_text(json.dumps([dataclasses.asdict(trial) for trial in trials], indent=1) + "\n")
+    plain = [dataclasses.asdict(trial) for trial in trials]
+    write_atomic(file, (json.dumps(plain, indent=1) + "\n").encode())
 
 
 def markdown(name: str, trials: Sequence[Trial]) -> str:

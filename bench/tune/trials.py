@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.meaning import written
 from bench.results.labels import attack_label
 from bench.results.leaks import likeness_in_halves
-from bench.results.record import Record
+from bench.results.record import CLOAK, Record
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def summary(number: int, settings: Mapping[str, Any], cells: Sequence[Record]) -
         even[record.identity].append(halves.even)
         odd[record.identity].append(halves.odd)
         attacks[attack_label(record)].append(halves.whole)
-    seconds = {record.identity: record.stages["protect"].seconds for record in cells if "protect" in record.stages}
+    seconds = {r.identity: sum(r.stages[stage].seconds for stage in CLOAK if stage in r.stages) for r in cells}
     return Trial(number, settings, _means(even), _means(odd), _means(attacks), float(np.median([*seconds.values()])))
 
 
