@@ -27,6 +27,7 @@ def test_their_first_photos_alone_go_into_a_file_of_their_own(tmp_path: Path) ->
     found = pq.read_table(file)
     assert Counter(found["identity"].to_pylist()) == dict.fromkeys(tuning_people(), 12)
     assert {row["path"] for row in found["image"].to_pylist()} == {f"{number}.png" for number in range(12)}
+    assert file.stat().st_mode & 0o077 == 0, "real people's photos are nobody else's to read"
     before = file.stat().st_mtime_ns
     prepare("nowhere.parquet", file)
     assert file.stat().st_mtime_ns == before, "made once"

@@ -44,6 +44,15 @@ def test_one_half_of_the_pictures_chooses_and_the_other_scores() -> None:
     assert (made.choice, made.score) == pytest.approx((0.15, 0.65)), "every person counts once"
 
 
+def test_a_cloaks_seconds_count_what_its_surrogate_learned_beforehand() -> None:
+    whole = record("mine", "ann", 0.5, halves=(0.2, 0.4))
+    stage = whole.stages["protect"]
+    learned = whole.model_copy(
+        update={"stages": {**whole.stages, "surrogate": stage.model_copy(update={"seconds": 7.0})}}
+    )
+    assert summary(0, {}, [learned]).seconds == stage.seconds + 7
+
+
 def test_the_winner_is_scored_by_what_did_not_choose_it() -> None:
     trials = [trial(0, 0.5, 0.5), trial(1, 0.2, 0.4, step=2.0), trial(2, 0.3, 0.1)]
     assert winner_of(trials).number == 1
