@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from bench.config.compute import Computing
 from bench.config.prompts import Template, check_different
 from bench.config.shorthand import defense_of, method_of, model_of
+from bench.core.errors import unknown_name
 from bench.core.meaning import as_meant
 from bench.core.ranges import Budgeted, Count, Guidance, Range, SamplerSteps, Several
 from bench.core.strict import Strict
@@ -142,11 +143,20 @@ class Suite(Grid):
     name: str
     parts: dict[str, Grid] = Field(default={})
     """Grids by name, which take the place of the suite's own; a cell in several of them runs once."""
+    only: tuple[str, ...] = ()
+    """The parts to do; empty: all."""
 
     @property
     def grids(self) -> tuple[Grid, ...]:
-        """What the suite consists of."""
-        return tuple(self.parts.values()) or (self,)
+        """What the suite consists of.
+
+        Raises:
+            BenchError: `only` names a part that is not there.
+        """
+        for name in self.only:
+            if name not in self.parts:
+                raise unknown_name(f"part of suite={self.name}", name, self.parts)
+        return tuple(part for name, part in self.parts.items() if not self.only or name in self.only) or (self,)
 
 
 class Protocol(_Settings):

@@ -82,7 +82,7 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
             if record.status == "ok":
                 found.problems += [Problem(where, name, message) for name, message in agreement.faults(record)]
         if record.status == "ok" and record.attack.name != "none" and not record.of_another_person:
-            leaks[_setting(record)][record.defense.name, record.defense.budget] = record.metrics.get("ilr") or 0.0
+            leaks[setting_of(record)][record.defense.name, record.defense.budget] = record.metrics.get("ilr") or 0.0
     found.problems += [Problem(file, name, message) for name, message in _whole(found.statuses, protocols)]
     if len(protocols) == 1 and "null" not in protocols and versions != {entry.protocol}:
         said = f"is of version {', '.join(versions)}, and entry.json says {entry.protocol}. Submit the run again."
@@ -97,7 +97,8 @@ def check(records: Iterable[Record], entry: Entry, file: str) -> Findings:
     return found
 
 
-def _setting(record: Record) -> Setting:
+def setting_of(record: Record) -> Setting:
+    """What a record shares with its controls."""
     shared = {name: value for name, value in conditions(record).items() if name != "seed"}
     return Setting(as_json(shared), record.identity, record.seed, record.base, attack_key(record), chain_key(record))
 

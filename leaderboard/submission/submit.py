@@ -1,4 +1,4 @@
-"""Packing a finished run as an entry: its records, what it is, and pictures of people who do not exist.
+"""Packing a run as an entry: its records, what it is, and pictures of people who do not exist.
 
 The entry is written elsewhere and validated there like anybody's, and only then put into its place: one that is refused
 leaves nothing behind.
@@ -34,6 +34,7 @@ from leaderboard.entries.strict_json import BadEntry, explain
 from leaderboard.review.validate import counted, tell, validate
 from leaderboard.submission.method_cards import cards
 from leaderboard.submission.private_facts import refuse_private
+from leaderboard.submission.unfinished import publishable
 from leaderboard.submission.write_sprites import write_sprites
 
 LICENCE = "CC-BY-4.0"
@@ -71,7 +72,7 @@ def submit(wishes: Wishes, console: Console) -> int:
     Raises:
         BenchError: the run cannot be read, a fact is not allowed, pictures may not be shown, or the place is taken.
     """
-    records = load_run(wishes.run)
+    records, unfinished = publishable(wishes.run, load_run(wishes.run))
     card, unknown = cards(records, wishes.plugins)
     stated = _stated({**_defaults(wishes, records, card), **wishes.facts, "card": card})
     refuse_private(records, stated, wishes.own_names)
@@ -84,6 +85,8 @@ def submit(wishes: Wishes, console: Console) -> int:
         (folder / ENTRY).write_text(entry.model_dump_json(indent=1) + "\n")
         found = validate(folder)
         found.warnings += [f"{name} has no card: give --plugins with the file that defines it." for name in unknown]
+        if unfinished:
+            found.warnings.append(unfinished)
         if without:
             found.warnings.append(f"{without} cells have no pictures, since the store no longer has them.")
         tell(found, console)

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from attacks import ATTACKS
 from bench.config.compose import settings_of
 from bench.core.errors import BenchError
 from bench.models.diffusion.model_cache import Pool
@@ -19,6 +20,8 @@ from bench.report.analysis import RunAnalysis
 from bench.report.summary_table import table
 from bench.results.record import MethodFacts
 from bench.runner.plan import Cell, cells, load_data
+from bench.stats.rule import CONTROLS
+from defenses import DEFENSES
 from tests.support.plans import planned
 from tests.support.runs import small_run
 
@@ -130,6 +133,36 @@ def test_parts_take_the_place_of_the_suites_own_grid_and_shared_cells_run_once()
         ("none", "lora"),
         ("aspl", "lora"),
     ]
+
+
+def test_parts_can_be_done_alone_and_one_that_is_not_there_is_named() -> None:
+    parts = (
+        "+suite.parts={one: {defenses: [none], attacks: [lora]}, two: {defenses: [noise], attacks: [lora, dreambooth]}}"
+    )
+    found = planned(parts, "suite.only=two", "data.limit=1")
+    assert [(c.defense.name, c.attack.name) for c in found[1:]] == [("noise", "lora"), ("noise", "dreambooth")]
+    assert len(planned(parts, "suite.only=[one,two]", "data.limit=1")) == len(planned(parts, "data.limit=1")) == 4
+    with pytest.raises(BenchError, match=r"part of suite=single 'tow'") as caught:
+        planned(parts, "suite.only=[one,tow]", "data.limit=1")
+    assert "'two'" in caught.value.fix
+
+
+def test_the_board_has_every_cloak_that_needs_no_download_and_controls_for_all() -> None:
+    """Each part by itself can be published, and the whole lacks nothing on a new machine."""
+    found = planned("suite=board", "data.limit=1")
+    assert not [cell.skip for cell in found if cell.skip]
+    assert {c.defense.name for c in found} == {n for n in DEFENSES.names() if DEFENSES.is_builtin(n)} - {
+        "aspl",
+        "placebo",
+        "precomputed",
+    }
+    assert {c.attack.name for c in found} == {n for n in ATTACKS.names() if ATTACKS.is_builtin(n)}
+    parts = settings_of(["suite=board"]).suite.parts
+    for part in parts:
+        cells = planned("suite=board", f"suite.only={part}", "data.limit=1")
+        arms = {(str(c.attack), str(c.countermeasures), c.defense.name, c.budget.levels) for c in cells}
+        for attack, after, _, budget in [arm for arm in arms if arm[2] not in CONTROLS]:
+            assert {(attack, after, "none", 0), (attack, after, "noise", budget)} <= arms, part
 
 
 def test_a_part_may_attack_another_base_than_the_defender_knows() -> None:

@@ -19,6 +19,8 @@ from bench.core.images import resize
 from bench.core.types import Pixels
 from bench.data.photo_reader import read_image
 from bench.data.synthetic import ROOT as SYNTHETIC
+from bench.results import manifest
+from bench.results.manifest import Planned
 from bench.results.record import MethodFacts, Record, load_all, save
 from bench.results.standard import BASES
 from defenses import DEFENSES
@@ -159,6 +161,26 @@ def test_id_is_made_of_the_runs_name(tmp_path: Path, folder: str, name: str) -> 
     assert submitted(run, tmp_path / "results")[0] == 0
     assert [path.name for path in (tmp_path / "results").iterdir()] == [name]
     assert build(tmp_path / "results", tmp_path / "site") == []
+
+
+def test_of_an_unfinished_run_cloaks_wait_for_their_controls(tmp_path: Path) -> None:
+    """What is done can be published at any time; a finished run without controls stays refused."""
+    records, late = grid(), ("p02", "noise", "lora")
+    there = [r for r in records if (r.identity, r.defense.name, r.attack.name) != late]
+    run = run_of(tmp_path, there)
+    assert submitted(run, tmp_path / "refused")[0] == 1
+    plan = [Planned(cell=r.cell, identity=r.identity, label="", keys={}) for r in records]
+    manifest.save(run, [], {}, tmp_path / "store", plan)
+    status, said = submitted(run, tmp_path / "results")
+    assert status == 0, said
+    cloaks = [r for r in there if (r.identity, r.attack.name) == ("p02", "lora") and r.defense.name == "aspl"]
+    assert f"1 cells of its plan are still to come. {len(cloaks)} cells are left out" in said
+    (result,) = open_all(tmp_path / "results")[0]
+    assert {r.cell for r in result.records()} == {r.cell for r in there} - {r.cell for r in cloaks}
+
+    save(records[next(i for i, r in enumerate(records) if r not in there)], run / "cells")
+    status, said = submitted(run, tmp_path / "whole")
+    assert (status, "not finished" in said) == (0, False)
 
 
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
