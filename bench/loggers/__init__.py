@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.core.registry import Registry
 from bench.core.types import Pixels
 from bench.report.analysis import RunAnalysis
+from bench.results.manifest import RunManifest
 from bench.results.record import Record
 
 
@@ -60,12 +61,18 @@ class Logger(ABC):
         """Where it put what, and how to send it on, in a line that the run says at its end; empty: nowhere."""
         return ""
 
+    def begin(self, run: Run, plan: RunManifest) -> None:  # noqa: B027  # most wait for the first cell
+        """Called once everything is checked, before the first cell; the manifest has settings and cells."""
+
     @abstractmethod
     def log(self, run: Run, record: Record) -> None:
         """Report a cell that has come to its end, whatever its status."""
 
     def finish(self, run: Run, analysis: RunAnalysis) -> None:  # noqa: B027  # nor anything to add
         """Report the run as a whole, once all its cells are done; the analysis is of all records in its folder."""
+
+    def close(self, run: Run) -> None:  # noqa: B027  # most have nothing open
+        """Called last, whatever ended the run: an interrupt, too."""
 
 
 LOGGERS: Registry[Logger] = Registry(

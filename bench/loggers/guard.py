@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 from bench.core.errors import BenchError, reason_of
 from bench.loggers import Logger, Run
 from bench.report.analysis import RunAnalysis
+from bench.results.manifest import RunManifest
 from bench.results.record import Record
 
 LONGEST = 200
@@ -50,6 +52,10 @@ class Guard:
         self._call(lambda: said.append(self._logger.files(self._run)))
         return "".join(said)
 
+    def begin(self, plan: RunManifest) -> None:
+        """See `Logger.begin`."""
+        self._call(self._logger.begin, self._run, plan)
+
     def log(self, record: Record) -> None:
         """See `Logger.log`."""
         self._call(self._logger.log, self._run, record)
@@ -57,6 +63,13 @@ class Guard:
     def finish(self, analysis: RunAnalysis) -> None:
         """See `Logger.finish`."""
         self._call(self._logger.finish, self._run, analysis)
+
+    def close(self) -> None:
+        """See `Logger.close`. What has failed already says no more, and may still have something open."""
+        if self._off:
+            with contextlib.suppress(Exception, SystemExit):
+                self._logger.close(self._run)
+        self._call(self._logger.close, self._run)
 
     def _call(self, method: Callable[..., None], *arguments: object, passing: tuple[type[Exception], ...] = ()) -> None:
         if self._off:

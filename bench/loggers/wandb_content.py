@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import LONG
+from bench.results.labels import cell_label
 from bench.results.record import Record
 from bench.results.rows import Value, costs, row
 from bench.stats import summary, table
@@ -35,6 +36,22 @@ def outcome(record: Record) -> dict[str, Value]:
     """Status, metrics that exist (the config says why others do not), and what the stages cost."""
     metrics = {name: value for name, value in record.metrics.items() if value is not None}
     return {"status": record.status, **metrics, **costs(record)}
+
+
+LIVE = ("likeness", "ilr")
+"""Metrics of a cell that a run shows while it goes on."""
+
+
+def progress(record: Record, statuses: Mapping[str, int]) -> dict[str, Value]:
+    """A step of a run that goes on: how many cells have ended how, and what the last one says and took."""
+    counts: dict[str, Value] = {f"cells/{status}": count for status, count in statuses.items()}
+    last = {f"cell/{name}": value for name in LIVE if (value := record.metric(name)) is not None}
+    seconds = sum(facts.seconds for facts in record.stages.values() if not facts.cached)
+    return (
+        counts
+        | {"cells/done": sum(statuses.values()), "cell/title": cell_label(record), "cell/seconds": seconds}
+        | last
+    )
 
 
 def images(record: Record) -> Grid:

@@ -1,19 +1,42 @@
-"""How wandb is used on this machine: the package, credentials, and a folder for one W&B run."""
+"""How wandb is used on this machine: the package, credentials, and one W&B run with its folder."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from bench.core.errors import BenchError
 from bench.core.paths import expanded
+
+QUIET = {
+    "silent": True,
+    "console": "off",
+    "symlink": False,  # "latest-run" would be fought over by processes that share a run
+    "reinit": "create_new",
+    "init_timeout": 60,
+    "finish_timeout": 60,
+    "finish_timeout_raises": True,
+}
+"""Says nothing, and waits for no server longer than this, in seconds."""
+PRIVATE = {
+    "host": "",
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_disable_machine_info": True,
+    "x_save_requirements": False,
+}
+"""The record has what matters of these; host and user are nobody's business, and gathering them takes time."""
 
 
 def package() -> Any:
@@ -37,18 +60,62 @@ def logged_in() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def place(folder: Path, identifier: str) -> Iterator[None]:
-    """A folder for the W&B run of an id, free of its former selves, one process at a time.
+class Session:
+    """One W&B run, open until it is closed. Its former selves, of the same id, are deleted.
 
-    wandb keeps tables that wait for their upload under the home directory, where nobody would look for them; here they
-    are put beside the run.
+    wandb would return the run before if one were open, and merge the two; hence the explicit ids and `create_new`.
+
+    Args:
+        root: the folder in which wandb keeps its own.
+        mode: "online" or "offline".
+        identifier: of the run.
+        facts: what else `wandb.init` is told.
+
+    Raises:
+        BenchError: another process has a run of this id open.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".cloakbench.lock"), contextlib.ExitStack() as stack:
-        for former in [*folder.glob(f"*run-*-{identifier}"), folder / f"staged-{identifier}"]:
-            shutil.rmtree(former, ignore_errors=True)
-        if "WANDB_DATA_DIR" not in os.environ:
-            os.environ["WANDB_DATA_DIR"] = str(folder / f"staged-{identifier}")
-            stack.callback(os.environ.pop, "WANDB_DATA_DIR", None)
-        yield
+
+    def __init__(self, root: Path, mode: str, identifier: str, facts: Mapping[str, Any]) -> None:
+        self.package = package()
+        self._staged = root / "wandb" / f"staged-{identifier}"
+        folder = root / "wandb"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / f".{identifier}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise BenchError(f"Another process is logging the same to {folder}.") from None
+        try:
+            for former in [*folder.glob(f"*run-*-{identifier}"), self._staged]:
+                shutil.rmtree(former, ignore_errors=True)
+            settings = self.package.Settings(mode=mode, **QUIET, **PRIVATE)
+            with self.staged():
+                self.run = self.package.init(id=identifier, dir=str(root), settings=settings, **facts)
+        except BaseException:
+            self._release()
+            raise
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[None]:
+        """Whatever makes a table, a picture or an artifact happens in here.
+
+        wandb keeps those that wait for their upload under the home directory, where nobody would look for them; here
+        they are put beside the run.
+        """
+        with contextlib.ExitStack() as stack:
+            if "WANDB_DATA_DIR" not in os.environ:
+                os.environ["WANDB_DATA_DIR"] = str(self._staged)
+                stack.callback(os.environ.pop, "WANDB_DATA_DIR", None)
+            yield
+
+    def close(self, ok: bool) -> None:
+        """End the run, with an exit code that says whether all was well."""
+        try:
+            self.run.finish(exit_code=0 if ok else 1)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Whoever comes later may have the id; a lock's file that is gone is made anew."""
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()

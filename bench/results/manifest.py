@@ -77,8 +77,8 @@ def save(
     store: Path,
     cells: Sequence[Planned],
     codes: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Write a run's manifest atomically, with no absolute path: a folder of a run may be handed on.
+) -> RunManifest:
+    """Write a run's manifest atomically, with no absolute path: a folder of a run may be handed on. Returns it.
 
     Args:
         out: the run's folder.
@@ -103,6 +103,7 @@ def save(
         cells=tuple(cells),
     )
     write_atomic(out / FILE, (manifest.model_dump_json(indent=1) + "\n").encode())
+    return manifest
 
 
 def load(out: Path) -> RunManifest | None:

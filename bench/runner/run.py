@@ -92,8 +92,9 @@ def run(settings: RunSettings, console: Console, overrides: Sequence[str] | None
     records = [record for record in chosen if isinstance(record, Record)]
     plan = [Planned(cell=c.id, identity=c.identity.name, label=c.label, keys=pipeline.outputs(c)) for c in planned]
     codes = {own: code for code, own in pipeline.data.own.items()}
-    manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan, codes)
-    with lease(store.root, out, [output for cell in plan for output in cell.outputs]):
+    saved = manifest.save(out, overrides, settings.model_dump(mode="json"), store.root, plan, codes)
+    with lease(store.root, out, [output for cell in plan for output in cell.outputs]), closing(logger):
+        logger.begin(saved)
         with (
             discarding(todo, pipeline) as no_more,
             Display(console, len(todo)) as display,

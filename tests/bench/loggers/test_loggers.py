@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +36,9 @@ from bench.loggers.wandb_content import run_outcome, run_tables
 from bench.loggers.wandb_place import logged_in
 from bench.report.analysis import RunAnalysis
 from bench.report.comparisons import WORST
+from bench.results import manifest
 from bench.results.labels import cell_label
+from bench.results.manifest import Planned, RunManifest
 from bench.results.record import Record, load_all
 from bench.runner.run import default_out, run
 from tests.support.contexts import ROOT
@@ -58,6 +62,22 @@ def wandb_logger(**settings: Any) -> Logger:
     return LOGGERS.create("wandb", settings)
 
 
+def plan_of(*records: Record) -> RunManifest:
+    """The manifest of a run of some cells."""
+    cells = tuple(Planned(cell=r.cell, identity=r.identity, label="", keys={}) for r in records)
+    settings = {"budget": 8.0, "protocol": {"prompts": ["a photo of {subject}"]}}
+    return RunManifest(overrides=("budget=8",), settings=settings, store="", started=0.0, cells=cells)
+
+
+def reported(logger: Logger, run: Run, records: Sequence[Record], *done: Record) -> None:
+    """A whole command: it begins, does some cells, and concludes from all records of its folder."""
+    logger.begin(run, plan_of(*records))
+    for each in done:
+        logger.log(run, each)
+    logger.finish(run, RunAnalysis(list(records)))
+    logger.close(run)
+
+
 def read_back(folder: Path) -> dict[str, dict[str, Any]]:
     """W&B run id -> what wandb's own reader finds in its log."""
     end_service()  # which may still be writing the end of a log when the run has ended for us
@@ -75,7 +95,7 @@ def _records(log: Path) -> dict[str, Any]:
 
     command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", "-run-file", str(log), log.parent]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found: dict[str, Any] = {"summary": {}, "history": [], "exit_code": None, "folder": log.parent}
+    found: dict[str, Any] = {"summary": {}, "history": [], "artifacts": [], "exit_code": None, "folder": log.parent}
     for line in map(json.loads, text.splitlines()):
         if line["type"] == "run":
             found |= line["run"]
@@ -83,6 +103,8 @@ def _records(log: Path) -> dict[str, Any]:
             found["summary"] |= line["summary"]["update"]
         elif line["type"] == "history":
             found["history"].append(line["history"]["item"])
+        elif "artifact" in line:
+            found["artifacts"].append(line["artifact"])
         elif line["type"] == "exit":
             found["exit_code"] = line["exit"].get("exit_code", 0)
     return found
@@ -91,6 +113,12 @@ def _records(log: Path) -> dict[str, Any]:
 def table(found: dict[str, Any], name: str) -> tuple[list[str], list[list[Any]]]:
     made = json.loads((found["folder"] / "files" / found["summary"][f"{name}.path"]).read_text())
     return made["columns"], made["data"]
+
+
+def artifact_files(found: dict[str, Any]) -> set[str]:
+    """The files of a run's only artifact that says it is a report."""
+    (artifact,) = [each for each in found["artifacts"] if each["type"] == "report"]
+    return {entry["path"] for entry in artifact["manifest"]["contents"]}
 
 
 def by_name(folder: Path) -> dict[str, dict[str, Any]]:
@@ -128,11 +156,13 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         be_nobody(patch, out.parent)
         patch.setenv("WANDB_RUN_ID", "merged")  # what an agent or a user may have set must not merge the cells
-        logger = wandb_logger(tags=["mine"])
+        for name, text in (("report.md", "# Report"), ("scores.csv", "method"), ("other.txt", "theirs")):
+            out.mkdir(exist_ok=True)
+            (out / name).write_text(text)
+        Image.new("RGB", (8, 8)).save(out / "sheet.png")
+        logger = wandb_logger(tags=["mine"], cells=True)
         for _ in range(2):
-            logger.log(facts(out), OK)
-            logger.log(facts(out), FAILED)
-            logger.finish(facts(out), RunAnalysis(standing_records()))
+            reported(logger, facts(out), standing_records(), OK, FAILED)
         assert "WANDB_DATA_DIR" not in os.environ
     return out
 
@@ -148,14 +178,14 @@ def test_every_cell_is_a_run_of_the_group_and_repeating_replaces_it(told: Path) 
     assert {f["display_name"]: f["job_type"] for f in found.values()} == {
         "ann, aspl 8/255, jpeg, lora": "lora",
         "bob, aspl 8/255, jpeg, lora": "lora",
-        "my run": "summary",
+        "my run": "run",
     }
 
 
 def test_ids_depend_on_group_and_cell_alone(told: Path, tmp_path: Path) -> None:
-    wandb_logger(group="my run", tags=["another"]).log(facts(tmp_path / "elsewhere"), OK)
+    wandb_logger(group="my run", tags=["another"], cells=True).log(facts(tmp_path / "elsewhere"), OK)
     assert set(read_back(tmp_path / "elsewhere")) < set(read_back(told))
-    wandb_logger(group="another").log(facts(tmp_path / "third"), OK)
+    wandb_logger(group="another", cells=True).log(facts(tmp_path / "third"), OK)
     assert not set(read_back(tmp_path / "third")) & set(read_back(told))
 
 
@@ -194,7 +224,7 @@ def test_a_table_has_a_row_per_picture_and_exact_seeds(told: Path) -> None:
 
 def test_prompts_are_told_as_text(tmp_path: Path) -> None:
     known = record(provenance={"protocol": {"prompts": ["a photo", "a portrait"]}})
-    wandb_logger().log(facts(tmp_path), known)
+    wandb_logger(cells=True).log(facts(tmp_path), known)
     (found,) = read_back(tmp_path).values()
     assert [row[0] for row in table(found, "images")[1]] == ["a photo", "a portrait"]
 
@@ -238,7 +268,7 @@ def test_the_own_defense_has_the_same_name_in_every_run() -> None:
 
 
 def test_one_of_the_cells_failed_and_so_did_the_run(tmp_path: Path) -> None:
-    wandb_logger().finish(facts(tmp_path), RunAnalysis([OK, FAILED]))
+    reported(wandb_logger(), facts(tmp_path), [OK, FAILED])
     (found,) = read_back(tmp_path).values()
     assert found["exit_code"] == 1
 
@@ -248,11 +278,10 @@ def test_a_run_that_is_open_is_left_alone(tmp_path: Path) -> None:
 
     quiet = wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True)
     with wandb.init(mode="offline", dir=str(tmp_path), id="open", settings=quiet) as mine:
-        wandb_logger().log(facts(tmp_path), OK)
-        wandb_logger().log(facts(tmp_path), FAILED)
+        reported(wandb_logger(cells=True), facts(tmp_path), [OK], OK, FAILED)
         mine.log({"x": 1})
     found = read_back(tmp_path)
-    assert len(found) == 3
+    assert len(found) == 4
     assert [step["x"] for step in found["open"]["history"]] == [1]
     assert "ilr" not in found["open"]["summary"]
 
@@ -262,36 +291,69 @@ def test_an_interrupt_closes_the_run_as_failed_and_goes_on(tmp_path: Path) -> No
         raise KeyboardInterrupt
 
     run = Run(tmp_path, "synthetic", True, "aspl", interrupted)
-    guard = Guard(wandb_logger(images=True), "wandb", run, Console(file=StringIO()))
-    with pytest.raises(KeyboardInterrupt):
+    guard = Guard(wandb_logger(images=True, cells=True), "wandb", run, Console(file=StringIO()))
+    guard.begin(plan_of(OK))
+    with pytest.raises(KeyboardInterrupt), closing(guard):
         guard.log(OK)
-    (found,) = read_back(tmp_path).values()
-    assert found["exit_code"] == 1
+    found = read_back(tmp_path).values()
+    assert [each["exit_code"] for each in found] == [1], "the command's own, which was open"
 
 
 def test_wandb_dir_and_project_of_the_environment_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "theirs"))
     monkeypatch.setenv("WANDB_PROJECT", "faces")
-    wandb_logger().log(facts(tmp_path / "out"), OK)
+    wandb_logger(cells=True).log(facts(tmp_path / "out"), OK)
     assert not (tmp_path / "out").exists()
     (found,) = read_back(tmp_path / "theirs").values()
     assert found["project"] == "faces"
-    wandb_logger(project="mine").log(facts(tmp_path / "out"), OK)
+    wandb_logger(project="mine", cells=True).log(facts(tmp_path / "out"), OK)
     (found,) = read_back(tmp_path / "theirs").values()
     assert found["project"] == "mine"
+
+
+def test_the_report_is_an_artifact_and_the_contact_sheet_only_where_nobody_is_real(told: Path, tmp_path: Path) -> None:
+    """Of real people words and numbers are sent, whatever lies in the folder."""
+    (found,) = [each for name, each in by_name(told).items() if name == "my run"]
+    assert artifact_files(found) == {"report.md", "scores.csv", "sheet.png"}
+    for own, logger in (("kept", wandb_logger()), ("asked", wandb_logger(images_of_real_people=True))):
+        shutil.copytree(told, tmp_path / own, ignore=shutil.ignore_patterns("wandb"))
+        reported(logger, facts(tmp_path / own, invented=False), [OK], OK)
+        (found,) = read_back(tmp_path / own).values()
+        assert artifact_files(found) == {"report.md", "scores.csv"} | ({"sheet.png"} if own == "asked" else set())
+
+
+def test_jobs_of_a_sweep_are_runs_of_one_group_and_one_command_is_logged_once(tmp_path: Path) -> None:
+    """Jobs share a folder; each has cells of its own. Who logs the same at the same time does not wait."""
+    first, second, same = (wandb_logger() for _ in range(3))
+    first.begin(facts(tmp_path), plan_of(OK))
+    second.begin(facts(tmp_path), plan_of(FAILED))
+    with pytest.raises(BenchError, match="Another process is logging the same"):
+        same.begin(facts(tmp_path), plan_of(OK))
+    first.log(facts(tmp_path), OK)
+    second.log(facts(tmp_path), FAILED)
+    first.finish(facts(tmp_path), RunAnalysis([OK]))
+    second.finish(facts(tmp_path), RunAnalysis([FAILED]))
+    found = read_back(tmp_path)
+    assert sorted(each["exit_code"] for each in found.values()) == [0, 1]
+    assert {each["run_group"] for each in found.values()} == {tmp_path.name}
+    assert {step["cell/title"] for each in found.values() for step in each["history"] if "cell/title" in step} == {
+        cell_label(OK),
+        cell_label(FAILED),
+    }
+    assert not list((tmp_path / "wandb").glob("*.lock"))
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
 def test_pictures_are_sent_only_if_asked_for(told: Path, tmp_path: Path) -> None:
-    assert not list(told.rglob("*.png"))
-    logger = wandb_logger(images=True)
-    logger.check(facts(tmp_path))
-    logger.log(facts(tmp_path), OK)
-    logger.log(facts(tmp_path), FAILED)
-    sent = sorted(int(read_png(f)[0, 0, 0]) for f in tmp_path.rglob("*.png"))
-    assert sent == [10, 200]
+    assert not list(told.glob("wandb/*/files/**/*.png"))
+    for cells, runs in ((False, 1), (True, 2)):
+        logger, out = wandb_logger(images=True, cells=cells), tmp_path / str(cells)
+        logger.check(facts(out))
+        reported(logger, facts(out), [OK, FAILED], OK, FAILED)
+        sent = sorted(int(read_png(f)[0, 0, 0]) for f in out.rglob("*.png"))
+        assert sent == sorted([10, 200] * runs)
 
 
 def test_pictures_of_people_who_may_be_real_are_refused() -> None:
@@ -384,7 +446,7 @@ def test_online_only_if_logged_in_and_of_real_people_only_if_asked(
     invented: bool, online: bool | None, key: str | None, environment: str, expected: str, fake: Any, tmp_path: Path
 ) -> None:
     made, logger, run = fake(mode=environment, api_key=key), wandb_logger(online=online), facts(tmp_path, invented)
-    logger.log(run, OK)
+    logger.begin(run, plan_of(OK))
     assert made.modes == [expected]
     assert expected in logger.destination(run), "the run says so before it begins"
 
@@ -392,8 +454,7 @@ def test_online_only_if_logged_in_and_of_real_people_only_if_asked(
 @pytest.mark.parametrize("online", [None, False])
 def test_disabled_logs_nothing(online: bool | None, fake: Any, tmp_path: Path) -> None:
     made = fake(mode="disabled")
-    wandb_logger(online=online).log(facts(tmp_path), OK)
-    wandb_logger(online=online).finish(facts(tmp_path), RunAnalysis([OK]))
+    reported(wandb_logger(online=online, cells=True), facts(tmp_path), [OK], OK)
     assert made.modes == []
     assert not list(tmp_path.iterdir())
 
@@ -435,12 +496,9 @@ def test_wandb_reads_the_key_of_the_environment() -> None:
 AGENT = """
 from pathlib import Path
 import sys
-from bench.report.analysis import RunAnalysis
-from tests.bench.loggers.test_loggers import OK, facts, wandb_logger
+from tests.bench.loggers.test_loggers import OK, facts, reported, wandb_logger
 from tests.support.two_attacks import run as standing_records
-out = Path(sys.argv[1])
-wandb_logger(online=False).log(facts(out), OK)
-wandb_logger(online=False).finish(facts(out), RunAnalysis(standing_records()))
+reported(wandb_logger(online=False, cells=True), facts(Path(sys.argv[1])), standing_records(), OK)
 print("done")
 """
 
@@ -450,10 +508,10 @@ def test_wandb_does_not_report_on_itself(fake: Any, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "")
     monkeypatch.delenv("WANDB_ERROR_REPORTING")
     fake()
-    wandb_logger().log(facts(tmp_path), OK)
+    wandb_logger().begin(facts(tmp_path), plan_of(OK))
     assert os.environ["WANDB_ERROR_REPORTING"] == "false"
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "true")
-    wandb_logger().log(facts(tmp_path), OK)
+    wandb_logger().begin(facts(tmp_path / "another"), plan_of(OK))
     assert os.environ["WANDB_ERROR_REPORTING"] == "true"
 
 
@@ -502,7 +560,9 @@ def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pyt
     assert [each.attack for each in analysis.comparisons] == ["dreambooth", "lora", WORST]
     monkeypatch.setattr("bench.report.comparisons.judge", None)
     assert "tiers_lora" in run_tables(analysis)
-    Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO()))).finish(analysis)
+    guard = Guard(wandb_logger(), "wandb", facts(tmp_path), Console(file=(text := StringIO())))
+    guard.begin(plan_of(*standing_records()))
+    guard.finish(analysis)
     assert text.getvalue() == ""
 
 
@@ -513,25 +573,27 @@ def test_arms_are_not_compared_again(fake: Any, tmp_path: Path, monkeypatch: pyt
 def test_failure_is_told_once_in_one_line_and_the_logger_is_left_alone(call: str, fake: Any, tmp_path: Path) -> None:
     made = fake(broken=call)
     text = StringIO()
-    guard = Guard(wandb_logger(images=True), "wandb", facts(tmp_path), Console(file=text, width=60))
+    guard = Guard(wandb_logger(images=True, cells=True), "wandb", facts(tmp_path), Console(file=text, width=60))
     guard.check()
+    guard.begin(plan_of(OK, FAILED))
     guard.log(OK)
     count = len(made.calls)
     guard.log(FAILED)
     guard.finish(RunAnalysis([OK, FAILED]))
     assert len(made.calls) == count
+    guard.close()
     assert len(text.getvalue().splitlines()) == 1
     assert "logger=wandb failed" in text.getvalue()
     assert f"RuntimeError: {call} is [broken]" in text.getvalue()
 
 
-@pytest.mark.parametrize(("call", "given"), [("check", []), ("log", [OK]), ("finish", [RunAnalysis([OK])])])
+@pytest.mark.parametrize(("call", "given"), [("check", []), ("begin", [plan_of(OK)]), ("log", [OK])])
 def test_failure_of_a_missing_package_is_told_too(
     call: str, given: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     text = StringIO()
-    guard = Guard(wandb_logger(online=True), "wandb", facts(tmp_path), Console(file=text))
+    guard = Guard(wandb_logger(online=True, cells=True), "wandb", facts(tmp_path), Console(file=text))
     getattr(guard, call)(*given)
     assert "wandb" in text.getvalue()
     assert len(text.getvalue().splitlines()) == 1
@@ -681,9 +743,31 @@ def test_a_run_logs_to_wandb_by_default_and_nobody_hears_of_it(default_run: tupl
     assert [line.split()[0] for line in said] == ["logged"], "where it is and how to send it, and nothing of its own"
     assert sorted(f.name for f in folder.iterdir()) == ["out", "store"]
     records = load_all(folder / "out")
-    found = by_name(folder / "out")
+    (made,) = by_name(folder / "out").values()
+    assert (made["display_name"], made["exit_code"]) == ("out", 0)
+    assert made["summary"]["cells/ok"] == 4
+    plan = manifest.load(folder / "out")
+    assert plan is not None
+    configured = made["config"]["update"]
+    assert configured["budget"] == plan.settings["budget"] == 8
+    assert configured["attack"] == plan.settings["attack"]
+    assert configured["cells"] == 4
+    assert made["notes"].startswith("python -m bench defense=aspl attack=dreambooth")
+    steps = [step for step in made["history"] if "cells/done" in step]
+    assert [step["cells/done"] for step in steps] == [1, 2, 3, 4]
+    assert {step["cell/title"]: step["cell/ilr"] for step in steps} == {
+        cell_label(r): r.metrics["ilr"] for r in records
+    }
+    columns, rows = table(made, "cells")
+    assert {row[columns.index("cell")]: row[columns.index("ilr")] for row in rows} == {
+        r.cell: r.metrics["ilr"] for r in records
+    }
+
+
+def test_cells_may_have_runs_of_their_own(default_run: tuple[Path, str], tmp_path: Path) -> None:
+    _, records, _ = again(default_run[0], tmp_path / "out", "logger=wandb", "logger.cells=true")
+    found = by_name(tmp_path / "out")
     assert set(found) == {"out", *map(cell_label, records)}
-    assert len(found) == 5
     for each in records:
         made = found[cell_label(each)]
         assert made["exit_code"] == 0
@@ -691,7 +775,6 @@ def test_a_run_logs_to_wandb_by_default_and_nobody_hears_of_it(default_run: tupl
         assert made["summary"]["measure/seconds"] == each.stages["measure"].seconds
         assert made["config"]["update"]["cell"] == each.cell
         assert [row[0] for row in table(made, "images")[1]] == each.provenance["protocol"]["prompts"]
-    assert found["out"]["summary"]["cells/ok"] == 4
 
 
 def again(folder: Path, out: Path, *words: str) -> tuple[int, list[Record], str]:
