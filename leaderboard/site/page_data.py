@@ -122,10 +122,22 @@ def _group(layout: Layout, current: bool, cards: Cards) -> dict[str, Any]:
         "sources": [{"entry": entry, "verified": verified} for entry, verified in layout.sources],
         "people": layout.people,
         "attacks": layout.attacks,
+        "cited": {name: citation(_card(layout, name, cards)) for name in _methods(layout)},
         "chains": layout.chains,
         "rows": [_row(layout, row, cards) for row in layout.rows],
         "cells": _cells(layout),
     }
+
+
+def _methods(layout: Layout) -> list[str]:
+    """Of every attack the method that it is, whatever its settings, once each."""
+    return list(dict.fromkeys(attack.partition(" (")[0] for attack in layout.attacks))
+
+
+def _card(layout: Layout, method: str, cards: Cards) -> MethodCard:
+    """What the first entry says of a method that has a card of it, those that the maintainers ran before others."""
+    told = sorted(layout.sources, key=lambda source: not source[1])
+    return next((found for entry, _ in told if (found := cards.get(entry, {}).get(method))), NO_CARD)
 
 
 def _scope(group: Group) -> str:

@@ -54,13 +54,17 @@ window.Export = (() => {
       ...l.attacks.map((v) => number(v)), number(Score.sight(l.row, "psnr"), 1)].map((v) => (v === "–" ? "--" : v)).join(" & ") + " \\\\");
     return [`% ${location.href}`.replace(/[\r\n]/g, " "), `\\begin{tabular}{l${"r".repeat(head.length - 1)}}`, "\\toprule", `${head.join(" & ")} \\\\`, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}", ""].join("\n");
   }
-  // The methods that were compared, by their cards: a card names the method and its paper, not the paper's title.
+  // The methods that were compared and the attacks that were chosen, each once, as the cards and the project's list of papers have them.
   function bibtex(lines) {
-    const used = new Map(lines.filter(({ row }) => !row.control && row.cited.where).map(({ row }) => [row.defense, row.cited]));
+    const cloaks = lines.filter(({ row }) => !row.control).map(({ row }) => [row.defense, row.cited]);
+    const attacks = state.attacks.map((a) => group().attacks[a].split(" (")[0]).map((name) => [name, group().cited[name]]);
+    const used = new Map([...cloaks, ...attacks].filter(([, cited]) => cited && (cited.where || cited.title)));
     const plain = (text) => tex(String(text).replace(/[{}\\]/g, " ")); // BibTeX counts braces, escaped or not
-    return [...used].map(([method, { name, where, year, arxiv }]) => {
-      const fields = [`title = {{${plain(name || method)}}}`, ...(year ? [`year = {${year}}`] : []),
-        ...(arxiv ? [`eprint = {${arxiv}}`, "archiveprefix = {arXiv}", `url = {https://arxiv.org/abs/${arxiv}}`] : []), `note = {${plain(where)}}`];
+    return [...used].map(([method, { name, authors, title, where, year, arxiv }]) => {
+      const fields = [...(authors ? [`author = {${plain(authors)}}`] : []), `title = {{${plain(title || name || method)}}}`,
+        ...(year ? [`year = {${year}}`] : []),
+        ...(arxiv ? [`eprint = {${arxiv}}`, "archiveprefix = {arXiv}", `url = {https://arxiv.org/abs/${arxiv}}`] : []),
+        ...(where ? [`note = {${plain(where)}}`] : [])];
       return `@misc{${method.replace(/[^\w-]/g, "-")},\n${fields.map((field) => `  ${field}`).join(",\n")}\n}\n`;
     }).join("\n");
   }

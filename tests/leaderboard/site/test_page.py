@@ -435,18 +435,22 @@ def test_ticking_a_filter_keeps_the_focus(reader: Reader) -> None:
 def test_methods_are_cited_once_each(reader: Reader) -> None:
     page = reader.open()
     cited = {"name": "X & {Y}", "where": "ICML 2023, arXiv 2302.04578", "year": "2023", "arxiv": "2302.04578"}
+    cited |= {"title": "", "authors": ""}
     text = page.evaluate(
         """(cited) => {
             const line = (defense, control, facts) => ({ row: { defense, control, cited: { ...cited, ...facts } } });
             const twice = [line("a b}", false), line("a b}", false)];
+            const paper = { authors: "Ruiz and others", title: "On {Dogs}", where: "" };
+            View.group().cited = { dreambooth: { ...cited, ...paper } };
             return Export.bibtex([line("noise", true), ...twice, line("mine", false, { where: "" })]);
         }""",
         cited,
     )
-    assert text.count("@misc{") == 1
-    assert text.startswith("@misc{a-b-,")
+    assert re.findall(r"@misc{([^,]*),", text) == ["a-b-", "dreambooth"]
     assert "title = {{X \\& Y }}" in text
-    assert "eprint = {2302.04578}" in text
+    assert text.count("eprint = {2302.04578}") == 2
+    assert "author = {Ruiz and others}" in text
+    assert "title = {{On Dogs }}" in text
 
 
 def test_plots_are_drawn(reader: Reader) -> None:
