@@ -94,7 +94,7 @@ class Record(Strict):
 
     Everything that `cell` is a hash of is stated: in fields, or as `provenance.protocol` and
     `provenance.data.fingerprint`. Records of before version 0.2 lack `model`, `surrogate_models`, `weights` and
-    `data_config`: there they are null, and not known.
+    `data_config`: there they are null, and not known. So is `photo_count` in records of before it was stated.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -117,6 +117,7 @@ class Record(Strict):
         None, description="fingerprints of the files of the base, the surrogates and the methods"
     )
     data_config: dict[str, Any] | None = Field(None, description="settings by which photos were cut")
+    photo_count: Count | None = Field(None, description="photos of the person that were cloaked together")
     seed: Count
     metrics: dict[str, Number | None] = Field(default={})
     unavailable: dict[str, str] = Field(default={})
@@ -136,6 +137,18 @@ class Record(Strict):
         """A metric's value, if it has one; the `likeness` of protocol 1 is dlib's, which it calls `ism_calibrated`."""
         stated = "ism_calibrated" if name == "likeness" and self.protocol == 1 and name not in self.metrics else name
         return self.metrics.get(stated)
+
+    @property
+    def evaluations(self) -> float | None:
+        """Network evaluations that the cloak took, a photo: samples through the UNet, with what a surrogate learned.
+
+        None if these or the photos were not counted.
+        """
+        stages = [self.stages[name] for name in CLOAK if name in self.stages]
+        counted = [stage.passes for stage in stages if stage.passes is not None]
+        if not counted or not self.photo_count:
+            return None
+        return sum(sum(passes.get("unet", {}).values()) for passes in counted) / self.photo_count
 
     @property
     def of_another_person(self) -> bool:

@@ -28,6 +28,8 @@ def row(record: Record) -> dict[str, Value]:
         "base": record.base,
         "surrogates": "+".join(record.surrogates),
         "seed": record.seed,
+        "photo_count": record.photo_count,
+        "evaluations": record.evaluations,
         **columns(record),
     }
     spent = costs(record)

@@ -81,6 +81,7 @@ def stated(cell: Cell) -> dict[str, Any]:
         "surrogate_models": [facts_of(model) for model in cell.surrogates],
         "weights": list(cell.weights),
         "data_config": cell.data.cut,
+        "photo_count": len(cell.identity.protect),
     }
 
 

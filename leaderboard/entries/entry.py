@@ -41,6 +41,10 @@ class MethodCard(Strict):
 
     description: Line = ""
     paper: Line = Field("", description="where and when it was published")
+    evaluations: Annotated[
+        record.Count | None,
+        Field(description="network evaluations a photo with the published settings, of an iterative defense"),
+    ] = None
 
 
 class Entry(Strict):

@@ -44,7 +44,8 @@ class Cell:
         status, reason: of the record.
         metrics: those that the page shows and that are known.
         halves: likeness by either half of the pictures; None if it is not known.
-        seconds, megabytes, passes: cost of making the cloak, the last in passes of the UNet; None if it is not known.
+        seconds, megabytes, evaluations: cost of making the cloak, the last a photo, as `Record.evaluations`; None if it
+            is not known.
         entry: which entry brought it.
         verified: whether the maintainers ran it, first or again.
     """
@@ -58,7 +59,7 @@ class Cell:
     halves: tuple[float, float] | None
     seconds: float | None
     megabytes: float | None
-    passes: int | None
+    evaluations: float | None
     entry: str
     verified: bool
 

@@ -209,7 +209,6 @@ def _settle_controls(group: Group) -> None:
 
 def _cell(record: Record, result: Result) -> Cell:
     costs, likeness = [record.stages[stage] for stage in CLOAK if stage in record.stages], likeness_in_halves(record)
-    counted = [cost.passes for cost in costs if cost.passes is not None]
     return Cell(
         name=record.cell,
         stated=_stated(record),
@@ -220,7 +219,7 @@ def _cell(record: Record, result: Result) -> Cell:
         halves=likeness[1:] if likeness else None,
         seconds=sum(cost.seconds for cost in costs) if costs else None,
         megabytes=max((cost.peak_mb for cost in costs), default=None),
-        passes=sum(n for passes in counted for n in passes.get("unet", {}).values()) if counted else None,
+        evaluations=record.evaluations,
         entry=result.entry.id,
         verified=result.vouched(record.cell),
     )

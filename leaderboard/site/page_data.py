@@ -189,21 +189,22 @@ def _labels(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[Key, str]:
 
 def _row(layout: Layout, row: Row, cards: Cards) -> dict[str, Any]:
     cells = [cell for found in row.own().values() for cell in found]
-    cloaked = row.label != "base"
+    cloaked, card = row.label != "base", cards.get(row.entry, {}).get(row.record.defense.name, NO_CARD)
     return {
         "id": row.id,
         "label": layout.labels[row.key],
         "series": layout.series[row.key],
         "name": row.label,
         "defense": row.record.defense.name,
-        "cited": citation(cards.get(row.entry, {}).get(row.record.defense.name, NO_CARD)),
+        "cited": citation(card),
         "budget": row.record.defense.budget if cloaked else None,
         "control": row.control,
         "entry": row.entry,
         "others": row.others(),
         "bad": sum(cell.status != "ok" for cell in cells),
         "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
-        "passes": mean([cell.passes for cell in cells]) if cloaked else None,
+        "evaluations": mean([cell.evaluations for cell in cells]) if cloaked else None,
+        "published": card.evaluations,
         "sight": {name: _by_person(row, name, layout.people) if cloaked else None for name in SIGHT},
     }
 

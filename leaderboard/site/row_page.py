@@ -64,7 +64,8 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result], pictures: Map
         "people": _people(layout, row),
         "seconds": mean([cell.seconds for cell in own]),
         "megabytes": mean([cell.megabytes for cell in own]),
-        "passes": mean([cell.passes for cell in own]),
+        "evaluations": mean([cell.evaluations for cell in own]),
+        "published": card.evaluations if card else None,
         "sight": {name: mean([cell.metrics.get(name) for cell in own]) for name in SIGHT},
         "failures": [_failure(layout, row, place, c) for place, found in row.cells.items() for c in found if c.reason][
             :FAILURES

@@ -47,5 +47,19 @@ def cards(records: Iterable[Record], plugins: Iterable[str]) -> tuple[dict[str, 
             continue
         if name != "none":  # three methods have this name, and none of them needs a card
             description = (inspect.getdoc(method) or "").partition("\n")[0]
-            found[name] = MethodCard(description=description[:500], paper=str(getattr(method, "paper", ""))[:500])
+            paper = str(getattr(method, "paper", ""))
+            found[name] = MethodCard(
+                description=description[:500], paper=paper[:500], evaluations=_published_evaluations(method)
+            )
     return found, unknown
+
+
+def _published_evaluations(method: Any) -> int | None:
+    """What an iterative defense takes with its settings for bases of full size, which are the published ones."""
+    if not getattr(method, "loop", ""):
+        return None
+    try:
+        effort: int | None = method().resolved("sd").effort
+    except TypeError:  # a plug-in with settings that have no default
+        return None
+    return effort

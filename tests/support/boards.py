@@ -78,6 +78,7 @@ def record(
             "base": facts["base"],
             "surrogates": [],
             "model": facts["model"],
+            "photo_count": 4,
             "seed": facts["seed"],
             "metrics": metrics if leak is not None else {},
             "thresholds": thresholds,

@@ -23,6 +23,7 @@ FULL: dict[str, Any] = {
     "surrogate_models": None,
     "weights": None,
     "data_config": None,
+    "photo_count": 4,
     "seed": 0,
     "metrics": {"fdfr": 0.25, "ilr": 1 / 3, "ism_detected": None},
     "unavailable": {"ism_detected": "2 faces found, 5 are needed"},

@@ -30,13 +30,18 @@ window.Columns = (() => {
       plain("recognised", "share, no attack", "Share of the cloaked photos themselves that a judge still recognises. Where it is low, even an attack that reproduces its photos does not leak.", (l) => Score.sight(l.row, "photos_recognised"), 2),
       plain("psnr", "higher is better", "How close the cloaked photos are to the clean ones, in dB: the higher, the harder the cloak is to see.", (l) => Score.sight(l.row, "psnr"), 1),
       plain("seconds", "lower is better", "Seconds to cloak one person's photos, on the machine that ran it.", (l) => l.row.seconds, 0),
-      plain("passes", "lower is better", "Network function evaluations: how many pictures went through the UNet to cloak one person's photos. The same on every machine.", (l) => l.row.passes, 0),
+      at("evaluations", COLUMNS.evaluations, "of published", "Network function evaluations: how often a photo went through the UNet to be cloaked, and how often it would with the published settings. The same on every machine.",
+        (l) => l.row.evaluations, evaluations),
       plain("budget", "of 255", "The largest change of a pixel's value, in grey levels.", (l) => l.row.budget, 0),
       at("broken", COLUMNS.broken, "", "The attack and countermeasure by which most people leak most.", (l) => l.broken, (l) => make("span", {}, l.broken || "–"), { type: "words" }),
       at("coverage", COLUMNS.coverage, "of what is chosen", "Share of the chosen attacks, countermeasures and people that it was tried against. What was not tried was not survived.", (l) => l.coverage, (l) => make("span", {}, percent(l.coverage))),
     ].filter((column) => !state.hidden.includes(column.name));
   }
 
+  function evaluations({ row }) {
+    const published = row.published === null || !row.evaluations ? null : make("span", { class: "muted" }, ` of ${number(row.published, 0)}`);
+    return make("span", {}, number(row.evaluations, 0), published);
+  }
   function picker({ row }) {
     const box = make("input", { type: "checkbox", "aria-label": `compare ${row.label}`, onchange: () => toggle("compare", row.id) });
     box.checked = state.compare.includes(row.id);

@@ -16,7 +16,7 @@ window.Export = (() => {
       ["score", (l) => finite(l.score)], ["low", (l) => finite(l.interval?.[0])], ["high", (l) => finite(l.interval?.[1])],
       ["broken_by", (l) => l.broken], ...attacks, ["photos_recognised", (l) => finite(Score.sight(l.row, "photos_recognised"))],
       ["psnr", (l) => finite(Score.sight(l.row, "psnr"))], ["seconds", (l) => finite(l.row.seconds)],
-      ["passes", (l) => finite(l.row.passes)], ["coverage", (l) => finite(l.coverage)], ["entry", (l) => l.row.entry],
+      ["evaluations_a_photo", (l) => finite(l.row.evaluations)], ["evaluations_published", (l) => l.row.published], ["coverage", (l) => finite(l.coverage)], ["entry", (l) => l.row.entry],
     ];
   }
   // Four places, as the page's data has: more would be digits of arithmetic.

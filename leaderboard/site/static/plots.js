@@ -56,7 +56,7 @@ window.Plots = (() => {
     lines.filter((l) => !Number.isNaN(l.score)).map((l) => ({
       label: l.row.label, name: l.row.name, series: l.row.series, budget: l.row.budget, score: l.score, low: l.interval?.[0] ?? l.score,
       high: l.interval?.[1] ?? l.score, psnr: Score.sight(l.row, "psnr"), ssim: Score.sight(l.row, "ssim"),
-      seconds: l.row.seconds, passes: l.row.passes, control: l.row.control,
+      seconds: l.row.seconds, evaluations: l.row.evaluations, control: l.row.control,
     }));
 
   // Cloaks that no other beats in both: at least as good to see through and at least as protective.
@@ -107,7 +107,7 @@ window.Plots = (() => {
       against("plot-sight", lines, "psnr", "PSNR of the cloaked photos, dB (right: harder to see)", (r) => r.psnr, false),
       curves(all), heatMap(lines),
       against("plot-cost", lines, "seconds", "seconds per person", (r) => -r.seconds, true),
-      against("plot-passes", lines, "passes", "passes of the UNet per person", (r) => -r.passes, true),
+      against("plot-evaluations", lines, "evaluations", "network evaluations a photo", (r) => -r.evaluations, true),
     ]);
   }
   return { show, draw, scale, title, front, looks };

@@ -5,7 +5,7 @@ window.View = (() => {
   const TABS = ["board", "plots", "compare", "gallery"];
   // Columns of the board that a reader may hide, by name; a column for each attack comes with the attack.
   const COLUMNS = {
-    compare: "compare", rank: "rank", recognised: "photos still recognised", psnr: "PSNR, dB", seconds: "seconds a person", passes: "NFE a person",
+    compare: "compare", rank: "rank", recognised: "photos still recognised", psnr: "PSNR, dB", seconds: "seconds a person", evaluations: "NFE a photo",
     budget: "budget", broken: "broken by", coverage: "coverage",
   };
   const FURTHER = ["budget", "broken", "coverage"]; // hidden at first
@@ -26,7 +26,7 @@ window.View = (() => {
   }
   // Columns of which no row has anything: records of before state neither.
   function unknown(chosen) {
-    const known = { recognised: (row) => row.sight.photos_recognised?.some((v) => v !== null), passes: (row) => row.passes !== null };
+    const known = { recognised: (row) => row.sight.photos_recognised?.some((v) => v !== null), evaluations: (row) => row.evaluations !== null };
     return Object.keys(known).filter((name) => !chosen.rows.some((row) => !row.control && known[name](row)));
   }
   // Without countermeasures, if anybody was tried without.

@@ -40,6 +40,22 @@ def test_all_records_of_a_run_are_read_by_file_name(tmp_path: Path) -> None:
     assert load_all(tmp_path / "nowhere") == []
 
 
+def test_evaluations_are_of_one_photo_with_what_the_surrogate_learned() -> None:
+    """Samples through the UNet, with gradients or without; 100 and 20 + 60 + 20 for four photos."""
+
+    def stage(**unet: int) -> dict[str, Any]:
+        passes = {"unet": unet, "encoder": {"plain": 999}}
+        return {**FULL["stages"]["fit"], "passes": passes}
+
+    cloak = {"surrogate": stage(weights=100), "protect": stage(plain=20, inputs=60, weights=20)}
+    stages = cloak | {"fit": stage(weights=7)}
+    assert record(stages=stages, photo_count=4).evaluations == 50
+    assert record(stages=stages, photo_count=None).evaluations is None
+    uncounted = {"protect": FULL["stages"]["fit"] | {"passes": None}}
+    assert record(stages=uncounted, photo_count=4).evaluations is None
+    assert record(stages={"protect": stage()}, photo_count=4).evaluations == 0
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
     "place",

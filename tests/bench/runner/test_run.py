@@ -32,6 +32,7 @@ from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.run import run
 from bench.runner.stages.generate import noise_seeds
+from defenses import DEFENSES
 from tests.support.contexts import ROOT
 from tests.support.plugins import forget_plugins
 from tests.support.runs import BROKEN, SMALL, finished, flaky, places, prepared, results, small_run
@@ -69,6 +70,15 @@ def test_a_run_has_its_arms_and_files(finished: tuple[Path, list[Record]]) -> No
     assert Image.open(folder / "out" / "sheet.png").width > 500
     report = (folder / "out" / "report.md").read_text()
     assert all(arm in report for arm in ARMS)
+
+
+def test_a_record_states_what_its_cloak_computed_a_photo(finished: tuple[Path, list[Record]]) -> None:
+    """As much as the defense says of itself, of four photos."""
+    settings = {"rounds": 1, "surrogate_steps": 1, "pgd_steps": 2, "step": 9}
+    effort = DEFENSES.create("aspl", settings).resolved("facelet").evaluations(1)
+    (aspl,) = [r for r in finished[1] if r.defense.name == "aspl"]
+    assert (aspl.photo_count, aspl.evaluations) == (4, effort)
+    assert {r.evaluations for r in finished[1] if r.defense.name == "noise"} == {0}
 
 
 def test_all_arms_share_the_generation_noise(finished: tuple[Path, list[Record]]) -> None:

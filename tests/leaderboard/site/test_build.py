@@ -63,7 +63,7 @@ def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
     }
     assert [(row["label"], row["control"]) for row in group["rows"]] == [("clean", True), ("mine 8/255", False)]
     assert group["rows"][1]["sight"]["psnr"] == [37, 37, 37]
-    assert (group["rows"][1]["seconds"], group["rows"][1]["passes"]) == (10, 1210)
+    assert (group["rows"][1]["seconds"], group["rows"][1]["evaluations"]) == (10, 1210 / 4)
 
 
 def test_a_rows_page_has_the_controls_beside_it_its_pictures_and_commands_to_copy(tmp_path: Path) -> None:
@@ -124,11 +124,27 @@ def test_passes_that_nobody_counted_are_unknown_and_not_none(tmp_path: Path) -> 
     records = [one.model_copy(update={"stages": stages[one.defense.name]}) for one in (old, none)]
     pack(tmp_path / "results", "mine", records)
     (group,) = built(tmp_path)["groups"]
-    assert {row["defense"]: row["passes"] for row in group["rows"]} == {"old": None, "vae": 0}
+    assert {row["defense"]: row["evaluations"] for row in group["rows"]} == {"old": None, "vae": 0}
     pages = {page.name: page.read_text() for page in (tmp_path / "site" / "rows").iterdir()}
     said = {row["defense"]: pages[f"{group['id']}-{row['id']}.html"] for row in group["rows"]}
-    assert "<dd>0 per person</dd>" in said["vae"]
-    assert "<dd>0 per person</dd>" not in said["old"]
+    assert "<dd>0 a photo</dd>" in said["vae"]
+    assert "<dd>0 a photo</dd>" not in said["old"]
+
+
+def test_evaluations_a_photo_stand_beside_the_published_ones(tmp_path: Path) -> None:
+    """1,210 samples for four photos; records that do not state how many photos there were leave it open."""
+    (counted,), (silent,) = table("mine", {"lora": [0.5]}), table("old", {"lora": [0.5]})
+    card = {name: {"description": "", "paper": "", "evaluations": 1000} for name in ("mine", "old")}
+    pack(tmp_path / "results", "ours", [counted, silent.model_copy(update={"photo_count": None})], card=card)
+    (group,) = built(tmp_path)["groups"]
+    assert {row["defense"]: (row["evaluations"], row["published"]) for row in group["rows"]} == {
+        "mine": (302.5, 1000),
+        "old": (None, 1000),
+    }
+    pages = {page.name: page.read_text() for page in (tmp_path / "site" / "rows").iterdir()}
+    said = {row["defense"]: pages[f"{group['id']}-{row['id']}.html"] for row in group["rows"]}
+    assert "<dd>302 a photo, 1000 with the published settings</dd>" in said["mine"]
+    assert "with the published settings" not in said["old"]
 
 
 def test_seeds_are_averaged_and_failures_are_holes(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def ours(data: Any) -> dict[str, Any]:
     for number, row in enumerate(group["rows"]):
         if row["entry"] not in ("", "ours"):
             continue
-        said = {key: row[key] for key in ("entry", "control", "bad", "seconds", "passes")}
+        said = {key: row[key] for key in ("entry", "control", "bad", "seconds", "evaluations")}
         looks = {
             name: {person: value for person, value in zip(group["people"], values, strict=True) if value is not None}
             for name, values in row["sight"].items()

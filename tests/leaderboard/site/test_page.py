@@ -228,7 +228,7 @@ def test_names_are_sorted_by_their_numbers(reader: Reader) -> None:
 
 def test_rows_expand_on_a_narrow_screen_and_are_whole_again_on_a_wide_one(browser: Any, site: Path) -> None:
     reader = Reader(browser, site, viewport={"width": 390, "height": 800})
-    page = reader.open("index.html#hidden=psnr,passes,budget,broken")
+    page = reader.open("index.html#hidden=psnr,evaluations,budget,broken")
     page.locator("#table tbody td.forest-column").first.click()
     hidden = page.locator("#table tr.child .dtr-data")
     hidden.first.wait_for()
@@ -455,7 +455,7 @@ def test_methods_are_cited_once_each(reader: Reader) -> None:
 
 def test_plots_are_drawn(reader: Reader) -> None:
     page = reader.open("index.html#tab=plots")
-    for name in ("sight", "budget", "heat", "cost", "passes"):
+    for name in ("sight", "budget", "heat", "cost", "evaluations"):
         page.wait_for_selector(f"#plot-{name} svg")
 
 

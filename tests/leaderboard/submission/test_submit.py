@@ -30,6 +30,7 @@ from leaderboard.entries.sprites import GROUPS, Sprite, difference, draw
 from leaderboard.review.entry_checks import Findings
 from leaderboard.review.validate import validate, validate_all
 from leaderboard.site.build import build
+from leaderboard.submission.method_cards import cards
 from leaderboard.submission.submit import Wishes, submit
 from tests.support.contexts import ROOT
 from tests.support.entries import (
@@ -259,6 +260,18 @@ def test_plugin_of_a_file_gets_its_card(tmp_path: Path, monkeypatch: pytest.Monk
     assert "has no card" not in text
     entry = open_all(tmp_path / "results")[0][0].entry
     assert entry.card["mine_of_the_submit_test"].description == "My cloak: does little."
+    assert entry.card["mine_of_the_submit_test"].evaluations is None
+
+
+def test_cards_say_what_a_defense_takes_with_its_published_settings() -> None:
+    """As the guide has it: `bench.list` says the same."""
+    found, _ = cards([made("p01", name, 8) for name in ("aspl", "dladiff", "noise")], [])
+    assert {name: card.evaluations for name, card in found.items()} == {
+        "aspl": 450,
+        "dladiff": 1000,
+        "noise": None,
+        "lora": None,
+    }
 
 
 def test_folder_without_records_is_an_error(tmp_path: Path) -> None:
