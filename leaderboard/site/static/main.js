@@ -71,8 +71,10 @@
   async function draw() {
     tabs();
     firstScreen();
-    if (state.tab === "board") Board.show(board);
-    else if (state.tab === "plots") await Plots.show(board);
+    if (state.tab === "board") {
+      Board.show(board);
+      Robust.show(board);
+    } else if (state.tab === "plots") await Plots.show(board);
     else if (state.tab === "compare") {
       await Compare.show(board);
       Gallery.show(board, "compare-strips", Compare.chosen(board.lines));
