@@ -17,6 +17,7 @@ from rich.text import Text
 
 from bench.config.resolved_method import ResolvedMethod
 from bench.results.record import CLOAK
+from bench.results.standard import BASES
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
@@ -29,6 +30,9 @@ PIXEL = 2
 
 Kind = tuple[str, str, str]
 """Outputs that cost alike: their stage, the base, and the methods that made them, with their settings or without."""
+
+EVALUATION = "a network evaluation"
+"""In place of methods: what one takes, by which cloaks are estimated that nobody has timed."""
 
 Named = tuple[str, Mapping[str, Any]]
 """A method's name and settings."""
@@ -61,7 +65,7 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
     Args:
         planned: all cells; those that are skipped cost nothing.
         pipeline: knows what is in the store.
-        history: what outputs take, as `remembered` tells it.
+        history: what outputs take, as `remembered` tells it; a cloak that is not in it takes what its effort does.
     """
     groups: dict[tuple[str, str], list[float | None]] = defaultdict(list)  # seconds of each that is left
     stored: dict[tuple[str, str], int] = defaultdict(int)
@@ -72,11 +76,32 @@ def estimate(planned: Sequence[Cell], pipeline: Pipeline, history: Mapping[Kind,
         if pipeline.store.cost(stage, key):
             stored[group] += 1
         else:
-            left.append(next((history[kind] for kind in kinds if kind in history), None))
+            left.append(_seconds(stage, cell, kinds, history))
     return [
         Row(*group, stored[group], len(left), sum(s for s in left if s is not None), left.count(None))
         for group, left in sorted(groups.items(), key=lambda item: STAGES.index(item[0][0]))
     ]
+
+
+def _seconds(stage: str, cell: Cell, kinds: Sequence[Kind], history: Mapping[Kind, float]) -> float | None:
+    """What an output takes; None if nothing is known of its like."""
+    known = next((history[kind] for kind in kinds if kind in history), None)
+    if known is not None:
+        return known * _times(stage, len(cell.protocol.asked), cell.model.steps)
+    rate, samples = history.get(("protect", cell.model.name, EVALUATION)), _samples(stage, cell)
+    return rate * samples if rate is not None and samples else None
+
+
+def _samples(stage: str, cell: Cell) -> float:
+    """About how many samples pass through the networks while a cloak is made; 0 if nobody knows."""
+    recipe, effort = cell.pretuning, cell.defense.instance.effort or 0
+    learned = recipe.steps * recipe.batch if recipe else 0
+    return {"surrogate": learned, "protect": max(0, effort * len(cell.identity.protect) - learned)}.get(stage, 0)
+
+
+def _times(stage: str, pictures: int, steps: int) -> int:
+    """How often an output holds what is remembered of its kind: pictures cost by themselves, and by sampler steps."""
+    return {"generate": pictures * steps, "measure": pictures}.get(stage, 1)
 
 
 def _methods(stage: str, cell: Cell) -> Sequence[ResolvedMethod[Any]]:
@@ -107,7 +132,11 @@ def _outputs(planned: Sequence[Cell], pipeline: Pipeline) -> dict[tuple[str, str
 
 
 def remembered(runs: Path) -> dict[Kind, float]:
-    """Median seconds of outputs of every kind, in the records of all runs of a folder."""
+    """Median seconds of outputs of every kind, in the records of all runs of a folder.
+
+    Of generated pictures it is those of one and one sampler step, of measured ones those of one; and beside the kinds
+    there is what a sample's pass through the UNet takes while a cloak is made, as `EVALUATION`.
+    """
     seconds: dict[Kind, dict[str, float]] = defaultdict(dict)
     files = sorted(runs.glob("*/cells/[!.]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     for record in _readable(files[:LATEST]):
@@ -115,9 +144,17 @@ def remembered(runs: Path) -> dict[Kind, float]:
             others = record["countermeasure"] if stage == "counter" else [record["attack"]]
             chosen = [record["defense"]] if stage in CLOAK else others
             methods = [(method["name"], method["config"]) for method in chosen]
-            for kind in _kinds(stage, record["base"], methods):
-                seconds[kind][facts["key"]] = facts["seconds"]
+            times = _times(stage, len(record["images"]), _steps(record))
+            for kind in _kinds(stage, record["base"], methods) if times else ():
+                seconds[kind][facts["key"]] = facts["seconds"] / times
+            if stage == "protect" and (samples := sum((facts.get("passes") or {}).get("unet", {}).values())):
+                seconds[stage, record["base"], EVALUATION][facts["key"]] = facts["seconds"] / samples
     return {kind: median(by_key.values()) for kind, by_key in seconds.items()}
+
+
+def _steps(record: Mapping[str, Any]) -> int:
+    """Sampler steps of a record; where it does not state them, those that its base usually has. 0 if nobody knows."""
+    return int((record.get("model") or BASES.get(record["base"], {})).get("steps", 0))
 
 
 def table(rows: Sequence[Row]) -> Table:

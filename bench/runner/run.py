@@ -198,7 +198,8 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         console.print("Not on this machine (python -m bench.fetch with the same settings gets it):")
         console.print(wanted_files.table(wanted))
     console.print(estimate.table(estimate.estimate(planned, pipeline, estimate.remembered(runs))))
-    console.print(Text(f'Times are medians of the same work in {runs}/*. "?": nothing like it was done there.'))
+    console.print(Text(f"Times are medians of the same work in {runs}/*, of other cloaks by their effort."))
+    console.print('"?": nothing like it was done there.', markup=False)
     count = how_many(pipeline.settings, pipeline.pool.device, len(running))
     if count > 1:
         console.print(f"They are sums over {count} workers: divide by {count}.")

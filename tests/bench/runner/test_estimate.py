@@ -13,7 +13,7 @@ from rich.console import Console
 from bench.results import record as records
 from bench.runner.estimate import Row, estimate, remembered, table
 from bench.runner.pipeline import Keys
-from bench.runner.plan import Cell
+from bench.runner.plan import Cell, facts_of
 from tests.support.plain_records import defense, record
 from tests.support.plans import planned
 
@@ -80,6 +80,35 @@ def test_settings_decide_before_names() -> None:
     base = cells[0].model.name
     history = {("protect", base, "noise"): 1.0, ("protect", base, "noise [{}]"): 7.0}
     assert by_name(estimate(cells, pipeline(), history))["protect", "noise"].seconds == 7.0
+
+
+def test_pictures_cost_by_their_number_and_by_sampler_steps(tmp_path: Path) -> None:
+    """8 seconds for two pictures of two steps are 640 for sixteen of twenty; of their scores, 64."""
+    cells = planned("suite.defenses=[none]", "suite.attacks=[lora]", ONE)
+    base = cells[0].model.name
+    stage = {"seconds": 8.0, "peak_mb": 1.0, "key": "k", "cached": False}
+    stages = {"generate": stage, "measure": stage}
+    made = record("p", 0.5, attack={"name": "lora", "config": {}}, base=base, stages=stages)
+    short = made.model_copy(update={"model": facts_of(cells[0].model).model_copy(update={"steps": 2})})
+    records.save(short, tmp_path / "a" / "cells")
+    assert (len(short.images), len(cells[0].protocol.asked), cells[0].model.steps) == (2, 16, 20)
+    rows = by_name(estimate(cells, pipeline(), remembered(tmp_path)))
+    assert rows["generate", "lora"].seconds == 640
+    assert rows["measure", "lora"].seconds == 64
+
+
+def test_a_cloak_that_nobody_timed_takes_what_its_effort_does(tmp_path: Path) -> None:
+    """80 samples of another cloak took 40 seconds: half a second each, of four photos."""
+    cells = planned("suite.defenses=[mist,noise]", "suite.attacks=[lora]", ONE)
+    passes = {"unet": {"plain": 20, "inputs": 60, "weights": 0}, "encoder": {"inputs": 999}}
+    stage = {"seconds": 40.0, "peak_mb": 1.0, "key": "k", "cached": False, "passes": passes}
+    timed = record("p", 0.5, defense=defense("sds", 8.0), base=cells[0].model.name, stages={"protect": stage})
+    records.save(timed, tmp_path / "a" / "cells")
+    rows = by_name(estimate(cells, pipeline(), remembered(tmp_path)))
+    (mist,) = {c.defense.instance.effort for c in cells if c.defense.name == "mist"}
+    assert mist
+    assert rows["protect", "mist"].seconds == 0.5 * 4 * mist
+    assert rows["protect", "noise"].unknown == 1, "it has no loop"
 
 
 def test_the_table_says_what_it_does_not_know() -> None:
