@@ -66,7 +66,7 @@ class TextualInversion(Attack):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "hf": _preset(1, False, 3000, 2e-3, 4),
         "hf_xl": _preset(1, False, 500, 2e-3, 4),
-        "facelet": _preset(4, False, 300, 2e-2, 8),
+        "facelet": _preset(4, False, 60, 8e-2, 8),
     }
 
     reserved: ClassVar[tuple[str, ...]] = (PLACEHOLDER,)

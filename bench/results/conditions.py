@@ -61,7 +61,8 @@ def protocol(record: Record) -> Conditions:
 
 def departures(record: Record) -> Conditions:
     """Where a record departs from its protocol; of a base that it does not know, all that is stated."""
-    usual = standard.PROTOCOLS.get(record.protocol, {}) | standard.BASES.get(record.base, {})
+    version = record.protocol
+    usual = standard.PROTOCOLS.get(version, {}) | standard.sampler(version, record.base)
     stated = protocol(record) | sampler(record)
     return {name: value for name, value in stated.items() if value not in (None, usual.get(name))}
 

@@ -14,7 +14,7 @@ _ASKED: dict[str, Any] = {
     "images_per_prompt": 8,
     "far": 0.01,
 }
-_EMBEDDED = {"family": "facelet", "resolution": 128, "precision": "fp32", "steps": 20, "guidance": 5.0}
+_EMBEDDED = {"family": "facelet", "resolution": 128, "precision": "fp32", "steps": 10, "guidance": 5.0}
 _FULL = {"family": "sd", "resolution": 512, "precision": "bf16", "steps": 25, "guidance": 7.5}
 PROTOCOLS: dict[int, dict[str, Any]] = {
     1: _ASKED,
@@ -28,4 +28,13 @@ BASES: dict[str, dict[str, Any]] = {
     "sd21": _FULL,
     "sdxl": _FULL | {"family": "sdxl", "resolution": 1024, "guidance": 5.0},
 }
-"""Base -> how it is used: facts of `bench.results.record.ModelFacts`."""
+"""Base -> how protocol 2 uses it: facts of `bench.results.record.ModelFacts`."""
+_STEPS = {1: {"facelet": 20}}
+"""Version -> family -> sampler steps, where protocol 2 takes others."""
+
+
+def sampler(version: int, base: str) -> dict[str, Any]:
+    """How a protocol's version uses a base; nothing of one that is not shipped."""
+    usual = BASES.get(base, {})
+    steps = _STEPS.get(version, {}).get(usual.get("family", ""), usual.get("steps"))
+    return usual and {**usual, "steps": steps}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.core.hashing import hash_of
+from bench.results import standard
 from bench.results.conditions import SAMPLER, departures
 from bench.results.labels import arm_label
 from bench.results.record import Record
-from bench.results.standard import BASES
 from bench.stats.rule import CONTROLS
 from leaderboard.entries.agreement import Rule
 from leaderboard.site.measures import MEASURES
@@ -218,8 +218,9 @@ def row_key(record: Record) -> Key:
 def surrogates_apart(record: Record) -> list[dict[str, Any]]:
     """How surrogates were used, if it is neither as the protocol has it nor as the attacker's base was."""
     used = [model.model_dump() for model in record.surrogate_models or () if model != record.model]
-    usual = [facts["name"] in BASES and BASES[facts["name"]].items() <= facts.items() for facts in used]
-    return [] if all(usual) else used
+    usual = [standard.sampler(record.protocol, facts["name"]) for facts in used]
+    as_usual = all(own and own.items() <= facts.items() for own, facts in zip(usual, used, strict=True))
+    return [] if as_usual else used
 
 
 def _of(cells: Iterable[Cell], entries: Container[str] | None) -> bool:

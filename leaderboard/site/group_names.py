@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.results import standard
 from bench.results.conditions import differing
 from bench.results.labels import condition_text
-from bench.results.standard import BASES
 
 if TYPE_CHECKING:
     from leaderboard.site.board import Group
@@ -28,7 +28,8 @@ def _stated(group: Group) -> dict[str, Any]:
     """The group's facts one by one, with what the protocol says of the base."""
     facts = {name: value for name, value in group.facts.items() if name not in ("protocol", "sampler", "base")}
     protocol = group.facts["protocol"]
-    sampler = {"steps": "unknown"} | BASES.get(group.facts["base"], {}) | group.facts.get("sampler", {})
+    usual = standard.sampler(group.version[0], group.facts["base"])
+    sampler = {"steps": "unknown"} | usual | group.facts.get("sampler", {})
     asked = dict(protocol) if isinstance(protocol, dict) else {"prompts": protocol}
     asked.pop("version", None)  # the entry's own says it
     return {**facts, "on": group.facts["base"], **asked, **sampler, **_cut(group)}

@@ -24,7 +24,7 @@ from bench.stats.table import as_csv, read
 from bench.store import Store
 from tests.support.plain_records import defense, record
 
-MODEL = {"name": "facelet-1", "revision": None} | standard.BASES["facelet-1"]
+MODEL = {"name": "facelet-1", "revision": None} | standard.BASES["facelet-1"] | {"steps": 20}  # protocol 1
 PHOTOS = "a" * 64
 PROVENANCE: dict[str, Any] = {
     "data": {"fingerprint": PHOTOS},

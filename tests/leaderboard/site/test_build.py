@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.results.record import MethodFacts, ModelFacts
-from bench.results.standard import BASES
+from bench.results.standard import sampler
 from leaderboard.entries.reader import open_all
 from leaderboard.review.validate import validate
 from leaderboard.site.board import Group, Row
@@ -191,11 +191,11 @@ def test_other_data_and_other_protocols_are_other_boards(tmp_path: Path) -> None
     found = built(tmp_path)["groups"]
     assert [group["current"] for group in found] == [True, False, False]
     assert found[0]["facts"]["version"] == "2"
-    assert found[0]["name"] == "synthetic · facelet-1 (protocol 2, photos photos, 3 people)"
+    assert found[0]["name"] == "synthetic · facelet-1 (protocol 2, photos photos, 3 people, steps 10)"
     assert all(len(group["rows"]) == 1 for group in found)
 
 
-MODEL: dict[str, Any] = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
+MODEL: dict[str, Any] = {"name": "facelet-1", "revision": None} | sampler(1, "facelet-1")
 FOREIGN: dict[str, dict[str, Any]] = {
     "steps 1": {"model": MODEL | {"steps": 1}},
     "guidance 1.0": {"model": MODEL | {"guidance": 1.0}},
