@@ -623,7 +623,7 @@ def test_command_packs_and_ends_errors_without_a_traceback(tmp_path: Path) -> No
 
 def test_what_departs_from_the_protocol_is_told_that_it_stands_apart(tmp_path: Path) -> None:
     model = {"name": "facelet-1", "revision": None} | BASES["facelet-1"]
-    for steps, told in ((20, False), (2, True)):
+    for steps, told in ((10, False), (2, True)):
         root = tmp_path / str(steps)
         write_entry(root, records=grid(PEOPLE, model=model | {"steps": steps}))
         assert (
