@@ -50,7 +50,7 @@ class DreamBooth(Attack):
         "antidb": _preset(1000, 5e-7, 2, True, 1.0, 200),
         "hf": _preset(400, 5e-6, 4, False, 0.0, 0),
         "hf_te": _preset(800, 2e-6, 4, True, 1.0, 200),
-        "facelet": _preset(40, 4e-4, 8, True, 0.0, 0),
+        "facelet": _preset(60, 4e-4, 8, True, 0.0, 0),
     }
 
     def resolved(self, family: str) -> DreamBooth:

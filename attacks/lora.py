@@ -69,7 +69,7 @@ class Lora(Attack):
         "antidb": _preset(4, 1000, 1e-4, 2, True, "attention", 1.0, 200),
         "hf": _preset(4, 500, 1e-4, 1, False, "attention", 0.0, 0),
         "hf_xl": _preset(4, 500, 1e-4, 4, False, "attention", 0.0, 0),
-        "facelet": _preset(16, 40, 5e-3, 8, True, "all", 0.0, 0),
+        "facelet": _preset(16, 80, 5e-3, 8, True, "all", 0.0, 0),
     }
 
     def resolved(self, family: str) -> Lora:

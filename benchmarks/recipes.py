@@ -30,6 +30,8 @@ from bench.stats.variance import people_needed
 DIFFERENCE = 0.1
 """In likeness, that is to be found."""
 
+NAN = float("nan")
+
 Cells = dict[str, dict[str, Record]]
 """Arm -> person -> its record."""
 
@@ -94,7 +96,7 @@ def orders(before: Mapping[str, Cells], after: Mapping[str, Cells], attacks: Seq
     table = Table("attack", *arms, "Kendall's tau", title="likeness: before, after", title_justify="left")
     for attack in attacks:
         means = [[likeness(run[attack].get(arm, {})) for arm in arms] for run in (before, after)]
-        tau = kendalltau(*means, nan_policy="omit").statistic
+        tau = agreement(np.array(means))
         table.add_row(attack, *(f"{old:.2f}, {new:.2f}" for old, new in zip(*means, strict=True)), f"{tau:.2f}")
     return table
 
@@ -111,13 +113,19 @@ def fewer_pictures(run: Mapping[str, Cells], attacks: Sequence[str]) -> Table:
         needed = [people(run[attack], count) for count in counts]
         costs = [n * seconds(run[attack], count) for n, count in zip(needed, counts, strict=True)]
         sums += costs
-        table.add_row(attack, *(f"{n}, {cost:,.0f}" for n, cost in zip(needed, costs, strict=True)))
+        table.add_row(attack, *(f"{n:.0f}, {cost:,.0f}" for n, cost in zip(needed, costs, strict=True)))
     table.add_section()
     table.add_row("mean", *(f"{value / len(attacks):,.0f}" for value in sums))
     return table
 
 
 # -- their figures
+
+
+def agreement(means: Array) -> float:
+    """Kendall's tau of two orders, (2, arms), over the arms that both have; NaN for fewer than two."""
+    both = means[:, ~np.isnan(means).any(axis=0)]
+    return float(kendalltau(*both).statistic) if both.shape[1] > 1 else NAN
 
 
 def beside(both: Sequence[Cells], figure: Callable[[Cells], float], form: str) -> str:
@@ -132,12 +140,12 @@ def noise(cells: Cells) -> Mapping[str, Record]:
 
 def leak(arm: Mapping[str, Record]) -> float:
     """ILR, the mean over people."""
-    return float(np.mean([leaks(record).mean() for record in arm.values()])) if arm else float("nan")
+    return float(np.mean([leaks(record).mean() for record in arm.values()])) if arm else NAN
 
 
 def likeness(arm: Mapping[str, Record], count: int | None = None) -> float:
     """Mean over people and pictures."""
-    return float(np.mean([of_person(record, count) for record in arm.values()])) if arm else float("nan")
+    return float(np.mean([of_person(record, count) for record in arm.values()])) if arm else NAN
 
 
 def seconds(cells: Cells, count: int | None = None) -> float:
@@ -151,14 +159,14 @@ def seconds(cells: Cells, count: int | None = None) -> float:
     return float(np.mean(fits) + np.mean(pictures))
 
 
-def people(cells: Cells, count: int | None = None) -> int:
-    """How many people find `DIFFERENCE` between two arms of median spread."""
+def people(cells: Cells, count: int | None = None) -> float:
+    """How many people find `DIFFERENCE` between two arms of median spread; NaN if no two arms share two people."""
     spreads = []
     for one, other in combinations(cells.values(), 2):
         differences = [of_person(one[p], count) - of_person(other[p], count) for p in one.keys() & other.keys()]
         if len(differences) > 1:
             spreads.append(np.std(differences, ddof=1))
-    return people_needed(DIFFERENCE, float(np.median(spreads)))
+    return people_needed(DIFFERENCE, float(np.median(spreads))) if spreads else NAN
 
 
 def of_person(record: Record, count: int | None = None) -> float:
