@@ -25,6 +25,8 @@ NOT_SHOWN = {"ISM", "ISM0", "SSIM", "fit s"}
 """Left out on a terminal for want of room: close to likeness and PSNR, and what costs nothing to know later."""
 OF_CLOAKS = {"photos", "Linf", "PSNR", "cloak s"}
 """Left out where there is no cloak."""
+TERMINAL = 80
+"""Characters in a line of one."""
 LINES = 20
 """With more arms than this, a terminal shows leak rates alone."""
 
@@ -65,8 +67,14 @@ def table(analysis: RunAnalysis) -> Table:
 
 
 def _table(heading: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    """Headings may be broken into lines, names of arms between words, numbers not at all."""
-    drawn = Table(title=Text(heading, "table.title"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """Headings may be broken into lines, names of arms between words, numbers not at all.
+
+    Where the longest words leave too little room, columns stand closer.
+    """
+    columns = [[name, *(line[index] for line in lines)] for index, name in enumerate(header)]
+    needed = sum(max(len(word) for text in texts for word in text.split()) for texts in columns)
+    gap = 1 if needed + 2 * len(columns) + 1 <= TERMINAL else 0
+    drawn = Table(title=Text(heading, "table.title"), box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0))
     for index, name in enumerate(header):
         width = max((len(word) for line in lines for word in line[index].split()), default=0)
         drawn.add_column(Text(name), justify="right" if index else "left", min_width=width, overflow="fold")

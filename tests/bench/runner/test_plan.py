@@ -62,12 +62,16 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
     attacks.append(MethodFacts(name="ip_adapter", config={"variant": "faceid"}))
     owners = [{"identity": p, "photos_of": p if own else "bob"} for p in ("ada", "eve") for own in (True, False)]
     suite = [clean.model_copy(update={"attack": a} | who) for a in attacks for who in owners]
-    for shown in (run, suite):
+    longest = cloak.model_copy(update={"name": "idprotector_pgd"})
+    slow = {"protect": clean.stages["protect"].model_copy(update={"seconds": 1234.5})}
+    wide = [r.model_copy(update={"defense": longest, "stages": slow}) for r in run if r.defense.name == cloak.name]
+    for shown in (run, suite, [*people, *wide]):
         text = StringIO()
         Console(file=text, width=80).print(table(RunAnalysis(shown)))
         assert "…" not in text.getvalue()
         assert all(len(line.rstrip()) <= 80 for line in text.getvalue().splitlines())
         assert "ILR" in text.getvalue()
+        assert ("1234.5" in text.getvalue()) == (shown[-1].defense.name == longest.name)
 
 
 def test_an_option_of_former_suites_is_refused() -> None:
