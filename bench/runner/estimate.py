@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench.config.resolved_method import ResolvedMethod
 from bench.results.record import CLOAK
-from bench.results.standard import BASES
+from bench.results.standard import sampler
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 
@@ -154,7 +154,8 @@ def remembered(runs: Path) -> dict[Kind, float]:
 
 def _steps(record: Mapping[str, Any]) -> int:
     """Sampler steps of a record; where it does not state them, those that its base usually has. 0 if nobody knows."""
-    return int((record.get("model") or BASES.get(record["base"], {})).get("steps", 0))
+    version = (record["provenance"].get("protocol") or {}).get("version", 1)
+    return int((record.get("model") or sampler(version, record["base"])).get("steps", 0))
 
 
 def table(rows: Sequence[Row]) -> Table:

@@ -84,7 +84,7 @@ def test_settings_decide_before_names() -> None:
 
 def test_pictures_cost_by_their_number_and_by_sampler_steps(tmp_path: Path) -> None:
     """8 seconds for two pictures of two steps are 640 for sixteen of twenty; of their scores, 64."""
-    cells = planned("suite.defenses=[none]", "suite.attacks=[lora]", ONE)
+    cells = planned("suite.defenses=[none]", "suite.attacks=[lora]", "model.steps=20", ONE)
     base = cells[0].model.name
     stage = {"seconds": 8.0, "peak_mb": 1.0, "key": "k", "cached": False}
     stages = {"generate": stage, "measure": stage}
