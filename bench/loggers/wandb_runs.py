@@ -87,7 +87,7 @@ class Wandb(Logger):
     def destination(self, run: Run) -> str:
         """See `Logger.destination`."""
         mode = self._mode(run)
-        what = "settings and scores" + (" and the contact sheet" if self._may_show(run) else "")
+        what = "settings, scores and the contact sheet" if self._may_show(run) else "settings and scores"
         if mode == "online":
             return f"W&B, online: {what} leave this machine (logger.online=false keeps them here)."
         why = "" if run.invented or self.online is not None else f", for the people of {run.data} may be real"
