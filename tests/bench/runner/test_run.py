@@ -264,12 +264,13 @@ def test_what_a_run_of_real_people_leaves_names_nobody_and_no_folder_of_the_mach
     assert run(again, Console(file=StringIO())) == 0, "a report's pseudonym chooses the person, too"
 
 
-@pytest.mark.parametrize(("how", "reason"), [("over", "exceeds its budget"), ("holes", "finite"), ("bug", "a bug")])
-def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: str, tmp_path: Path) -> None:
+def test_a_broken_defense_is_a_failure_and_never_protection(tmp_path: Path) -> None:
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN)
-    words = [w for w in SMALL if not w.startswith("defense.")]
-    asked = [f"plugins=[{plugin}]", "defense=broken", f"defense.how={how}", "controls=[none]"]
+    reasons = {"over": "exceeds its budget", "holes": "finite", "bug": "a bug"}
+    words = [w for w in SMALL if not w.startswith("defense")]
+    broken = ",".join(f"{{name: broken, how: {how}}}" for how in reasons)
+    asked = [f"plugins=[{plugin}]", f"suite.defenses=[none,{broken}]"]
     done = subprocess.run(
         [sys.executable, "-m", "bench", *words, *prepared(tmp_path), *asked],
         cwd=ROOT,
@@ -277,12 +278,14 @@ def test_a_broken_defense_is_a_failure_and_never_protection(how: str, reason: st
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    records = {r.defense.name: r for r in load_all(tmp_path / "out") if r.attack.name != "none"}
-    assert records["broken"].status == "failed"
-    assert reason in records["broken"].reason
-    assert not records["broken"].metrics
-    assert records["none"].status == "ok"
+    assert done.returncode == 1, done.stderr
+    records = {r.defense.config.get("how"): r for r in load_all(tmp_path / "out") if r.attack.name != "none"}
+    assert records.keys() == {None, *reasons}
+    assert records[None].status == "ok"
+    for how, reason in reasons.items():
+        assert records[how].status == "failed"
+        assert reason in records[how].reason
+        assert not records[how].metrics
     assert "Traceback" not in done.stdout + done.stderr
 
 
