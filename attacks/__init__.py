@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.diffusion.base import DiffusionModel
+    from bench.models.diffusion.base import DiffusionModel, Posterior
     from bench.models.diffusion.recipe import Recipe
 
 
@@ -114,6 +114,18 @@ class Attack(ABC):
             FitFailed: these photos cannot be used.
         """
 
+    stacks: ClassVar[bool] = False
+    """Whether `fit_many` trains them in one pass, so that a run with `fits_together` hands it several."""
+
+    def fit_many(self, photos: Sequence[Tensor], contexts: Sequence[FitContext]) -> list[Artifact]:
+        """Personalise on the photos of several people, or on several cloaks of one: (n, 3, h, w) each, of one shape.
+
+        Each has the draws of its own `fit`, and the same result but for rounding. An attack that `stacks` must not let
+        a bit of a result depend on who the others are, nor on the order; on how many there are it may. What diverges
+        is returned as it is.
+        """
+        return [self.fit(own, context) for own, context in zip(photos, contexts, strict=True)]
+
     @abstractmethod
     def load(self, artifact: Artifact) -> None:
         """Put a fit's result into the base."""
@@ -149,16 +161,54 @@ def personalise(
     base: DiffusionModel, weights: Sequence[torch.nn.Parameter], photos: Tensor, recipe: Recipe, context: FitContext
 ) -> None:
     """Fine-tune `weights` of a base on photos (n, 3, h, w) in [0, 1], with class pictures if the recipe wants them."""
-    import torch
-
     from bench.models.diffusion.finetuning import finetune
+
+    latents, class_images = _encoded(base, photos, recipe, context)
+    finetune(base, weights, latents, recipe, context.generator, class_images, context.progress)
+
+
+def personalise_many(
+    base: DiffusionModel,
+    insert: Callable[[], Sequence[torch.nn.Parameter]],
+    photos: Sequence[Tensor],
+    recipe: Recipe,
+    contexts: Sequence[FitContext],
+) -> None:
+    """The same for several people at once.
+
+    Args:
+        base: the model.
+        insert: puts weights of everybody's own, (people, ...) each, into the base, which from then on reads and sees
+            batches of that many people alone: class pictures are made before.
+        photos: (n, 3, h, w) in [0, 1], of each.
+        recipe: how.
+        contexts: each one's.
+    """
+    from bench.models.diffusion.finetuning import finetune_many
+
+    def progress(share: float) -> None:
+        for context in contexts:
+            if context.progress is not None:
+                context.progress(share)
+
+    encoded = [_encoded(base, own, recipe, context) for own, context in zip(photos, contexts, strict=True)]
+    latents, class_images = zip(*encoded, strict=True)
+    generators = [context.generator for context in contexts]
+    finetune_many(base, insert(), latents, recipe, generators, class_images, progress)
+
+
+def _encoded(
+    base: DiffusionModel, photos: Tensor, recipe: Recipe, context: FitContext
+) -> tuple[Posterior, Posterior | None]:
+    """The VAE's distribution of photos (n, 3, h, w) in [0, 1], and of class pictures if the recipe wants them."""
+    import torch
 
     with torch.no_grad():
         latents = base.posterior(photos)
         class_images = None
         if recipe.wants_class_images:
             class_images = base.posterior(context.class_images(base, recipe.class_count))
-    finetune(base, weights, latents, recipe, context.generator, class_images, context.progress)
+    return latents, class_images
 
 
 ATTACKS: Registry[Attack] = Registry("attack", "cloakbench.attacks", BUILTIN)

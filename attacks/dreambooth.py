@@ -24,6 +24,8 @@ def _preset(
 class DreamBooth(Attack):
     """DreamBooth: full fine-tuning of UNet and text encoder (of both for SDXL).
 
+    Fits cannot share a pass (`stacks`): each trains all weights, so that nothing is left which a batch has in common.
+
     Attributes:
         preset: "auto" picks "facelet" for the embedded models and "antidb" for all others. "antidb" is the protocol
             of Anti-DreamBooth, "hf" and "hf_te" are the recipes of the diffusers example (without and with text

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from attacks import Artifact, Attack, FitContext, personalise
+from attacks import Artifact, Attack, FitContext, personalise, personalise_many
+from attacks.stacked_lora import stack
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
 from bench.models.diffusion.recipe import Recipe
@@ -75,11 +78,23 @@ class Lora(Attack):
     def resolved(self, family: str) -> Lora:
         return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
 
+    stacks: ClassVar[bool] = True
+
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
         weights = self.attach(context.generator)
         personalise(self.base, weights, photos, Recipe.of(self), context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._adapters()}
+
+    def fit_many(self, photos: Sequence[Tensor], contexts: Sequence[FitContext]) -> list[Artifact]:
+        """Every adapter has factors (people, rank, dim), each multiplied with its person's part of the batch."""
+        self.reset()
+        attach = partial(self._attach_many, [context.generator for context in contexts])
+        personalise_many(self.base, attach, photos, Recipe.of(self), contexts)
+        return [
+            {f"{part}.{key}": value[place].detach().clone() for part, key, value in self._adapters()}
+            for place in range(len(photos))
+        ]
 
     def load(self, artifact: Artifact) -> None:
         self.reset()
@@ -103,6 +118,22 @@ class Lora(Attack):
 
         For a convolution that is divided by the kernel width, so that its updates are no larger than a linear layer's.
         """
+        self._insert()
+        self._draw(generator)
+        return self._trainable()
+
+    def _attach_many(self, generators: Sequence[torch.Generator]) -> list[torch.nn.Parameter]:
+        """The same with adapters for several people, those of each drawn from their own generator."""
+        self._insert()
+        drawn = []
+        for generator in generators:
+            self._draw(generator)
+            drawn.append({(part, key): value.detach().clone() for part, key, value in self._adapters()})
+        for part, module in self._adapted().items():
+            stack(module, {key: torch.stack([own[part, key] for own in drawn]) for at, key in drawn[0] if at == part})
+        return self._trainable()
+
+    def _insert(self) -> None:
         from peft import LoraConfig, inject_adapter_in_model
 
         assert self.rank
@@ -113,6 +144,9 @@ class Lora(Attack):
             config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets)
             inject_adapter_in_model(config, module, adapter_name=ADAPTER)
             module.peft_config = {ADAPTER: config}
+
+    def _draw(self, generator: torch.Generator) -> None:
+        assert self.rank
         with torch.no_grad():
             for _, key, value in self._adapters():
                 if "lora_A" in key:
@@ -121,6 +155,8 @@ class Lora(Attack):
                     value.copy_(torch.randn(value.shape, generator=generator) * scale)
                 else:
                     value.zero_()
+
+    def _trainable(self) -> list[torch.nn.Parameter]:
         weights = [value for _, _, value in self._adapters()]
         for weight in weights:
             weight.requires_grad_(True)

@@ -32,16 +32,16 @@ def read_by_layer(encoder: nn.Module, first: int, vectors: int, layers: int) -> 
 
     def once_each(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         ids, *others = arguments
-        shift = vectors * torch.arange(layers, device=ids.device).repeat_interleave(len(ids))[:, None]
-        many = ids.repeat(layers, 1)
+        shift = vectors * torch.arange(layers, device=ids.device).repeat(len(ids))[:, None]
+        many = ids.repeat_interleave(layers, dim=0)
         return (many + shift * (many >= first), *others)
 
     def side_by_side(value: Any) -> Any:
-        """What was read layer by layer, (layers x n, ...), for each prompt: states together, pooled ones as a mean."""
+        """What was read layer by layer, (n x layers, ...), for each prompt: states together, pooled ones as a mean."""
         if not isinstance(value, Tensor):
             return None if value is None else tuple(map(side_by_side, value))
-        parts = value.reshape(layers, -1, *value.shape[1:])
-        return parts.mean(dim=0) if parts.ndim == 3 else parts.transpose(0, 1).flatten(1, 2)
+        parts = value.reshape(-1, layers, *value.shape[1:])
+        return parts.mean(dim=1) if parts.ndim == 3 else parts.flatten(1, 2)
 
     def together(_: nn.Module, __: tuple[Tensor, ...], output: Mapping[str, Any]) -> Any:
         made: Any = type(output)

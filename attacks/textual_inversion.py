@@ -6,13 +6,14 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from attacks import Artifact, Attack, FitContext, personalise
+from attacks import Artifact, Attack, FitContext, personalise, personalise_many
 from attacks.per_layer import attend_by_layer, cross_attentions, read_by_layer
 from bench.core.errors import BenchError
 from bench.core.presets import fill
@@ -70,6 +71,7 @@ class TextualInversion(Attack):
     }
 
     reserved: ClassVar[tuple[str, ...]] = (PLACEHOLDER,)
+    stacks: ClassVar[bool] = True
 
     @property
     def subject(self) -> str:
@@ -88,15 +90,36 @@ class TextualInversion(Attack):
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
+        rows = self._inserted(self._fresh_rows())
+        personalise(self.base, rows, photos, self._recipe, context)
+        return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
+
+    def fit_many(self, photos: Sequence[Tensor], contexts: Sequence[FitContext]) -> list[Artifact]:
+        """The word has rows (people, vectors, dim), of which each person's prompt finds its own."""
+        self.reset()
+        rows = self._fresh_rows(people=len(photos))
+        personalise_many(self.base, partial(self._inserted, rows), photos, self._recipe, contexts)
+        return [
+            {name: row[place].detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
+            for place in range(len(photos))
+        ]
+
+    @property
+    def _recipe(self) -> Recipe:
+        prompt = CAPTION.format(subject=self.subject)
+        return Recipe.of(self, prompt=prompt, max_norm=math.inf)  # the example does not clip
+
+    def _fresh_rows(self, people: int = 0) -> list[torch.nn.Parameter]:
+        """(vectors, dim) for each text encoder, or (people, vectors, dim)."""
         assert self.vectors
         layers = len(cross_attentions(self.base.unet)) if self.per_layer else 1
-        rows = [torch.nn.Parameter(row) for row in initial_rows(self.base, self.vectors * layers)]
+        rows = initial_rows(self.base, self.vectors * layers)
+        return [torch.nn.Parameter(row.repeat(people, 1, 1) if people else row) for row in rows]
+
+    def _inserted(self, rows: list[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
+        assert self.vectors
         _insert(self.base, rows, self.vectors)
-        recipe = Recipe.of(
-            self, prompt=CAPTION.format(subject=self.subject), max_norm=math.inf
-        )  # the example does not clip
-        personalise(self.base, rows, photos, recipe, context)
-        return {name: row.detach().clone() for name, row in zip(_names(self.base), rows, strict=True)}
+        return rows
 
     def load(self, artifact: Artifact) -> None:
         self.reset()
@@ -138,9 +161,10 @@ def _tokens(vectors: int) -> list[str]:
 def _insert(base: DiffusionModel, rows: Sequence[Tensor], vectors: int) -> None:
     """Give a base a new word of so many tokens, with (vectors, dim) rows or as many for each of its cross-attentions.
 
+    With (people, vectors, dim) rows the word is another one for each of them, whose prompts lie side by side.
     Tokenizer and embedding are replaced, not changed, so that taking them out is exact.
     """
-    layers = len(rows[0]) // vectors
+    layers = rows[0].shape[-2] // vectors
     for which, (encoder, row) in enumerate(zip(base.text_encoders, rows, strict=True)):
         tokenizer = base.tokenizers[which]
         embedding = _Embedding(encoder.get_input_embeddings(), tokenizer, row)
@@ -184,5 +208,10 @@ class _Embedding(torch.nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """(n, tokens) ids -> (n, tokens, dim)."""
         first = len(self.tokenizer)  # the id of the first new token
-        new = ids >= first
-        return torch.where(new[..., None], self.rows[(ids - first).clamp(min=0)], self.words(ids * ~new))
+        new, place = ids >= first, (ids - first).clamp(min=0)
+        if self.rows.ndim == 2:
+            learned = self.rows[place]
+        else:
+            own = self.rows.repeat_interleave(len(ids) // len(self.rows), dim=0)
+            learned = own.gather(1, place[..., None].expand(-1, -1, own.shape[-1]))
+        return torch.where(new[..., None], learned, self.words(ids * ~new))

@@ -130,10 +130,20 @@ def _attack_checks(attack: Attack, base: DiffusionModel, photos: Tensor, store: 
     templates = ["a photo of {subject}"] * 2
     noise = torch.stack([randn(base.latent_shape, generator("check", i), base.device) for i in range(2)])
 
+    def context() -> FitContext:
+        return FitContext(generator(0), lambda b, n: class_images(store, b, n))
+
     def fit() -> dict[str, Tensor]:
         attack.prepare(base)
         try:
-            return attack.fit(photos, FitContext(generator(0), lambda b, n: class_images(store, b, n)))
+            return attack.fit(photos, context())
+        finally:
+            attack.reset()
+
+    def fits(*of_each: Tensor) -> list[dict[str, Tensor]]:
+        attack.prepare(base)
+        try:
+            return attack.fit_many(of_each, [context() for _ in of_each])
         finally:
             attack.reset()
 
@@ -154,6 +164,9 @@ def _attack_checks(attack: Attack, base: DiffusionModel, photos: Tensor, store: 
         "a picture does not depend on its batch",
         lambda: torch.allclose(pictures[1:], generate(artifact, slice(1, 2)), atol=2e-3),
     )
+    if attack.stacks:
+        flipped = photos.flip(-1)
+        yield "who is fitted beside changes no bit", lambda: _same(fits(photos, flipped)[0], fits(flipped, photos)[1])
     yield "reset restores the base bit for bit", lambda: _untouched(base)
 
 

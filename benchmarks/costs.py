@@ -4,22 +4,26 @@ python -m benchmarks.costs               # prints the table
 python -m benchmarks.costs --measure     # fits with the embedded model, and compares the peak of memory
 python -m benchmarks.costs --decoding    # most memory while the VAE decodes 16 pictures of 512 px, so many at a time
 python -m benchmarks.costs --gpu sd15    # fits on a GPU with random weights of that size (sdxl, too): time and memory
+python -m benchmarks.costs --together 8  # fits of 8 people one after another and in one batch; with --gpu there, too
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
+from statistics import median
 
 import torch
 from diffusers import AutoencoderKL
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from attacks import ATTACKS, FitContext
+from attacks import ATTACKS, Attack, FitContext
 from bench.config.compose import settings_of
 from bench.config.compute import Computing
 from bench.config.resolved_method import ResolvedMethod
@@ -35,10 +39,13 @@ from defenses import PHOTOS
 
 BASES = ("sd15", "sdxl")
 TRAINED = ("dreambooth", "lora", "textual_inversion")
+STACKED = ("textual_inversion", "lora")
 ZERO_SHOT = {"ip_adapter": "ip-adapter", "photomaker": "photomaker", "instantid": "instantid"}
 FEW, MANY = 5, 25
 """Steps of two fits whose difference is what steps take."""
 CLASS_COUNT = 8
+TURNS = 3
+"""Times that fits are timed one after another and together, in turns."""
 HEADINGS = ("attack", "base", "UNet passes, fit", "UNet passes, pictures", "PFLOP", "H100", "memory", "low")
 
 
@@ -119,6 +126,44 @@ def measure_on_gpu(name: str, model: str) -> str:
     )
 
 
+def beside(name: str, model: str, people: int) -> str:
+    """Seconds of a step of so many people's fits, one after another and in one batch."""
+    on_gpu, settings = model in BASES, settings_of([f"model={model}"]).model
+    base = base_of(model, "cuda" if on_gpu else "cpu", Computing(settings.precision))
+    photos = [torch.rand(1, 3, base.side, base.side, device=base.device) for _ in range(people)]
+    few, many = (FEW, MANY) if on_gpu else (1, 3)
+
+    def took(steps: int, together: bool) -> float:
+        attack = ATTACKS.create(name, {"steps": steps}).resolved(settings.family)
+        contexts = [FitContext(generator("fit", place), lambda base, count: photos[0]) for place in range(people)]
+        attack.prepare(base)
+        with Meter() as meter:
+            (attack.fit_many if together else partial(Attack.fit_many, attack))(photos, contexts)
+            if on_gpu:
+                torch.cuda.synchronize()
+        attack.reset()
+        return meter.cost.seconds
+
+    took(1, together=True)  # also loads kernels
+    times = [[took(many, together) - took(few, together) for together in (False, True)] for _ in range(TURNS)]
+    alone, stacked = (median(of_one) / (many - few) for of_one in zip(*times, strict=True))
+    each = f"{alone:.3f} s one after another, {stacked:.3f} s together: {alone / stacked:.2f} times as fast"
+    return f"`{name}`, `{model}`: a step of {people} people takes {each}"
+
+
+def beside_counted(people: int) -> Iterator[str]:
+    """The same of whole fits, by counted passes and the rates that were measured on an H200."""
+    yield f"| attack | base | {people} one after another | together | times as fast | memory | together |"
+    yield f"|{'---|' * 7}"
+    for base, name in itertools.product(BASES, STACKED):
+        method = ResolvedMethod.of(name, ATTACKS.create(name, {}).resolved(settings_of([f"model={base}"]).model.family))
+        passes, batch = counted("fit", method) or {}, at_once(method)
+        alone, stacked = (people * seconds(passes, base, batch * places) for places in (1, people))
+        one, all_of_them = (f"{memory(method, base, together=places) / 1e9:.0f} GB" for places in (1, people))
+        cells = f"`{name}`", f"`{base}`", clock(alone), clock(stacked), f"{alone / stacked:.1f}", one, all_of_them
+        yield f"| {' | '.join(cells)} |"
+
+
 def _peak() -> int:
     """The most memory that this process has had, bytes."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -144,9 +189,15 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--decoding", action="store_true")
     parser.add_argument("--gpu", choices=BASES)
+    parser.add_argument("--together", type=int, metavar="PEOPLE")
     parser.add_argument("--fit", choices=TRAINED, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.fit and chosen.gpu:
+    if chosen.together:
+        torch.set_num_threads(1)
+        print("\n".join(beside_counted(chosen.together)), flush=True)
+        for name in STACKED:
+            print(beside(name, chosen.gpu or "facelet-1", chosen.together), flush=True)
+    elif chosen.fit and chosen.gpu:
         print(measure_on_gpu(chosen.fit, chosen.gpu), flush=True)
     elif chosen.fit:
         print(measure(chosen.fit))

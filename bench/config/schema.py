@@ -215,6 +215,9 @@ class RunSettings(_Settings):
     out: str | None = None
     store: str | None = None
     keep_artifacts: bool = False
+    fits_together: Annotated[int, Range(ge=1, le=1024, unit="fits")] = 1
+    """How many fits of one attack share a pass, if it can do that. Results differ in the last digits from number to
+    number, never by who the others are."""
     device: str | tuple[str, ...] = "auto"
     """Where models compute; several: a worker on each."""
     workers: Count | Literal["auto"] = "auto"

@@ -25,12 +25,27 @@ class Cost:
         passes: samples through diffusion networks, without those of blocks inside that have a meter of their own; None
             if nobody counted.
         halvings: how often a batch was halved because memory had run out.
+        together: how many outputs were computed at once, this one among them; it has an equal share of the seconds.
+        places: how many the computation had room for; its last digits depend on that.
     """
 
     seconds: float
     peak_mb: float
     passes: Passes | None = None
     halvings: int = 0
+    together: int = 1
+    places: int = 1
+
+    def share(self, together: int, places: int) -> Cost:
+        """What one costs of so many outputs that were computed at once, in so many places of equal work.
+
+        The time is shared by those that are there, empty places included; samples are counted as those of one place.
+        """
+        passes = {
+            network: {how: count // places for how, count in samples.items()}
+            for network, samples in (self.passes or {}).items()
+        }
+        return Cost(self.seconds / together, self.peak_mb, passes, self.halvings, together, places)
 
 
 class Meter:

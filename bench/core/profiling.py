@@ -68,6 +68,7 @@ def _note(network: str, module: Any, output: Any) -> None:
 
 
 def _trained(module: Any) -> bool:
-    """Whether most weights have gradients; those of a LoRA cost next to nothing."""
-    sizes: list[tuple[int, bool]] = [(weight.numel(), weight.requires_grad) for weight in module.parameters()]
+    """Whether most weights have gradients; those of a LoRA cost next to nothing, however many people have one."""
+    weights = [weight for name, weight in module.named_parameters() if "lora_" not in name]
+    sizes: list[tuple[int, bool]] = [(weight.numel(), weight.requires_grad) for weight in weights]
     return sum(size for size, trained in sizes if trained) > sum(size for size, _ in sizes) / 2

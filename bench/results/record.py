@@ -68,6 +68,10 @@ class StageFacts(Strict):
         default=None, description="samples through networks, by network and kind; null if nobody counted"
     )
     halvings: Count = Field(default=0, description="batches halved because memory ran out; last digits may differ")
+    together: Count = Field(
+        default=1, description="outputs computed at once, this one among them; the seconds are an equal share"
+    )
+    places: Count = Field(default=1, description="how many there was room for at once; last digits depend on it")
     key: str = Field(description="content key in the store")
     cached: bool = Field(description="whether this run found it in the store")
 

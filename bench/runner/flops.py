@@ -22,6 +22,7 @@ from rich.text import Text
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes
 from bench.models.diffusion.recipe import Recipe
+from bench.runner.groups import places
 from bench.runner.plan import Cell
 from defenses import PHOTOS, Defense
 
@@ -101,7 +102,7 @@ def flops(passes: Passes, base: str) -> float:
     return sum(sizes[network] * forwards(samples) for network, samples in passes.items())
 
 
-def memory(attack: ResolvedMethod[Any], base: str, low: bool = False) -> float:
+def memory(attack: ResolvedMethod[Any], base: str, low: bool = False, together: int = 1) -> float:
     """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
 
     fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
@@ -112,6 +113,7 @@ def memory(attack: ResolvedMethod[Any], base: str, low: bool = False) -> float:
         attack: which.
         base: which.
         low: with `model.memory=low`: the moments have a byte each, and activations are computed again.
+        together: places in the batch; see `bench.runner.groups.places`.
 
     Raises:
         KeyError: the base's size is not known.
@@ -124,7 +126,7 @@ def memory(attack: ResolvedMethod[Any], base: str, low: bool = False) -> float:
         trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
     learned = "kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"
     kept = sizes["kept_checkpointed" if low else learned]
-    return 4 * weights + (4 + 2 * (1 if low else 4)) * trained + at_once(attack, 0) * kept / 2
+    return 4 * weights + (4 + 2 * (1 if low else 4)) * trained + together * at_once(attack, 0) * kept / 2
 
 
 def seconds(passes: Passes, base: str, at_once: int) -> float:
@@ -149,19 +151,22 @@ def at_once(method: ResolvedMethod[Any], unsaid: int = AT_ONCE) -> int:
     return int(method.settings.get("batch") or unsaid) * (2 if method.settings.get("prior_weight") else 1)
 
 
-def table(planned: Sequence[Cell]) -> Table | None:
+def table(planned: Sequence[Cell], together: int = 1) -> Table | None:
     """What cells compute on bases of known size, whether they can run here or not; None if nothing is known.
 
-    Every piece of work counts once, however many cells share it, and whether it is in the store or not.
+    Every piece of work counts once, however many cells share it, and whether it is in the store or not. Fits that
+    share a pass (`fits_together`) are taken to fill it.
     """
     work: dict[tuple[str, str, str], dict[Any, tuple[float, float]]] = defaultdict(dict)
     needs: dict[tuple[str, str, str], float] = {}
     for cell in planned:
+        room = places(cell, together)
         for stage, name, base, key, passes, samples in _pieces(cell):
+            samples *= room if stage == "fit" else 1
             work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
         if cell.model.name in networks():
             needs["fit", cell.attack.name, cell.model.name] = memory(
-                cell.attack, cell.model.name, cell.model.memory == "low"
+                cell.attack, cell.model.name, cell.model.memory == "low", room
             )
     if not work:
         return None

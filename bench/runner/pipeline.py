@@ -21,6 +21,7 @@ from bench.models.diffusion.model_cache import Pool
 from bench.models.faces.dlib_recogniser import DlibRecogniser
 from bench.results.record import Record, StageFacts
 from bench.runner.cell_record import cell_record, image_facts
+from bench.runner.groups import groups, places
 from bench.runner.plan import Cell
 from bench.runner.stages import countermeasure, fit, generate, protect, surrogate
 from bench.runner.timeout import deadline
@@ -54,6 +55,11 @@ class Pipeline:
         self.pool = pool
         self.scorer = Scorer(settings.metric, settings.protocol, data, store, lambda: pool.device)
         self.panel = self.scorer.panel
+        self._groups: dict[str, list[Cell]] = {}
+
+    def group(self, planned: Sequence[Cell]) -> None:
+        """These cells are to be executed, some with fits that share a pass."""
+        self._groups = groups(planned, self.settings.fits_together)
 
     # -- what is known without work ------------------------------------------------------------------------------
 
@@ -65,13 +71,24 @@ class Pipeline:
         protected = protect.key(cell.defense, cell.identity, cell.budget, surrogates, cell.seed, static)
         name, base = self.pool.checkpoint(cell.model).name, self.pool.fingerprint(cell.model)
         treated = countermeasure.key(protected, cell.countermeasures, base, cell.seed, cell.leaked)
-        fitted = fit.key(treated, cell.attack, name, base, cell.identity.name, cell.seed)
+        room = places(cell, self.settings.fits_together)
+        fitted = fit.key(treated, cell.attack, name, base, cell.identity.name, cell.seed, room)
         generated = generate.key(fitted, cell.model, cell.protocol, cell.identity.name, cell.seed)
         return Keys(protected, treated, fitted, generated, detections.key(generated, self.panel), static)
 
     def outputs(self, cell: Cell) -> dict[str, str]:
         """Stage -> key of all that a cell has in the store, or will have; a skipped cell has nothing."""
         return {} if cell.skip else {stage: key for stage, key in vars(self.keys(cell)).items() if key}
+
+    def making(self, cell: Cell) -> set[tuple[str, str]]:
+        """(stage, key) of all that is made while a cell is executed: for those whose fits share a pass, up to these."""
+        beside = {
+            (stage, key)
+            for mate in self._groups.get(cell.id, ())
+            for stage, key in self.outputs(mate).items()
+            if stage not in ("generate", "measure")
+        }
+        return beside | set(self.outputs(cell).items())
 
     def stored(self, cell: Cell) -> bool:
         """Whether all outputs are in the store; of personalised weights only the cost is kept, and enough."""
@@ -109,7 +126,7 @@ class Pipeline:
                 problem = self.problem(cell.identity) or too_few(cell)
                 if problem:
                     return self._record(cell, "fit_failed", problem)
-                with deadline(self.settings.timeout), about(cell.identity.name):
+                with deadline(self._limit(cell)), about(cell.identity.name):
                     return self._run(cell, progress)
         except Unwritable:
             raise
@@ -120,14 +137,18 @@ class Pipeline:
         except (Exception, SystemExit) as error:  # a plug-in must not take the other cells with it; exit status stays 1
             return self.failed(cell, _explained(error))
 
+    def _limit(self, cell: Cell) -> float | None:
+        """Seconds that a cell may take; the first of a batch works for all of them."""
+        limit = self.settings.timeout
+        return limit * len(self._groups.get(cell.id, (cell,))) if limit else None
+
     def failed(self, cell: Cell, reason: str) -> Record:
         """The record of a cell that could not end by itself."""
         return self._record(cell, "failed", reason)
 
     def _run(self, cell: Cell, progress: Progress) -> Record:
         keys = self.keys(cell)
-        entries = self._surrogate(cell, keys, progress)
-        entries |= {"protect": self._protect(cell, keys, progress), "counter": self._counter(cell, keys)}
+        entries = self._treated(cell, keys, progress)
         entries |= self._fit_and_generate(cell, keys, progress)
         pictures = numbered.load(entries["generate"].path, len(cell.protocol.asked))
         entries["measure"] = self.store.compute(
@@ -149,6 +170,11 @@ class Pipeline:
             images=image_facts(cell, pictures, seen, similarities, scores.pictures),
             doubts=self.doubts,
         )
+
+    def _treated(self, cell: Cell, keys: Keys, progress: Progress) -> dict[str, Entry]:
+        """The photos as the attacker has them, and what they were made of."""
+        entries = self._surrogate(cell, keys, progress)
+        return entries | {"protect": self._protect(cell, keys, progress), "counter": self._counter(cell, keys)}
 
     def _surrogate(self, cell: Cell, keys: Keys, progress: Progress) -> dict[str, Entry]:
         """What a surrogate learns beforehand, if the defense wants that. Beside a finished cloak its cost is enough."""
@@ -202,11 +228,55 @@ class Pipeline:
             generated, fitted = self.store.find("generate", keys.generate), self.store.cost("fit", keys.fit)
             if generated is None or fitted is None:
                 with about(cell.identity.name if attack.needs_photos else ""):
-                    fitted = self.store.compute("fit", keys.fit, fit_work)
+                    if (room := places(cell, self.settings.fits_together)) > 1:
+                        fitted = self._fit_together(cell, keys, room, progress)
+                    else:
+                        fitted = self.store.compute("fit", keys.fit, fit_work)
                 generated = self.store.compute("generate", keys.generate, generate_work)
             if not self.settings.keep_artifacts:
                 self.store.discard("fit", keys.fit)
         return {"fit": fitted, "generate": generated}
+
+    def _fit_together(self, cell: Cell, keys: Keys, room: int, progress: Progress) -> Entry:
+        """Personalise for all cells of a batch that are ready, or can be made so; what came of the one that asks."""
+        mates = [each for each in self._groups.get(cell.id, ()) if each.id != cell.id and self._ready(each, progress)]
+        cells = {self.keys(each).fit: each for each in (*mates, cell)}
+
+        def work(folders: dict[str, Path]) -> dict[str, Exception]:
+            chosen = [cells[key] for key in folders]
+            photos = [self.store.path("counter", self.keys(each).counter) for each in chosen]
+            reports = [partial(progress, "fit") if each is cell else None for each in chosen]
+            contexts = [
+                fit.context(each.identity.name, each.seed, self.store, report)
+                for each, report in zip(chosen, reports, strict=True)
+            ]
+            attack, base = cell.attack.instance, self.pool.base(cell.model)
+            problems = fit.fit_many(list(folders.values()), photos, attack, base, contexts, room)
+            return {key: problem for key, problem in zip(folders, problems, strict=True) if problem}
+
+        people = {key: each.identity.name for key, each in cells.items()}
+        made = self.store.compute_many("fit", people, work, room)[keys.fit]
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def _ready(self, mate: Cell, progress: Progress) -> bool:
+        """Whether another cell's fit is still to be made, and its photos are there, or can be made now.
+
+        What is wrong with it is told when its turn comes.
+        """
+        keys = self.keys(mate)
+        generated = self.store.find("generate", keys.generate) and self.store.cost("fit", keys.fit)
+        if generated or self.store.find("fit", keys.fit) or self.problem(mate.identity) or too_few(mate):
+            return False
+        try:
+            with about(mate.identity.name):
+                self._treated(mate, keys, progress)
+        except Unwritable:
+            raise
+        except (Exception, SystemExit):
+            return False
+        return True
 
     def _record(self, cell: Cell, status: str, reason: str = "", doubts: Sequence[str] = (), **facts: object) -> Record:
         return cell_record(cell, self.panel, self.pool, status, reason, doubts, **facts)
@@ -231,7 +301,7 @@ def _explained(error: BaseException) -> str:
     said = f"{reason_of(error)} (at {place.filename}:{place.lineno})"
     # That of torch; pictures are made in smaller batches before it comes to this.
     if type(error).__name__ == "OutOfMemoryError":
-        said += " Use model.memory=low, model.precision=bf16, attack.batch=1 or fewer workers."
+        said += " Use model.memory=low, model.precision=bf16, attack.batch=1, fits_together=1 or fewer workers."
     return said
 
 

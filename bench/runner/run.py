@@ -205,7 +205,7 @@ def show_plan(planned: list[Cell], pipeline: Pipeline, runs: Path, console: Cons
         console.print(f"They are sums over {count} workers: divide by {count}.")
     room = decimal(estimate.disk(planned, pipeline))
     console.print(Text(f"Pictures take about {room} more in {pipeline.store.root}."))
-    if (computing := flops.table(planned)) is not None:
+    if (computing := flops.table(planned, pipeline.settings.fits_together)) is not None:
         console.print(computing)
     console.print(f"{len(running)} cells, {len(planned) - len(running)} skipped; dry run, nothing was executed.")
 

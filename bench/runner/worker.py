@@ -74,7 +74,9 @@ def _ready(settings: RunSettings, pickled: bytes, main: str | None, device: str)
     pool = Pool(device)
     if count := threads_of(settings, pool.device):
         torch.set_num_threads(count)
-    return Pipeline(settings, planned[0].data, Store(default_root(settings.store)), pool), planned
+    pipeline = Pipeline(settings, planned[0].data, Store(default_root(settings.store)), pool)
+    pipeline.group(planned)
+    return pipeline, planned
 
 
 def work(index: int) -> Record:

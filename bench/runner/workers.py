@@ -29,6 +29,7 @@ def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
     for cell in itertools.compress(planned, stored):
         yield cell, attempt(pipeline, cell, partial(show, cell.label))
     rest = [cell for cell, there in zip(planned, stored, strict=True) if not there]
+    pipeline.group(rest)
     count = how_many(pipeline.settings, pipeline.pool.device, len(rest)) if rest else 0
     if count == 1:
         keep_freed()
@@ -42,6 +43,7 @@ def execute(planned: Sequence[Cell], pipeline: Pipeline, show: Show) -> Done:
 def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show: Show) -> Done:
     """A cell whose worker dies is failed. Who of several died is found out by giving each a crew of its own."""
     outputs = [pipeline.outputs(cell) for cell in planned]
+    makes = [pipeline.making(cell) for cell in planned]
     waiting, suspects = _order(planned, count), list[int]()
     crew = Crew(planned, pipeline.settings, count)
     try:
@@ -49,7 +51,7 @@ def _side_by_side(planned: Sequence[Cell], pipeline: Pipeline, count: int, show:
             if suspects and not crew.running:
                 crew.start(suspects.pop(0))
             while not suspects and len(crew.running) < count:
-                index = _next(waiting, [outputs[i] for i in crew.running.values()], outputs, pipeline.store)
+                index = _next(waiting, [makes[i] for i in crew.running.values()], outputs, pipeline.store)
                 if index is None:
                     break
                 waiting.remove(index)
@@ -86,10 +88,10 @@ def _order(planned: Sequence[Cell], count: int) -> list[int]:
 
 
 def _next(
-    waiting: Sequence[int], busy: Sequence[Mapping[str, str]], outputs: Sequence[Mapping[str, str]], store: Store
+    waiting: Sequence[int], busy: Sequence[set[tuple[str, str]]], outputs: Sequence[Mapping[str, str]], store: Store
 ) -> int | None:
     """The first cell that waits for no output another worker is making; it would only stand at the lock."""
-    making = {item for keys in busy for item in keys.items()}
+    making = set[tuple[str, str]]().union(*busy)
     for index in waiting:
         if all(store.cost(*item) for item in making & outputs[index].items()):
             return index

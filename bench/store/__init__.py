@@ -113,23 +113,66 @@ class Store:
         found = self.find(stage, key)
         if found is not None:
             return found
-        folder = self.path(stage, key)
         with self.lock(stage, key):
             found = self.find(stage, key)  # another process may have finished while this one waited
             if found is not None:
                 return found
-            scratch = folder.with_suffix(".partial")
-            private.clear(scratch)  # the lock is ours, so its writer is dead
-            scratch.mkdir(private.FOLDER_MODE)
+            scratch = self._scratch(stage, key)
             with Meter() as meter:
                 work(scratch)
-            people = [_about.get()] if _about.get() and stage not in NOBODYS else []
-            facts = {**vars(meter.cost), "files": sha256_files(scratch), "people": people}
-            (scratch / META).write_text(json.dumps(facts))
-            private.close(scratch)
-            private.clear(folder)  # only ever a damaged one
-            scratch.rename(folder)
-        return Entry(folder, key, meter.cost, cached=False)
+            return self._keep(stage, key, meter.cost)
+
+    def compute_many(
+        self,
+        stage: str,
+        people: Mapping[str, str],
+        work: Callable[[dict[str, Path]], Mapping[str, Exception]],
+        places: int,
+    ) -> dict[str, Entry | Exception]:
+        """Several outputs of a stage, of which those that are not there are computed together.
+
+        Args:
+            stage: stage name.
+            people: key -> whose output that is, as `about` says it of one.
+            work: writes each output's files into the folder that it is given under its key. It returns what went wrong,
+                by key: of these outputs nothing is kept, and the others are kept all the same.
+            places: how many there is room for; see `Cost.share`.
+        """
+        done: dict[str, Entry | Exception] = {}
+        with contextlib.ExitStack() as locks:
+            for key in sorted(people):  # everybody's order, so that no two processes wait for each other
+                locks.enter_context(self.lock(stage, key))
+                if (found := self.find(stage, key)) is not None:
+                    done[key] = found
+            missing = {key: self._scratch(stage, key) for key in people if key not in done}
+            if missing:
+                with Meter() as meter:
+                    done |= work(missing)
+                cost = meter.cost.share(len(missing), places)
+                for key in missing:
+                    if key not in done:
+                        with about(people[key]):
+                            done[key] = self._keep(stage, key, cost)
+        return done
+
+    def _scratch(self, stage: str, key: str) -> Path:
+        """An empty folder to write an output into, for who has its lock."""
+        scratch = self.path(stage, key).with_suffix(".partial")
+        private.clear(scratch)  # the lock is ours, so its writer is dead
+        scratch.mkdir(private.FOLDER_MODE)
+        return scratch
+
+    def _keep(self, stage: str, key: str, cost: Cost) -> Entry:
+        """Make what was written an output."""
+        folder = self.path(stage, key)
+        scratch = folder.with_suffix(".partial")
+        people = [_about.get()] if _about.get() and stage not in NOBODYS else []
+        facts = {**vars(cost), "files": sha256_files(scratch), "people": people}
+        (scratch / META).write_text(json.dumps(facts))
+        private.close(scratch)
+        private.clear(folder)  # only ever a damaged one
+        scratch.rename(folder)
+        return Entry(folder, key, cost, cached=False)
 
     def cost(self, stage: str, key: str) -> Entry | None:
         """What an output cost to make, even if its files have been discarded since."""

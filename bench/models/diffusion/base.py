@@ -36,9 +36,12 @@ class Condition:
     pooled: Tensor | None = None
 
     def expand(self, count: int) -> Condition:
-        """One condition for `count` pictures."""
-        pooled = None if self.pooled is None else self.pooled.expand(count, -1)
-        return Condition(self.hidden.expand(count, -1, -1), pooled)
+        """Each condition for `count` pictures, which lie side by side."""
+
+        def each(states: Tensor) -> Tensor:
+            return states[:, None].expand(-1, count, *states.shape[1:]).flatten(0, 1)
+
+        return Condition(each(self.hidden), None if self.pooled is None else each(self.pooled))
 
     def beside(self, other: Condition) -> Condition:
         """The conditions of these pictures, then those of others."""
@@ -272,6 +275,10 @@ class DiffusionModel:
         """
         timesteps = self.random_timesteps(len(latents), generator)
         noise = randn(latents.shape, generator, self.device)
+        return self.errors_at(latents, condition, timesteps, noise)
+
+    def errors_at(self, latents: Tensor, condition: Condition, timesteps: Tensor, noise: Tensor) -> Tensor:
+        """Squared error (n,) of one denoising step per latent, with timesteps (n,) and noise that were drawn."""
         predicted = self.predict(self.add_noise(latents, noise, timesteps), timesteps, condition)
         errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return errors

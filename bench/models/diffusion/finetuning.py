@@ -9,8 +9,11 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 
 from bench.core.deferred import Tensor, torch
-from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns
+from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns, randn
 from bench.models.diffusion.recipe import Recipe
+
+Drawn = tuple[Tensor, Tensor, Tensor]
+"""Latents (n, c, h, w) of a step, timesteps (n,) and noise."""
 
 
 def finetune(
@@ -39,24 +42,100 @@ def finetune(
         start: how many photos earlier fine-tuning have taken; these go on with the next, in turn.
     """
     optimizer = _adamw(base)(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    others = _in_turns(class_images, recipe.batch, generator) if class_images is not None else None
     told = _captions(base)
-    for step in range(recipe.steps):
-        turn = (torch.arange(recipe.batch) + start + step * recipe.batch) % len(photos.mean)
-        latents, condition = photos.sample(generator, turn), told(recipe.prompt).expand(recipe.batch)
-        if others is not None:
-            latents = torch.cat([latents, next(others)])
+    for step, drawn in enumerate(_draws(base, photos, recipe, generator, class_images, start)):
+        condition = told(recipe.prompt).expand(recipe.batch)
+        if class_images is not None:
             condition = condition.beside(told(recipe.class_prompt).expand(recipe.batch))
-        errors = base.denoising_errors(latents, condition, generator)
-        loss = errors[: recipe.batch].mean()
-        if others is not None:
-            loss = loss + recipe.prior_weight * errors[recipe.batch :].mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        _loss(base, drawn, condition, recipe, class_images is not None).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
         optimizer.step()
         if progress is not None:
             progress((step + 1) / recipe.steps)
+
+
+def finetune_many(
+    base: DiffusionModel,
+    weights: Sequence[torch.nn.Parameter],
+    photos: Sequence[Posterior],
+    recipe: Recipe,
+    generators: Sequence[torch.Generator],
+    class_images: Sequence[Posterior | None],
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Train weights of several people at once, through one frozen network.
+
+    Each person has the draws, the loss and the clipping of `finetune`, so that the result is that of training alone but
+    for rounding. Nothing is computed across people, and every pass has a batch of the same shape: who the others are
+    does not change a bit, only how many there are does. AdamW's state is kept in full, as blocks of 8 bits would be
+    shared by neighbours.
+
+    Args:
+        base: the model that `weights` belong to. In a batch, and among the prompts, a person's rows lie side by side.
+        weights: what to train, each (people, ...).
+        photos: of each person, (n, c, h, w).
+        recipe: how, the same for all.
+        generators: a CPU generator of each person's own.
+        class_images: posterior of class pictures for each person; None for all leaves the prior loss out.
+        progress: called with the share done.
+    """
+    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+    with_class = class_images[0] is not None
+    prompts = [recipe.prompt, recipe.class_prompt] if with_class else [recipe.prompt]
+    told = _captions(base)
+    people = [
+        _draws(base, own, recipe, generator, others)
+        for own, generator, others in zip(photos, generators, class_images, strict=True)
+    ]
+    for step, draws in enumerate(zip(*people, strict=True)):
+        latents, timesteps, noise = map(torch.cat, zip(*draws, strict=True))
+        condition = told(*prompts * len(people)).expand(recipe.batch)
+        optimizer.zero_grad()
+        _loss(base, (latents, timesteps, noise), condition, recipe, with_class).backward()  # type: ignore[no-untyped-call]
+        _clip_each(weights, recipe.max_norm)
+        optimizer.step()
+        if progress is not None:
+            progress((step + 1) / recipe.steps)
+
+
+def _draws(
+    base: DiffusionModel,
+    photos: Posterior,
+    recipe: Recipe,
+    generator: torch.Generator,
+    class_images: Posterior | None = None,
+    start: int = 0,
+) -> Iterator[Drawn]:
+    """All that is random in each step of one person's training: `batch` photos, then as many class pictures."""
+    others = _in_turns(class_images, recipe.batch, generator) if class_images is not None else None
+    for step in range(recipe.steps):
+        turn = (torch.arange(recipe.batch) + start + step * recipe.batch) % len(photos.mean)
+        latents = photos.sample(generator, turn)
+        if others is not None:
+            latents = torch.cat([latents, next(others)])
+        timesteps = base.random_timesteps(len(latents), generator)
+        yield latents, timesteps, randn(latents.shape, generator, base.device)
+
+
+def _loss(base: DiffusionModel, drawn: Drawn, condition: Condition, recipe: Recipe, with_class: bool) -> Tensor:
+    """Sum over people of the mean error of their photos and, `with_class` pictures, that of these, weighted."""
+    latents, timesteps, noise = drawn
+    errors = base.errors_at(latents, condition, timesteps, noise)
+    means = errors.reshape(-1, 2 if with_class else 1, recipe.batch).mean(dim=2)
+    return means[:, 0].sum() + recipe.prior_weight * means[:, 1:].sum()
+
+
+def _clip_each(weights: Sequence[torch.nn.Parameter], most: float) -> None:
+    """Clip the norm of each person's gradients, as `clip_grad_norm_` does for one.
+
+    Norms are summed row by row: down the columns, the last ones would be rounded otherwise.
+    """
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    norms = torch.stack([torch.linalg.vector_norm(each.flatten(1), dim=1) for each in gradients], dim=1)
+    factors = (most / (torch.linalg.vector_norm(norms, dim=1) + 1e-6)).clamp(max=1)
+    for each in gradients:
+        each.mul_(factors.reshape(-1, *[1] * (each.ndim - 1)))
 
 
 def _adamw(base: DiffusionModel) -> Callable[..., torch.optim.Optimizer]:
@@ -68,11 +147,11 @@ def _adamw(base: DiffusionModel) -> Callable[..., torch.optim.Optimizer]:
     return functools.partial(torch.optim.AdamW, fused=True)
 
 
-def _captions(base: DiffusionModel) -> Callable[[str], Condition]:
-    """Reads a prompt: once, if what reads it does not learn."""
+def _captions(base: DiffusionModel) -> Callable[..., Condition]:
+    """Reads prompts: once, if what reads them does not learn."""
 
-    def read(prompt: str) -> Condition:
-        return base.condition([prompt])
+    def read(*prompts: str) -> Condition:
+        return base.condition(prompts)
 
     return read if any(map(learns, base.text_encoders)) else functools.cache(read)
 

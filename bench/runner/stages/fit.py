@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from attacks import Attack, FitContext
+from attacks import Artifact, Attack, FitContext
 from bench.config.resolved_method import ResolvedMethod
 from bench.core import numbered
 from bench.core.code_version import code_version, module_version
@@ -20,10 +22,13 @@ from bench.store import Store
 ARTIFACT = "artifact.safetensors"
 
 
-def key(photos: str, attack: ResolvedMethod[Attack], name: str, base: str, identity: str, seed: int) -> str:
+def key(
+    photos: str, attack: ResolvedMethod[Attack], name: str, base: str, identity: str, seed: int, together: int = 1
+) -> str:
     """Hash of the treated photos' key, the attack, its settings, code and files, the base model and the seed.
 
-    `name` and `base` are the base model's name and fingerprint.
+    `name` and `base` are the base model's name and fingerprint. With `together` it is the result of a batch that had
+    room for so many fits; whose they are is nothing that the digits depend on.
 
     An attack that does not look at the photos has one key for all of them, so it runs once.
     """
@@ -35,11 +40,12 @@ def key(photos: str, attack: ResolvedMethod[Attack], name: str, base: str, ident
             "attack": attack.facts(files),
             "files": files,
             "base": base,
+            **({"together": together} if together > 1 else {}),
         }
     )
 
 
-def context(identity: str, seed: int, store: Store, progress: Callable[[float], None]) -> FitContext:
+def context(identity: str, seed: int, store: Store, progress: Callable[[float], None] | None) -> FitContext:
     """What an attack may use while it fits.
 
     The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
@@ -54,13 +60,53 @@ def fit(folder: Path, photos: Path, attack: Attack, base: DiffusionModel, contex
         FitFailed: the attack cannot use these photos.
         BenchError: the training diverged.
     """
-    from safetensors.torch import save_file
-
     attack.prepare(base)
     try:
         artifact = attack.fit(to_tensor(numbered.load(photos)).to(base.device), context)
     finally:
         attack.reset()
+    _save(folder, artifact)
+
+
+def fit_many(
+    folders: Sequence[Path],
+    photos: Sequence[Path],
+    attack: Attack,
+    base: DiffusionModel,
+    contexts: Sequence[FitContext],
+    places: int,
+) -> list[BenchError | None]:
+    """The same for several folders of equally many photos at once; what went wrong with each, if anything.
+
+    The batch always has so many places. Empty ones fit once more to the first folder: their shape is what counts.
+    """
+    given = [to_tensor(numbered.load(each)).to(base.device) for each in photos]
+    empty = places - len(given)
+    seats = [*contexts, *(_once_more(contexts[0]) for _ in range(empty))]
+    attack.prepare(base)
+    try:
+        artifacts = attack.fit_many([*given, *given[:1] * empty], seats)
+    finally:
+        attack.reset()
+    return [_problem(partial(_save, *each)) for each in zip(folders, artifacts, strict=False)]
+
+
+def _once_more(context: FitContext) -> FitContext:
+    """The same draws again, from a generator of their own."""
+    return dataclasses.replace(context, generator=context.generator.clone_state(), progress=None)
+
+
+def _problem(work: Callable[[], None]) -> BenchError | None:
+    try:
+        work()
+    except BenchError as error:
+        return error
+    return None
+
+
+def _save(folder: Path, artifact: Artifact) -> None:
+    from safetensors.torch import save_file
+
     for name, tensor in artifact.items():
         if not bool(tensor.isfinite().all()):
             raise BenchError(f"The attack diverged: {name} is not finite.", "Lower attack.learning_rate.")

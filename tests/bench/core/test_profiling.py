@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from attacks.lora import Lora
 from bench.core.profiling import counting
 from bench.models.diffusion.base import DiffusionModel
 from bench.store import META, Store
 from tests.support import tiny
+from tests.support.contexts import fit_context
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,15 @@ def test_of_a_store_from_before_they_are_not_known(tmp_path: Path) -> None:
     found = store.find("fit", key)
     assert found is not None
     assert found.cost.passes is None
+
+
+def test_adapters_of_many_people_are_not_taken_for_the_network(base: DiffusionModel) -> None:
+    adapted = Lora(rank=4, targets="attention", steps=1, batch=1).resolved("facelet")
+    adapted.prepare(base)
+    photos, people = torch.rand(1, 3, tiny.SIDE, tiny.SIDE), 40
+    with counting() as passes:
+        adapted.fit_many([photos] * people, [fit_context() for _ in range(people)])
+    adapters = sum(weight.numel() for name, weight in base.unet.named_parameters() if "lora_" in name)
+    assert adapters > sum(weight.numel() for weight in base.unet.parameters()) / 2
+    adapted.reset()
+    assert passes["unet"] == {"plain": 0, "inputs": people, "weights": 0}

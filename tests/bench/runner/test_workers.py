@@ -94,12 +94,13 @@ def test_a_cell_starts_only_when_nobody_is_making_what_it_needs(tmp_path: Path) 
     one, same, other = {"protect": "a", "fit": "1"}, {"protect": "a", "fit": "2"}, {"protect": "b", "fit": "3"}
     outputs = [one, same, other, {}]
     assert _next([1, 2, 3], [], outputs, store) == 1
-    assert _next([1, 2, 3], [one], outputs, store) == 2
-    assert _next([1], [one], outputs, store) is None
-    assert _next([1, 3], [one], outputs, store) == 3  # a skipped cell makes nothing
-    assert _next([], [one], outputs, store) is None
+    making = [set(one.items())]
+    assert _next([1, 2, 3], making, outputs, store) == 2
+    assert _next([1], making, outputs, store) is None
+    assert _next([1, 3], making, outputs, store) == 3  # a skipped cell makes nothing
+    assert _next([], making, outputs, store) is None
     store.compute("protect", "a", lambda folder: None)
-    assert _next([1, 2, 3], [one], outputs, store) == 1  # it is there meanwhile
+    assert _next([1, 2, 3], making, outputs, store) == 1  # it is there meanwhile
 
 
 def test_what_takes_longest_is_not_begun_last() -> None:
@@ -213,7 +214,7 @@ def test_stopping_early_ends_the_workers(tmp_path: Path, monkeypatch: pytest.Mon
     pipeline: Any = SimpleNamespace(
         settings=settings_of(["workers=2"]), pool=SimpleNamespace(device="cpu"), store=None, outputs=lambda cell: {}
     )
-    pipeline.stored = lambda cell: False
+    pipeline.stored, pipeline.group, pipeline.making = lambda cell: False, lambda cells: None, lambda cell: set()
     monkeypatch.setattr(crew, "begin", _wait_begin)
     monkeypatch.setattr(crew, "work", _wait_work)
     finished_cells = execute(cells, pipeline, lambda *_: None)  # type: ignore[arg-type]
@@ -235,7 +236,7 @@ def test_what_is_stored_is_read_here_and_only_the_rest_needs_workers(monkeypatch
     monkeypatch.setattr(workers, "attempt", lambda pipeline, cell, progress: cell.label)
     cells: Any = [SimpleNamespace(label=label) for label in "abc"]
     pipeline: Any = SimpleNamespace(settings=settings_of([]), pool=SimpleNamespace(device="cpu"))
-    pipeline.stored = lambda cell: cell.label in "ac"
+    pipeline.stored, pipeline.group = lambda cell: cell.label in "ac", lambda cells: None
     done: list[Any] = [record for _, record in execute(cells, pipeline, lambda *_: None)]
     assert done == ["a", "c", "b"]
     pipeline.stored = lambda cell: True

@@ -14,8 +14,9 @@ import pytest
 from filelock import Timeout
 
 from bench.core.errors import BenchError
-from bench.core.meter import Meter
-from bench.store import META, Store, write_atomic
+from bench.core.meter import Cost, Meter
+from bench.store import META, Entry, Store, write_atomic
+from bench.store.inventory import items
 from tests.support.contexts import ROOT
 
 KEY = "ab" * 32
@@ -253,3 +254,48 @@ def test_a_key_leads_nowhere_but_into_the_store(tmp_path: Path, key: str) -> Non
     for ask in (store.find, store.cost, store.remove, store.discard):
         with pytest.raises(BenchError, match="is no output of a store"):
             ask("generate", key)
+
+
+# --- several at once ------------------------------------------------------------------------------------------------
+
+
+def test_of_several_only_the_missing_ones_are_computed_and_one_that_fails_loses_no_other(store: Store) -> None:
+    first, second, third = (letter * 64 for letter in "abc")
+    store.compute("fit", first, flat)
+    asked: list[set[str]] = []
+    problem = ValueError("diverged")
+
+    def work(folders: dict[str, Path]) -> dict[str, Exception]:
+        asked.append(set(folders))
+        for folder in folders.values():
+            flat(folder)
+        return {second: problem} if second in folders else {}
+
+    people = {third: "cleo", second: "bo", first: "ada"}
+    done = store.compute_many("fit", people, work, places=4)
+    assert asked == [{second, third}]
+    assert done[second] is problem
+    assert store.find("fit", second) is None
+    kept, there = done[third], done[first]
+    assert isinstance(kept, Entry)
+    assert isinstance(there, Entry)
+    assert (kept.cached, there.cached) == (False, True)
+    assert (kept.path / "a.txt").read_text() == "result"
+    assert [item.people for item in items(store) if item.key == third] == [("cleo",)]
+
+    assert isinstance(store.compute_many("fit", people, work, places=4)[second], ValueError)
+    assert asked[1:] == [{second}]
+    store.compute_many("fit", {third: "cleo", first: "ada"}, work, places=4)
+    assert len(asked) == 2, "all are there"
+
+
+def test_several_share_the_seconds_and_each_has_the_samples_of_one_place(store: Store) -> None:
+    def work(folders: dict[str, Path]) -> dict[str, Exception]:
+        assert all(folder.is_dir() for folder in folders.values())
+        return {}
+
+    done = store.compute_many("fit", dict.fromkeys(["a" * 64, "b" * 64], "ada"), work, places=4)
+    made = [each.cost for each in done.values() if isinstance(each, Entry)]
+    assert [(cost.together, cost.places) for cost in made] == [(2, 4)] * 2
+    whole = Cost(6.0, 100.0, {"unet": {"plain": 0, "inputs": 40, "weights": 0}}, halvings=1)
+    assert whole.share(2, 4) == Cost(3.0, 100.0, {"unet": {"plain": 0, "inputs": 10, "weights": 0}}, 1, 2, 4)
