@@ -85,7 +85,7 @@ def test_of_a_store_from_before_they_are_not_known(tmp_path: Path) -> None:
 
 
 def test_adapters_of_many_people_are_not_taken_for_the_network(base: DiffusionModel) -> None:
-    adapted = Lora(rank=4, targets="attention", steps=1, batch=1).resolved("facelet")
+    adapted = Lora(rank=8, targets="attention", steps=1, batch=1).resolved("facelet")
     adapted.prepare(base)
     photos, people = torch.rand(1, 3, tiny.SIDE, tiny.SIDE), 40
     with counting() as passes:
