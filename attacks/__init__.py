@@ -58,6 +58,9 @@ class Attack(ABC):
     needs_photos: ClassVar[bool] = True
     """Whether the result depends on the photos at all; the control without personalisation does not."""
 
+    stacks: ClassVar[bool] = False
+    """Whether `fit_many` trains all in one pass, so that a run with `fits_together` hands it several."""
+
     @property
     def subject(self) -> str:
         """What stands for the person in the prompt templates' `{subject}`."""
@@ -113,9 +116,6 @@ class Attack(ABC):
         Raises:
             FitFailed: these photos cannot be used.
         """
-
-    stacks: ClassVar[bool] = False
-    """Whether `fit_many` trains them in one pass, so that a run with `fits_together` hands it several."""
 
     def fit_many(self, photos: Sequence[Tensor], contexts: Sequence[FitContext]) -> list[Artifact]:
         """Personalise on the photos of several people, or on several cloaks of one: (n, 3, h, w) each, of one shape.

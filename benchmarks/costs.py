@@ -153,7 +153,8 @@ def beside(name: str, model: str, people: int) -> str:
 
 def beside_counted(people: int) -> Iterator[str]:
     """The same of whole fits, by counted passes and the rates that were measured on an H200."""
-    yield f"| attack | base | {people} one after another | together | times as fast | memory | together |"
+    word = f"`fits_together={people}`"
+    yield f"| attack | base | {people} one after another | {word} | times as fast | memory | {word} |"
     yield f"|{'---|' * 7}"
     for base, name in itertools.product(BASES, STACKED):
         method = ResolvedMethod.of(name, ATTACKS.create(name, {}).resolved(settings_of([f"model={base}"]).model.family))

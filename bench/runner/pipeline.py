@@ -267,9 +267,11 @@ class Pipeline:
         """
         keys = self.keys(mate)
         generated = self.store.find("generate", keys.generate) and self.store.cost("fit", keys.fit)
-        if generated or self.store.find("fit", keys.fit) or self.problem(mate.identity) or too_few(mate):
+        if generated or self.store.find("fit", keys.fit):
             return False
         try:
+            if self.problem(mate.identity) or too_few(mate):
+                return False
             with about(mate.identity.name):
                 self._treated(mate, keys, progress)
         except Unwritable:

@@ -13,7 +13,6 @@ from attacks.textual_inversion import TextualInversion
 from bench.config.compose import settings_of
 from bench.models.diffusion.model_cache import Pool
 from bench.results.record import Record
-from bench.runner import flops
 from bench.runner.groups import groups
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import cells, load_data
@@ -26,7 +25,6 @@ from tests.support.runs import BROKEN, small_run
 WORD = ["suite.defenses=[none,noise]", "attack=textual_inversion", "attack.vectors=1", "fits_together=3"]
 
 
-DRY = "dry_run=true"
 Fits = dict[tuple[str, str, str], Record]
 
 
@@ -161,13 +159,3 @@ def spied(monkeypatch: pytest.MonkeyPatch, spoilt: int | None = None) -> list[in
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("attack", ["textual_inversion", "lora"])
-def test_a_batch_that_fills_the_gpu_is_counted_as_faster_and_needs_memory(attack: str) -> None:
-    (cell,) = (c for c in planned(f"attack={attack}", "model=sd15", "suite.defenses=[none]", "data.limit=1", DRY)[1:])
-    passes = flops.counted("fit", cell.attack)
-    assert passes
-    alone, beside = (flops.seconds(passes, "sd15", count * flops.at_once(cell.attack)) for count in (1, 8))
-    assert beside < alone
-    assert flops.memory(cell.attack, "sd15", together=8) > flops.memory(cell.attack, "sd15")

@@ -28,7 +28,7 @@ from bench.runner.flops import (
     seconds,
     table,
 )
-from benchmarks.costs import lines
+from benchmarks.costs import beside_counted, lines
 from benchmarks.work import count, network_costs
 from defenses import DEFENSES
 from tests.support import tiny
@@ -220,5 +220,13 @@ def test_with_little_memory_moments_have_a_byte_and_activations_are_computed_aga
     assert saved == pytest.approx(6 * sizes["unet_parameters"] + 2 * activations / 2)
 
 
-def test_the_documentation_has_the_table_of_costs() -> None:
-    assert "\n".join(lines()) in (ROOT / "docs" / "guides" / "full-size.md").read_text()
+def test_fits_that_share_a_pass_keep_the_activations_of_all() -> None:
+    word = method("textual_inversion", {"batch": 4})
+    more = memory(word, "sd15", together=8) - memory(word, "sd15")
+    assert more == pytest.approx(7 * 4 * networks()["sd15"]["kept_for_inputs"] / 2)
+
+
+def test_the_documentation_has_the_tables_of_costs() -> None:
+    guide = (ROOT / "docs" / "guides" / "full-size.md").read_text()
+    for table_of in (lines(), beside_counted(8)):
+        assert "\n".join(table_of) in guide
