@@ -34,6 +34,8 @@ FULL: dict[str, Any] = {
             "peak_mb": 900.0,
             "passes": {"unet": {"weights": 8}},
             "halvings": 0,
+            "together": 1,
+            "places": 1,
             "key": "ab",
             "cached": False,
         }
