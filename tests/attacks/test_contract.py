@@ -105,11 +105,11 @@ def lesson(base: DiffusionModel, monkeypatch: pytest.MonkeyPatch) -> tuple[torch
     """A weight to train, and the first latent value of every picture that was drawn for it, in order."""
     weight, drawn = torch.nn.Parameter(torch.ones(1)), list[float]()
 
-    def errors(latents: Tensor, condition: object, generator: torch.Generator) -> Tensor:
+    def errors(latents: Tensor, condition: object, *_: Tensor) -> Tensor:
         drawn.extend(latents[:, 0, 0, 0].tolist())
         return weight * latents[:, 0, 0, 0]
 
-    monkeypatch.setattr(base, "denoising_errors", errors)
+    monkeypatch.setattr(base, "errors_at", errors)
     return weight, drawn
 
 
@@ -142,13 +142,13 @@ def test_the_prior_is_weighed_beside_the_person(base: DiffusionModel, monkeypatc
     told: list[Tensor] = []
     gradients: list[float] = []
 
-    def errors(latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
+    def errors(latents: Tensor, condition: Condition, *_: Tensor) -> Tensor:
         told.append(condition.hidden)
         return weight * latents[:, 0, 0, 0]
 
     weight = torch.nn.Parameter(torch.ones(1))
     weight.register_hook(lambda gradient: gradients.append(float(gradient)))  # type: ignore[no-untyped-call]
-    monkeypatch.setattr(base, "denoising_errors", errors)
+    monkeypatch.setattr(base, "errors_at", errors)
     still = torch.zeros(5, 4, 2, 2)
     recipe = Recipe(steps=1, learning_rate=1e-3, batch=2, prior_weight=0.5, class_count=5, max_norm=math.inf)
     finetune(base, [weight], Posterior(still + 1, still), recipe, generator(0), Posterior(still + 3, still))

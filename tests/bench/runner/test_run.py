@@ -134,7 +134,7 @@ PLACES = {
     "record": "bench.results.record:save",
     "protect": "defenses.pgd:project",
     "counter": "countermeasures.none:NoCountermeasure.apply",
-    "fit": "bench.models.diffusion.base:DiffusionModel.denoising_errors",
+    "fit": "bench.models.diffusion.base:DiffusionModel.errors_at",
     "generate": "bench.models.diffusion.base:DiffusionModel.decode",
     "measure": "bench.evaluation.detections:measure",
 }
