@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.table import Table
@@ -40,6 +40,7 @@ from bench.runner.stages.surrogate import tuned
 from bench.store import Store
 from defenses import DEFENSES, Context, Defense
 
+T = TypeVar("T")
 Check = tuple[str, Callable[[], bool]]
 """What is promised, and a function that says whether it holds."""
 
@@ -133,26 +134,21 @@ def _attack_checks(attack: Attack, base: DiffusionModel, photos: Tensor, store: 
     def context() -> FitContext:
         return FitContext(generator(0), lambda b, n: class_images(store, b, n))
 
-    def fit() -> dict[str, Tensor]:
+    def prepared(work: Callable[[], T]) -> T:
         attack.prepare(base)
         try:
-            return attack.fit(photos, context())
+            return work()
         finally:
             attack.reset()
+
+    def fit() -> dict[str, Tensor]:
+        return prepared(lambda: attack.fit(photos, context()))
 
     def fits(*of_each: Tensor) -> list[dict[str, Tensor]]:
-        attack.prepare(base)
-        try:
-            return attack.fit_many(of_each, [context() for _ in of_each])
-        finally:
-            attack.reset()
+        return prepared(lambda: attack.fit_many(of_each, [context() for _ in of_each]))
 
     def generate(artifact: dict[str, Tensor], chosen: slice = slice(0, 2)) -> Tensor:
-        attack.prepare(base)
-        try:
-            return attack.generate(artifact, templates[chosen], noise[chosen], 4, 3.0)
-        finally:
-            attack.reset()
+        return prepared(lambda: attack.generate(artifact, templates[chosen], noise[chosen], 4, 3.0))
 
     artifact = fit()
     pictures = generate(artifact)

@@ -41,9 +41,9 @@ class Cost:
 
         The time is shared by those that are there, empty places included; samples are counted as those of one place.
         """
-        passes = {
+        passes = self.passes and {
             network: {how: count // places for how, count in samples.items()}
-            for network, samples in (self.passes or {}).items()
+            for network, samples in self.passes.items()
         }
         return Cost(self.seconds / together, self.peak_mb, passes, self.halvings, together, places)
 

@@ -29,12 +29,11 @@ BASES: dict[str, dict[str, Any]] = {
     "sdxl": _FULL | {"family": "sdxl", "resolution": 1024, "guidance": 5.0},
 }
 """Base -> how protocol 2 uses it: facts of `bench.results.record.ModelFacts`."""
-_STEPS = {1: {"facelet": 20}}
-"""Version -> family -> sampler steps, where protocol 2 takes others."""
+_BEFORE = {(1, "facelet"): {"steps": 20}}
+"""Version and family -> where an earlier protocol used it otherwise."""
 
 
 def sampler(version: int, base: str) -> dict[str, Any]:
     """How a protocol's version uses a base; nothing of one that is not shipped."""
     usual = BASES.get(base, {})
-    steps = _STEPS.get(version, {}).get(usual.get("family", ""), usual.get("steps"))
-    return usual and {**usual, "steps": steps}
+    return usual | _BEFORE.get((version, usual.get("family", "")), {})

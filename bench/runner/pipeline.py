@@ -56,6 +56,7 @@ class Pipeline:
         self.scorer = Scorer(settings.metric, settings.protocol, data, store, lambda: pool.device)
         self.panel = self.scorer.panel
         self._groups: dict[str, list[Cell]] = {}
+        self._keys: dict[str, Keys] = {}
 
     def group(self, planned: Sequence[Cell]) -> None:
         """These cells are to be executed, some with fits that share a pass."""
@@ -64,7 +65,12 @@ class Pipeline:
     # -- what is known without work ------------------------------------------------------------------------------
 
     def keys(self, cell: Cell) -> Keys:
-        """The keys of all stages."""
+        """The keys of all stages; every part of a run asks for them."""
+        if cell.id not in self._keys:
+            self._keys[cell.id] = self._keys_of(cell)
+        return self._keys[cell.id]
+
+    def _keys_of(self, cell: Cell) -> Keys:
         surrogates, static = [self.pool.fingerprint(model) for model in cell.surrogates], ""
         if (recipe := cell.pretuning) is not None:
             static = surrogate.key(recipe, [photo.sha256 for photo in cell.taught], surrogates[0], cell.seed)

@@ -6,12 +6,14 @@ Attacks personalise with it; defenses that imitate an attacker train their surro
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from bench.core.deferred import Tensor, torch
 from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns, randn
 from bench.models.diffusion.recipe import Recipe
 
+D = TypeVar("D")
 Drawn = tuple[Tensor, Tensor, Tensor]
 """Latents (n, c, h, w) of a step, timesteps (n,) and noise."""
 
@@ -42,17 +44,20 @@ def finetune(
         start: how many photos earlier fine-tuning have taken; these go on with the next, in turn.
     """
     optimizer = _adamw(base)(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    told = _captions(base)
-    for step, drawn in enumerate(_draws(base, photos, recipe, generator, class_images, start)):
+    told, with_class = _captions(base), class_images is not None
+
+    def loss(drawn: Drawn) -> Tensor:
         condition = told(recipe.prompt).expand(recipe.batch)
-        if class_images is not None:
+        if with_class:
             condition = condition.beside(told(recipe.class_prompt).expand(recipe.batch))
-        optimizer.zero_grad()
-        _loss(base, drawn, condition, recipe, class_images is not None).backward()  # type: ignore[no-untyped-call]
+        return _loss(base, drawn, condition, recipe, with_class)
+
+    def clip() -> None:
         torch.nn.utils.clip_grad_norm_(weights, recipe.max_norm)
-        optimizer.step()
-        if progress is not None:
-            progress((step + 1) / recipe.steps)
+
+    _descend(
+        optimizer, _draws(base, photos, recipe, generator, class_images, start), loss, clip, recipe.steps, progress
+    )
 
 
 def finetune_many(
@@ -88,15 +93,34 @@ def finetune_many(
         _draws(base, own, recipe, generator, others)
         for own, generator, others in zip(photos, generators, class_images, strict=True)
     ]
-    for step, draws in enumerate(zip(*people, strict=True)):
+
+    def loss(draws: Sequence[Drawn]) -> Tensor:
         latents, timesteps, noise = map(torch.cat, zip(*draws, strict=True))
         condition = told(*prompts * len(people)).expand(recipe.batch)
-        optimizer.zero_grad()
-        _loss(base, (latents, timesteps, noise), condition, recipe, with_class).backward()  # type: ignore[no-untyped-call]
+        return _loss(base, (latents, timesteps, noise), condition, recipe, with_class)
+
+    def clip() -> None:
         _clip_each(weights, recipe.max_norm)
+
+    _descend(optimizer, zip(*people, strict=True), loss, clip, recipe.steps, progress)
+
+
+def _descend(
+    optimizer: torch.optim.Optimizer,
+    draws: Iterable[D],
+    loss: Callable[[D], Tensor],
+    clip: Callable[[], None],
+    steps: int,
+    progress: Callable[[float], None] | None,
+) -> None:
+    """A step for each of the draws, of which there are so many."""
+    for step, drawn in enumerate(draws):
+        optimizer.zero_grad()
+        loss(drawn).backward()  # type: ignore[no-untyped-call]
+        clip()
         optimizer.step()
         if progress is not None:
-            progress((step + 1) / recipe.steps)
+            progress((step + 1) / steps)
 
 
 def _draws(
