@@ -93,7 +93,7 @@ def title(records: Sequence[Record]) -> str:
 
 
 def _departures(records: Sequence[Record]) -> str:
-    """What all records share that is not as protocol 1 has it; where they differ, their arms name it."""
+    """What all records share that is not as their protocol has it; where they differ, their arms name it."""
     rows = [{condition_text(name, value) for name, value in departures(r).items()} for r in records]
     ordered = [condition_text(name, value) for name, value in departures(records[0]).items()]
     shared = [said for said in ordered if said in set.intersection(*rows)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -15,7 +16,7 @@ from bench.models.diffusion.model_cache import Pool
 from bench.results.record import Record
 from bench.runner.groups import groups
 from bench.runner.pipeline import Pipeline
-from bench.runner.plan import cells, load_data
+from bench.runner.plan import Cell, cells, load_data
 from bench.runner.workers import _next
 from bench.store import Store
 from tests.support.plans import planned
@@ -30,6 +31,13 @@ Fits = dict[tuple[str, str, str], Record]
 
 def fits(records: list[Record]) -> Fits:
     return {(r.identity, r.defense.name, r.attack.name): r for r in records if r.attack.name != "none"}
+
+
+def made(store: Path, *words: str) -> tuple[Pipeline, list[Cell]]:
+    """A run that has not begun, and its cells."""
+    settings, pool = settings_of(words), Pool("cpu")
+    data = load_data(settings)
+    return Pipeline(settings, data, Store(store), pool), cells(settings, data, pool)
 
 
 def test_groups_are_of_one_attack_one_base_and_as_many_photos() -> None:
@@ -49,10 +57,8 @@ def test_the_number_is_in_the_key_of_what_is_fitted_together_and_nowhere_else(tm
     words = ["suite.defenses=[noise]", "suite.attacks=[lora,dreambooth]", "data.limit=1"]
 
     def keys(*more: str) -> list[dict[str, str]]:
-        settings = settings_of([*words, *more])
-        data = load_data(settings)
-        pipeline = Pipeline(settings, data, Store(tmp_path), Pool("cpu"))
-        return [pipeline.outputs(cell) for cell in cells(settings, data, Pool("cpu"))]
+        pipeline, plan = made(tmp_path, *words, *more)
+        return [pipeline.outputs(cell) for cell in plan]
 
     alone, one, four, eight = keys(), keys("fits_together=1"), keys("fits_together=4"), keys("fits_together=8")
     assert alone == one
@@ -63,9 +69,7 @@ def test_the_number_is_in_the_key_of_what_is_fitted_together_and_nowhere_else(tm
 
 
 def test_no_worker_waits_for_a_fit_that_another_one_makes_with_its_own(tmp_path: Path) -> None:
-    settings = settings_of(["suite.defenses=[none,noise]", "attack=lora", "data.limit=2", "fits_together=3"])
-    data, pool = load_data(settings), Pool("cpu")
-    pipeline, plan = Pipeline(settings, data, Store(tmp_path), pool), cells(settings, data, pool)
+    pipeline, plan = made(tmp_path, "suite.defenses=[none,noise]", "attack=lora", "data.limit=2", "fits_together=3")
     pipeline.group(plan)
     outputs = [pipeline.outputs(cell) for cell in plan]
     assert [cell.attack.name for cell in plan] == ["none", "lora", "lora", "none", "lora", "lora"]
@@ -75,6 +79,26 @@ def test_no_worker_waits_for_a_fit_that_another_one_makes_with_its_own(tmp_path:
         assert _next([2, 4], making, outputs, pipeline.store) is None
         pipeline.store.compute(stage, outputs[4][stage], lambda folder: None)
     assert _next([2, 4], making, outputs, pipeline.store) == 4, "to make its pictures"
+
+
+def test_the_first_of_a_batch_has_the_time_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, plan = made(tmp_path, "attack=lora", "data.limit=1", "fits_together=4", "timeout=10")
+    limits: list[float | None] = []
+
+    def noted(limit: float | None) -> Any:
+        limits.append(limit)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.runner.pipeline.deadline", noted)
+    monkeypatch.setattr(Pipeline, "problem", lambda *_: None)
+    for grouped in (False, True):
+        if grouped:
+            pipeline.group(plan)
+        for cell in plan[:2]:
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.run(cell, lambda *_: None)
+    assert [cell.attack.name for cell in plan] == ["none", "lora", "lora", "lora"]
+    assert limits == [10, 10, 10, 30], "the base is in no batch"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from filelock import Timeout
@@ -287,6 +287,23 @@ def test_of_several_only_the_missing_ones_are_computed_and_one_that_fails_loses_
     assert asked[1:] == [{second}]
     store.compute_many("fit", {third: "cleo", first: "ada"}, work, places=4)
     assert len(asked) == 2, "all are there"
+
+
+def test_several_are_locked_in_everybodys_order_so_that_nobody_waits_for_who_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[str] = []
+    lock = Store.lock
+
+    def noted(self: Store, stage: str, key: str) -> Any:
+        locked.append(key)
+        return lock(self, stage, key)
+
+    monkeypatch.setattr(Store, "lock", noted)
+    keys = [letter * 64 for letter in "bca"]
+    store.compute_many("fit", dict.fromkeys(keys, "ada"), lambda folders: {}, places=4)
+    store.compute_many("fit", dict.fromkeys(reversed(keys), "ada"), lambda folders: {}, places=4)
+    assert locked == sorted(keys) * 2
 
 
 def test_several_share_the_seconds_and_each_has_the_samples_of_one_place(store: Store) -> None:
