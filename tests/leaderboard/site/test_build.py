@@ -18,7 +18,7 @@ from bench.results.record import MethodFacts, ModelFacts
 from bench.results.standard import sampler
 from leaderboard.entries.reader import open_all
 from leaderboard.review.validate import validate
-from leaderboard.site.board import Group, Row
+from leaderboard.site.board import Group, Row, surrogates_apart
 from leaderboard.site.build import build
 from leaderboard.site.grouping import groups
 from tests.support.boards import PROTOCOL, pack, record, table
@@ -225,6 +225,19 @@ def test_an_entry_made_otherwise_has_a_board_of_its_own(tmp_path: Path, apart: s
     assert first["name"] != second["name"]
     assert apart not in first["name"]
     assert "older" not in first["name"] + second["name"]
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "steps", "apart"),
+    [(1, "facelet-2", 20, False), (1, "facelet-2", 10, True), (2, "facelet-2", 10, False), (2, "theirs", 10, True)],
+)
+def test_a_row_whose_surrogate_was_used_otherwise_stands_apart(
+    version: int, name: str, steps: int, apart: bool
+) -> None:
+    (record, *_) = table("aspl", LEAKS, protocol=PROTOCOL | {"version": version}, model=MODEL | {"steps": 2})
+    used = ModelFacts(**MODEL | {"name": name, "steps": steps})
+    assert bool(surrogates_apart(record.model_copy(update={"surrogate_models": [used]}))) is apart
+    assert surrogates_apart(record.model_copy(update={"surrogate_models": [record.model]})) == []
 
 
 def test_an_entry_made_as_the_reference_was_joins_it(tmp_path: Path) -> None:
