@@ -81,14 +81,28 @@ def module_version(name: str) -> str:
     return _version(name, str(_source(name)))
 
 
+@cache
+def source_version(name: str) -> str:
+    """Hash of the same modules' files as they are written: comments count, and every Python has the same.
+
+    What comes with the package is held to this; keys, which differ from one Python to another, it could not have.
+    """
+    return hash_of(sorted(module.source.decode().splitlines() for module in _reached(name, str(_source(name)))))
+
+
 def forget() -> None:
     """Read the sources anew: for tests that change them."""
-    for cached in (module_version, _version, _source, _module, _beside):
+    for cached in (module_version, source_version, _version, _source, _module, _beside):
         cached.cache_clear()
 
 
 @cache
 def _version(module: str, file: str) -> str:
+    return hash_of(sorted({part for current in _reached(module, file) for part in current.parts}))
+
+
+def _reached(module: str, file: str) -> list[Module]:
+    """A module and all that it imports, directly or not, which can change its output."""
     reached: dict[str, Module] = {}
     queue = [_module(module, Path(file), _home(module, Path(file)))]
     while queue:
@@ -96,7 +110,7 @@ def _version(module: str, file: str) -> str:
         if current.name not in reached:
             reached[current.name] = current
             queue += [each for name in current.imported() if name not in HARMLESS and (each := current.named(name))]
-    return hash_of(sorted({part for current in reached.values() for part in current.parts}))
+    return list(reached.values())
 
 
 @cache

@@ -20,6 +20,7 @@ from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.evaluation.instrument import Instrument, described
 from bench.evaluation.judgement import Judgement
 from bench.evaluation.recognition import Recognition
+from bench.evaluation.shipped_faces import shipped
 from bench.models.faces.panel import Panel
 from bench.store import Store
 from metrics import METRICS, identity, perceptual
@@ -217,9 +218,12 @@ class Scorer:
         return {}
 
     def _judged(self, key: str, pictures: Sequence[Pixels]) -> dict[str, FaceDetections]:
-        full = detections.key(key, self.panel)
-        entry = self._store.compute("faces", full, lambda folder: detections.measure(folder, pictures, self.panel))
-        return detections.load(entry.path, len(pictures))
+        folder = shipped(key, self.panel)
+        if folder is None:
+            full = detections.key(key, self.panel)
+            entry = self._store.compute("faces", full, lambda place: detections.measure(place, pictures, self.panel))
+            folder = entry.path
+        return detections.load(folder, len(pictures))
 
     def _witnessed(self, looking: Witness, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
         return seen(described(self._store, key, pictures, looking), len(pictures))

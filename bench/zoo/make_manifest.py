@@ -20,6 +20,8 @@ OTHERS = (
     "judges/*.onnx",
     "judges/*.npy",
     "judges/*.safetensors",
+    "faces/*.json",
+    "faces/*/*.parquet",
     "recognisers/*/*.onnx",
     "adapters/**/*.safetensors",
     "adapters/**/*.json",

@@ -41,7 +41,7 @@ SMALL = [
 
 @cache
 def acquainted() -> Path:
-    """A store that knows the invented people's faces, which is most of the work of a small run.
+    """A store that knows what the witnesses see in the invented people, which is most of the work of a small run.
 
     Made by a process of its own: the first test that asks may have broken something in this one.
     """
@@ -61,10 +61,9 @@ def places(folder: Path) -> list[str]:
 
 
 def prepared(folder: Path) -> list[str]:
-    """Where a run puts things; its store, if it is new, knows the faces of the invented people."""
+    """Where a run puts things; its store, if it is new, knows what the witnesses see in the invented people."""
     if not (folder / "store").exists():
-        for stage in ("faces", "describe"):
-            shutil.copytree(acquainted() / stage, folder / "store" / stage)
+        shutil.copytree(acquainted() / "describe", folder / "store" / "describe")
     return places(folder)
 
 

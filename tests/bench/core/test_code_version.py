@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bench.core.code_version
-from bench.core.code_version import code_version, module_version
+from bench.core.code_version import code_version, module_version, source_version
 from bench.core.hashing import hash_of, sha256_array, sha256_file
 from bench.core.seeding import derive, generator
 
@@ -223,6 +223,15 @@ def test_what_else_is_registered_does_not_count(project: Project, monkeypatch: p
     assert project.version() == before
     project.write(main=MAIN + table + "METHODS['mine'] = 'mine:Mine'\n")
     assert project.version() != before
+
+
+def test_of_sources_every_word_of_all_that_is_imported_counts(project: Project) -> None:
+    before = project.version(), source_version("project_of_a_test.main")
+    project.write(unused="x = 2\n")
+    assert (project.version(), source_version("project_of_a_test.main")) == before
+    project.write(deep=f"{DEEP}# a remark\n")
+    assert project.version() == before[0]
+    assert source_version("project_of_a_test.main") != before[1]
 
 
 def test_modules_that_import_each_other_have_a_version(project: Project) -> None:

@@ -45,8 +45,7 @@ def people(tmp_path: Path) -> Path:
 def words(folder: Path, *more: str) -> list[str]:
     """A run of these people that asks for the clean arm alone."""
     if not (folder / "store").exists():
-        for stage in ("faces", "describe"):
-            shutil.copytree(acquainted() / stage, folder / "store" / stage)
+        shutil.copytree(acquainted() / "describe", folder / "store" / "describe")
     own = ["data=folder", f"data.root={folder / 'people'}", "data.crop=centre", "data.limit=0", "controls=[none]"]
     places = [f"out={folder / 'out'}", f"store={folder / 'store'}"]
     return [*(word for word in SMALL if not word.startswith("d")), *own, *places, "defense=none", *more]

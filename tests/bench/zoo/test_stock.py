@@ -71,7 +71,7 @@ def test_every_shipped_file_is_published_and_unchanged() -> None:
     published = json.loads((ZOO / "manifest.json").read_text())
     assert published == {file.relative_to(ZOO).as_posix(): sha256_file(file) for file in shipped_files()}
     folders = {name.split("/")[0] for name in published}
-    assert folders == {"facelet-1", "facelet-2", "adapters", "recognisers", "judge", "judges"}
+    assert folders == {"facelet-1", "facelet-2", "adapters", "recognisers", "judge", "judges", "faces"}
 
 
 def test_the_family_is_small() -> None:
