@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks import Artifact, Attack, FitContext, personalise
+from attacks import Artifact, FitContext, personalise
+from attacks.fine_tuning import FineTuning
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Rate, Several, Weight
-from bench.models.diffusion.recipe import Recipe
 
 
 def _preset(
@@ -21,7 +21,7 @@ def _preset(
 
 
 @dataclass
-class DreamBooth(Attack):
+class DreamBooth(FineTuning):
     """DreamBooth: full fine-tuning of UNet and text encoder (of both for SDXL).
 
     Fits cannot share a pass (`stacks`): each trains all weights, so that nothing is left which a batch has in common.
@@ -37,6 +37,7 @@ class DreamBooth(Attack):
         prior_weight: weight of the prior-preservation loss; 0 leaves it out.
         class_count: class pictures for the prior.
         weight_decay: AdamW weight decay.
+        decoupled: see `attacks.fine_tuning`.
     """
 
     preset: str = "auto"
@@ -56,12 +57,12 @@ class DreamBooth(Attack):
     }
 
     def resolved(self, family: str) -> DreamBooth:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb")
+        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb").contrasted(family)
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.base.restore()
         weights = self.base.parameters(text_encoder=bool(self.train_text_encoder))
-        personalise(self.base, weights, photos, Recipe.of(self), context)
+        personalise(self.base, weights, photos, self.recipe, context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._trained()}
 
     def load(self, artifact: Artifact) -> None:

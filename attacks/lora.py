@@ -10,11 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from attacks import Artifact, Attack, FitContext, personalise, personalise_many
+from attacks import Artifact, FitContext, personalise, personalise_many
+from attacks.fine_tuning import FineTuning
 from attacks.stacked_lora import stack
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
-from bench.models.diffusion.recipe import Recipe
 
 ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
 CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")
@@ -37,7 +37,7 @@ def _preset(
 
 
 @dataclass
-class Lora(Attack):
+class Lora(FineTuning):
     """LoRA: low-rank fine-tuning of the attention layers, or of all layers.
 
     Attributes:
@@ -54,6 +54,7 @@ class Lora(Attack):
         class_count: class pictures for the prior.
         weight_decay: AdamW weight decay.
         scale: strength of the update at generation; 0 is the base model.
+        decoupled: see `attacks.fine_tuning`.
     """
 
     preset: str = "auto"
@@ -76,21 +77,22 @@ class Lora(Attack):
     }
 
     def resolved(self, family: str) -> Lora:
-        return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
+        automatic = {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf")
+        return fill(self, self.presets, automatic).contrasted(family)
 
     stacks: ClassVar[bool] = True
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.reset()
         weights = self.attach(context.generator)
-        personalise(self.base, weights, photos, Recipe.of(self), context)
+        personalise(self.base, weights, photos, self.recipe, context)
         return {f"{part}.{key}": value.detach().clone() for part, key, value in self._adapters()}
 
     def fit_many(self, photos: Sequence[Tensor], contexts: Sequence[FitContext]) -> list[Artifact]:
         """Every adapter has factors (people, rank, dim), each multiplied with its person's part of the batch."""
         self.reset()
         attach = partial(self._attach_many, [context.generator for context in contexts])
-        personalise_many(self.base, attach, photos, Recipe.of(self), contexts)
+        personalise_many(self.base, attach, photos, self.recipe, contexts)
         return [
             {f"{part}.{key}": value[place].detach().clone() for part, key, value in self._adapters()}
             for place in range(len(photos))

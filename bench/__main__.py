@@ -111,6 +111,7 @@ COMMANDS = (
     "stats",
     "status",
     "store",
+    "train_remover",
 )
 """`cloakbench list` is `python -m bench.list`."""
 

@@ -21,4 +21,7 @@ BUILTIN: Mapping[str, str] = {
     "grid_pure": "countermeasures.grid_pure:GridPure",
     "impress": "countermeasures.impress:Impress",
     "noisy_upscaling": "countermeasures.noisy_upscaling:NoisyUpscaling",
+    "vae_pass": "countermeasures.vae_pass:VaePass",
+    "diff_pure": "countermeasures.diff_pure:DiffPure",
+    "remover": "countermeasures.remover:Remover",
 }

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.objectives import denoising_loss
 from defenses.pgd import pgd, share_of
 
 
 @dataclass(frozen=True)
-class AdvDM(Defense):
+class AdvDM(Adaptive):
     """AdvDM: signed ascent on the denoising loss; the base is never trained.
 
     Attributes:
@@ -40,5 +41,6 @@ class AdvDM(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         loss = denoising_loss(context.surrogates[0], self.prompt, len(photos), context.generator)
+        loss = self.treated(loss, context.generator)
         step = share_of(context.budget, self.step)
         return pgd(photos, photos, loss, context.budget, step, self.steps, progress=context.progress)

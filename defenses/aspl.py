@@ -53,6 +53,7 @@ class Aspl(AlternatingDefense):
 
         def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             loss = objective(student, self.prompt, len(photos), context.generator)
+            loss = self.treated(loss, context.generator)
             return pgd(cloaked, photos, loss, context.budget, float(self.step or 0), self.pgd_steps)
 
         return self.in_turns(photos, context, move)

@@ -91,7 +91,8 @@ class DisDiff(AlternatingDefense):
                 scale = 0.5 * (torch.cos(math.pi * last / (student.length - 1)) + 1)
                 return step * scale[:, None, None, None].to(cloaked)
 
-            return pgd(cloaked, photos, objective, context.budget, size, self.pgd_steps)
+            treated = self.treated(objective, generator)
+            return pgd(cloaked, photos, treated, context.budget, size, self.pgd_steps)
 
         return self.in_turns(photos, context, move, copies=self.variant == "intended")
 

@@ -39,7 +39,8 @@ from bench.core.types import Budget
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.recipe import Recipe
-from defenses import PHOTOS, Context, Defense, P
+from defenses import PHOTOS, Context, P
+from defenses.adaptive import Adaptive
 from defenses.encoders import FACELET, OFFICIAL, Faces, face_similarity, fingerprints, packs
 from defenses.objectives import caption, denoise, denoising_loss, twin
 from defenses.pgd import Objective, pgd, project
@@ -52,7 +53,7 @@ NORMS: Mapping[str, Literal["linf", "l2"]] = {"sign": "linf", "gradient": "l2"}
 
 
 @dataclass(frozen=True)
-class DLADiff(Defense):
+class DLADiff(Adaptive):
     """DLADiff: attention and loss of two surrogates against fine-tuning, then recognisers against zero-shot attacks.
 
     Attributes:
@@ -147,7 +148,7 @@ class DLADiff(Defense):
         return made if 2 in self.layers else replace(made, recognisers=())  # it attacks none, and so needs none
 
     def files(self) -> dict[str, str]:
-        return fingerprints(self.recognisers or ()) if 2 in self.layers else {}
+        return super().files() | (fingerprints(self.recognisers or ()) if 2 in self.layers else {})
 
     def evaluations(self, turns: int) -> float:
         if 1 not in self.layers:
@@ -179,7 +180,7 @@ class DLADiff(Defense):
         """Alg. 1."""
         dynamic, count = context.surrogates[0], len(photos)
         recipe = Recipe.of(self, steps=self.dynamic_steps, learning_rate=float(self.dynamic_rate or 0), batch=count)
-        loss = denoising_loss(dynamic, self.prompt, count, context.generator)
+        loss = self.treated(denoising_loss(dynamic, self.prompt, count, context.generator), context.generator)
         distance = None
         clean = torch.stack(self.taught(context.reference.unbind(), photos.unbind()))
         if (learned := self.pretuning(len(clean))) is not None:
@@ -192,6 +193,7 @@ class DLADiff(Defense):
                 context.generator,
                 by_head=self.heads == "each",
             )
+            distance = self.treated(distance, context.generator)
         cloaked, step, epochs, norm = photos, float(self.step or 0), int(self.epochs or 0), NORMS[self.direction]
         for done in range(epochs):
             if distance is not None:
@@ -240,6 +242,7 @@ class DLADiff(Defense):
             return moved + (project(moved, photos, context.budget) - moved).detach()
 
         similarity = face_similarity(photos, faces, sources, self.sigma, context.generator)
+        similarity = self.treated(similarity, context.generator)
 
         def distance(perturbation: Tensor) -> Tensor:
             cosines = similarity(applied(perturbation))[:, rows]

@@ -83,4 +83,5 @@ class Fsmg(Learner):
             return torch.stack([loss(candidates) for loss in losses]).mean()
 
         step = float(self.step or 0)
-        return pgd(photos, photos, mean_loss, context.budget, step, self.pgd_steps, progress=context.progress)
+        loss = self.treated(mean_loss, context.generator)
+        return pgd(photos, photos, loss, context.budget, step, self.pgd_steps, progress=context.progress)

@@ -26,7 +26,8 @@ from bench.core.ranges import Count, Share, Sigma, StepLevels
 from bench.models.adapters.locate import Adapter, locate_adapter
 from bench.models.adapters.photomaker import load_encoder
 from bench.models.weights.published import together
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.encoders import (
     FACELET,
     OFFICIAL,
@@ -43,7 +44,7 @@ from defenses.pgd import nudged, pgd
 
 
 @dataclass(frozen=True)
-class IdProtectorPgd(Defense):
+class IdProtectorPgd(Adaptive):
     """IDProtector (PGD): turn recognisers and image encoders away from the person.
 
     Attributes:
@@ -83,7 +84,7 @@ class IdProtectorPgd(Defense):
             lambda: fingerprints(None, self.image_encoders or ()),
             lambda: {"photomaker": adapter.fingerprint} if (adapter := self._photomaker()) else {},
         ]
-        return {setting: value for found in together(read) for setting, value in found.items()}
+        return super().files() | {setting: value for found in together(read) for setting, value in found.items()}
 
     def _photomaker(self) -> Adapter | None:
         if self.photomaker in (None, "none"):
@@ -109,7 +110,7 @@ class IdProtectorPgd(Defense):
         return pgd(
             start,
             photos,
-            distance,
+            self.treated(distance, context.generator),
             context.budget,
             self.step,
             self.steps,

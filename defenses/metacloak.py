@@ -117,4 +117,5 @@ class MetaCloak(Learner):
     def _seen_loss(self, surrogate: DiffusionModel, count: int, generator: torch.Generator) -> Objective:
         """The denoising loss of the photos as transformed anew at every step."""
         loss = denoising_loss(surrogate, self.prompt, count, generator)
+        loss = self.treated(loss, generator)
         return (lambda photos: loss(random_view(photos, generator))) if self.transforms else loss

@@ -26,7 +26,8 @@ from torch import Tensor
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare, Weight
 from bench.models.diffusion.base import DiffusionModel
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, pgd, random_start, share_of
 from defenses.targets import pattern
@@ -36,7 +37,7 @@ PUBLISHED = 64 * 64 * 4
 
 
 @dataclass(frozen=True)
-class Mist(Defense):
+class Mist(Adaptive):
     """Mist: pull the latents to a target picture and raise the denoising loss.
 
     Attributes:
@@ -65,6 +66,7 @@ class Mist(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         objective = self.objective(context.surrogates[0], photos, context.generator)
+        objective = self.treated(objective, context.generator)
         start = random_start(photos, context.budget, context.generator)
         step = share_of(context.budget, self.step)
         return pgd(start, photos, objective, context.budget, step, self.steps, progress=context.progress)

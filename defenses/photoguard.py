@@ -22,13 +22,14 @@ from torch import Tensor
 
 from bench.core.ranges import Count, SamplerSteps, SomeShare
 from bench.models.diffusion.base import Condition, DiffusionModel, randn
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.objectives import caption, latent_distance
 from defenses.pgd import Objective, Size, annealed, pgd, random_start
 
 
 @dataclass(frozen=True)
-class PhotoGuard(Defense):
+class PhotoGuard(Adaptive):
     """PhotoGuard: pull the latents (encoder) or an edit's result (diffusion) to a target.
 
     Attributes:
@@ -79,7 +80,7 @@ class PhotoGuard(Defense):
         return pgd(
             start,
             photos,
-            closeness,
+            self.treated(closeness, context.generator),
             context.budget,
             step,
             self.steps,

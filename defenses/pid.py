@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from bench.core.ranges import Count, StepLevels
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.objectives import latent_shift
 from defenses.pgd import pgd, random_start
 
 
 @dataclass(frozen=True)
-class Pid(Defense):
+class Pid(Adaptive):
     """PID: push the mean and the variance of the VAE's latents away.
 
     Attributes:
@@ -46,6 +47,6 @@ class Pid(Defense):
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         start = random_start(photos, context.budget, context.generator)
-        shift = latent_shift(context.surrogates[0], photos)
+        shift = self.treated(latent_shift(context.surrogates[0], photos), context.generator)
         steps = int(self.steps or 0)
         return pgd(start, photos, shift, context.budget, self.step, steps, progress=context.progress)

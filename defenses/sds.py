@@ -20,14 +20,15 @@ from torch import Tensor
 
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, SomeShare, Weight
-from defenses import Context, Defense
+from defenses import Context
+from defenses.adaptive import Adaptive
 from defenses.objectives import latent_distance, score_distillation
 from defenses.pgd import pgd, share_of
 from defenses.targets import pattern
 
 
 @dataclass(frozen=True)
-class Sds(Defense):
+class Sds(Adaptive):
     """SDS: score distillation through the VAE's encoder, without the UNet's gradient.
 
     Attributes:
@@ -65,4 +66,5 @@ class Sds(Defense):
             return sign * self.rate * score(candidates) - distance(candidates)
 
         step = share_of(context.budget, self.step)
-        return pgd(photos, photos, objective, context.budget, step, self.steps, progress=context.progress)
+        treated = self.treated(objective, context.generator)
+        return pgd(photos, photos, treated, context.budget, step, self.steps, progress=context.progress)

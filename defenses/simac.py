@@ -58,6 +58,7 @@ class SimAC(AlternatingDefense):
 
         def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             loss = interference(student, photos, self.prompt, weight, timesteps, context.generator)
+            loss = self.treated(loss, context.generator)
             return pgd(cloaked, photos, loss, context.budget, step, self.pgd_steps)
 
         return self.in_turns(photos, context, move)

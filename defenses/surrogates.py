@@ -12,14 +12,15 @@ from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.models.diffusion.finetuning import finetune
 from bench.models.diffusion.recipe import Recipe
-from defenses import PHOTOS, Context, Defense
+from defenses import PHOTOS, Context
+from defenses.adaptive import Adaptive
 
 Move = Callable[[DiffusionModel, Tensor], Tensor]
 """Some steps of the cloak against a surrogate that has just learned the person."""
 
 
 @dataclass(frozen=True)
-class Learner(Defense):
+class Learner(Adaptive):
     """Base class of the defenses whose surrogates learn as DreamBooth does.
 
     Attributes:
@@ -45,6 +46,7 @@ class Learner(Defense):
         return steps * batch / PHOTOS * (2 if self.prior_weight else 1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.prior_weight and " ".join(self.prompt.split()) == " ".join(self.class_prompt.split()):
             raise ValueError("prompt and class_prompt must differ, or the person learns to be anybody")
 

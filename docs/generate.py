@@ -28,6 +28,7 @@ COMMANDS = {
     "python -m bench.fetch": ("bench.fetch", "published weights"),
     "python -m bench.cloak": ("bench.cloak", "cloak your own photos"),
     "python -m bench.export": ("bench.export", "pictures of a run, or crops for another tool"),
+    "python -m bench.train_remover": ("bench.train_remover", "a network that takes cloaks off"),
     "python -m bench.data.prepare": ("bench.data.prepare", "data sets with names"),
     "python -m leaderboard": ("leaderboard.__main__", "submit, build, validate, verify, compare"),
 }

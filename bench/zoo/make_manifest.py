@@ -25,6 +25,8 @@ OTHERS = (
     "recognisers/*/*.onnx",
     "adapters/**/*.safetensors",
     "adapters/**/*.json",
+    "countermeasures/*/*.safetensors",
+    "countermeasures/*/*.json",
 )
 
 

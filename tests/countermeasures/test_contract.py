@@ -52,8 +52,11 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _upscaler(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _networks(tmp_path_factory: pytest.TempPathFactory) -> None:
     SMALL["noisy_upscaling"]["weights"] = str(tiny.upscaler(tmp_path_factory.mktemp("upscaler")))
+    SMALL["vae_pass"] = {"weights": str(tiny.vae_folder(tmp_path_factory.mktemp("autoencoder")))}
+    network = str(tiny.pixel_network(tmp_path_factory.mktemp("network")))
+    SMALL["remover"], SMALL["diff_pure"] = {"weights": network}, {"weights": network, "steps": 4}
 
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -107,7 +110,7 @@ def test_those_that_smooth_take_noise_away(name: str, base: DiffusionModel) -> N
     assert np.square(after[0] - after[1]).mean() < 0.8 * before
 
 
-@pytest.mark.parametrize("name", ["crop", "noise", "impress", "noisy_upscaling"])
+@pytest.mark.parametrize("name", ["crop", "noise", "impress", "noisy_upscaling", "diff_pure"])
 def test_those_that_draw_lots_differ_with_the_seed_and_from_photo_to_photo(name: str, base: DiffusionModel) -> None:
     twice = [photo(side_for(name, base)), photo(side_for(name, base))]
     one, other = (apply(made(name), twice, base, seed) for seed in (0, 1))

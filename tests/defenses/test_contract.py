@@ -20,7 +20,10 @@ from bench.core.profiling import counting
 from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
 from bench.runner.flops import _file
+from countermeasures import Countermeasure
+from countermeasures.quantise import Quantise
 from defenses import DEFENSES, PHOTOS, Defense
+from defenses.adaptive import Adaptive, seen_through
 from defenses.placebo import Placebo
 from defenses.timesteps import CANDIDATES
 from tests.support import tiny
@@ -168,6 +171,23 @@ def test_the_surrogate_comes_back_as_it_was_and_one_photo_will_do(
         assert all(torch.equal(after[part][key], value) for key, value in before[part].items())
     assert {k: type(v) for k, v in base.unet.attn_processors.items()} == {k: type(v) for k, v in processors.items()}
     assert not any(weight.requires_grad for weight in base.unet.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in CLOAKS if issubclass(DEFENSES.get(name), Adaptive)])
+def test_whoever_can_be_made_through_a_countermeasure_is(
+    name: str, make: Make, base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, through = [], seen_through
+
+    def watched(each: Countermeasure, photos: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append(each)
+        return through(each, photos, generator)
+
+    monkeypatch.setattr("defenses.adaptive.seen_through", watched)
+    plain = protect(make(name), base, photos, 8)
+    assert not seen
+    assert not torch.equal(protect(make(name, through=["quantise"]), base, photos, 8), plain)
+    assert {type(each) for each in seen} == {Quantise}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -162,7 +162,7 @@ def test_its_commands_in_turn(installed: Call) -> None:
     assert "pictures in" in installed("python", "-m", "bench.export", "runs/essai", "-o", "des images").stdout
     installed("python", "-m", "bench.export", "--crops", "-o", "crops", "data=synthetic", "data.limit=1")
     assert "PSNR" in installed("python", "-m", "bench.cloak", "crops", "-o", "des cloaks", "defense=noise").stdout
-    for command in ("data.prepare", "distribution"):
+    for command in ("data.prepare", "distribution", "train_remover"):
         installed("python", "-m", f"bench.{command}", "--help")
     installed("python", "-m", "bench.zoo.evaluate", "--help", status=2)
     installed("python", "-m", "leaderboard", "submit", "runs/essai", "--images", "--kind", "reference")

@@ -109,6 +109,33 @@ def autoencoder(*channels: int) -> Any:
     )
 
 
+def vae_folder(folder: Path) -> Path:
+    """An autoencoder by itself, for `vae_pass`."""
+    torch.manual_seed(0)
+    autoencoder(16, 32).save_pretrained(folder)
+    return folder
+
+
+def pixel_network(folder: Path, fold: int = 2) -> Path:
+    """A UNet on pixels with random weights and a scheduler beside it, for `remover` and `diff_pure`; 32 px."""
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    torch.manual_seed(0)
+    UNet2DModel(
+        sample_size=SIDE // fold,
+        in_channels=3 * fold**2,
+        out_channels=3 * fold**2,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+        add_attention=False,
+        norm_num_groups=8,
+    ).save_pretrained(folder)
+    DDPMScheduler().save_pretrained(folder)
+    return folder
+
+
 def text_encoder(width: int, projection: int = 0) -> Any:
     """A CLIP for the shipped tokenizer, whose end of text its configuration gets wrong, as many official ones do."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection

@@ -325,6 +325,7 @@ class DiffusionModel:
         steps: int,
         guidance: float,
         pipeline: Any = None,
+        away_from: Condition | None = None,
         **extra: Any,
     ) -> Tensor:
         """Generate pictures (n, 3, h, w) in [0, 1] with DPM-Solver++ and classifier-free guidance.
@@ -335,9 +336,10 @@ class DiffusionModel:
             steps: solver steps.
             guidance: guidance scale; 1 switches it off.
             pipeline: one made by `pipeline`, with whatever was loaded into it; a plain one by default.
+            away_from: what guidance leads away from (1 condition); by default the empty prompt.
             extra: further arguments of the pipeline's call, such as `ip_adapter_image_embeds`.
         """
-        empty = self.unconditional().expand(len(noise))
+        empty = (away_from or self.unconditional()).expand(len(noise))
         pooled = {}
         if condition.pooled is not None:
             pooled = {"pooled_prompt_embeds": condition.pooled, "negative_pooled_prompt_embeds": empty.pooled}

@@ -1,0 +1,1 @@
+"""Training a network that takes cloaks off; `python -m bench.train_remover` is its command."""
