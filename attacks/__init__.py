@@ -30,12 +30,13 @@ class FitContext:
 
     Attributes:
         generator: the only source of randomness of the fit, on the CPU; the same for every defense.
-        class_images: `class_images(base, count)` -> (count, 3, h, w) pictures of "a photo of person" by that base.
+        class_latents: `class_latents(base, count)` -> the VAE's distribution over latents of so many pictures of "a
+            photo of person" by that base, for prior preservation; made and encoded once.
         progress: call it with the share done, in [0, 1].
     """
 
     generator: torch.Generator
-    class_images: Callable[[DiffusionModel, int], Tensor]
+    class_latents: Callable[[DiffusionModel, int], Posterior]
     progress: Callable[[float], None] | None = None
 
 
@@ -205,10 +206,7 @@ def _encoded(
 
     with torch.no_grad():
         latents = base.posterior(photos)
-        class_images = None
-        if recipe.wants_class_images:
-            class_images = base.posterior(context.class_images(base, recipe.class_count))
-    return latents, class_images
+    return latents, context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
 
 
 ATTACKS: Registry[Attack] = Registry("attack", "cloakbench.attacks", BUILTIN)

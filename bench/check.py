@@ -35,7 +35,7 @@ from bench.data.synthetic import Synthetic
 from bench.models.diffusion.base import DiffusionModel, randn
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
-from bench.runner.stages.class_images import class_images
+from bench.runner.stages.class_images import class_latents
 from bench.runner.stages.surrogate import tuned
 from bench.store import Store
 from defenses import DEFENSES, Context, Defense
@@ -107,7 +107,7 @@ def _defense_checks(
 ) -> Iterator[Check]:
     def protect(budget: float, seed: int = 0, count: int = 4) -> Tensor:
         learned = partial(tuned, seed=seed)
-        draw, others = generator(seed), partial(class_images, store)
+        draw, others = generator(seed), partial(class_latents, store)
         context = Context([base], reference, Budget(budget), draw, others, learned)
         try:
             return defense.protect(photos[:count].clone(), context)
@@ -132,7 +132,7 @@ def _attack_checks(attack: Attack, base: DiffusionModel, photos: Tensor, store: 
     noise = torch.stack([randn(base.latent_shape, generator("check", i), base.device) for i in range(2)])
 
     def context() -> FitContext:
-        return FitContext(generator(0), lambda b, n: class_images(store, b, n))
+        return FitContext(generator(0), partial(class_latents, store))
 
     def prepared(work: Callable[[], T]) -> T:
         attack.prepare(base)

@@ -26,7 +26,7 @@ from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes, counting
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.runner.flops import FILE, comparable
 from bench.runner.stages.surrogate import tuned
 from defenses import DEFENSES, PHOTOS, Context
@@ -100,19 +100,20 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
 
 
 def count(stage: str, method: Any, base: DiffusionModel, photos: Tensor) -> Passes:
-    """The passes of one method for one person. Class pictures are made once per base, and are not counted."""
+    """The passes of one method for one person; those that make class pictures, once per base, are not counted."""
 
-    def class_images(base: DiffusionModel, count: int) -> Tensor:
-        return torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=generator("class"))
+    def class_latents(base: DiffusionModel, count: int) -> Posterior:
+        with torch.no_grad():
+            return base.posterior(torch.rand(count, 3, tiny.SIDE, tiny.SIDE, generator=generator("class")))
 
     with counting() as passes:
         if stage == "fit":
             method.prepare(base)
-            method.fit(photos, FitContext(generator("fit"), class_images))
+            method.fit(photos, FitContext(generator("fit"), class_latents))
             method.reset()
         else:
             learned = partial(tuned, seed=0)
-            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_images, learned))
+            method.protect(photos, Context([base], photos, Budget(8), generator("protect"), class_latents, learned))
             base.restore()
     return passes
 

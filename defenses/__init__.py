@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.diffusion.base import DiffusionModel
+    from bench.models.diffusion.base import DiffusionModel, Posterior
     from bench.models.diffusion.recipe import Recipe
 
 Pretuned: TypeAlias = "Callable[[DiffusionModel, Tensor, Recipe], DiffusionModel]"
@@ -53,8 +53,8 @@ class Context:
         reference: (m, 3, h, w) clean photos of the same person, in [0, 1] (set A).
         budget: the largest change allowed.
         generator: the only source of randomness, on the CPU.
-        class_images: `class_images(base, count)` -> (count, 3, h, w) pictures of "a photo of person" made by that
-            base, for prior preservation; generated once and kept.
+        class_latents: `class_latents(base, count)` -> the VAE's distribution over latents of so many pictures of "a
+            photo of person" by that base, for prior preservation; made and encoded once.
         pretuned: what a base learns of clean photos, with randomness of its own; done once for all cloaks that state
             it by `Defense.pretuning`.
         progress: call it with the share done, in [0, 1].
@@ -66,7 +66,7 @@ class Context:
     reference: Tensor
     budget: Budget
     generator: torch.Generator
-    class_images: Callable[[DiffusionModel, int], Tensor]
+    class_latents: Callable[[DiffusionModel, int], Posterior]
     pretuned: Pretuned = nobody
     progress: Callable[[float], None] = ignore
     identity: str = ""

@@ -126,10 +126,7 @@ def learn(
 
 def class_posterior(base: DiffusionModel, recipe: Recipe, context: Context) -> Posterior | None:
     """Latents of class pictures for the prior-preservation loss, if the recipe wants it."""
-    if not recipe.wants_class_images:
-        return None
-    with torch.no_grad():
-        return base.posterior(context.class_images(base, recipe.class_count))
+    return context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
 
 
 @dataclass

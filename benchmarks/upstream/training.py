@@ -289,7 +289,7 @@ def _by_us(method: Method, setup: Setup, draws: Draws) -> Artifact:
         replaced(torch, randn=lambda shape, generator=None, **_: next(weights)),
         replaced(torch, randperm=lambda count, generator: torch.arange(count)),
     ):
-        artifact = made.fit(photos, FitContext(generator("unused"), lambda base, count: class_images))
+        artifact = made.fit(photos, FitContext(generator("unused"), lambda base, count: base.posterior(class_images)))
     made.reset()
     assert next(normals, None) is next(times, None) is next(weights, None) is None
     return artifact

@@ -46,7 +46,7 @@ def photos(person: int) -> Tensor:
 
 
 def context(person: int) -> FitContext:
-    return FitContext(generator("fit", person), lambda _, count: photos(-1)[:count])
+    return FitContext(generator("fit", person), lambda base, count: base.posterior(photos(-1)[:count]))
 
 
 def together(attack: Attack, people: Sequence[int]) -> list[Artifact]:
@@ -104,7 +104,7 @@ def test_nothing_is_left_in_the_base(attack: Attack) -> None:
 
 def test_everybody_hears_of_the_progress(attack: Attack) -> None:
     told: dict[int, list[float]] = {0: [], 1: []}
-    contexts = [FitContext(generator(person), context(person).class_images, told[person].append) for person in told]
+    contexts = [FitContext(generator(person), context(person).class_latents, told[person].append) for person in told]
     attack.fit_many([photos(person) for person in told], contexts)
     assert told[0] == told[1]
     assert told[0][-1] == 1

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from attacks import ATTACKS, FitContext
+from attacks import ATTACKS
 from attacks.instantid import InstantId
 from attacks.ip_adapter import IpAdapter
 from attacks.photomaker import PhotoMaker
@@ -22,13 +22,13 @@ from attacks.zero_shot import ZeroShot, find_faces, guided
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.errors import BenchError, FitFailed
 from bench.core.images import to_pixels
-from bench.core.seeding import generator
 from bench.models.adapters.clip import clip_pixels
 from bench.models.adapters.locate import locate_adapter
 from bench.models.diffusion.base import Condition, DiffusionModel
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from bench.runner.stages import fit
 from tests.support import tiny
+from tests.support.contexts import fit_context
 from tests.support.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, pictures, plain, second, stock
 from tests.support.tiny import person
 
@@ -48,7 +48,7 @@ OFF: dict[str, dict[str, Any]] = {
 }
 OFF |= {"photomaker-v2": OFF["photomaker"]}
 OFF |= {kind: {"scale": 0.0} | ({"lora_scale": 0.0} if kind in LORA else {}) for kind in ADAPTERS}
-CONTEXT = FitContext(generator("unused"), lambda base, count: torch.empty(0))
+CONTEXT = fit_context()
 
 Make = Callable[..., Any]
 

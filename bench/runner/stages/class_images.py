@@ -1,8 +1,9 @@
-"""Pictures of "a person" by a base model, for prior preservation: made once per base, shared by all who ask."""
+"""Pictures of "a person" by a base model, for prior preservation: made once per base, encoded once per process."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from bench.core import numbered
 from bench.core.code_version import module_version
@@ -11,7 +12,7 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Pixels
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel, Posterior, randn
 from bench.models.diffusion.batching import in_batches
 from bench.store import Store
 
@@ -19,12 +20,24 @@ PROMPT = "a photo of person"
 STEPS = 25
 GUIDANCE = 7.5
 BATCH = 16
+_encoded: WeakKeyDictionary[torch.nn.Module, dict[str, Posterior]] = WeakKeyDictionary()
+"""VAE -> key of the pictures -> their latents."""
+
+
+def class_latents(store: Store, base: DiffusionModel, count: int) -> Posterior:
+    """The VAE's distribution over latents of `count` class pictures: that of a base and its clones, which never learns.
+
+    The base must be unchanged when it is first asked.
+    """
+    known, key = _encoded.setdefault(base.vae, {}), _key(base, count)
+    if key not in known:
+        with torch.no_grad():
+            known[key] = base.posterior(class_images(store, base, count))
+    return known[key]
 
 
 def class_images(store: Store, base: DiffusionModel, count: int) -> Tensor:
     """(count, 3, h, w) in [0, 1]. The base must be unchanged; picture i depends on i alone, not on `count`."""
-    files = base.computing.applied_to(base.checkpoint.fingerprint)
-    key = hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
 
     def work(folder: Path) -> None:
         numbered.save(folder, in_batches(count, BATCH, some))
@@ -35,4 +48,9 @@ def class_images(store: Store, base: DiffusionModel, count: int) -> Tensor:
             condition = base.condition([PROMPT]).expand(len(drawn))
             return to_pixels(base.sample(condition, torch.stack(drawn), STEPS, GUIDANCE))
 
-    return to_tensor(numbered.load(store.compute("class", key, work).path, count)).to(base.device)
+    return to_tensor(numbered.load(store.compute("class", _key(base, count), work).path, count)).to(base.device)
+
+
+def _key(base: DiffusionModel, count: int) -> str:
+    files = base.computing.applied_to(base.checkpoint.fingerprint)
+    return hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])

@@ -16,7 +16,7 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_tensor
 from bench.core.seeding import generator
 from bench.models.diffusion.base import DiffusionModel
-from bench.runner.stages.class_images import class_images
+from bench.runner.stages.class_images import class_latents
 from bench.store import Store
 
 ARTIFACT = "artifact.safetensors"
@@ -50,7 +50,7 @@ def context(identity: str, seed: int, store: Store, progress: Callable[[float], 
 
     The defense is not part of the seed: all defenses face the same training noise, and differences are paired.
     """
-    return FitContext(generator(seed, "fit", identity), lambda base, count: class_images(store, base, count), progress)
+    return FitContext(generator(seed, "fit", identity), partial(class_latents, store), progress)
 
 
 def fit(folder: Path, photos: Path, attack: Attack, base: DiffusionModel, context: FitContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.config.resolved_method import ResolvedMethod
@@ -14,7 +15,7 @@ from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Budget, Identity, Photo
 from bench.models.diffusion.base import DiffusionModel
-from bench.runner.stages.class_images import class_images
+from bench.runner.stages.class_images import class_latents
 from bench.store import Store
 from defenses import Context, Defense, Pretuned
 
@@ -63,7 +64,7 @@ def context(
         reference=reference.to(bases[0].device) if bases else reference,
         budget=budget,
         generator=generator(seed, "protect", identity.name),
-        class_images=lambda base, count: class_images(store, base, count),
+        class_latents=partial(class_latents, store),
         pretuned=pretuned,
         progress=progress,
         identity=identity.name,

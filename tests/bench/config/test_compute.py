@@ -47,7 +47,7 @@ def attacked(folder: Path, attack: str, computing: Computing) -> Tensor:
     method = ATTACKS[attack]().resolved("sdxl" if len(base.text_encoders) > 1 else "sd")
     method.prepare(base)
     photos = torch.rand(2, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
-    artifact = method.fit(photos, FitContext(generator("fit"), lambda base, count: photos))
+    artifact = method.fit(photos, FitContext(generator("fit"), lambda base, count: base.posterior(photos)))
     method.reset()
     noise = torch.randn(2, *base.latent_shape, generator=generator("noise"))
     with torch.no_grad():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from attacks import ATTACKS, FitContext
+from attacks import ATTACKS
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import counting
 from bench.core.seeding import generator
@@ -32,7 +32,7 @@ from benchmarks.costs import beside_counted, lines
 from benchmarks.work import count, network_costs
 from defenses import DEFENSES
 from tests.support import tiny
-from tests.support.contexts import ROOT
+from tests.support.contexts import ROOT, fit_context
 from tests.support.plans import planned
 
 PHOTOS = 2
@@ -77,7 +77,7 @@ def test_generation_is_what_the_sampler_does(name: str, guidance: float, base: D
     attack = ATTACKS.create(name, settings).resolved("sd")
     attack.prepare(base)
     bright = photos() * 0.5 + 0.4
-    artifact = attack.fit(bright, FitContext(generator("fit"), lambda base, count: torch.empty(0)))
+    artifact = attack.fit(bright, fit_context())
     noise = torch.stack([randn(base.latent_shape, generator("noise", i), base.device) for i in range(3)])
     with counting() as passes:
         attack.generate(artifact, ["a photo of {subject}"] * 3, noise, 4, guidance)

@@ -132,3 +132,21 @@ def test_class_photos_are_the_same_on_a_small_card(
         few = class_images.class_images(Store(tmp_path / "small"), base, 5)
     assert meter.cost.halvings == 1
     assert (few - large).abs().max() <= 1 / 255
+
+
+def test_class_photos_are_encoded_once_for_a_base_and_its_clones(
+    base: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_images, "STEPS", 2)
+    store, seen = Store(tmp_path), list[int]()
+    with torch.no_grad():
+        wanted = base.posterior(class_images.class_images(store, base, 3))
+    handle = base.vae.encoder.register_forward_hook(lambda _, inputs, output: seen.append(len(output)))
+    found = [class_images.class_latents(store, each, 3) for each in (base, base.clone(), base)]
+    fewer = class_images.class_latents(store, base, 2)
+    handle.remove()
+    assert seen == [3, 2]
+    for latents in found:
+        assert torch.equal(latents.mean, wanted.mean)
+        assert torch.equal(latents.std, wanted.std)
+    assert len(fewer.mean) == 2
