@@ -59,6 +59,10 @@ class Attack(ABC):
     needs_photos: ClassVar[bool] = True
     """Whether the result depends on the photos at all; the control without personalisation does not."""
 
+    stays: ClassVar[bool] = False
+    """Whether `load` puts the same into the base whoever it is for, and `fit` needs nothing of the base: then it may
+    stay there for the next cell of the same attack."""
+
     stacks: ClassVar[bool] = False
     """Whether `fit_many` trains all in one pass, so that a run with `fits_together` hands it several."""
 
@@ -206,7 +210,8 @@ def _encoded(
 
     with torch.no_grad():
         latents = base.posterior(photos)
-    return latents, context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
+        class_latents = context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
+    return latents, class_latents
 
 
 ATTACKS: Registry[Attack] = Registry("attack", "cloakbench.attacks", BUILTIN)

@@ -1,8 +1,9 @@
 """What zero-shot attacks share: nothing is trained, the photos become embeddings that a ready-made adapter understands.
 
-An adapter is loaded with the stock loaders of diffusers, stays in the base while pictures are generated, and is taken
-out by `reset`. One call generates one person: given several, `ip_adapter_image_embeds` mixes their faces without an
-error (diffusers issue 9813). Here that cannot happen: an artifact is one person's, and `guided` makes the batch.
+An adapter is loaded with the stock loaders of diffusers, and taken out by `reset`; it stays in the base until that is
+wanted for anything else than the next person. One call generates one person: given several, `ip_adapter_image_embeds`
+mixes their faces without an error (diffusers issue 9813). Here that cannot happen: an artifact is one person's, and
+`guided` makes the batch.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class ZeroShot(Attack):
     references: Count | None = None
     _pipeline: Any = field(default=None, init=False, repr=False, compare=False)
 
+    stays: ClassVar[bool] = True
     reserved: ClassVar[tuple[str, ...]] = ()
 
     @property

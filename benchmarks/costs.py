@@ -94,7 +94,7 @@ def measure(name: str) -> str:
         base.posterior(photos)
         base.unet(latents, times, hidden)
     before = _peak()
-    attack.fit(photos, FitContext(generator("fit"), lambda base, count: photos))
+    attack.fit(photos, FitContext(generator("fit"), lambda base, count: base.posterior(photos)))
     return f"{name}: {(_peak() - before) / 1e6:.0f} MB more at the peak; by the sum of sizes {expected / 1e6:.0f} MB"
 
 
@@ -108,8 +108,9 @@ def measure_on_gpu(name: str, model: str) -> str:
         less = {"class_count": CLASS_COUNT} if name != "textual_inversion" else {}  # encoded before the first step
         attack = ATTACKS.create(name, {"steps": steps, **less}).resolved(settings.family)
         attack.prepare(base)
+        one = photos[:1]
         with Meter() as meter:
-            attack.fit(photos, FitContext(generator("fit"), lambda base, count: photos[:1].expand(count, -1, -1, -1)))
+            attack.fit(photos, FitContext(generator("fit"), lambda b, n: b.posterior(one.expand(n, -1, -1, -1))))
             torch.cuda.synchronize()
         attack.reset()
         took.append(meter.cost)
@@ -135,7 +136,7 @@ def beside(name: str, model: str, people: int) -> str:
 
     def took(steps: int, together: bool) -> float:
         attack = ATTACKS.create(name, {"steps": steps}).resolved(settings.family)
-        contexts = [FitContext(generator("fit", place), lambda base, count: photos[0]) for place in range(people)]
+        contexts = [FitContext(generator("fit", place), lambda b, n: b.posterior(photos[0])) for place in range(people)]
         attack.prepare(base)
         with Meter() as meter:
             (attack.fit_many if together else partial(Attack.fit_many, attack))(photos, contexts)

@@ -149,7 +149,7 @@ def measure(
         clean.append(comparison.score(photos))
 
         def ours(photos: Tensor, reference: Tensor, seed: int) -> Tensor:
-            context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: classes[:n])
+            context = Context([base], reference, Budget(budget), generator(seed), lambda b, n: b.posterior(classes[:n]))
             return comparison.ours.protect(photos, context)
 
         for who, cloak in (("theirs", comparison.theirs), ("ours", ours)):

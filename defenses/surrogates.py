@@ -126,7 +126,8 @@ def learn(
 
 def class_posterior(base: DiffusionModel, recipe: Recipe, context: Context) -> Posterior | None:
     """Latents of class pictures for the prior-preservation loss, if the recipe wants it."""
-    return context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
+    with torch.no_grad():
+        return context.class_latents(base, recipe.class_count) if recipe.wants_class_images else None
 
 
 @dataclass

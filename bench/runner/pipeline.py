@@ -224,11 +224,13 @@ class Pipeline:
 
         def fit_work(folder: Path) -> None:
             context = fit.context(cell.identity.name, cell.seed, self.store, partial(progress, "fit"))
-            fit.fit(folder, photos, attack, self.pool.base(cell.model), context)
+            with self.pool.lent(cell.model, attack) as ready:
+                fit.fit(folder, photos, ready, context)
 
         def generate_work(folder: Path) -> None:
-            artifact, base = self.store.path("fit", keys.fit), self.pool.base(cell.model)
-            generate.generate(folder, artifact, attack, base, cell.model, cell.protocol, cell.identity.name, cell.seed)
+            artifact, person = self.store.path("fit", keys.fit), cell.identity.name
+            with self.pool.lent(cell.model, attack) as ready:
+                generate.generate(folder, artifact, ready, cell.model, cell.protocol, person, cell.seed)
 
         with self.store.lock("attack", keys.generate):
             generated, fitted = self.store.find("generate", keys.generate), self.store.cost("fit", keys.fit)
@@ -256,8 +258,8 @@ class Pipeline:
                 fit.context(each.identity.name, each.seed, self.store, report)
                 for each, report in zip(chosen, reports, strict=True)
             ]
-            attack, base = cell.attack.instance, self.pool.base(cell.model)
-            problems = fit.fit_many(list(folders.values()), photos, attack, base, contexts, room)
+            with self.pool.lent(cell.model, cell.attack.instance) as attack:
+                problems = fit.fit_many(list(folders.values()), photos, attack, contexts, room)
             return {key: problem for key, problem in zip(folders, problems, strict=True) if problem}
 
         people = {key: each.identity.name for key, each in cells.items()}

@@ -20,6 +20,7 @@ from bench.core.types import Budget
 from bench.models.diffusion.base import DiffusionModel
 from defenses import DEFENSES, Context
 from tests.support import tiny
+from tests.support.contexts import no_class
 
 LEVELS = 8
 """Budget of all cloaks, grey levels."""
@@ -98,7 +99,7 @@ def attentive(root: Path, sharpness: float) -> DiffusionModel:
 
 def context(base: DiffusionModel, clean: Tensor) -> Context:
     """What a defender has, with the random numbers of seed 0 and no class pictures."""
-    return Context([base], clean, Budget(LEVELS), torch.Generator().manual_seed(0), lambda b, n: torch.empty(0))
+    return Context([base], clean, Budget(LEVELS), torch.Generator().manual_seed(0), no_class)
 
 
 def protect(name: str, base: DiffusionModel, clean: Tensor, variant: str, **settings: Any) -> Tensor:

@@ -171,5 +171,7 @@ def test_diverged_training_is_an_error_and_not_protection(
     for index, picture in enumerate(to_pixels(photos)):
         (root / f"{index:03d}.png").write_bytes(png_bytes(picture))
     attack = DreamBooth(steps=3, learning_rate=float("inf")).resolved("facelet")
+    attack.prepare(base)
     with pytest.raises(BenchError, match="diverged"):
-        fit(root, root, attack, base, context("someone", 0, Store(root / "store"), lambda share: None))
+        fit(root, root, attack, context("someone", 0, Store(root / "store"), lambda share: None))
+    attack.reset()

@@ -24,6 +24,7 @@ from bench.models.faces.embedder import FaceEmbedder, aligned, alignment, find_p
 from bench.models.faces.insightface import locate_pack
 from bench.runner.stages.surrogate import tuned
 from defenses import DEFENSES, Context
+from tests.support.contexts import no_class
 from tests.support.goals import Goal, first_predicted, grey, loss, predicts_the_pattern, purifier_errs, shifted
 
 pytestmark = pytest.mark.slow
@@ -73,11 +74,8 @@ def person() -> Identity:
 def cloaked(name: str, person: Identity, base: DiffusionModel, levels: float, folder: Path) -> list[Pixels]:
     """The saved photos, read again."""
 
-    def nobody(base: DiffusionModel, count: int) -> Tensor:
-        raise AssertionError("no class pictures are wanted here")
-
     photos, reference = (to_tensor([p.pixels for p in some]) for some in (person.protect, person.reference))
-    context = Context([base], reference, Budget(levels), generator("full"), nobody, partial(tuned, seed=0))
+    context = Context([base], reference, Budget(levels), generator("full"), no_class, partial(tuned, seed=0))
     try:
         made = DEFENSES.create(name, {}).resolved("facelet").protect(photos.clone(), context)
     finally:

@@ -37,7 +37,7 @@ from defenses.targets import pattern
 from defenses.timesteps import greedy_timesteps
 from defenses.transforms import blur
 from tests.support import tiny
-from tests.support.contexts import defend_context
+from tests.support.contexts import defend_context, no_class
 from tests.support.plain_steps import PROMPT, Plain, attention_maps, attention_of_heads, gradient
 
 LEVELS, STEP = 8, 2.0
@@ -283,7 +283,7 @@ def test_the_tokens_of_a_word(base: DiffusionModel) -> None:
 def one_step(name: str, base: DiffusionModel, photos: Tensor, **settings: Any) -> Tensor:
     defense = DEFENSES.create(name, settings).resolved("facelet")
     draw = torch.Generator().manual_seed(7)
-    return defense.protect(photos.clone(), Context([base], photos, Budget(LEVELS), draw, lambda b, n: torch.empty(0)))
+    return defense.protect(photos.clone(), Context([base], photos, Budget(LEVELS), draw, no_class))
 
 
 def stepped(start: Tensor, photos: Tensor, slope: Tensor, step: float = STEP) -> Tensor:

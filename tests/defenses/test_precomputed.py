@@ -24,6 +24,7 @@ from bench.runner.stages import protect as protect_stage
 from bench.store import Store
 from defenses import Context, ignore, nobody
 from defenses.precomputed import Precomputed
+from tests.support.contexts import no_class
 
 PHOTOS = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 200 + 20).round() / 255
 
@@ -42,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def protect(root: Path, names: tuple[str, ...] = ("a.jpg", "b.jpg"), person: str = "ada") -> Tensor:
-    context = Context([], PHOTOS, Budget(8), generator(0), lambda b, n: torch.empty(0), identity=person, names=names)
+    context = Context([], PHOTOS, Budget(8), generator(0), no_class, identity=person, names=names)
     return Precomputed("theirs", str(root)).protect(PHOTOS.clone(), context)
 
 

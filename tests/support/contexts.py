@@ -17,19 +17,18 @@ from defenses import Context
 ROOT = Path(__file__).parents[2]
 
 
+def no_class(base: DiffusionModel, count: int) -> Posterior:
+    """Class pictures, where no recipe wants any."""
+    raise AssertionError("no class pictures are wanted here")
+
+
 def fit_context(seed: int = 0) -> FitContext:
     """What an attacker has, but for class pictures, which none of these recipes wants."""
 
-    def nobody(base: DiffusionModel, count: int) -> Posterior:
-        raise AssertionError("no class pictures are wanted here")
-
-    return FitContext(generator(seed, "fit"), nobody)
+    return FitContext(generator(seed, "fit"), no_class)
 
 
 def defend_context(*bases: DiffusionModel, photos: Tensor, levels: float = 8, seed: int = 0) -> Context:
     """What a defender has, with the photos as their own reference, but for class pictures, as above."""
 
-    def nobody(base: DiffusionModel, count: int) -> Posterior:
-        raise AssertionError("no class pictures are wanted here")
-
-    return Context(list(bases), photos, Budget(levels), generator(seed), nobody, partial(tuned, seed=seed))
+    return Context(list(bases), photos, Budget(levels), generator(seed), no_class, partial(tuned, seed=seed))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from bench.config.schema import ModelSettings
 from bench.core.errors import BenchError
@@ -12,6 +14,25 @@ from bench.models.weights.loadable import refuse_unhashed
 
 if TYPE_CHECKING:
     from bench.models.diffusion.base import DiffusionModel
+
+
+class Guest(Protocol):
+    """What changes a base and gives it back: an attack.
+
+    Attributes:
+        stays: whether what it puts into the base serves whomever an equal guest comes for.
+    """
+
+    stays: ClassVar[bool]
+
+    def prepare(self, base: DiffusionModel) -> None:
+        """Take the base on loan."""
+
+    def reset(self) -> None:
+        """Give it back as it was."""
+
+
+G = TypeVar("G", bound=Guest)
 
 
 class Pool:
@@ -24,6 +45,7 @@ class Pool:
     def __init__(self, device: str = "auto") -> None:
         self._checkpoints: dict[ModelSettings, Checkpoint] = {}
         self._bases: dict[ModelSettings, DiffusionModel] = {}
+        self._staying: tuple[ModelSettings, Guest] | None = None
         self._device = device
 
     @property
@@ -61,9 +83,36 @@ class Pool:
         return model.computing.applied_to(self.checkpoint(model).fingerprint)
 
     def base(self, model: ModelSettings) -> DiffusionModel:
-        """The loaded model."""
+        """The model as it was loaded."""
+        self._clear()
         if model not in self._bases:
             from bench.models.diffusion.loading import load_base
 
             self._bases[model] = load_base(self.checkpoint(model), self.device, model.computing)
         return self._bases[model]
+
+    @contextlib.contextmanager
+    def lent(self, model: ModelSettings, guest: G) -> Iterator[G]:
+        """A guest that has the base: an equal one that has stayed, with all that it has loaded, else this one.
+
+        It stays, if it may, until a base is wanted for anything else.
+        """
+        if self._staying == (model, guest):
+            guest = self._staying[1]
+        else:
+            guest.prepare(self.base(model))
+        self._staying = model, guest
+        try:
+            yield guest
+        except BaseException:
+            self._clear()
+            raise
+        if not guest.stays:
+            self._clear()
+
+    def _clear(self) -> None:
+        """Whoever has a base gives it back."""
+        if self._staying is not None:
+            _, guest = self._staying
+            self._staying = None
+            guest.reset()

@@ -15,7 +15,6 @@ from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.core.images import to_tensor
 from bench.core.seeding import generator
-from bench.models.diffusion.base import DiffusionModel
 from bench.runner.stages.class_images import class_latents
 from bench.store import Store
 
@@ -53,26 +52,20 @@ def context(identity: str, seed: int, store: Store, progress: Callable[[float], 
     return FitContext(generator(seed, "fit", identity), partial(class_latents, store), progress)
 
 
-def fit(folder: Path, photos: Path, attack: Attack, base: DiffusionModel, context: FitContext) -> None:
-    """Write what the attack learned from a folder of photos as `artifact.safetensors`.
+def fit(folder: Path, photos: Path, attack: Attack, context: FitContext) -> None:
+    """Write what an attack that has its base learned from a folder of photos as `artifact.safetensors`.
 
     Raises:
         FitFailed: the attack cannot use these photos.
         BenchError: the training diverged.
     """
-    attack.prepare(base)
-    try:
-        artifact = attack.fit(to_tensor(numbered.load(photos)).to(base.device), context)
-    finally:
-        attack.reset()
-    _save(folder, artifact)
+    _save(folder, attack.fit(to_tensor(numbered.load(photos)).to(attack.base.device), context))
 
 
 def fit_many(
     folders: Sequence[Path],
     photos: Sequence[Path],
     attack: Attack,
-    base: DiffusionModel,
     contexts: Sequence[FitContext],
     places: int,
 ) -> list[BenchError | None]:
@@ -80,14 +73,10 @@ def fit_many(
 
     The batch always has so many places. Empty ones fit once more to the first folder: their shape is what counts.
     """
-    given = [to_tensor(numbered.load(each)).to(base.device) for each in photos]
+    given = [to_tensor(numbered.load(each)).to(attack.base.device) for each in photos]
     empty = places - len(given)
     seats = [*contexts, *(_once_more(contexts[0]) for _ in range(empty))]
-    attack.prepare(base)
-    try:
-        artifacts = attack.fit_many([*given, *given[:1] * empty], seats)
-    finally:
-        attack.reset()
+    artifacts = attack.fit_many([*given, *given[:1] * empty], seats)
     return [_problem(partial(_save, *each)) for each in zip(folders, artifacts, strict=False)]
 
 

@@ -45,31 +45,27 @@ def generate(
     folder: Path,
     fitted: Path,
     attack: Attack,
-    base: DiffusionModel,
     model: ModelSettings,
     protocol: Protocol,
     person: str,
     seed: int,
 ) -> None:
-    """Write all pictures of one cell as PNGs, prompt by prompt.
+    """Write all pictures of one cell, by an attack that has its base, as PNGs, prompt by prompt.
 
     Raises:
         BenchError: a picture is black or not finite; that is a fault of the run and never counts as protection.
     """
     from safetensors.torch import load_file
 
+    base = attack.base
     artifact = {name: tensor.to(base.device) for name, tensor in load_file(fitted / ARTIFACT).items()}
     templates = protocol.asked
     noise = torch.stack([_noise(s, base) for s in noise_seeds(protocol, person, seed)])
-    attack.prepare(base)
 
     def some(part: slice) -> list[Pixels]:
         return to_pixels(attack.generate(artifact, templates[part], noise[part], model.steps, model.guidance))
 
-    try:
-        pictures = in_batches(len(noise), BATCH, some)
-    finally:
-        attack.reset()
+    pictures = in_batches(len(noise), BATCH, some)
     black = [index for index, picture in enumerate(pictures) if not np.any(picture)]
     if black:
         raise BenchError(f"Generated picture {black[0]} is entirely black.", "Use model.precision=fp32.")

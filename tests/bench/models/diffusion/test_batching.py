@@ -106,12 +106,13 @@ def test_generated_pictures_are_the_same_on_a_small_card(
     model = ModelSettings(name="tiny", resolution=tiny.SIDE, precision="fp32", steps=2, guidance=3.0)
     protocol = Protocol(prompts=("a photo of {subject}",), images_per_prompt=6, far=0.01)
     attack = ATTACKS.create("none", {})
+    attack.prepare(base)
 
     def made(name: str) -> tuple[list[Any], int]:
         (tmp_path / name).mkdir()
         save_file({"nothing": torch.zeros(1)}, tmp_path / ARTIFACT)
         with Meter() as meter:
-            generate.generate(tmp_path / name, tmp_path, attack, base, model, protocol, "ann", 0)
+            generate.generate(tmp_path / name, tmp_path, attack, model, protocol, "ann", 0)
         return numbered.load(tmp_path / name), meter.cost.halvings
 
     large, none = made("large")
