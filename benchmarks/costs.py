@@ -103,12 +103,11 @@ def measure_on_gpu(name: str, model: str) -> str:
     settings = settings_of([f"model={model}"]).model
     base = base_of(model, "cuda", Computing(settings.precision))
     photos = torch.rand(PHOTOS, 3, base.side, base.side, device=base.device)
-    took = []
+    one, took = photos[:1], []
     for steps in (FEW, FEW, MANY):  # the first also loads kernels
         less = {"class_count": CLASS_COUNT} if name != "textual_inversion" else {}  # encoded before the first step
         attack = ATTACKS.create(name, {"steps": steps, **less}).resolved(settings.family)
         attack.prepare(base)
-        one = photos[:1]
         with Meter() as meter:
             attack.fit(photos, FitContext(generator("fit"), lambda b, n: b.posterior(one.expand(n, -1, -1, -1))))
             torch.cuda.synchronize()

@@ -28,7 +28,7 @@ def attack(request: pytest.FixtureRequest, base: DiffusionModel) -> Iterator[Fin
 
 
 def context(photos: Tensor) -> FitContext:
-    return FitContext(generator(0, "fit"), lambda base, count: photos[:count])
+    return FitContext(generator(0, "fit"), lambda base, count: base.posterior(photos[:count]))
 
 
 def test_photos_are_captioned_with_the_token_and_class_pictures_without(
