@@ -98,6 +98,11 @@ class Attack(ABC):
         del photos
         return template.format(subject=self.subject)
 
+    @property
+    def unet_only(self) -> str:
+        """What it does that only a U-Net allows, as "it compares attention maps"; empty if it works on any base."""
+        return ""
+
     def files(self, base_name: str) -> dict[str, str]:
         """Fingerprints, by name, of the files this attack brings along for a base: its results depend on them.
 

@@ -1,4 +1,4 @@
-"""DreamBooth (Ruiz et al., CVPR 2023): fine-tune the whole UNet, and the text encoder, on a few photos."""
+"""DreamBooth (Ruiz et al., CVPR 2023): fine-tune the whole denoiser, and the text encoders, on a few photos."""
 
 from __future__ import annotations
 
@@ -15,21 +15,28 @@ from bench.core.ranges import Count, Decay, Rate, Several, Weight
 
 
 def _preset(
-    steps: int, learning_rate: float, batch: int, train_text_encoder: bool, prior_weight: float, class_count: int
+    steps: int,
+    learning_rate: float,
+    batch: int,
+    train_text_encoder: bool,
+    prior_weight: float,
+    class_count: int,
+    weight_decay: float = 1e-2,
 ) -> dict[str, Any]:
     return dict(locals())
 
 
 @dataclass
 class DreamBooth(FineTuning):
-    """DreamBooth: full fine-tuning of UNet and text encoder (of both for SDXL).
+    """DreamBooth: full fine-tuning of the denoiser and the CLIP text encoders.
 
     Fits cannot share a pass (`stacks`): each trains all weights, so that nothing is left which a batch has in common.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models and "antidb" for all others. "antidb" is the protocol
-            of Anti-DreamBooth, "hf" and "hf_te" are the recipes of the diffusers example (without and with text
-            encoder).
+        preset: "auto" picks "facelet" for the embedded models, "hf_flow" for Stable Diffusion 3 and FLUX, and "antidb"
+            for all others. "antidb" is the protocol of Anti-DreamBooth, "hf" and "hf_te" are the recipes of the
+            diffusers example (without and with text encoder), "hf_flow" those of its examples for the two others
+            (FLUX's with their script's AdamW, where its README takes Prodigy).
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
         batch: photos per step (and as many class pictures, with prior preservation).
@@ -47,17 +54,19 @@ class DreamBooth(FineTuning):
     train_text_encoder: bool | None = None
     prior_weight: Weight | None = None
     class_count: Several | None = None
-    weight_decay: Decay = 1e-2
+    weight_decay: Decay | None = None
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": _preset(1000, 5e-7, 2, True, 1.0, 200),
         "hf": _preset(400, 5e-6, 4, False, 0.0, 0),
         "hf_te": _preset(800, 2e-6, 4, True, 1.0, 200),
+        "hf_flow": _preset(500, 1e-4, 4, False, 0.0, 0, 1e-4),
         "facelet": _preset(60, 4e-4, 8, True, 0.0, 0),
     }
 
     def resolved(self, family: str) -> DreamBooth:
-        return fill(self, self.presets, "facelet" if family == "facelet" else "antidb").contrasted(family)
+        own = {"facelet": "facelet", "sd3": "hf_flow", "flux": "hf_flow"}
+        return fill(self, self.presets, own.get(family, "antidb")).contrasted(family)
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         self.base.restore()
@@ -75,6 +84,6 @@ class DreamBooth(FineTuning):
         return [
             (part, key, value)
             for part, module in self.base.tunable.items()
-            if part == "unet" or self.train_text_encoder
+            if part == self.base.part or self.train_text_encoder
             for key, value in module.named_parameters()
         ]

@@ -16,10 +16,8 @@ from attacks.stacked_lora import stack
 from bench.core.presets import fill
 from bench.core.ranges import Count, Decay, Range, Rate, Scale, Several, Weight
 
-ATTENTION = {"unet": ("to_q", "to_k", "to_v", "to_out.0"), "text_encoder": ("q_proj", "k_proj", "v_proj", "out_proj")}
-CONVOLUTIONS = ("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2")
-FEED_FORWARD = ("fc1", "fc2")
-"""What "all" adapts beyond attention, in the UNet and in the text encoder."""
+TEXT_ATTENTION, TEXT_BEYOND = ("q_proj", "k_proj", "v_proj", "out_proj"), ("fc1", "fc2")
+"""Layers of CLIP's text encoders: attention, and what "all" adapts beyond. Those of its denoiser a base names."""
 ADAPTER = "cloakbench"
 
 
@@ -32,6 +30,7 @@ def _preset(
     targets: str,
     prior_weight: float,
     class_count: int,
+    weight_decay: float = 1e-2,
 ) -> dict[str, Any]:
     return dict(locals())
 
@@ -41,15 +40,17 @@ class Lora(FineTuning):
     """LoRA: low-rank fine-tuning of the attention layers, or of all layers.
 
     Attributes:
-        preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL and "hf" for all others. "hf" and
-            "hf_xl" are the recipes of the diffusers examples, "antidb" is Anti-DreamBooth's evaluation with LoRA in
-            place of full fine-tuning.
+        preset: "auto" picks "facelet" for the embedded models, "hf_xl" for SDXL, "hf_sd3" for Stable Diffusion 3,
+            "hf_flux" for FLUX and "hf" for all others. Those are the recipes of the diffusers examples (FLUX's with
+            their script's AdamW, where its README takes Prodigy), "antidb" is Anti-DreamBooth's evaluation with LoRA
+            in place of full fine-tuning.
         rank: rank of the updates; alpha equals it.
         steps: optimiser steps.
         learning_rate: AdamW learning rate, constant.
         batch: photos per step (and as many class pictures, with prior preservation).
         targets: "attention" adapts the attention projections, "all" convolutions and feed-forward layers too (LoCon).
-        train_text_encoder: adapt the text encoder's attention too.
+            FLUX's script takes the attention and the feed-forward layers.
+        train_text_encoder: adapt the attention of the CLIP text encoders too.
         prior_weight: weight of the prior-preservation loss; 0 leaves it out.
         class_count: class pictures for the prior.
         weight_decay: AdamW weight decay.
@@ -66,19 +67,21 @@ class Lora(FineTuning):
     targets: Literal["attention", "all"] | None = None
     prior_weight: Weight | None = None
     class_count: Several | None = None
-    weight_decay: Decay = 1e-2
+    weight_decay: Decay | None = None
     scale: Scale = 1.0
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "antidb": _preset(4, 1000, 1e-4, 2, True, "attention", 1.0, 200),
         "hf": _preset(4, 500, 1e-4, 1, False, "attention", 0.0, 0),
         "hf_xl": _preset(4, 500, 1e-4, 4, False, "attention", 0.0, 0),
+        "hf_sd3": _preset(4, 500, 4e-4, 4, False, "attention", 0.0, 0, 1e-4),
+        "hf_flux": _preset(4, 500, 1e-4, 4, False, "all", 0.0, 0, 1e-4),
         "facelet": _preset(16, 80, 5e-3, 8, True, "all", 0.0, 0),
     }
 
     def resolved(self, family: str) -> Lora:
-        automatic = {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf")
-        return fill(self, self.presets, automatic).contrasted(family)
+        own = {"facelet": "facelet", "sdxl": "hf_xl", "sd3": "hf_sd3", "flux": "hf_flux"}
+        return fill(self, self.presets, own.get(family, "hf")).contrasted(family)
 
     stacks: ClassVar[bool] = True
 
@@ -140,9 +143,10 @@ class Lora(FineTuning):
 
         assert self.rank
         for part, module in self._adapted().items():
-            targets = list(ATTENTION["unet" if part == "unet" else "text_encoder"])
+            denoiser = part == self.base.part
+            targets = list(self.base.attention if denoiser else TEXT_ATTENTION)
             if self.targets == "all":
-                targets += CONVOLUTIONS if part == "unet" else FEED_FORWARD
+                targets += self.base.beyond_attention if denoiser else TEXT_BEYOND
             config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets)
             inject_adapter_in_model(config, module, adapter_name=ADAPTER)
             module.peft_config = {ADAPTER: config}
@@ -165,7 +169,7 @@ class Lora(FineTuning):
         return weights
 
     def _adapted(self) -> dict[str, Any]:
-        return {part: m for part, m in self.base.tunable.items() if part == "unet" or self.train_text_encoder}
+        return {part: m for part, m in self.base.tunable.items() if part == self.base.part or self.train_text_encoder}
 
     def _adapters(self) -> list[tuple[str, str, torch.nn.Parameter]]:
         return [

@@ -85,6 +85,10 @@ class TextualInversion(Attack):
         assert self.vectors
         return max(template, CAPTION, key=len).format(subject=" ".join([INITIALISER] * self.vectors))
 
+    @property
+    def unet_only(self) -> str:
+        return "each cross-attention has a word of its own (attack.per_layer)" if self.per_layer else ""
+
     def resolved(self, family: str) -> TextualInversion:
         return fill(self, self.presets, {"facelet": "facelet", "sdxl": "hf_xl"}.get(family, "hf"))
 

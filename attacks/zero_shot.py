@@ -68,6 +68,10 @@ class ZeroShot(Attack):
         chosen: dict[str, Any] = self.shipped if family == "facelet" else {"recogniser": self.recogniser_pack}
         return dataclasses.replace(self, **{k: v for k, v in chosen.items() if v and getattr(self, k) is None})
 
+    @property
+    def unet_only(self) -> str:
+        return "its adapter goes into the cross-attention of a U-Net"
+
     def files(self, base_name: str) -> dict[str, str]:
         sources = {"weights": lambda: self._locate(base_name).fingerprint}
         source: str | None = getattr(self, "recogniser", None)

@@ -59,7 +59,8 @@ def download(wanted: Published) -> Path:
     except Exception as error:  # the hub client and urllib raise dozens of unrelated types
         raise BenchError(
             f"{wanted.title} could not be downloaded ({wanted.facts}): {type(error).__name__}: {error}",
-            "Check the connection and that you accepted its licence on its page, and repeat: what is here is kept.",
+            "Check the connection, and repeat: what is here is kept. "
+            + (wanted.access or "If it is gated, accept its licence on its page and log in."),
         ) from error
 
 
@@ -116,6 +117,9 @@ def main(overrides: Sequence[str]) -> int:
         console.print("Everything that can be fetched for these settings is here.")
         return 0
     console.print(table(wanted))
+    for item in wanted:
+        if item.access:
+            console.print(item.access, soft_wrap=True, highlight=False)
     if settings.dry_run:
         return 0
     failed = False

@@ -13,6 +13,7 @@ from bench.config.compute import Computing
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.diffusion.sdxl import SdxlModel
+from bench.models.diffusion.unet import UNetModel
 from bench.models.weights.checkpoint import Checkpoint, locate
 from bench.models.weights.files import ZOO
 from benchmarks.work import UNETS, VAE
@@ -55,7 +56,7 @@ def base_of(model: str, device: str, computing: Computing) -> DiffusionModel:
             kind = CLIPTextModelWithProjection if second else CLIPTextModel
             read = CLIPTextConfig(**config, max_position_embeddings=TOKENS, eos_token_id=words.eos_token_id)
             parts |= {name.replace("text_encoder", "tokenizer"): words, name: kind(read)}
-    made = (SdxlModel if model == "sdxl" else DiffusionModel)(_nowhere(model), parts, torch.device(device), computing)
+    made = (SdxlModel if model == "sdxl" else UNetModel)(_nowhere(model), parts, torch.device(device), computing)
     made.remember()
     return made
 

@@ -31,6 +31,11 @@ class Countermeasure(ABC):
         """
         return {}
 
+    @property
+    def unet_only(self) -> str:
+        """What it does that only a U-Net allows, as "it compares attention maps"; empty if it works on any base."""
+        return ""
+
     @abstractmethod
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         """Treat photos (h, w, 3) uint8, as they would be found on the web; all randomness is in `generator`."""

@@ -35,6 +35,10 @@ class GridPure(Purifier):
     steps: SamplerSteps = 10
     blend: Share = 0.1
 
+    @property
+    def unet_only(self) -> str:
+        return "it follows the noise schedule of DDPM"
+
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         return [cleaned for photo in photos for cleaned in self._purify(photo, generator, base)]
 

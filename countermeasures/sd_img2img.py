@@ -37,6 +37,10 @@ class ImageToImage(Purifier):
         if self.strength * self.steps < 1:
             raise ValueError(f"strength {self.strength:g} of {self.steps} steps is not one step")
 
+    @property
+    def unet_only(self) -> str:
+        return "its sampler is one of epsilon and velocity"
+
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         import torch
 

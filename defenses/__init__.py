@@ -133,6 +133,11 @@ class Defense(ABC):
             BenchError: names every photo that is wrong, and how.
         """
 
+    @property
+    def unet_only(self) -> str:
+        """What it does that only a U-Net allows, as "it compares attention maps"; empty if it works on any base."""
+        return ""
+
     def pretuning(self, references: int) -> Recipe | None:
         """How a copy of the first surrogate learns so many reference photos before the cloak; None if it does not.
 

@@ -42,6 +42,10 @@ class AdapterCloak(Defense):
         "facelet": {"recognisers": FACELET["recognisers"], "adapter": "zoo"},
     }
 
+    @property
+    def unet_only(self) -> str:
+        return "it puts an IP-Adapter into the cross-attention of a U-Net"
+
     def files(self) -> dict[str, str]:
         found, adapter = together([lambda: fingerprints(self.recognisers or ()), self._adapter_files])
         return found | adapter

@@ -75,6 +75,10 @@ class AntiDiffusion(Defense):
         "facelet": {"step": 1.0, "learning_rate": 1e-4, "sides": (8, 16)},
     }
 
+    @property
+    def unet_only(self) -> str:
+        return "it looks at cross-attention maps"
+
     def evaluations(self, turns: int) -> float:
         tuned = turns - 1 if self.variant == "as_released" and turns > 1 else turns
         return tuned * self.prompt_steps + turns * self.pgd_steps + (turns - 1) * self.surrogate_steps

@@ -30,7 +30,7 @@ from torch import Tensor
 from bench.core.ranges import Count, Range, SomeShare, Weight
 from bench.models.diffusion.base import DiffusionModel
 from defenses import Context, Defense
-from defenses.objectives import denoise, predicted_noise
+from defenses.objectives import denoise
 from defenses.pgd import Objective, pgd, share_of
 
 
@@ -61,6 +61,10 @@ class AntiPure(Defense):
         if self.patch % 2:
             raise ValueError(f"patch must be even, not {self.patch}")
 
+    @property
+    def unet_only(self) -> str:
+        return "it follows the noise schedule of DDPM"
+
     def evaluations(self, turns: int) -> float:
         return 2 * turns
 
@@ -81,8 +85,8 @@ class AntiPure(Defense):
         def distortion(candidates: Tensor) -> Tensor:
             seen = denoise(base, candidates, condition, generator, lambda: drawn(0, self.purifier_steps))
             wrong = drawn(self.purifier_steps, base.length)
-            noise = predicted_noise(base, seen.noised, seen.predicted, seen.timesteps)
-            confused = predicted_noise(base, seen.noised, base.predict(seen.noised, wrong, condition), wrong)
+            noise = base.predict_noise(seen.noised, seen.predicted, seen.timesteps)
+            confused = base.predict_noise(seen.noised, base.predict(seen.noised, wrong, condition), wrong)
             purified = base.decode(base.predict_x0(seen.noised, seen.predicted, seen.timesteps))
             error = (noise - seen.noise).square().mean(dim=(1, 2, 3))
             rough = (base.alpha_bar(seen.timesteps).flatten() - 1).exp() * high_frequencies(purified, self.patch)

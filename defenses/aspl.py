@@ -45,6 +45,10 @@ class Aspl(AlternatingDefense):
 
     targeted: bool = False
 
+    @property
+    def unet_only(self) -> str:
+        return "it predicts the step before on the noise schedule of DDPM (defense.targeted)" if self.targeted else ""
+
     def evaluations(self, turns: int) -> float:
         return turns * (self.learning_of_a_round() + self.pgd_steps)
 

@@ -51,6 +51,10 @@ class Caat(Defense):
         "facelet": {"steps": 150, "step": 1.0, "learning_rate": 1e-3},
     }
 
+    @property
+    def unet_only(self) -> str:
+        return "it trains the keys and values of cross-attention"
+
     def evaluations(self, turns: int) -> float:
         return turns
 

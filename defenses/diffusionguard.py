@@ -34,7 +34,7 @@ from bench.models.faces.embedder import alignment
 from bench.models.faces.insightface import locate_pack
 from defenses import Context, Defense
 from defenses.encoders import Faces
-from defenses.objectives import caption, denoise, predicted_noise
+from defenses.objectives import caption, denoise
 from defenses.pgd import Objective, pgd
 
 DIRECTIONS = 16
@@ -102,7 +102,7 @@ def first_prediction(base: DiffusionModel, count: int, strength: float, generato
 
     def norm(photos: Tensor) -> Tensor:
         seen = denoise(base, photos, condition, generator, lambda: start)
-        noise = predicted_noise(base, seen.noised, seen.predicted, seen.timesteps)
+        noise = base.predict_noise(seen.noised, seen.predicted, seen.timesteps)
         sizes: Tensor = torch.linalg.vector_norm(noise, dim=(1, 2, 3))
         return sizes.mean()
 

@@ -67,6 +67,10 @@ class DisDiff(AlternatingDefense):
         "facelet": {**AlternatingDefense.presets["facelet"], "sides": (8, 16)},
     }
 
+    @property
+    def unet_only(self) -> str:
+        return "it erases cross-attention maps"
+
     def evaluations(self, turns: int) -> float:
         return SEARCH * self.search + turns * (self.learning_of_a_round() + self.pgd_steps)
 

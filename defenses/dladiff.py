@@ -150,6 +150,10 @@ class DLADiff(Adaptive):
     def files(self) -> dict[str, str]:
         return super().files() | (fingerprints(self.recognisers or ()) if 2 in self.layers else {})
 
+    @property
+    def unet_only(self) -> str:
+        return "it compares attention maps of a U-Net (defense.dsur)" if 1 in self.layers and self.dsur else ""
+
     def evaluations(self, turns: int) -> float:
         if 1 not in self.layers:
             return 0

@@ -68,6 +68,10 @@ class Fsmg(Learner):
         },
     }
 
+    @property
+    def unet_only(self) -> str:
+        return "it predicts the step before on the noise schedule of DDPM (defense.targeted)" if self.targeted else ""
+
     def evaluations(self, turns: int) -> float:
         return self.learning(int(self.surrogate_steps or 0), self.batch) + turns
 

@@ -27,7 +27,7 @@ class Step:
         noise: what was added.
         timesteps: (n,).
         noised: the latents with the noise.
-        predicted: what the UNet predicts.
+        predicted: what the denoiser predicts.
         target: what it should have predicted.
     """
 
@@ -63,14 +63,6 @@ def denoise(
     return Step(latents, noise, chosen, noised, predicted, base.target(latents, noise, chosen))
 
 
-def predicted_noise(base: DiffusionModel, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
-    """The noise that a prediction for noised latents amounts to: itself, unless the base predicts v."""
-    if base.scheduler.config.prediction_type != "v_prediction":
-        return predicted
-    alpha_bar = base.alpha_bar(timesteps)
-    return alpha_bar.sqrt() * predicted + (1 - alpha_bar).sqrt() * noised
-
-
 def twin(generator: torch.Generator) -> torch.Generator:
     """A generator that will draw what this one will draw next: for a second photo under the same noise."""
     copy = torch.Generator()
@@ -93,7 +85,7 @@ def denoising_loss(
 
 
 def score_distillation(base: DiffusionModel, prompt: str, count: int, generator: torch.Generator) -> Objective:
-    """Its gradient is that of the denoising loss without the UNet's Jacobian (SDS, Xue et al. 2024).
+    """Its gradient is that of the denoising loss without the denoiser's Jacobian (SDS, Xue et al. 2024).
 
     The error of the prediction, taken as constant, times the latents. A v-prediction's error is that of the noise times
     a positive factor per photo, which a signed step does not see.

@@ -61,6 +61,14 @@ class PhotoGuard(Adaptive):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {"published": {"draws": 10}, "facelet": {"draws": 2}}
 
+    @property
+    def unet_only(self) -> str:
+        return (
+            "its edit follows the noise schedule of DDPM (defense.variant=diffusion)"
+            if self.variant == "diffusion"
+            else ""
+        )
+
     def evaluations(self, turns: int) -> float:
         if self.variant == "encoder":
             return turns  # of the VAE's encoder

@@ -53,6 +53,10 @@ class Placebo(Defense):
         defense = ResolvedMethod.of(str(self.of.get("name")), self._defense().at_effort(wanted))
         return dataclasses.replace(self, of={"name": defense.name, **defense.settings})
 
+    @property
+    def unet_only(self) -> str:
+        return self._defense().unet_only
+
     def files(self) -> dict[str, str]:
         """The invented photos; the defense, with its own files in place of their names; and its code."""
         defense = self._defense()

@@ -46,6 +46,10 @@ class SimAC(AlternatingDefense):
     variant: Literal["intended", "as_released"] = "intended"
     feature_weight: Weight = 1.0
 
+    @property
+    def unet_only(self) -> str:
+        return "it compares the features of a U-Net's last blocks"
+
     def evaluations(self, turns: int) -> float:
         looks = 2 if self.variant == "intended" and self.feature_weight else 1
         return SEARCH + turns * (self.learning_of_a_round() + looks * self.pgd_steps)

@@ -43,6 +43,10 @@ class Method(_Settings):
     settings: dict[str, Any] = Field(default={})
 
 
+FLOW = {"SD3Transformer2DModel": "sd3", "FluxTransformer2DModel": "flux"}
+"""Class of a flow-matching transformer -> the family of its models."""
+
+
 class ModelSettings(_Settings):
     """A base model and how it is used."""
 
@@ -53,7 +57,7 @@ class ModelSettings(_Settings):
     mirrors: tuple[str, ...] = ()
     """Hub ids of copies, named when `source` cannot be had, never used unasked."""
     family: str = "sd"
-    """Chooses the "auto" presets of defenses and attacks."""
+    """Chooses the "auto" presets of defenses and attacks; says whether it is a transformer (`FLOW`)."""
     resolution: Annotated[int, Range(ge=8, le=4096, unit="pixels")] = 512
     """Side of the photos in pixels."""
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -72,6 +76,11 @@ class ModelSettings(_Settings):
         if value % LATENT:
             raise ValueError(f"give a multiple of {LATENT}, as {value - value % LATENT}: pixels of a latent's side")
         return value
+
+    @property
+    def flow(self) -> bool:
+        """Whether it is a flow-matching transformer, and has no U-Net."""
+        return self.family in FLOW.values()
 
     @property
     def computing(self) -> Computing:

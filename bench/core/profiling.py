@@ -10,11 +10,13 @@ from typing import Any
 
 NETWORKS = {
     "diffusers.models.unets.unet_2d_condition.UNet2DConditionModel": "unet",
+    "diffusers.models.transformers.transformer_sd3.SD3Transformer2DModel": "unet",
+    "diffusers.models.transformers.transformer_flux.FluxTransformer2DModel": "unet",
     "diffusers.models.controlnets.controlnet.ControlNetModel": "controlnet",
     "diffusers.models.autoencoders.vae.Encoder": "encoder",
     "diffusers.models.autoencoders.vae.Decoder": "decoder",
 }
-"""Class -> what the network is called."""
+"""Class -> what the network is called. What denoises is "unet" in all records, so that bases compare."""
 
 Passes = dict[str, dict[str, int]]
 """Network -> samples, by "plain" (alone), "inputs" (with gradients of what went in), "weights" (of the weights too)."""

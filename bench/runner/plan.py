@@ -210,14 +210,27 @@ def _weights(
     def of_model(model: ModelSettings) -> dict[str, str]:
         return {"": pool.checkpoint(model).fingerprint}
 
+    attacked, surrogates = models[0], models[1:]
     sources: list[Callable[[], dict[str, str]]] = [partial(of_model, model) for model in models]
-    sources += [partial(_files, defense.instance), partial(attack.instance.files, models[0].name)]
+    sources += [partial(_works_on, method, attacked) for method in (attack, *countermeasures)]
+    sources += [partial(_works_on, defense, surrogate) for surrogate in surrogates]
+    sources += [partial(_files, defense.instance), partial(attack.instance.files, attacked.name)]
     sources += [each.instance.files for each in countermeasures]
     sources += [partial(_loadable, method.settings) for method in (defense, attack, *countermeasures)]
     try:
         return tuple(digest for files in together(sources) for digest in files.values()), None
     except BenchError as error:
         return (), error
+
+
+def _works_on(method: ResolvedMethod[Any], model: ModelSettings) -> dict[str, str]:
+    """No hashes, but nothing either that needs a U-Net where there is a transformer."""
+    if model.flow and (reason := method.instance.unet_only):
+        raise BenchError(
+            f"{method.name} does not work on {model.name}, a flow-matching transformer: {reason}.",
+            "Take another method, or a model with a U-Net, such as sd15 or sdxl.",
+        )
+    return {}
 
 
 def _loadable(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from defenses.antipure import high_frequencies
 from defenses.aspl import previous, targeted_loss
 from defenses.disdiff import erasure, token_places
 from defenses.dladiff import attention_distance
-from defenses.objectives import denoising_loss, latent_shift, predicted_noise, score_distillation
+from defenses.objectives import denoising_loss, latent_shift, score_distillation
 from defenses.photoguard import edited
 from defenses.simac import interference
 from defenses.surrogates import alternate
@@ -423,7 +423,7 @@ def test_the_noise_of_a_v_prediction(root: Path) -> None:
     latents, noise = (torch.randn(2, *base.latent_shape, generator=generator(seed)) for seed in (1, 2))
     timesteps = torch.tensor([3, 700])
     noised, perfect = base.add_noise(latents, noise, timesteps), base.target(latents, noise, timesteps)
-    assert torch.allclose(predicted_noise(base, noised, perfect, timesteps), noise, atol=1e-4)
+    assert torch.allclose(base.predict_noise(noised, perfect, timesteps), noise, atol=1e-4)
 
 
 def test_one_step_of_ace(base: DiffusionModel, photos: Tensor) -> None:

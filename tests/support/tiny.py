@@ -96,16 +96,18 @@ def upscaler(folder: Path) -> Path:
     return folder
 
 
-def autoencoder(*channels: int) -> Any:
-    """A VAE that halves the side once per level, but not at the last."""
+def autoencoder(*channels: int, latents: int = 4) -> Any:
+    """A VAE that halves the side once per level, but not at the last; with 16 channels of latents as SD3 has it."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         block_out_channels=channels,
         down_block_types=["DownEncoderBlock2D"] * len(channels),
         up_block_types=["UpDecoderBlock2D"] * len(channels),
-        latent_channels=4,
+        latent_channels=latents,
         norm_num_groups=8,
+        **({"shift_factor": 0.0609, "scaling_factor": 1.5305} if latents == 16 else {}),
+        **({"use_quant_conv": False, "use_post_quant_conv": False} if latents == 16 else {}),
     )
 
 

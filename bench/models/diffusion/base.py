@@ -3,14 +3,18 @@
 Defenses and attacks are written against this class, never against a pipeline, so the embedded family (128 px) and
 Stable Diffusion run the same code. Parts are stock diffusers and transformers classes.
 
+What a base does is here; how it noises and denoises is its type's: `unet` for Stable Diffusion 1 and 2 and `sdxl`,
+`flow` for the transformers `sd3` and `flux`.
+
 Shapes: photos are (n, 3, h, w) in [0, 1]; latents are (n, c, h/f, w/f), already multiplied by the VAE's scaling
-factor; timesteps are (n,) integers in [0, 1000).
+factor; timesteps are (n,) integers in [0, 1000), the last with the most noise.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,11 +29,11 @@ from bench.models.weights.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Condition:
-    """What the UNet is told about the picture.
+    """What the denoiser is told about the picture.
 
     Attributes:
-        hidden: (n, tokens, dim) hidden states of the text encoder, or of both of SDXL side by side.
-        pooled: (n, dim) pooled state of SDXL's second text encoder; None for models that are not told.
+        hidden: (n, tokens, dim) hidden states of the text encoders, of SDXL's two side by side.
+        pooled: (n, dim) pooled states of the encoders that have some; None for models that are not told.
     """
 
     hidden: Tensor
@@ -70,7 +74,7 @@ ENCODED, DECODED = 2**21, 2**20
 """Pixels that the VAE encodes and decodes at once, without gradients: 8 photos and 4 pictures of 512 px."""
 
 Snapshot = dict[str, dict[str, Tensor]]
-"""Weights of the UNet and of the text encoders, by part and name."""
+"""Weights of the denoiser and of the text encoders, by part and name."""
 
 
 def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
@@ -83,16 +87,23 @@ def learns(module: torch.nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters())
 
 
-class DiffusionModel:
-    """A Stable-Diffusion-type model (epsilon or v prediction); `bench.models.diffusion.loading` loads one.
+class DiffusionModel(ABC):
+    """A latent diffusion model that reads prompts; `bench.models.diffusion.loading` loads one.
 
     Attributes:
-        tokenizers: the tokenizer; two for SDXL.
-        text_encoders: the text encoder of each tokenizer.
+        denoiser: the network that predicts: a U-Net or a transformer.
+        tokenizers: of the CLIP text encoders, in their order.
+        text_encoders: those that an attacker may train: CLIP's.
+        part: what the official files call the denoiser.
         half_vae: whether the VAE computes in half precision where the rest does.
+        attention: how the names of the denoiser's attention projections end.
+        beyond_attention: the same of its other layers that a LoRA may adapt.
     """
 
+    part: ClassVar[str]
     half_vae: ClassVar[bool] = True
+    attention: ClassVar[tuple[str, ...]]
+    beyond_attention: ClassVar[tuple[str, ...]]
 
     def __init__(
         self, checkpoint: Checkpoint, parts: dict[str, Any], device: torch.device, computing: Computing
@@ -102,21 +113,32 @@ class DiffusionModel:
         self.computing = computing
         self.scheduler = parts["scheduler"]
         self.vae = parts["vae"]
-        self.unet = parts["unet"]
+        self.denoiser = parts[self.part]
         self.tokenizers = [part for name, part in parts.items() if name.startswith("tokenizer")]
         self.text_encoders = [part for name, part in parts.items() if name.startswith("text_encoder")]
         for module in self._modules.values():
             module.requires_grad_(False).eval()
         if computing.channels_last:
-            for module in (self.vae, self.unet):
+            for module in (self.vae, self.denoiser):
                 module.to(memory_format=torch.channels_last)
         countable()
         if computing.memory == "low":
-            for module in (self.vae, self.unet):
+            for module in (self.vae, self.denoiser):
                 module.enable_gradient_checkpointing()
         if computing.compile:
-            self.unet.compile(dynamic=False)
+            self.denoiser.compile(dynamic=False)
         self._loaded: dict[str, dict[str, Tensor]] = {}
+
+    @property
+    def unet(self) -> Any:
+        """The U-Net, for those that look inside it.
+
+        Raises:
+            BenchError: the model has none.
+        """
+        raise BenchError(
+            f"{self.checkpoint.name} has no U-Net, but a transformer.", "Use a base such as sd15 or sdxl for this."
+        )
 
     @property
     def tokenizer(self) -> Any:
@@ -130,9 +152,9 @@ class DiffusionModel:
 
     @property
     def tunable(self) -> dict[str, Any]:
-        """Part name -> module, of all that an attacker may train: the UNet and the text encoders."""
+        """Part name -> module, of all that an attacker may train: the denoiser and the text encoders."""
         names = (f"text_encoder{suffix}" for suffix in ("", "_2"))
-        return {"unet": self.unet} | dict(zip(names, self.text_encoders, strict=False))
+        return {self.part: self.denoiser} | dict(zip(names, self.text_encoders, strict=False))
 
     # -- images and latents ------------------------------------------------------------------------------------
 
@@ -155,8 +177,13 @@ class DiffusionModel:
     def _posterior(self, photos: Tensor) -> Posterior:
         with self._autocast(self.half_vae):
             distribution = self.vae.encode(photos * 2 - 1).latent_dist
-        scale = self.vae.config.scaling_factor
-        return Posterior(distribution.mean.float() * scale, distribution.std.float() * scale)
+        shift, scale = self._scaling
+        return Posterior((distribution.mean.float() - shift) * scale, distribution.std.float() * scale)
+
+    @property
+    def _scaling(self) -> tuple[float, float]:
+        """What is taken off the VAE's latents, and what they are then multiplied by."""
+        return self.vae.config.shift_factor or 0.0, self.vae.config.scaling_factor
 
     def encode(self, photos: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents of photos (n, 3, h, w) in [0, 1]: a sample if a generator is given, else the mean; differentiable."""
@@ -175,15 +202,16 @@ class DiffusionModel:
         return 1 if self.computing.memory == "low" else max(1, pixels // of_one)
 
     def _decode(self, latents: Tensor) -> Tensor:
+        shift, scale = self._scaling
         with self._autocast(self.half_vae):
-            photos: Tensor = self.vae.decode(latents / self.vae.config.scaling_factor).sample
+            photos: Tensor = self.vae.decode(latents / scale + shift).sample
         return (photos.float() / 2 + 0.5).clamp(0, 1)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one latent at the model's own resolution."""
-        side = int(self.unet.config.sample_size)
-        return int(self.unet.config.in_channels), side, side
+        side = int(self.denoiser.config.sample_size)
+        return int(self.denoiser.config.in_channels), side, side
 
     @property
     def side(self) -> int:
@@ -197,11 +225,9 @@ class DiffusionModel:
 
     # -- denoising ---------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def condition(self, prompts: Sequence[str]) -> Condition:
         """Text conditions of n prompts; differentiable with respect to the text encoders' weights."""
-        with self._reading(), self._autocast():
-            hidden = self.text_encoder(self.ids(prompts))[0]
-        return Condition(hidden.float())
 
     def unconditional(self) -> Condition:
         """What guidance steers away from: the condition (1) without a prompt."""
@@ -210,13 +236,18 @@ class DiffusionModel:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         """The text encoders are on the device; afterwards, unless they learn, they wait where memory is cheap."""
-        movable = self.text_encoders if self.computing.offload else []
+        movable = self._readers if self.computing.offload else []
         for encoder in movable:
             encoder.to(self.device)
         yield
         for encoder in movable:
             if not learns(encoder):
                 encoder.to("cpu")
+
+    @property
+    def _readers(self) -> Sequence[torch.nn.Module]:
+        """All that reads prompts."""
+        return self.text_encoders
 
     def ids(self, prompts: Sequence[str], which: int = 0) -> Tensor:
         """(n, tokens) padded ids of n prompts by one of the tokenizers."""
@@ -225,39 +256,36 @@ class DiffusionModel:
         ).input_ids
         return ids.to(self.device)
 
+    @abstractmethod
     def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
-        """The UNet's prediction for noised latents, in fp32; `more` goes to the UNet (what an adapter wants)."""
-        with self._autocast():
-            predicted: Tensor = self.unet(latents, timesteps, condition.hidden, return_dict=False, **more)[0]
-        return predicted.float()
+        """The prediction for noised latents, in fp32; `more` goes to the denoiser (what an adapter wants)."""
 
+    @abstractmethod
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """q(z_t | z_0): the latents noised to `timesteps`."""
-        noised: Tensor = self.scheduler.add_noise(latents, noise, timesteps)
-        return noised
 
+    @abstractmethod
     def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What `predict` should return: the noise, or the velocity for a v-prediction model."""
-        kind = self.scheduler.config.prediction_type
-        if kind == "epsilon":
-            return noise
-        if kind == "v_prediction":
-            velocity: Tensor = self.scheduler.get_velocity(latents, noise, timesteps)
-            return velocity
-        raise BenchError(f"Prediction type {kind!r} is not supported.", "Use an epsilon or v_prediction checkpoint.")
+        """What `predict` should return."""
 
+    @abstractmethod
     def predict_x0(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
         """The latents that a prediction for noised latents amounts to: the inverse of `add_noise` and `target`."""
-        alpha_bar = self.alpha_bar(timesteps)
-        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-        if self.scheduler.config.prediction_type == "v_prediction":
-            return signal * noised - spread * predicted
-        return (noised - spread * predicted) / signal
+
+    @abstractmethod
+    def predict_noise(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The noise that a prediction for noised latents amounts to."""
 
     def alpha_bar(self, timesteps: Tensor) -> Tensor:
-        """(n, 1, 1, 1) share of the signal's variance that is left at each timestep (alpha-bar of DDPM)."""
-        alphas: Tensor = self.scheduler.alphas_cumprod
-        return alphas.to(self.device)[timesteps][:, None, None, None]
+        """(n, 1, 1, 1) share of the signal's variance that is left at each timestep (alpha-bar of DDPM).
+
+        Raises:
+            BenchError: the model is not noised as DDPM does it.
+        """
+        raise BenchError(
+            f"{self.checkpoint.name} has no noise schedule of DDPM: it mixes photo and noise in a straight line.",
+            "Use a base such as sd15 or sdxl for this.",
+        )
 
     @property
     def length(self) -> int:
@@ -265,7 +293,7 @@ class DiffusionModel:
         return int(self.scheduler.config.num_train_timesteps)
 
     def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) timesteps, uniform over the schedule."""
+        """(count,) timesteps as a training draws them: uniform over the schedule."""
         return torch.randint(0, self.length, (count,), generator=generator).to(self.device)
 
     def denoising_errors(self, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
@@ -283,39 +311,15 @@ class DiffusionModel:
         errors: Tensor = (predicted - self.target(latents, noise, timesteps)).square().mean(dim=(1, 2, 3))
         return errors
 
+    @abstractmethod
     def pipeline(self, controlnet: Any = None) -> Any:
-        """A stock diffusers pipeline around this model's own parts, with the DPM-Solver++ scheduler.
+        """A stock diffusers pipeline around this model's own parts.
 
         Adapters are loaded through it, into the parts themselves: whoever does so takes them out again.
 
         Args:
             controlnet: what the pictures shall follow besides; None for nothing.
         """
-        from diffusers import DPMSolverMultistepScheduler
-
-        made = self._pipeline_kind(controlnet is not None)(
-            vae=self.vae,
-            unet=self.unet,
-            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
-            feature_extractor=None,
-            **self._pipeline_parts(),
-            **({} if controlnet is None else {"controlnet": controlnet}),
-        )
-        made.set_progress_bar_config(disable=True)
-        return made
-
-    def _pipeline_kind(self, controlled: bool) -> Any:
-        import diffusers
-
-        return diffusers.StableDiffusionControlNetPipeline if controlled else diffusers.StableDiffusionPipeline
-
-    def _pipeline_parts(self) -> dict[str, Any]:
-        return {
-            "text_encoder": self.text_encoder,
-            "tokenizer": self.tokenizer,
-            "safety_checker": None,  # a black picture would count as protection
-            "requires_safety_checker": False,
-        }
 
     @torch.no_grad()
     def sample(
@@ -328,7 +332,7 @@ class DiffusionModel:
         away_from: Condition | None = None,
         **extra: Any,
     ) -> Tensor:
-        """Generate pictures (n, 3, h, w) in [0, 1] with DPM-Solver++ and classifier-free guidance.
+        """Generate pictures (n, 3, h, w) in [0, 1] with the sampler of `pipeline` and classifier-free guidance.
 
         Args:
             condition: n conditions.
@@ -359,34 +363,38 @@ class DiffusionModel:
     # -- weights -----------------------------------------------------------------------------------------------
 
     def clone(self) -> DiffusionModel:
-        """A second model to train on the side: own UNet and text encoders, shared (frozen) VAE and tokenizers.
+        """A second model to train on the side: own denoiser and text encoders, all that stays frozen is shared.
 
         It starts from the present weights and remembers no others, so it cannot be restored.
         """
-        parts = {"vae": self.vae, "scheduler": self.scheduler}
-        parts |= {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
-        parts |= {name: copy.deepcopy(module) for name, module in self.tunable.items()}
+        parts = self._shared | {name: copy.deepcopy(module) for name, module in self.tunable.items()}
         return type(self)(self.checkpoint, parts, self.device, self.computing)
 
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """The parts that no training changes."""
+        tokenizers = {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
+        return {"vae": self.vae, "scheduler": self.scheduler} | tokenizers
+
     def copy_weights_from(self, other: DiffusionModel) -> None:
-        """Overwrite UNet and text encoders in place with another model's."""
+        """Overwrite denoiser and text encoders in place with another model's."""
         self.load_snapshot({name: module.state_dict() for name, module in other.tunable.items()})
 
     def snapshot(self) -> Snapshot:
-        """A copy of the present weights of UNet and text encoders, on the CPU."""
+        """A copy of the present weights of denoiser and text encoders, on the CPU."""
         return {
             name: {key: value.detach().to("cpu", copy=True) for key, value in module.state_dict().items()}
             for name, module in self.tunable.items()
         }
 
     def load_snapshot(self, snapshot: Snapshot) -> None:
-        """Overwrite UNet and text encoders in place with the weights of a snapshot."""
+        """Overwrite denoiser and text encoders in place with the weights of a snapshot."""
         for name, module in self.tunable.items():
             module.load_state_dict(snapshot[name])
 
     def parameters(self, text_encoder: bool = True) -> list[torch.nn.Parameter]:
-        """The weights of the UNet, and of the text encoders if asked for, made trainable."""
-        modules = [self.unet, *self.text_encoders] if text_encoder else [self.unet]
+        """The weights of the denoiser, and of the text encoders if asked for, made trainable."""
+        modules = [self.denoiser, *self.text_encoders] if text_encoder else [self.denoiser]
         return [p.requires_grad_(True) for module in modules for p in module.parameters()]
 
     def remember(self) -> None:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
-from bench.config.schema import ModelSettings
+from bench.config.schema import FLOW, ModelSettings
 from bench.core.errors import BenchError
 from bench.core.gpus import gpus
 from bench.models.weights.checkpoint import Checkpoint, locate
@@ -75,6 +75,7 @@ class Pool:
         if model not in self._checkpoints:
             found = locate(model.name, model.source, model.revision, model.mirrors)
             refuse_unhashed(found.path, *sorted({(found.path / file).parent for file in found.files}))
+            _check_family(model, found)
             self._checkpoints[model] = found
         return self._checkpoints[model]
 
@@ -116,3 +117,21 @@ class Pool:
             _, guest = self._staying
             self._staying = None
             guest.reset()
+
+
+def _check_family(model: ModelSettings, found: Checkpoint) -> None:
+    """Whether a model's family is that of its files, as far as that decides what can be done with it.
+
+    Raises:
+        BenchError: it is not.
+    """
+    family = FLOW.get(found.architecture)
+    if family is None and model.flow:
+        raise BenchError(
+            f"model.family={model.family}, but {found.path} has a {found.architecture}.",
+            "Set model.family=sd, or sdxl for its type.",
+        )
+    if family not in (None, model.family):
+        raise BenchError(
+            f"model.family={model.family}, but {found.path} has a {found.architecture}.", f"Set model.family={family}."
+        )

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import Condition
+from bench.models.diffusion.unet import UNetModel
 
 
-class SdxlModel(DiffusionModel):
+class SdxlModel(UNetModel):
     """An SDXL-type model.
 
     The VAE always computes in fp32: the published one overflows in half precision, and a black picture would count as

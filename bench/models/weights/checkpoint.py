@@ -14,20 +14,25 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.hashing import hash_of
 from bench.models.weights.files import ZOO, hashes
-from bench.models.weights.published import MODELS, Missing, Published
+from bench.models.weights.published import GATED, MODELS, Missing, Published
 
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-_WEIGHTED = ("unet", "vae", "text_encoder")
+_PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
+"""What every model has, besides one of these, which denoises."""
+_UNET, _TRANSFORMER = "unet", "transformer"
+_WEIGHTED = (_UNET, _TRANSFORMER, "vae", "text_encoder")
 """How the names of those with weights begin."""
 _SECOND = ("text_encoder_2", "tokenizer_2")
-"""What SDXL has besides."""
+"""What SDXL has besides, and every model with a transformer."""
+_THIRD = ("text_encoder_3", "tokenizer_3")
+"""What Stable Diffusion 3 may have besides: T5."""
 _OTHERS = ("low_res_scheduler",)
 """What counts if it is there: the upscaler's."""
 _INDEX = "model_index.json"
 """Names the parts of a whole model; every model of the hub has it, our own folders may not."""
+_CONFIG = "config.json"
 _WEIGHTS = ".safetensors"
-_SUFFIXES = (_WEIGHTS, ".json", ".txt")
-COPIES = (".fp16.", ".non_ema.")
+_SUFFIXES = (_WEIGHTS, ".json", ".txt", ".model")
+COPIES = (".fp16.", ".fp16-", ".non_ema.")
 """In the names of weights that are there once more: unread, and as large as the others."""
 
 
@@ -50,6 +55,14 @@ class Checkpoint:
     fingerprint: str
     files: dict[str, str]
     fix: str
+
+    @property
+    def architecture(self) -> str:
+        """What denoises: diffusers' name of its class."""
+        folder = self.path / _TRANSFORMER
+        if not folder.is_dir():
+            return "UNet2DConditionModel"
+        return str(json.loads((folder / _CONFIG).read_text()).get("_class_name"))
 
 
 def locate(name: str, source: str, revision: str | None = None, mirrors: Sequence[str] = ()) -> Checkpoint:
@@ -88,9 +101,13 @@ def _verified(name: str, path: Path, revision: str, fix: str) -> Checkpoint:
 def _parts(path: Path) -> tuple[str, ...]:
     """The parts that a model has, or should have."""
     index = path / _INDEX
-    named = json.loads(index.read_text()) if index.is_file() else {}
-    there = {part for part in _SECOND + _OTHERS if part in named or (path / part).is_dir()}
-    return _PARTS + (_SECOND if there & {*_SECOND} else ()) + tuple(part for part in _OTHERS if part in there)
+    listed = json.loads(index.read_text()) if index.is_file() else {}
+    named = {part for part, kind in listed.items() if kind != [None, None]}  # as the index says that there is none
+    there = {part for part in (_TRANSFORMER, *_SECOND, *_THIRD, *_OTHERS) if part in named or (path / part).is_dir()}
+    denoiser = _TRANSFORMER if _TRANSFORMER in there else _UNET
+    second = _SECOND if there & {_TRANSFORMER, *_SECOND} else ()
+    third = _THIRD if there & {*_THIRD} else ()
+    return (denoiser, *_PARTS, *second, *third, *(part for part in _OTHERS if part in there))
 
 
 def _lacking(path: Path) -> list[str]:
@@ -102,6 +119,8 @@ def _lacking(path: Path) -> list[str]:
             lacking.append(part)
         elif part.startswith(_WEIGHTED) and _WEIGHTS not in suffixes:
             lacking.append(f"{part}/*{_WEIGHTS}")
+        elif part == _TRANSFORMER and not (path / part / _CONFIG).is_file():
+            lacking.append(f"{part}/{_CONFIG}")
     return lacking
 
 
@@ -122,6 +141,7 @@ def _cached(name: str, hub_id: str, revision: str | None, mirrors: Sequence[str]
         message = f"The model {name} is not on this machine, or not all of it ({wanted.facts})."
         fix = (
             "Get it with python -m bench.fetch and the same settings, or give its folder: model.source=/path/to/folder."
+            + (f" {wanted.access}" if wanted.gated else "")
             + (f" Copies: {', '.join(f'model.source={mirror}' for mirror in mirrors)}." if mirrors else "")
         )
         raise Missing([wanted], message, fix)
@@ -130,6 +150,8 @@ def _cached(name: str, hub_id: str, revision: str | None, mirrors: Sequence[str]
 
 def published(name: str, hub_id: str, revision: str | None) -> Published:
     """A model of the hub as something to download: the parts that are used, without further copies of them."""
-    parts = tuple(f"{part}/*{suffix}" for part in _PARTS + _SECOND + _OTHERS for suffix in _SUFFIXES)
+    every = (_UNET, _TRANSFORMER, *_PARTS, *_SECOND, *_THIRD, *_OTHERS)
+    parts = tuple(f"{part}/*{suffix}" for part in every for suffix in _SUFFIXES)
     size, licence = MODELS.get(hub_id, (0.0, "see its page"))
-    return Published(f"The model {name}", hub_id, (_INDEX, *parts), size, licence, revision)
+    files = (_INDEX, *parts)
+    return Published(f"The model {name}", hub_id, files, size, licence, revision, gated=hub_id in GATED)

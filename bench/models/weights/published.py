@@ -21,6 +21,7 @@ T = TypeVar("T")
 INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
 RESEARCH = "non-commercial research only"
 RAIL = "CreativeML OpenRAIL-M"
+STABILITY = "Stability AI Community License"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Published:
         licence: its name.
         revision: commit of the hub; None for the one in `PINNED`, else the newest.
         archive_bytes, sha256: of an archive.
+        gated: whether the hub gives it only to those who accepted its licence.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Published:
     revision: str | None = None
     archive_bytes: int = 0
     sha256: str = ""
+    gated: bool = False
 
     @property
     def commit(self) -> str | None:
@@ -76,7 +79,22 @@ class Published:
     @property
     def facts(self) -> str:
         """Place, size and licence in a line."""
-        return f"{self.place}, {gigabytes(self.size)}, licence: {self.licence}"
+        return f"{self.place}, {gigabytes(self.size)}, licence: {self.terms}"
+
+    @property
+    def terms(self) -> str:
+        """The licence, and whether it has to be accepted."""
+        return f"{self.licence} (gated)" if self.gated else self.licence
+
+    @property
+    def access(self) -> str:
+        """How to be let in; empty for what is open to all."""
+        if not self.gated:
+            return ""
+        return (
+            f"{self.place} is gated: log in at https://huggingface.co/{self.place}, accept its licence there, then run "
+            "`hf auth login` with a token of that account, or set HF_TOKEN."
+        )
 
 
 def gigabytes(size: float) -> str:
@@ -166,8 +184,18 @@ MODELS = {
     "Manojb/stable-diffusion-2-1-base": (5.2, "CreativeML OpenRAIL++-M"),
     "stabilityai/stable-diffusion-xl-base-1.0": (13.9, "CreativeML OpenRAIL++-M"),
     "stabilityai/stable-diffusion-x4-upscaler": (3.5, "CreativeML OpenRAIL++-M"),
+    "stabilityai/stable-diffusion-3-medium-diffusers": (15.5, STABILITY),
+    "stabilityai/stable-diffusion-3.5-medium": (16.3, STABILITY),
+    "stabilityai/stable-diffusion-3.5-large": (27.6, STABILITY),
 }
 """Base models, and the upscaler: hub id -> size of the files that are used, and licence."""
+
+GATED = {
+    "stabilityai/stable-diffusion-3-medium-diffusers",
+    "stabilityai/stable-diffusion-3.5-medium",
+    "stabilityai/stable-diffusion-3.5-large",
+}
+"""Those of them that the hub gives only to who accepted the licence."""
 
 
 @dataclass(frozen=True)

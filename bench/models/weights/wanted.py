@@ -20,7 +20,7 @@ def table(wanted: Iterable[Published]) -> Table:
     for name in ("what", "from", "size", "licence"):
         made.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
     for item in wanted:
-        made.add_row(*map(Text, (item.title, item.place, gigabytes(item.size), item.licence)))
+        made.add_row(*map(Text, (item.title, item.place, gigabytes(item.size), item.terms)))
     made.add_section()
     made.add_row("all", "", gigabytes(sum(item.size for item in wanted)), "")
     return made

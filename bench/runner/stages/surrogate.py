@@ -21,7 +21,7 @@ from bench.store import Store
 from defenses import ignore
 
 STAGE = "surrogate"
-WEIGHTS = "unet.safetensors"
+WEIGHTS = "denoiser.safetensors"
 
 
 def key(recipe: Recipe, photos: Sequence[str], base: str, seed: int) -> str:
@@ -36,7 +36,7 @@ def tuned(
     seed: int,
     progress: Callable[[float], None] = ignore,
 ) -> DiffusionModel:
-    """A frozen copy of a base whose UNet has learned photos (n, 3, h, w) in [0, 1]; without prior preservation."""
+    """A frozen copy of a base whose denoiser has learned photos (n, 3, h, w) in [0, 1]; without prior preservation."""
     copy = base.clone()
     with torch.no_grad():
         latents = base.posterior(photos)
@@ -50,7 +50,7 @@ def save(folder: Path, model: DiffusionModel) -> None:
     """Write what was learned."""
     from safetensors.torch import save_file
 
-    weights = model.unet.state_dict()
+    weights = model.denoiser.state_dict()
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
 
 
@@ -65,7 +65,7 @@ def pretuned(store: Store, seed: int) -> Callable[[DiffusionModel, Tensor, Recip
         if entry is None:
             return tuned(base, photos, recipe, seed)
         copy = base.clone()
-        copy.unet.load_state_dict(load_file(entry.path / WEIGHTS, device=str(base.device)))
+        copy.denoiser.load_state_dict(load_file(entry.path / WEIGHTS, device=str(base.device)))
         return copy
 
     return made

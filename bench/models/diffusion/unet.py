@@ -1,0 +1,93 @@
+"""Stable Diffusion 1 and 2 (Rombach et al. 2022): a U-Net that predicts noise or velocity, noised as DDPM does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from bench.core.deferred import Tensor
+from bench.core.errors import BenchError
+from bench.models.diffusion.base import Condition, DiffusionModel
+
+
+class UNetModel(DiffusionModel):
+    """A Stable-Diffusion-type model (epsilon or v prediction)."""
+
+    part = "unet"
+    attention: ClassVar[tuple[str, ...]] = ("to_q", "to_k", "to_v", "to_out.0")
+    beyond_attention: ClassVar[tuple[str, ...]] = (
+        *("conv1", "conv2", "conv_shortcut", "conv", "time_emb_proj", "proj_in", "proj_out", "proj", "net.2"),
+    )
+
+    @property
+    def unet(self) -> Any:
+        return self.denoiser
+
+    def condition(self, prompts: Sequence[str]) -> Condition:
+        with self._reading(), self._autocast():
+            hidden = self.text_encoder(self.ids(prompts))[0]
+        return Condition(hidden.float())
+
+    def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
+        with self._autocast():
+            predicted: Tensor = self.unet(latents, timesteps, condition.hidden, return_dict=False, **more)[0]
+        return predicted.float()
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        noised: Tensor = self.scheduler.add_noise(latents, noise, timesteps)
+        return noised
+
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """The noise, or the velocity for a v-prediction model."""
+        kind = self.scheduler.config.prediction_type
+        if kind == "epsilon":
+            return noise
+        if kind == "v_prediction":
+            velocity: Tensor = self.scheduler.get_velocity(latents, noise, timesteps)
+            return velocity
+        raise BenchError(f"Prediction type {kind!r} is not supported.", "Use an epsilon or v_prediction checkpoint.")
+
+    def predict_x0(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        alpha_bar = self.alpha_bar(timesteps)
+        signal, spread = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return signal * noised - spread * predicted
+        return (noised - spread * predicted) / signal
+
+    def predict_noise(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        if self.scheduler.config.prediction_type != "v_prediction":
+            return predicted
+        alpha_bar = self.alpha_bar(timesteps)
+        return alpha_bar.sqrt() * predicted + (1 - alpha_bar).sqrt() * noised
+
+    def alpha_bar(self, timesteps: Tensor) -> Tensor:
+        alphas: Tensor = self.scheduler.alphas_cumprod
+        return alphas.to(self.device)[timesteps][:, None, None, None]
+
+    def pipeline(self, controlnet: Any = None) -> Any:
+        """With the DPM-Solver++ scheduler."""
+        from diffusers import DPMSolverMultistepScheduler
+
+        made = self._pipeline_kind(controlnet is not None)(
+            vae=self.vae,
+            unet=self.unet,
+            scheduler=DPMSolverMultistepScheduler.from_config(self.scheduler.config),
+            feature_extractor=None,
+            **self._pipeline_parts(),
+            **({} if controlnet is None else {"controlnet": controlnet}),
+        )
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    def _pipeline_kind(self, controlled: bool) -> Any:
+        import diffusers
+
+        return diffusers.StableDiffusionControlNetPipeline if controlled else diffusers.StableDiffusionPipeline
+
+    def _pipeline_parts(self) -> dict[str, Any]:
+        return {
+            "text_encoder": self.text_encoder,
+            "tokenizer": self.tokenizer,
+            "safety_checker": None,  # a black picture would count as protection
+            "requires_safety_checker": False,
+        }

@@ -1,0 +1,177 @@
+"""Flow-matching transformers: what they are told, the sampler and the training, on tiny models of their types."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusion3Pipeline
+from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
+from torch import Tensor
+
+from bench.core.errors import BenchError
+from bench.core.seeding import generator
+from bench.models.diffusion.base import randn
+from bench.models.diffusion.flow import FlowModel
+from bench.models.diffusion.sd3 import Sd3Model
+from bench.models.weights.checkpoint import locate
+from tests.support import tiny_flow
+from tests.support.drawing import GUIDANCE, STEPS, noise, plain, prompts
+from tests.support.tiny import SIDE
+
+MADE: dict[str, Callable[[Path], FlowModel]] = {
+    "sd3": tiny_flow.sd3,
+    "sd3 without T5": lambda folder: tiny_flow.sd3(folder, t5=False),
+}
+NO_T5 = {"text_encoder_3": None, "tokenizer_3": None}
+
+
+@pytest.fixture(scope="module", params=list(MADE))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("flow") / "tiny"
+    MADE[request.param](made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(folder: Path) -> FlowModel:
+    return tiny_flow.loaded(folder)
+
+
+@pytest.fixture
+def latents(base: FlowModel) -> Tensor:
+    return torch.randn(3, *base.latent_shape, generator=generator("latents"))
+
+
+def published(folder: Path, base: FlowModel) -> Any:
+    """The published pipeline, by diffusers alone."""
+    return StableDiffusion3Pipeline.from_pretrained(folder, **({} if base.t5 else NO_T5))
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
+def test_the_type_is_seen_from_the_files(base: FlowModel) -> None:
+    assert isinstance(base, Sd3Model)
+    parts = {name.split("/")[0] for name in base.checkpoint.files}
+    third = {"text_encoder_3", "tokenizer_3"} if base.t5 else set()
+    assert parts == {"transformer", "vae", "scheduler"} | third | {
+        f"{part}{suffix}" for part in ("text_encoder", "tokenizer") for suffix in ("", "_2")
+    }
+
+
+@pytest.mark.parametrize("part", ["tokenizer_2", "text_encoder_2", "scheduler", "transformer/config.json"])
+def test_what_is_missing_is_an_error(folder: Path, tmp_path: Path, part: str) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    gone = copy / part
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(BenchError, match=f"lacks.*{part}"):
+        locate("tiny", str(copy))
+
+
+def test_a_transformer_of_another_type_is_an_error(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config = copy / "transformer" / "config.json"
+    config.write_text(config.read_text().replace("SD3Transformer2DModel", "PixArtTransformer2DModel"))
+    with pytest.raises(BenchError, match="PixArtTransformer2DModel, which is not supported") as caught:
+        tiny_flow.loaded(copy)
+    assert "SD3Transformer2DModel" in caught.value.fix
+
+
+def test_it_has_no_unet(base: FlowModel) -> None:
+    with pytest.raises(BenchError, match="has no U-Net"):
+        _ = base.unet
+    with pytest.raises(BenchError, match="no noise schedule of DDPM"):
+        base.alpha_bar(torch.tensor([3]))
+
+
+# --- what it is told and what it draws ------------------------------------------------------------------------------
+
+
+def test_conditions_are_those_of_the_published_pipeline(base: FlowModel, folder: Path) -> None:
+    hidden, no_hidden, pooled, no_pooled = published(folder, base).encode_prompt(prompts(), None, None, device="cpu")
+    told, untold = base.condition(prompts()), base.unconditional().expand(2)
+    for ours, theirs in ((told.hidden, hidden), (told.pooled, pooled), (untold.hidden, no_hidden)):
+        assert ours is not None
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    assert untold.pooled is not None
+    torch.testing.assert_close(untold.pooled, no_pooled, atol=1e-5, rtol=0)
+    assert bool(told.hidden[:, 100:].any()) == bool(base.t5)
+
+
+def test_pictures_are_those_of_the_published_pipeline(base: FlowModel, folder: Path) -> None:
+    theirs = tiny_flow.called(published(folder, base), base)
+    ours = plain(base)
+    assert float((ours - theirs).abs().max()) < 1e-5
+    assert float((plain(base, "dog") - ours).abs().mean()) > 1e-3
+
+
+def test_a_picture_does_not_depend_on_its_batch(base: FlowModel) -> None:
+    alone = base.sample(base.condition(prompts()[1:]), noise(base)[1:], STEPS, GUIDANCE)
+    torch.testing.assert_close(plain(base)[1:], alone, atol=1e-5, rtol=0)
+
+
+def test_latents_are_shifted_and_scaled(base: FlowModel) -> None:
+    photos = torch.rand(2, 3, SIDE, SIDE, generator=generator("photos"))
+    with torch.no_grad():
+        distribution = base.vae.encode(photos * 2 - 1).latent_dist
+        expected = (distribution.mean - base.vae.config.shift_factor) * base.vae.config.scaling_factor
+        posterior = base.posterior(photos)
+        back = (base.vae.decode(distribution.mean).sample / 2 + 0.5).clamp(0, 1)
+        torch.testing.assert_close(posterior.mean, expected)
+        torch.testing.assert_close(posterior.std, distribution.std * base.vae.config.scaling_factor)
+        torch.testing.assert_close(base.decode(posterior.mean), back, atol=1e-5, rtol=0)
+
+
+# --- how it is noised and trained -----------------------------------------------------------------------------------
+
+
+def test_timesteps_count_up_with_the_noise_along_the_shifted_schedule(base: FlowModel) -> None:
+    timesteps = torch.arange(base.length)
+    share, shift = (timesteps + 1) / base.length, base.scheduler.config.shift
+    expected = shift * share / (1 + (shift - 1) * share)  # Esser et al. 2024, eq. 23
+    torch.testing.assert_close(base.sigma(timesteps).flatten(), expected)
+
+
+def test_clean_latents_and_noise_come_back_from_the_target(base: FlowModel, latents: Tensor) -> None:
+    added, timesteps = torch.randn(latents.shape, generator=generator("noise")), torch.tensor([0, 500, 999])
+    noised, target = base.add_noise(latents, added, timesteps), base.target(latents, added, timesteps)
+    torch.testing.assert_close(noised[2], added[2])
+    torch.testing.assert_close(base.predict_x0(noised, target, timesteps), latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(base.predict_noise(noised, target, timesteps), added, atol=1e-5, rtol=0)
+
+
+def test_sampling_leaves_the_schedule_of_the_training_alone(base: FlowModel) -> None:
+    before = base.scheduler.sigmas.clone()
+    plain(base)
+    assert torch.equal(base.scheduler.sigmas, before)
+
+
+def test_losses_are_those_of_diffusers_training(base: FlowModel, latents: Tensor) -> None:
+    """By diffusers' own density and weighting, in the order of its script: noise, then timesteps, by their names."""
+    told = base.condition(["a photo of sks person"]).expand(len(latents))
+    added = randn(latents.shape, generator("noise"), base.device)
+    timesteps = base.random_timesteps(len(latents), generator("times"))
+    with torch.no_grad():
+        ours = base.errors_at(latents, told, timesteps, added)
+
+        scheduler, scheme = base.scheduler, "logit_normal"
+        density = compute_density_for_timestep_sampling(scheme, len(latents), 0.0, 1.0, generator=generator("times"))
+        chosen = (density * scheduler.config.num_train_timesteps).long()
+        sigmas = scheduler.sigmas[chosen].view(-1, 1, 1, 1)
+        noised = (1.0 - sigmas) * latents + sigmas * added
+        predicted = base.transformer(
+            hidden_states=noised,
+            timestep=scheduler.timesteps[chosen],
+            encoder_hidden_states=told.hidden,
+            pooled_projections=told.pooled,
+        ).sample
+        weights = compute_loss_weighting_for_sd3(scheme, sigmas)
+        clean = noised - sigmas * predicted  # with the preconditioning that is the script's default
+        theirs = (weights * (clean - latents).square()).mean(dim=(1, 2, 3))
+    assert float((ours - theirs).abs().max()) < 1e-5
+    assert float(theirs.std()) > 1e-3

@@ -1,0 +1,68 @@
+"""Runs on flow-matching transformers: what cannot work says so before anything is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.core.errors import BenchError
+from tests.support import tiny_flow
+from tests.support.plans import planned
+
+ON = ("model=sd35", "model.resolution=32", "data.limit=1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("flow") / "tiny"
+    tiny_flow.sd3(made)
+    return made
+
+
+def test_generic_methods_are_planned(folder: Path) -> None:
+    found = planned(*ON, f"model.source={folder}", "defense=aspl", "attack=lora")
+    assert not any(cell.skip for cell in found)
+    assert {cell.attack.settings.get("preset") for cell in found} == {None, "hf_sd3"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("attack=ip_adapter",),
+        ("attack=textual_inversion", "attack.per_layer=true"),
+        ("attack=lora", "defense=simac"),
+        ("attack=lora", "defense=aspl", "defense.targeted=true"),
+        ("attack=lora", "countermeasure=grid_pure"),
+    ],
+    ids=lambda words: words[-1],
+)
+def test_what_needs_a_unet_is_refused_before_any_work(folder: Path, words: tuple[str, ...]) -> None:
+    with pytest.raises(BenchError, match="does not work on sd35, a flow-matching transformer"):
+        planned(*ON, f"model.source={folder}", *words)
+
+
+def test_a_surrogate_with_a_unet_has_what_a_defense_looks_at(folder: Path) -> None:
+    surrogate = "surrogates=[{name: facelet-1, family: facelet, resolution: 32, precision: fp32}]"
+    found = planned(*ON, f"model.source={folder}", "attack=lora", "defense=simac", surrogate)
+    assert not any(cell.skip for cell in found)
+
+
+def test_in_a_dry_run_it_is_said_beside_what_is_missing() -> None:
+    found = planned("model=sd35", "data.limit=1", "attack=instantid", "dry_run=true")
+    for cell in found:
+        assert "Stability AI Community License (gated)" in cell.skip
+        assert "accept its licence" in cell.skip
+        assert ("instantid does not work on sd35" in cell.skip) == (cell.attack.name == "instantid")
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "flux"])
+def test_a_family_that_is_not_that_of_the_files_is_an_error(folder: Path, family: str) -> None:
+    with pytest.raises(BenchError, match="has a SD3Transformer2DModel") as caught:
+        planned("model=diffusers", f"model.source={folder}", f"model.family={family}", "data.limit=1", "attack=lora")
+    assert caught.value.fix.startswith("Set model.family=sd3.")
+
+
+def test_a_unet_is_no_transformer() -> None:
+    with pytest.raises(BenchError, match=r"model.family=sd3, but .* has a UNet2DConditionModel"):
+        planned("model=facelet-1", "model.family=sd3", "data.limit=1")

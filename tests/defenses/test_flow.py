@@ -1,0 +1,73 @@
+"""Defenses on a flow-matching transformer: what is generic works as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.core.seeding import generator
+from bench.models.diffusion.flow import FlowModel
+from defenses import DEFENSES
+from tests.support import tiny_flow
+from tests.support.contexts import defend_context
+from tests.support.drawing import plain
+from tests.support.tiny import SIDE
+
+LEARNING = {"learning_rate": 1e-3, "prior_weight": 0.0, "rounds": 1}
+WORKING: dict[str, dict[str, Any]] = {
+    "aspl": LEARNING | {"surrogate_steps": 1, "batch": 2, "pgd_steps": 1, "step": 2},
+    "advdm": {"steps": 1},
+    "mist": {"steps": 1},
+    "photoguard": {"steps": 1},
+    "pid": {"steps": 1, "step": 2},
+    "sds": {"steps": 1},
+    "ace": {"rounds": 1, "pgd_steps": 1, "lora_steps": 1, "step": 2},
+    "fsmg": {"surrogate_steps": 1, "pgd_steps": 1, "step": 2, "prior_weight": 0.0},
+    "diffusionguard": {"steps": 1, "step": 2},
+    "dladiff": {"layers": [1], "dsur": False, "epochs": 1, "loss_steps": 1, "dynamic_steps": 1, "step": 2},
+}
+REFUSED: dict[str, dict[str, Any]] = {
+    "simac": {},
+    "disdiff": {},
+    "antidiffusion": {},
+    "caat": {},
+    "antipure": {},
+    "idguardian": {},
+    "faceshield": {},
+    "aspl": {"targeted": True},
+    "fsmg": {"targeted": True},
+    "photoguard": {"variant": "diffusion"},
+    "dladiff": {},
+    "placebo": {"of": {"name": "simac"}},
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> FlowModel:
+    return tiny_flow.sd3(tmp_path_factory.mktemp("flow") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def photos() -> Tensor:
+    return torch.rand(2, 3, SIDE, SIDE, generator=generator("photos")).mul(255).round().div(255)
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_a_cloak_is_made_and_keeps_its_budget(base: FlowModel, photos: Tensor, name: str) -> None:
+    defense = DEFENSES.create(name, WORKING[name]).resolved("sd3")
+    assert not defense.unet_only
+    before = plain(base)
+    cloaked = defense.protect(photos, defend_context(base, photos=photos))
+    base.restore()
+    change = (cloaked - photos).abs().flatten(1).amax(dim=1) * 255
+    assert bool((change > 0.5).all())
+    assert bool((change < 8.001).all())
+    assert torch.equal(plain(base), before)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_looks_into_a_unet_says_so(name: str) -> None:
+    assert DEFENSES.create(name, REFUSED[name]).resolved("sd3").unet_only

@@ -1,0 +1,107 @@
+"""Tiny flow-matching transformers with random weights, in the official layout: everything real but the size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.models.diffusion.flow import FlowModel
+from bench.models.diffusion.loading import load_base
+from bench.models.weights.checkpoint import locate
+from bench.models.weights.files import ZOO
+from tests.support.drawing import GUIDANCE, STEPS, noise, prompts
+from tests.support.tiny import SIDE, WIDTH, autoencoder, text_encoder
+
+
+def loaded(folder: Path) -> FlowModel:
+    """The model in a folder."""
+    base = load_base(locate("tiny", str(folder)))
+    assert isinstance(base, FlowModel)
+    return base
+
+
+def sd3(folder: Path, t5: bool = True) -> FlowModel:
+    """A model of 32 px of the type of Stable Diffusion 3.5 medium, whose first layer attends twice; or without T5."""
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    torch.manual_seed(0)
+    transformer = SD3Transformer2DModel(
+        sample_size=SIDE // 2,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        caption_projection_dim=32,
+        pooled_projection_dim=WIDTH,
+        pos_embed_max_size=24,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    parts = {"transformer": _listening(transformer), "vae": autoencoder(16, 32, latents=16)}
+    parts |= {f"text_encoder{suffix}": text_encoder(WIDTH // 2, WIDTH // 2) for suffix in ("", "_2")}
+    parts |= {"text_encoder_3": text_encoder_t5()} if t5 else {}
+    return _written(folder, StableDiffusion3Pipeline, parts, third=t5, shift=3.0)
+
+
+def _listening(transformer: Any) -> Any:
+    """A fresh one predicts zero, and hardly listens to its prompt."""
+    with torch.no_grad():
+        for name, weight in transformer.named_parameters():
+            if name.startswith("proj_out") or "context_embedder" in name or name.startswith("norm_out"):
+                weight.copy_(torch.randn(weight.shape) / weight.shape[-1] ** 0.5)
+    return transformer
+
+
+def _written(folder: Path, pipeline: Any, parts: dict[str, Any], third: bool, **schedule: Any) -> FlowModel:
+    """Parts of a flow-matching model in the official layout, with tokenizers and a scheduler, loaded again."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from transformers import CLIPTokenizer
+
+    for name in sorted(name for name in parts if name.startswith("text_encoder")):
+        suffix = name.removeprefix("text_encoder")
+        clip = parts[name].config.model_type.startswith("clip")
+        parts[f"tokenizer{suffix}"] = (
+            CLIPTokenizer.from_pretrained(ZOO / "facelet-1" / "tokenizer") if clip else t5_words()
+        )
+    missing = {} if third else {"text_encoder_3": None, "tokenizer_3": None}
+    made = pipeline(scheduler=FlowMatchEulerDiscreteScheduler(**schedule), **parts, **missing)
+    made.save_pretrained(folder)
+    return loaded(folder)
+
+
+def text_encoder_t5() -> Any:
+    """A T5 as wide as the text states, for the tokenizer of `t5_words`."""
+    from transformers import T5Config, T5EncoderModel
+
+    return T5EncoderModel(T5Config(vocab_size=300, d_model=WIDTH, d_kv=8, d_ff=32, num_layers=2, num_heads=4))
+
+
+def t5_words() -> Any:
+    """A tokenizer of T5's kind, a token for each of a few letters."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import Unigram
+    from tokenizers.pre_tokenizers import Metaspace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import T5TokenizerFast
+
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", *map(chr, range(ord("a"), ord("z") + 1))]
+    rust = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], unk_id=2))
+    rust.pre_tokenizer = Metaspace()
+    rust.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return T5TokenizerFast(tokenizer_object=rust, extra_ids=0)
+
+
+def called(pipeline: Any, base: FlowModel, subject: str = "person") -> Tensor:
+    """The few pictures of `tests.support.drawing`, by a published pipeline."""
+    pipeline.set_progress_bar_config(disable=True)
+    made: Tensor = pipeline(
+        prompt=prompts(subject),
+        latents=noise(base),
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        output_type="pt",
+    ).images
+    return made
