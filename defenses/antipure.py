@@ -28,7 +28,7 @@ from scipy.fft import dct
 from torch import Tensor
 
 from bench.core.ranges import Count, Range, SomeShare, Weight
-from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.base import DiffusionModel, to_device
 from defenses import Context, Defense
 from defenses.objectives import denoise
 from defenses.pgd import Objective, pgd, share_of
@@ -80,7 +80,7 @@ class AntiPure(Defense):
             condition = base.unconditional().expand(count)
 
         def drawn(first: int, last: int) -> Tensor:
-            return torch.randint(first, last, (count,), generator=generator).to(base.device)
+            return to_device(torch.randint(first, last, (count,), generator=generator), base.device)
 
         def distortion(candidates: Tensor) -> Tensor:
             seen = denoise(base, candidates, condition, generator, lambda: drawn(0, self.purifier_steps))

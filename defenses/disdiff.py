@@ -83,7 +83,7 @@ class DisDiff(AlternatingDefense):
         words, places = token_places(base, self.prompt, self.prompt), token_places(base, self.prompt, self.token)
 
         def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
-            condition, last = caption(student, self.prompt, count), torch.zeros(count)
+            condition, last = caption(student, self.prompt, count), photos.new_zeros(count)
 
             def objective(candidates: Tensor) -> Tensor:
                 with watched(student.unet, self.sides or ()) as maps:
@@ -93,7 +93,7 @@ class DisDiff(AlternatingDefense):
 
             def size(_: float) -> Tensor:
                 scale = 0.5 * (torch.cos(math.pi * last / (student.length - 1)) + 1)
-                return step * scale[:, None, None, None].to(cloaked)
+                return step * scale[:, None, None, None]
 
             treated = self.treated(objective, generator)
             return pgd(cloaked, photos, treated, context.budget, size, self.pgd_steps)

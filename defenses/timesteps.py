@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.core.types import Budget
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import Condition, DiffusionModel, to_device
 from defenses.objectives import Timesteps, caption, denoise
 from defenses.pgd import project
 
@@ -43,18 +43,18 @@ def greedy_timesteps(
             break
         drawn = torch.multinomial(left.float(), CANDIDATES, generator=generator)
         gradients = [_gradient(base, cloaked, condition, drawn[:, i], generator) for i in range(CANDIDATES)]
-        sizes = torch.stack([gradient.abs().sum(dim=(1, 2, 3)).cpu() for gradient in gradients])
-        weakest = drawn.gather(1, sizes.argmin(dim=0)[:, None])
+        sizes = torch.stack([gradient.abs().sum(dim=(1, 2, 3)) for gradient in gradients])
+        weakest = drawn.gather(1, sizes.cpu().argmin(dim=0)[:, None])
         left &= ~(((torch.arange(length) - weakest).abs() <= WINDOW) & busy[:, None])
-        strongest = torch.stack(gradients)[sizes.argmax(dim=0), torch.arange(count)]
+        strongest = torch.stack(gradients)[sizes.argmax(dim=0), torch.arange(count, device=sizes.device)]
         cloaked = project(cloaked + step / 255 * strongest.sign(), photos, budget)
     chances = left.float()
-    return lambda: torch.multinomial(chances, 1, generator=generator)[:, 0].to(base.device)
+    return lambda: to_device(torch.multinomial(chances, 1, generator=generator)[:, 0], base.device)
 
 
 def _gradient(
     base: DiffusionModel, photos: Tensor, condition: Condition, timesteps: Tensor, generator: torch.Generator
 ) -> Tensor:
     photos = photos.detach().requires_grad_(True)
-    error = denoise(base, photos, condition, generator, lambda: timesteps.to(base.device)).error
+    error = denoise(base, photos, condition, generator, lambda: to_device(timesteps, base.device)).error
     return torch.autograd.grad(error, photos)[0]

@@ -66,7 +66,10 @@ class Posterior:
     std: Tensor
 
     def sample(self, generator: torch.Generator, index: Tensor | None = None) -> Tensor:
-        mean, std = (self.mean, self.std) if index is None else (self.mean[index], self.std[index])
+        mean, std = self.mean, self.std
+        if index is not None:
+            index = to_device(index, mean.device)
+            mean, std = mean[index], std[index]
         return mean + std * randn(mean.shape, generator, mean.device)
 
 
@@ -77,9 +80,20 @@ Snapshot = dict[str, dict[str, Tensor]]
 """Weights of the denoiser and of the text encoders, by part and name."""
 
 
+PINNED = ("cuda",)
+"""Kinds of device that go on computing while pinned memory is copied to them; before other copies they finish first."""
+
+
+def to_device(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was made in the computer's own memory, on the device; a GPU need not wait for it, nor it for the GPU."""
+    if device.type in PINNED:
+        return drawn.pin_memory().to(device, non_blocking=True)
+    return drawn.to(device)
+
+
 def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
     """Standard normal fp32 noise drawn on the CPU, so that the same seed gives the same noise on every device."""
-    return torch.randn(tuple(shape), generator=generator, dtype=torch.float32).to(device)
+    return to_device(torch.randn(tuple(shape), generator=generator, dtype=torch.float32), device)
 
 
 def learns(module: torch.nn.Module) -> bool:
@@ -254,7 +268,7 @@ class DiffusionModel(ABC):
         ids: Tensor = self.tokenizers[which](
             list(prompts), padding="max_length", truncation=True, return_tensors="pt"
         ).input_ids
-        return ids.to(self.device)
+        return to_device(ids, self.device)
 
     @abstractmethod
     def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
@@ -294,7 +308,7 @@ class DiffusionModel(ABC):
 
     def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) timesteps as a training draws them: uniform over the schedule."""
-        return torch.randint(0, self.length, (count,), generator=generator).to(self.device)
+        return to_device(torch.randint(0, self.length, (count,), generator=generator), self.device)
 
     def denoising_errors(self, latents: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
         """Squared error (n,) of one random denoising step per latent: the loss of DDPM (Ho et al. 2020, eq. 14).

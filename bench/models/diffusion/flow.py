@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -58,8 +59,13 @@ class FlowModel(DiffusionModel):
 
     def sigma(self, timesteps: Tensor) -> Tensor:
         """(n, 1, 1, 1) share of noise in the mixture at each timestep."""
+        return self._sigmas[timesteps][:, None, None, None]
+
+    @cached_property
+    def _sigmas(self) -> Tensor:
+        """Of the whole schedule, from the clean end, on the device."""
         sigmas: Tensor = self.scheduler.sigmas.flip(0)
-        return sigmas.to(self.device)[timesteps][:, None, None, None]
+        return sigmas.to(self.device)
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         sigma = self.sigma(timesteps)

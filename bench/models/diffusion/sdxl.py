@@ -46,7 +46,9 @@ class SdxlModel(UNetModel):
     def sizes(self, latents: Tensor) -> Tensor:
         """(n, 6) what the UNet is told of pictures: full height and width, no crop, and the same size as wanted."""
         height, width = (side * self.factor for side in latents.shape[-2:])
-        return latents.new_tensor([[height, width, 0, 0, height, width]]).expand(len(latents), -1)
+        sizes = latents.new_zeros(len(latents), 6)
+        sizes[:, 0::4], sizes[:, 1::4] = height, width
+        return sizes
 
     def _pipeline_kind(self, controlled: bool) -> Any:
         import diffusers
