@@ -31,7 +31,3 @@ class Computing:
         """What the last digits depend on, in a word."""
         named = {"channels_last": self.channels_last, "compile": self.compile, "low": self.memory == "low"}
         return "+".join([self.precision, *(name for name, on in named.items() if on)])
-
-    def applied_to(self, fingerprint: str) -> str:
-        """What the outputs of a model with these files depend on, as keys of the store have it."""
-        return f"{fingerprint} {self.arithmetic}"

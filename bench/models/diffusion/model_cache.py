@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 from bench.config.schema import FLOW, ModelSettings
 from bench.core.errors import BenchError
 from bench.core.gpus import gpus
+from bench.models.diffusion.fingerprint import fingerprint
 from bench.models.weights.checkpoint import Checkpoint, locate
 from bench.models.weights.loadable import refuse_unhashed
 
@@ -80,8 +81,8 @@ class Pool:
         return self._checkpoints[model]
 
     def fingerprint(self, model: ModelSettings) -> str:
-        """What outputs that a model has part in depend on: its files, and how it computes."""
-        return model.computing.applied_to(self.checkpoint(model).fingerprint)
+        """What outputs that a model has part in depend on."""
+        return fingerprint(self.checkpoint(model), model.computing)
 
     def base(self, model: ModelSettings) -> DiffusionModel:
         """The model as it was loaded."""

@@ -14,6 +14,7 @@ from bench.core.seeding import generator
 from bench.core.types import Pixels
 from bench.models.diffusion.base import DiffusionModel, Posterior, randn
 from bench.models.diffusion.batching import in_batches
+from bench.models.diffusion.fingerprint import fingerprint
 from bench.store import Store
 
 PROMPT = "a photo of person"
@@ -52,5 +53,6 @@ def class_images(store: Store, base: DiffusionModel, count: int) -> Tensor:
 
 
 def _key(base: DiffusionModel, count: int) -> str:
-    files = base.computing.applied_to(base.checkpoint.fingerprint)
-    return hash_of([files, PROMPT, STEPS, GUIDANCE, count, module_version(__name__)])
+    return hash_of(
+        [fingerprint(base.checkpoint, base.computing), PROMPT, STEPS, GUIDANCE, count, module_version(__name__)]
+    )

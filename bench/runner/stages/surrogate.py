@@ -16,6 +16,7 @@ from bench.core.images import to_pixels
 from bench.core.seeding import generator
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.fingerprint import fingerprint
 from bench.models.diffusion.recipe import Recipe
 from bench.store import Store
 from defenses import ignore
@@ -60,8 +61,8 @@ def pretuned(store: Store, seed: int) -> Callable[[DiffusionModel, Tensor, Recip
     def made(base: DiffusionModel, photos: Tensor, recipe: Recipe) -> DiffusionModel:
         from safetensors.torch import load_file
 
-        fingerprint = base.computing.applied_to(base.checkpoint.fingerprint)
-        entry = store.find(STAGE, key(recipe, _hashes(photos), fingerprint, seed))
+        name = fingerprint(base.checkpoint, base.computing)
+        entry = store.find(STAGE, key(recipe, _hashes(photos), name, seed))
         if entry is None:
             return tuned(base, photos, recipe, seed)
         copy = base.clone()

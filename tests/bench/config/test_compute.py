@@ -16,6 +16,7 @@ from attacks.lora import Lora
 from attacks.textual_inversion import TextualInversion
 from bench.config.compute import Computing
 from bench.config.schema import ModelSettings
+from bench.core.code_version import Module, forget
 from bench.core.seeding import generator
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.finetuning import _adamw, finetune
@@ -148,3 +149,22 @@ def test_what_changes_digits_changes_keys_and_what_does_not_does_not() -> None:
 
     assert fingerprint(offload=True) == fingerprint()
     assert len({fingerprint(), fingerprint(channels_last=True), fingerprint(compile=True)}) == 3
+
+
+@pytest.mark.parametrize("kind", ["unet", "sdxl", "flow", "sd3"])
+def test_the_code_of_a_base_changes_keys(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages import what all bases have in common, and nothing of how each predicts."""
+    pool, model = Pool("cpu"), ModelSettings(name="facelet-1", precision="fp32")
+    before, parts = pool.fingerprint(model), Module.parts
+
+    def edited(self: Module) -> list[str]:
+        own: list[str] = parts.__get__(self)
+        return [*own, "edited"] if self.name == f"bench.models.diffusion.{kind}" else own
+
+    forget()
+    monkeypatch.setattr(Module, "parts", property(edited))
+    changed = pool.fingerprint(model)
+    monkeypatch.undo()
+    forget()
+    assert changed != before
+    assert pool.fingerprint(model) == before

@@ -13,6 +13,7 @@ import torch
 
 from bench.core.hashing import sha256_array
 from bench.core.images import to_pixels
+from bench.models.diffusion.fingerprint import fingerprint
 from bench.models.diffusion.recipe import Recipe
 from bench.results.record import Record
 from bench.runner.spent import discarding
@@ -70,8 +71,8 @@ def test_what_is_loaded_is_what_was_learned(tmp_path: Path) -> None:
     base, store = tiny.tiny_base(tmp_path / "base"), Store(tmp_path / "store")
     photos = torch.rand(2, 3, tiny.SIDE, tiny.SIDE).mul(255).round().div(255)
     before, model = base.snapshot(), surrogate.tuned(base, photos, RECIPE, seed=0)
-    fingerprint = base.computing.applied_to(base.checkpoint.fingerprint)
-    key = surrogate.key(RECIPE, [sha256_array(one) for one in to_pixels(photos)], fingerprint, 0)
+    name = fingerprint(base.checkpoint, base.computing)
+    key = surrogate.key(RECIPE, [sha256_array(one) for one in to_pixels(photos)], name, 0)
     store.compute(STAGE, key, lambda folder: surrogate.save(folder, model))
 
     loaded = surrogate.pretuned(store, 0)(base, photos, RECIPE)

@@ -10,11 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from attacks.ip_adapter import IpAdapter
+from bench.config.schema import ModelSettings
 from bench.core.profiling import counting
 from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.cross_attention import queried
+from bench.models.diffusion.model_cache import Pool
 from tests.support import tiny
+from tests.support.contexts import fit_context
+from tests.support.drawing import pictures
 
 
 @pytest.fixture
@@ -63,3 +68,16 @@ def test_looks_at_the_attention_cost_no_new_graph(base: DiffusionModel, graphs: 
         assert torch.allclose(seen, plain, atol=1e-4)
         predict(base)
     assert len(graphs) == 1
+
+
+def test_an_adapter_that_stays_is_compiled_once(base: DiffusionModel, graphs: list[Any], tmp_path: Path) -> None:
+    model = ModelSettings(name="tiny", resolution=tiny.SIDE, precision="fp32", steps=2, guidance=3.0)
+    pool, weights = Pool("cpu"), str(tiny.ip_adapter(tmp_path / "adapter", base.unet))
+    pool._bases[model] = base
+    counts = []
+    for who in range(3):
+        with pool.lent(model, IpAdapter(weights=weights)) as attack:
+            pictures(attack, attack.fit(tiny.person(who), fit_context()))
+        counts.append(len(graphs))
+    pool.base(model)
+    assert counts[0] == counts[2] > 0
