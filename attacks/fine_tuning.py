@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 
 from attacks import Artifact, Attack
 from bench.core.deferred import Tensor
+from bench.core.errors import BenchError
 from bench.models.diffusion.recipe import Recipe
 
 NOISE = "zwx"
@@ -40,7 +41,16 @@ class FineTuning(Attack):
     reserved: ClassVar[tuple[str, ...]] = ("sks", NOISE)
 
     def contrasted(self, family: str) -> Self:
-        """With class pictures, if the pattern is decoupled and the recipe has none to tell it from."""
+        """With class pictures, if the pattern is decoupled and the recipe has none to tell it from.
+
+        Raises:
+            BenchError: the base cannot be guided away from anything, which decoupling wants.
+        """
+        if self.decoupled and family == "flux":
+            raise BenchError(
+                "attack.decoupled=true guides pictures away from a token, and FLUX has no second pass for that.",
+                "Set attack.decoupled=false, or take another model.",
+            )
         recipe = self.recipe
         if not self.decoupled or recipe.wants_class_images:
             return self

@@ -28,10 +28,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+MADE = {"sd3": tiny_flow.sd3, "flux": tiny_flow.flux}
+
+
+@pytest.fixture(scope="module", params=list(MADE))
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("flow") / "tiny"
-    tiny_flow.sd3(made)
+    MADE[family](made)
     return made
 
 
@@ -46,8 +54,8 @@ def faces() -> Tensor:
 
 
 @pytest.fixture(params=list(SETTINGS))
-def attack(request: pytest.FixtureRequest, base: FlowModel) -> Iterator[Attack]:
-    made = ATTACKS.create(request.param, SETTINGS[request.param]).resolved("sd3")
+def attack(request: pytest.FixtureRequest, base: FlowModel, family: str) -> Iterator[Attack]:
+    made = ATTACKS.create(request.param, SETTINGS[request.param]).resolved(family)
     made.prepare(base)
     yield made
     made.reset()
@@ -57,7 +65,8 @@ def test_a_fit_changes_the_pictures_and_is_taken_out(attack: Attack, faces: Tens
     kept = attack.base.snapshot()
     check_taken_out(attack, faces)
     after = attack.base.snapshot()
-    assert kept.keys() == after.keys() == {"transformer", "text_encoder", "text_encoder_2"}
+    assert kept.keys() == after.keys()
+    assert len(kept) == 1 + len(attack.base.text_encoders)
     assert all(torch.equal(kept[part][name], after[part][name]) for part in kept for name in kept[part])
 
 
@@ -83,15 +92,15 @@ def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
     assert torch.equal(pictures(attack, load_file(tmp_path / "artifact.safetensors")), in_memory)
 
 
-def test_without_personalisation_it_is_the_base(base: FlowModel, faces: Tensor) -> None:
-    attack = ATTACKS.create("none", {}).resolved("sd3")
+def test_without_personalisation_it_is_the_base(base: FlowModel, family: str, faces: Tensor) -> None:
+    attack = ATTACKS.create("none", {}).resolved(family)
     attack.prepare(base)
     assert torch.equal(pictures(attack, attack.fit(faces, fit_context())), plain(base, attack.subject))
 
 
 @pytest.mark.parametrize("name", ["lora", "textual_inversion"])
-def test_several_are_fitted_as_if_alone(base: FlowModel, faces: Tensor, name: str) -> None:
-    attack = ATTACKS.create(name, SETTINGS[name] | {"learning_rate": 1e-3}).resolved("sd3")
+def test_several_are_fitted_as_if_alone(base: FlowModel, family: str, faces: Tensor, name: str) -> None:
+    attack = ATTACKS.create(name, SETTINGS[name] | {"learning_rate": 1e-3}).resolved(family)
     attack.prepare(base)
     people = [faces, faces.flip(-1)]
     try:
@@ -105,25 +114,36 @@ def test_several_are_fitted_as_if_alone(base: FlowModel, faces: Tensor, name: st
             assert (value - other[key]).norm() <= 5e-3 * (alone[0][key] - alone[1][key]).norm(), key
 
 
-def test_lora_adapts_what_diffusers_script_does_and_its_pipeline_reads_it(
-    base: FlowModel, folder: Path, faces: Tensor
-) -> None:
-    """The eight projections of joint attention, of which the last block has no output for the text."""
-    from diffusers import StableDiffusion3Pipeline
+def by_diffusers(family: str) -> set[str]:
+    """The layers of the tiny transformers that the scripts adapt.
 
-    attack = ATTACKS.create("lora", SMALL | {"learning_rate": 0.1}).resolved("sd3")
+    Those of joint attention, whose last block in SD3 has no output for the text; with FLUX feed-forward layers, too,
+    and of the blocks with one stream what has the names of these.
+    """
+    image, text = ("to_q", "to_k", "to_v", "to_out.0"), ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
+    if family == "sd3":
+        blocks = {f"transformer_blocks.{i}.attn.{name}" for i in range(2) for name in image + text}
+        return blocks - {"transformer_blocks.1.attn.to_add_out"}
+    blocks = {f"transformer_blocks.0.attn.{name}" for name in image + text}
+    blocks |= {f"transformer_blocks.0.{ff}.net.{name}" for ff in ("ff", "ff_context") for name in ("0.proj", "2")}
+    return blocks | {f"single_transformer_blocks.0.attn.{name}" for name in image[:3]}
+
+
+def test_lora_adapts_what_diffusers_scripts_do_and_their_pipelines_read_it(
+    base: FlowModel, family: str, folder: Path, faces: Tensor
+) -> None:
+    attack = ATTACKS.create("lora", SMALL | {"learning_rate": 0.1}).resolved(family)
     attack.prepare(base)
     try:
         artifact = attack.fit(faces, fit_context())
         ours = pictures(attack, artifact)
     finally:
         attack.reset()
-    image, text = ("to_q", "to_k", "to_v", "to_out.0"), ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")
-    layers = {f"transformer.transformer_blocks.{i}.attn.{name}" for i in range(2) for name in image + text}
-    layers.remove("transformer.transformer_blocks.1.attn.to_add_out")
     official = {name.replace(f".{ADAPTER}", ""): value for name, value in artifact.items()}
-    assert official.keys() == {f"{layer}.lora_{side}.weight" for layer in layers for side in "AB"}
-    pipeline = StableDiffusion3Pipeline.from_pretrained(folder)
+    assert official.keys() == {
+        f"transformer.{layer}.lora_{side}.weight" for layer in by_diffusers(family) for side in "AB"
+    }
+    pipeline = tiny_flow.published(folder, base)
     pipeline.load_lora_weights(official)
     assert not torch.allclose(ours, plain(base, attack.subject), atol=1e-3)
     torch.testing.assert_close(ours, tiny_flow.called(pipeline, base, attack.subject), atol=1e-5, rtol=0)

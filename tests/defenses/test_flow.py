@@ -45,9 +45,10 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> FlowModel:
-    return tiny_flow.sd3(tmp_path_factory.mktemp("flow") / "tiny")
+@pytest.fixture(scope="module", params=[tiny_flow.sd3, tiny_flow.flux], ids=["sd3", "flux"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FlowModel:
+    made: FlowModel = request.param(tmp_path_factory.mktemp("flow") / "tiny")
+    return made
 
 
 @pytest.fixture(scope="module")

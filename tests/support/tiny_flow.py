@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from bench.models.diffusion.flow import FlowModel
+from bench.models.diffusion.flux import FluxModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 from tests.support.drawing import GUIDANCE, STEPS, noise, prompts
 from tests.support.tiny import SIDE, WIDTH, autoencoder, text_encoder
+
+NO_T5 = {"text_encoder_3": None, "tokenizer_3": None}
 
 
 def loaded(folder: Path) -> FlowModel:
@@ -43,7 +46,30 @@ def sd3(folder: Path, t5: bool = True) -> FlowModel:
     parts = {"transformer": _listening(transformer), "vae": autoencoder(16, 32, latents=16)}
     parts |= {f"text_encoder{suffix}": text_encoder(WIDTH // 2, WIDTH // 2) for suffix in ("", "_2")}
     parts |= {"text_encoder_3": text_encoder_t5()} if t5 else {}
-    return _written(folder, StableDiffusion3Pipeline, parts, third=t5, shift=3.0)
+    return _written(folder, StableDiffusion3Pipeline, parts, {} if t5 else NO_T5, shift=3.0)
+
+
+def flux(folder: Path) -> FlowModel:
+    """A model of 32 px of the type of FLUX.1 dev: a layer of two streams, one of a single, guidance embedded."""
+    from diffusers import FluxPipeline, FluxTransformer2DModel
+
+    torch.manual_seed(0)
+    transformer = FluxTransformer2DModel(
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        pooled_projection_dim=WIDTH // 2,
+        guidance_embeds=True,
+        axes_dims_rope=(4, 6, 6),
+    )
+    vae = autoencoder(16, 32, latents=16)
+    vae.register_to_config(sample_size=SIDE)
+    parts = {"transformer": _listening(transformer), "vae": vae}
+    parts |= {"text_encoder": text_encoder(WIDTH // 2), "text_encoder_2": text_encoder_t5()}
+    return _written(folder, FluxPipeline, parts, {}, shift=3.0, use_dynamic_shifting=True)
 
 
 def _listening(transformer: Any) -> Any:
@@ -55,7 +81,9 @@ def _listening(transformer: Any) -> Any:
     return transformer
 
 
-def _written(folder: Path, pipeline: Any, parts: dict[str, Any], third: bool, **schedule: Any) -> FlowModel:
+def _written(
+    folder: Path, pipeline: Any, parts: dict[str, Any], missing: dict[str, None], **schedule: Any
+) -> FlowModel:
     """Parts of a flow-matching model in the official layout, with tokenizers and a scheduler, loaded again."""
     from diffusers import FlowMatchEulerDiscreteScheduler
     from transformers import CLIPTokenizer
@@ -66,7 +94,6 @@ def _written(folder: Path, pipeline: Any, parts: dict[str, Any], third: bool, **
         parts[f"tokenizer{suffix}"] = (
             CLIPTokenizer.from_pretrained(ZOO / "facelet-1" / "tokenizer") if clip else t5_words()
         )
-    missing = {} if third else {"text_encoder_3": None, "tokenizer_3": None}
     made = pipeline(scheduler=FlowMatchEulerDiscreteScheduler(**schedule), **parts, **missing)
     made.save_pretrained(folder)
     return loaded(folder)
@@ -94,14 +121,22 @@ def t5_words() -> Any:
     return T5TokenizerFast(tokenizer_object=rust, extra_ids=0)
 
 
+def published(folder: Path, base: FlowModel) -> Any:
+    """The pipeline of a folder, by diffusers alone."""
+    from diffusers import DiffusionPipeline
+
+    made = DiffusionPipeline.from_pretrained(folder, **({} if base.t5 else NO_T5))
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
 def called(pipeline: Any, base: FlowModel, subject: str = "person") -> Tensor:
     """The few pictures of `tests.support.drawing`, by a published pipeline."""
-    pipeline.set_progress_bar_config(disable=True)
+    start: dict[str, Any] = {"latents": noise(base)}
+    if isinstance(base, FluxModel):
+        start = {"latents": pipeline._pack_latents(noise(base), *noise(base).shape)}
+        start |= {"height": base.side, "width": base.side}
     made: Tensor = pipeline(
-        prompt=prompts(subject),
-        latents=noise(base),
-        num_inference_steps=STEPS,
-        guidance_scale=GUIDANCE,
-        output_type="pt",
+        prompt=prompts(subject), num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="pt", **start
     ).images
     return made

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.base import DiffusionModel, to_device
 from bench.models.diffusion.t5 import T5
 from bench.models.weights.checkpoint import Checkpoint
 
@@ -80,6 +80,15 @@ class FlowModel(DiffusionModel):
 
     def predict_noise(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
         return noised + (1 - self.sigma(timesteps)) * predicted
+
+    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        share = self._shares(count, generator)
+        place = (share * self.length).long().clamp(max=self.length - 1)
+        return to_device(self.length - 1 - place, self.device)  # the schedule begins with the noise
+
+    @abstractmethod
+    def _shares(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) shares of the schedule in [0, 1] at which a training's timesteps lie."""
 
     def pipeline(self, controlnet: Any = None) -> Any:
         """With the Euler sampler of flow matching, by which these models are published."""

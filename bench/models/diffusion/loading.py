@@ -11,6 +11,7 @@ import torch
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
 from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.flux import FluxModel
 from bench.models.diffusion.sd3 import Sd3Model
 from bench.models.diffusion.sdxl import SdxlModel
 from bench.models.diffusion.t5 import T5
@@ -85,9 +86,21 @@ def _sd3(path: Path, device: torch.device, computing: Computing) -> Loaded:
     return Sd3Model, parts
 
 
+def _flux(path: Path, device: torch.device, computing: Computing) -> Loaded:
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+    from transformers import CLIPTextModel
+
+    parts = _networks(path, device, transformer=FluxTransformer2DModel)
+    parts |= _clip(path, "", CLIPTextModel, device)
+    parts["t5"] = _t5(path, "_2", device, computing)
+    parts["scheduler"] = FlowMatchEulerDiscreteScheduler.from_pretrained(path, subfolder="scheduler")
+    return FluxModel, parts
+
+
 PARTS: dict[str, Callable[[Path, torch.device, Computing], Loaded]] = {
     "UNet2DConditionModel": _with_unet,
     "SD3Transformer2DModel": _sd3,
+    "FluxTransformer2DModel": _flux,
 }
 """What denoises -> how the model around it is loaded."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.models.diffusion.base import Condition, to_device
+from bench.models.diffusion.base import Condition
 from bench.models.diffusion.flow import FlowModel
 
 TOKENS = 256
@@ -52,11 +52,9 @@ class Sd3Model(FlowModel):
             )[0]
         return predicted.float()
 
-    def random_timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count,) timesteps, denser in the middle of the schedule: logit-normal with mean 0 and deviation 1."""
-        share = torch.sigmoid(torch.randn(count, generator=generator))
-        place = (share * self.length).long().clamp(max=self.length - 1)  # counted from the noise, as in the script
-        return to_device(self.length - 1 - place, self.device)
+    def _shares(self, count: int, generator: torch.Generator) -> Tensor:
+        """Logit-normal with mean 0 and deviation 1: denser in the middle."""
+        return torch.sigmoid(torch.randn(count, generator=generator))
 
     def errors_at(self, latents: Tensor, condition: Condition, timesteps: Tensor, noise: Tensor) -> Tensor:
         """Squared error (n,) of the clean latents that are predicted: that of the direction times sigma squared.

@@ -187,6 +187,7 @@ MODELS = {
     "stabilityai/stable-diffusion-3-medium-diffusers": (15.5, STABILITY),
     "stabilityai/stable-diffusion-3.5-medium": (16.3, STABILITY),
     "stabilityai/stable-diffusion-3.5-large": (27.6, STABILITY),
+    "black-forest-labs/FLUX.1-dev": (33.7, "FLUX.1 [dev] Non-Commercial License"),
 }
 """Base models, and the upscaler: hub id -> size of the files that are used, and licence."""
 
@@ -194,6 +195,7 @@ GATED = {
     "stabilityai/stable-diffusion-3-medium-diffusers",
     "stabilityai/stable-diffusion-3.5-medium",
     "stabilityai/stable-diffusion-3.5-large",
+    "black-forest-labs/FLUX.1-dev",
 }
 """Those of them that the hub gives only to who accepted the licence."""
 
