@@ -55,6 +55,25 @@ UNETS: dict[str, dict[str, Any]] = {
     },
 }
 """The published configurations, where they differ from diffusers' defaults."""
+TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "sd35": {
+        "num_layers": 24,
+        "num_attention_heads": 24,
+        "caption_projection_dim": 1536,
+        "pos_embed_max_size": 384,
+        "dual_attention_layers": tuple(range(13)),
+        "qk_norm": "rms_norm",
+    },
+    "sd35-large": {
+        "num_layers": 38,
+        "num_attention_heads": 38,
+        "caption_projection_dim": 2432,
+        "pos_embed_max_size": 192,
+        "qk_norm": "rms_norm",
+    },
+    "flux": {"guidance_embeds": True},
+}
+"""The same of transformers."""
 VAE: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -62,8 +81,13 @@ VAE: dict[str, Any] = {
     "layers_per_block": 2,
     "latent_channels": 4,
 }
+SIXTEEN = {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+"""Where the VAE of the transformers differs from that."""
 TEXT = {"sd15": 123.1e6, "sd21": 340.4e6, "sdxl": 123.1e6 + 694.7e6}
-"""Parameters of the text encoders."""
+TEXT |= {"sd35": TEXT["sdxl"], "sd35-large": TEXT["sdxl"], "flux": TEXT["sd15"]}
+"""Parameters of the text encoders that an attacker may train."""
+T5 = 4762.3e6
+"""Parameters of the one that stays frozen."""
 
 
 def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
@@ -78,6 +102,7 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
         ("dreambooth", "sd", {"preset": "hf"}),
         ("dreambooth", "sd", {"preset": "hf_te"}),
         ("dreambooth", "sd", {}),
+        *((name, family, {}) for name in ("lora", "textual_inversion", "dreambooth") for family in ("sd3", "flux")),
     ]
     for name, family, settings in chosen:
         yield "fit", name, ATTACKS.create(name, settings).resolved(family)
@@ -149,6 +174,48 @@ def network_costs() -> dict[str, dict[str, float]]:
                 "kept_for_weights": kept_bytes(unet, True, sample, time, text, **more),
                 "kept_checkpointed": checkpointed_bytes(unet, sample, time, text, **more),
                 "kept_for_inputs": kept_bytes(unet, False, sample.requires_grad_(True), time, text, **more),
+            }
+    return found | _transformer_costs()
+
+
+def _transformer_costs() -> dict[str, dict[str, float]]:
+    """The same of transformers, at 1,024 px and with as much text as their pipelines read."""
+    from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel
+
+    found: dict[str, dict[str, float]] = {}
+    with torch.device("meta"):
+        vae = AutoencoderKL(**VAE | SIXTEEN)
+        for name, config in TRANSFORMERS.items():
+            inputs: dict[str, Any] = {"timestep": torch.ones(1)}
+            if name == "flux":
+                network: Any = FluxTransformer2DModel(**config)
+                sample, tokens = torch.randn(1, 4096, 64), 512
+                inputs |= {
+                    "guidance": torch.ones(1),
+                    "txt_ids": torch.zeros(tokens, 3),
+                    "img_ids": torch.zeros(4096, 3),
+                }
+            else:
+                network = SD3Transformer2DModel(**config, joint_attention_dim=4096, pooled_projection_dim=2048)
+                sample, tokens = torch.randn(1, 16, 128, 128), 77 + 256
+            inputs |= {
+                "hidden_states": sample,
+                "encoder_hidden_states": torch.randn(1, tokens, 4096),
+                "pooled_projections": torch.randn(1, network.config.pooled_projection_dim),
+            }
+            found[name] = {
+                "unet": _flops(network, **inputs),
+                "encoder": _flops(vae.encoder, torch.randn(1, 3, 1024, 1024)),
+                "decoder": _flops(vae.decoder, torch.randn(1, 16, 128, 128)),
+                "unet_parameters": _parameters(network),
+                "vae_parameters": _parameters(vae),
+                "text_parameters": TEXT[name],
+                "frozen_parameters": T5,
+                "kept_for_weights": kept_bytes(network, True, **inputs),
+                "kept_checkpointed": checkpointed_bytes(network, **inputs),
+                "kept_for_inputs": kept_bytes(
+                    network, False, **inputs | {"hidden_states": sample.requires_grad_(True)}
+                ),
             }
     return found
 

@@ -83,6 +83,11 @@ class ModelSettings(_Settings):
         return self.family in FLOW.values()
 
     @property
+    def guidance_told(self) -> bool:
+        """Whether the network is told the guidance, so that there is no second pass without a prompt."""
+        return self.family == "flux"
+
+    @property
     def computing(self) -> Computing:
         """How it computes."""
         return Computing(self.precision, self.channels_last, self.compile, self.offload, self.memory)

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.config.resolved_method import ResolvedMethod
+from bench.config.schema import ModelSettings
 from bench.core.profiling import Passes
 from bench.models.diffusion.recipe import Recipe
 from bench.runner.groups import places
@@ -34,9 +35,14 @@ PEAK = 989e12
 RATES = {"plain": 400e12, "inputs": 130e12, "weights": 130e12}
 """FLOP/s that UNet and ControlNet reach in bf16 autocast, as measured on an H200: alone, and with gradients."""
 VAE_RATE, XL_VAE_RATE = 90e12, 50e12
-"""The same of the autoencoder, whose large activations hold it back; SDXL's computes in fp32."""
-STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4}
-"""Seconds that a step with gradients takes however small its batch: launching kernels, of which there are thousands."""
+"""The same of the autoencoder, whose large activations hold it back; some compute in fp32."""
+IN_FP32 = ("sdxl", "sd35", "sd35-large")
+"""Bases whose autoencoder computes so."""
+STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4, "sd35": 0.2, "sd35-large": 0.4, "flux": 0.4}
+"""Seconds that a step with gradients takes however small its batch: launching kernels, of which there are thousands.
+Of the transformers nobody has measured it: they are taken for U-Nets with as many layers."""
+SOURCES = {"stabilityai/stable-diffusion-3.5-large": "sd35-large"}
+"""Other models that a base is told to be by its source, and what their sizes are called here."""
 AT_ONCE = 4
 """Photos in a step of a cloak that says nothing else."""
 
@@ -52,6 +58,12 @@ def networks() -> dict[str, dict[str, float]]:
     """Base -> network -> FLOP of a forward pass of one sample at the base's own resolution; and sizes, for memory."""
     found: dict[str, dict[str, float]] = _file()["networks"]
     return found
+
+
+def sized(model: ModelSettings) -> str | None:
+    """What the sizes of a base are called; None if they are not known."""
+    name = SOURCES.get(model.source, model.name)
+    return name if name in networks() else None
 
 
 def counted(stage: str, method: ResolvedMethod[Any]) -> Passes | None:
@@ -105,9 +117,10 @@ def flops(passes: Passes, base: str) -> float:
 def memory(attack: ResolvedMethod[Any], base: str, low: bool = False, together: int = 1) -> float:
     """Bytes that a GPU needs at least while an attack fits, as a sum of sizes.
 
-    fp32 weights of all networks; of what is trained, gradients and the two moments of AdamW; and the bf16 activations
-    that the UNet keeps for a batch, with fused attention and without recomputing any. With prior preservation there are
-    two batches. A LoRA or a learned word is too small to count. What the VAE and the generating take is not in it.
+    fp32 weights of all networks, but bf16 ones of T5, which nobody trains; of what is trained, gradients and the two
+    moments of AdamW; and the bf16 activations that the denoiser keeps for a batch, with fused attention and without
+    recomputing any. With prior preservation there are two batches. A LoRA or a learned word is too small to count. What
+    the VAE and the generating take is not in it.
 
     Args:
         attack: which.
@@ -120,13 +133,13 @@ def memory(attack: ResolvedMethod[Any], base: str, low: bool = False, together: 
     """
     sizes, settings = networks()[base], attack.settings
     parts = ["unet", "text", "vae", *(["controlnet"] if attack.name == "instantid" else [])]
-    weights = sum(sizes[f"{part}_parameters"] for part in parts)
+    weights = 4 * sum(sizes[f"{part}_parameters"] for part in parts) + 2 * sizes.get("frozen_parameters", 0)
     trained = 0.0
     if attack.name == "dreambooth":
         trained = sizes["unet_parameters"] + settings["train_text_encoder"] * sizes["text_parameters"]
     learned = "kept_for_inputs" if attack.name == "textual_inversion" else "kept_for_weights"
     kept = sizes["kept_checkpointed" if low else learned]
-    return 4 * weights + (4 + 2 * (1 if low else 4)) * trained + together * at_once(attack, 0) * kept / 2
+    return weights + (4 + 2 * (1 if low else 4)) * trained + together * at_once(attack, 0) * kept / 2
 
 
 def seconds(passes: Passes, base: str, at_once: int) -> float:
@@ -135,7 +148,7 @@ def seconds(passes: Passes, base: str, at_once: int) -> float:
     Raises:
         KeyError: the base's size is not known.
     """
-    sizes, vae = networks()[base], XL_VAE_RATE if base == "sdxl" else VAE_RATE
+    sizes, vae = networks()[base], XL_VAE_RATE if base in IN_FP32 else VAE_RATE
     plain = learning = 0.0
     for network, samples in passes.items():
         for kind, count in samples.items():
@@ -164,10 +177,8 @@ def table(planned: Sequence[Cell], together: int = 1) -> Table | None:
         for stage, name, base, key, passes, samples in _pieces(cell):
             samples *= room if stage == "fit" else 1
             work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
-        if cell.model.name in networks():
-            needs["fit", cell.attack.name, cell.model.name] = memory(
-                cell.attack, cell.model.name, cell.model.memory == "low", room
-            )
+        if base := sized(cell.model):
+            needs["fit", cell.attack.name, base] = memory(cell.attack, base, cell.model.memory == "low", room)
     if not work:
         return None
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")
@@ -190,21 +201,21 @@ def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
     """(stage, method, base, what makes it one piece of work, passes, samples in a step), where passes are known."""
     cloak = (cell.identity.name, str(cell.defense.facts()), cell.budget.levels)
     found = (*cloak, str([method.facts() for method in cell.countermeasures]), str(cell.attack.facts()))
-    if cell.surrogates and cell.surrogates[0].name in networks():
-        passes, base, recipe = counted("protect", cell.defense), cell.surrogates[0].name, cell.pretuning
+    if cell.surrogates and (base := sized(cell.surrogates[0])):
+        passes, recipe = counted("protect", cell.defense), cell.pretuning
         if passes is not None:
             if recipe is not None:
                 learned, references = (cell.identity.name, str(recipe)), len(cell.taught)
                 yield "surrogate", cell.defense.name, base, learned, pretuning(recipe, references), recipe.batch
                 passes = _but_for_pretuning(passes, cell.defense.instance)
             yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)
-    if cell.model.name in networks():
+    if base := sized(cell.model):
         passes, model = counted("fit", cell.attack), cell.model
         if passes is not None:
-            yield "fit", cell.attack.name, model.name, found, passes, at_once(cell.attack)
+            yield "fit", cell.attack.name, base, found, passes, at_once(cell.attack)
         pictures = len(cell.protocol.asked)
-        made = generation(cell.attack, pictures, model.steps, model.guidance)
-        yield "generate", cell.attack.name, model.name, found, made, AT_ONCE
+        made = generation(cell.attack, pictures, model.steps, 1 if model.guidance_told else model.guidance)
+        yield "generate", cell.attack.name, base, found, made, AT_ONCE
 
 
 def clock(seconds: float) -> str:

@@ -98,7 +98,15 @@ def test_sizes_are_the_published_ones() -> None:
         ("sdxl", "decoder", 10.5),
     ):
         assert sizes[base][network] / 1e12 == pytest.approx(wanted, rel=0.02)
-    for base, network, millions in (("sd15", "unet", 859.5), ("sdxl", "unet", 2567), ("sdxl", "controlnet", 1251)):
+    width, text, picture, layers = 3072, 512, 4096, 19 + 38  # of FLUX, whose layers have 12 matrices of that width
+    products = 12 * width**2 * (text + picture) + 2 * (text + picture) ** 2 * width
+    assert sizes["flux"]["unet"] == pytest.approx(2 * layers * products, rel=0.01)
+    for base, network, millions in (
+        ("sd15", "unet", 859.5),
+        ("sdxl", "unet", 2567),
+        ("sdxl", "controlnet", 1251),
+        ("flux", "unet", 11901),
+    ):
         assert sizes[base][f"{network}_parameters"] / 1e6 == pytest.approx(millions, rel=0.001)
 
 
@@ -114,7 +122,7 @@ def test_every_published_default_has_a_count() -> None:
             made = DEFENSES.create(name, {}).resolved("sd")
             assert counted("protect", ResolvedMethod.of(name, made)) is not None, name
     for name in ("dreambooth", "lora", "textual_inversion"):
-        for family in ("sd", "sdxl"):
+        for family in ("sd", "sdxl", "sd3", "flux"):
             attack = ATTACKS.create(name, {}).resolved(family)
             assert counted("fit", ResolvedMethod.of(name, attack)) is not None, (name, family)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bench.core.errors import BenchError
+from bench.runner.flops import networks, table
 from tests.support import tiny_flow
 from tests.support.plans import planned
 
@@ -66,3 +69,39 @@ def test_a_family_that_is_not_that_of_the_files_is_an_error(folder: Path, family
 def test_a_unet_is_no_transformer() -> None:
     with pytest.raises(BenchError, match=r"model.family=sd3, but .* has a UNet2DConditionModel"):
         planned("model=facelet-1", "model.family=sd3", "data.limit=1")
+
+
+@pytest.mark.parametrize(
+    ("words", "gated", "size", "base", "parameters", "passes"),
+    [
+        (("model=sd35",), "stabilityai/stable-diffusion-3.5-medium", "16.30 GB", "sd35", 2.24e9, 2),
+        (
+            ("model=sd35", "model.source=stabilityai/stable-diffusion-3.5-large"),
+            "stabilityai/stable-diffusion-3.5-large",
+            "27.60 GB",
+            "sd35-large",
+            8.06e9,
+            2,
+        ),
+        (("model=flux",), "black-forest-labs/FLUX.1-dev", "33.70 GB", "flux", 11.9e9, 1),
+    ],
+    ids=["medium", "large", "flux"],
+)
+def test_a_dry_run_tells_of_licence_access_memory_and_hours(
+    words: tuple[str, ...], gated: str, size: str, base: str, parameters: float, passes: int
+) -> None:
+    found = planned(*words, "attack=lora", "defense=aspl", "data.limit=1", "dry_run=true")
+    (wanted,) = {item for cell in found for item in cell.fetchable}
+    assert (wanted.place, wanted.gated) == (gated, True)
+    assert f"https://huggingface.co/{gated}" in wanted.access
+    for cell in found:
+        assert size in cell.skip
+    assert networks()[base]["unet_parameters"] == pytest.approx(parameters, rel=0.01)
+    told = StringIO()
+    Console(file=told, width=150).print(table(found))
+    rows = {tuple(line.split()[:3]): line.split()[3:] for line in told.getvalue().splitlines()}
+    fit, generate = rows["fit", "lora", base], rows["generate", "none", base]
+    assert float(fit[-2]) > 4e-9 * parameters, "GB of the weights alone"
+    pictures, steps = len(found[0].protocol.asked), found[0].model.steps
+    expected = passes * pictures * steps * networks()[base]["unet"] / 1e15
+    assert float(generate[1]) == pytest.approx(expected, rel=0.1), "and the decoder"
