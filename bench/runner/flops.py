@@ -177,8 +177,8 @@ def table(planned: Sequence[Cell], together: int = 1) -> Table | None:
         for stage, name, base, key, passes, samples in _pieces(cell):
             samples *= room if stage == "fit" else 1
             work[stage, name, base][key] = flops(passes, base), seconds(passes, base, samples)
-        if base := sized(cell.model):
-            needs["fit", cell.attack.name, base] = memory(cell.attack, base, cell.model.memory == "low", room)
+        if own := sized(cell.model):
+            needs["fit", cell.attack.name, own] = memory(cell.attack, own, cell.model.memory == "low", room)
     if not work:
         return None
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="By counted passes, for a GPU", title_justify="left")

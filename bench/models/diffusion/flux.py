@@ -117,10 +117,12 @@ def packed(latents: Tensor) -> Tensor:
 
 def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
     """Tokens (n, h x w, 4 c) as latents (n, c, 2 h, 2 w): the inverse of `packed`."""
-    return pixel_shuffle(tokens.mT.unflatten(2, (height, width)), PATCH)
+    return pixel_shuffle(tokens.mT.reshape(len(tokens), -1, height, width), PATCH)
 
 
 def places(height: int, width: int, device: torch.device) -> Tensor:
     """(h x w, 3) where tokens are in the picture: zero, row, column."""
-    rows, columns = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
     return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1).float()
