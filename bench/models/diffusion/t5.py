@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.models.diffusion.base import to_device
+
 
 @dataclass(frozen=True)
 class T5:
@@ -24,5 +26,5 @@ class T5:
         )
         device = next(self.encoder.parameters()).device
         with torch.no_grad():
-            states: Tensor = self.encoder(told.input_ids.to(device))[0]
+            states: Tensor = self.encoder(to_device(told.input_ids, device))[0]
         return states.float()

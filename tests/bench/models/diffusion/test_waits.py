@@ -15,20 +15,27 @@ from bench.core.seeding import generator
 from bench.models.diffusion import base as base_module
 from bench.models.diffusion.base import DiffusionModel, randn
 from defenses import DEFENSES
-from tests.support import tiny
+from tests.support import tiny, tiny_flow
 from tests.support.contexts import defend_context
 from tests.support.waits import META, Waits
 
 PHOTOS = torch.rand(3, 3, tiny.SIDE, tiny.SIDE, device=META)
+FLOWS = {"sd3": tiny_flow.sd3, "flux": tiny_flow.flux}
 PRIOR = {"prior_weight": 1.0, "class_count": 3, "batch": 2}
 
 
 @pytest.fixture(scope="module")
 def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DiffusionModel:
-    made = tiny.tiny_base(tmp_path_factory.mktemp("base"), xl=request.param == "sdxl")
-    for part in made._modules.values():
+    folder = tmp_path_factory.mktemp("base")
+    if request.param in FLOWS:
+        made: DiffusionModel = FLOWS[request.param](folder)
+    else:
+        made = tiny.tiny_base(folder, xl=request.param == "sdxl")
+    for part in (*made._modules.values(), *made._readers):
         part.to(META)
-    made.device, made.scheduler.alphas_cumprod = META, made.scheduler.alphas_cumprod.to(META)
+    made.device = META
+    latents = torch.zeros(1, *made.latent_shape, device=META)
+    made.add_noise(latents, latents, torch.zeros(1, dtype=torch.long, device=META))  # the first moves the schedule
     made.remember = made.restore = lambda: None  # type: ignore[method-assign]
     return made
 
@@ -65,7 +72,11 @@ def more(work: Callable[[int], Any], pinned: list[Tensor]) -> int:
 
 @pytest.mark.parametrize(
     ("name", "base"),
-    [("dreambooth", "sd"), ("dreambooth", "sdxl"), ("lora", "sd"), ("textual_inversion", "sdxl")],
+    [
+        *(("dreambooth", family) for family in ("sd", "sdxl", "sd3", "flux")),
+        ("lora", "sd"),
+        ("textual_inversion", "sdxl"),
+    ],
     indirect=["base"],
 )
 def test_no_step_of_a_training_waits(name: str, base: DiffusionModel, as_on_a_gpu: list[Tensor]) -> None:
