@@ -37,7 +37,9 @@ from benchmarks.full_size import base_of
 from benchmarks.work import VAE, kept_bytes
 from defenses import PHOTOS
 
-BASES = ("sd15", "sdxl")
+BASES = ("sd15", "sdxl", "sd35", "flux")
+MEASURED = BASES[:2]
+"""Those that can be had with random weights."""
 TRAINED = ("dreambooth", "lora", "textual_inversion")
 STACKED = ("textual_inversion", "lora")
 ZERO_SHOT = {"ip_adapter": "ip-adapter", "photomaker": "photomaker", "instantid": "instantid"}
@@ -59,7 +61,12 @@ def lines() -> Iterator[str]:
             made = ATTACKS.create(name, {}).resolved(settings.model.family)
             method = ResolvedMethod.of(name, made)
             fit = counted("fit", method) or {}
-            pictures = generation(method, len(settings.protocol.asked), settings.model.steps, settings.model.guidance)
+            pictures = generation(
+                method,
+                len(settings.protocol.asked),
+                settings.model.steps,
+                1 if settings.model.guidance_told else settings.model.guidance,
+            )
             total = flops(fit, base) + flops(pictures, base)
             took = seconds(fit, base, at_once(method)) + seconds(pictures, base, PHOTOS)
             cells = (
@@ -128,7 +135,7 @@ def measure_on_gpu(name: str, model: str) -> str:
 
 def beside(name: str, model: str, people: int) -> str:
     """Seconds of a step of so many people's fits, one after another and in one batch."""
-    on_gpu, settings = model in BASES, settings_of([f"model={model}"]).model
+    on_gpu, settings = model in MEASURED, settings_of([f"model={model}"]).model
     base = base_of(model, "cuda" if on_gpu else "cpu", Computing(settings.precision))
     photos = [torch.rand(1, 3, base.side, base.side, device=base.device) for _ in range(people)]
     few, many = (FEW, MANY) if on_gpu else (1, 3)
@@ -156,7 +163,7 @@ def beside_counted(people: int) -> Iterator[str]:
     word = f"`fits_together={people}`"
     yield f"| attack | base | {people} one after another | {word} | times as fast | memory | {word} |"
     yield f"|{'---|' * 7}"
-    for base, name in itertools.product(BASES, STACKED):
+    for base, name in itertools.product(MEASURED, STACKED):
         method = ResolvedMethod.of(name, ATTACKS.create(name, {}).resolved(settings_of([f"model={base}"]).model.family))
         passes, batch = counted("fit", method) or {}, at_once(method)
         alone, stacked = (people * seconds(passes, base, batch * places) for places in (1, people))
@@ -189,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
     parser.add_argument("--measure", action="store_true")
     parser.add_argument("--decoding", action="store_true")
-    parser.add_argument("--gpu", choices=BASES)
+    parser.add_argument("--gpu", choices=MEASURED)
     parser.add_argument("--together", type=int, metavar="PEOPLE")
     parser.add_argument("--fit", choices=TRAINED, help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -26,6 +26,14 @@ WORKING: dict[str, dict[str, Any]] = {
     "sds": {"steps": 1},
     "ace": {"rounds": 1, "pgd_steps": 1, "lora_steps": 1, "step": 2},
     "fsmg": {"surrogate_steps": 1, "pgd_steps": 1, "step": 2, "prior_weight": 0.0},
+    "metacloak": {
+        "pool_steps": 1,
+        "snapshots": 1,
+        "trials": 1,
+        "unrolls": 1,
+        "prior_weight": 0.0,
+        "learning_rate": 1e-3,
+    },
     "diffusionguard": {"steps": 1, "step": 2},
     "dladiff": {"layers": [1], "dsur": False, "epochs": 1, "loss_steps": 1, "dynamic_steps": 1, "step": 2},
 }

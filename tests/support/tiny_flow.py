@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.config.compute import Computing
 from bench.models.diffusion.flow import FlowModel
 from bench.models.diffusion.flux import FluxModel
-from bench.models.diffusion.loading import load_base
+from bench.models.diffusion.loading import PLAIN, load_base
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 from tests.support.drawing import GUIDANCE, STEPS, noise, prompts
@@ -19,9 +20,9 @@ from tests.support.tiny import SIDE, WIDTH, autoencoder, text_encoder
 NO_T5 = {"text_encoder_3": None, "tokenizer_3": None}
 
 
-def loaded(folder: Path) -> FlowModel:
+def loaded(folder: Path, computing: Computing = PLAIN) -> FlowModel:
     """The model in a folder."""
-    base = load_base(locate("tiny", str(folder)))
+    base = load_base(locate("tiny", str(folder)), computing=computing)
     assert isinstance(base, FlowModel)
     return base
 

@@ -12,6 +12,7 @@ from diffusers import FluxPipeline
 from diffusers.training_utils import compute_density_for_timestep_sampling, compute_loss_weighting_for_sd3
 from torch import Tensor
 
+from bench.config.compute import Computing
 from bench.core.errors import BenchError
 from bench.core.seeding import generator
 from bench.models.diffusion.base import Condition, randn
@@ -211,3 +212,43 @@ def test_guidance_is_told_to_the_transformer_of_flux(base: FlowModel) -> None:
     assert not torch.allclose(plain(base, guidance=1.0), plain(base, guidance=6.0), atol=1e-4)
     with pytest.raises(BenchError, match="guided away"):
         base.sample(base.condition(prompts()), noise(base), 1, 3.0, away_from=base.unconditional())
+
+
+@pytest.mark.parametrize(
+    "computing", [Computing(channels_last=True), Computing(offload=True), Computing(memory="low")], ids=str
+)
+def test_however_it_computes_the_numbers_are_the_same(base: FlowModel, folder: Path, computing: Computing) -> None:
+    other = tiny_flow.loaded(folder, computing)
+    torch.testing.assert_close(plain(other), plain(base), atol=1e-5, rtol=0)
+    gradients = []
+    for each in (base, other):
+        photos = torch.rand(2, 3, SIDE, SIDE, generator=generator("photos")).requires_grad_(True)
+        told = each.condition(["a photo"]).expand(2)
+        each.denoising_errors(each.encode(photos), told, generator("step")).sum().backward()  # type: ignore[no-untyped-call]
+        gradients.append(photos.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_t5_is_kept_as_precisely_as_the_model_computes(base: FlowModel, folder: Path) -> None:
+    half = tiny_flow.loaded(folder, Computing("bf16"))
+    if half.t5 is None:
+        pytest.skip("it has none")
+    assert {weight.dtype for weight in half.t5.encoder.parameters()} <= {torch.bfloat16, torch.float32}
+    assert next(half.t5.encoder.parameters()).dtype == torch.bfloat16
+    assert {weight.dtype for weight in half.parameters()} == {torch.float32}
+    half.freeze()
+    assert not any(weight.requires_grad for weight in half.t5.encoder.parameters())
+    assert float((plain(half) - plain(base)).abs().mean()) < 0.05
+    twin = half.clone()
+    assert isinstance(twin, FlowModel)
+    assert twin.t5 is half.t5
+
+
+def test_restoring_is_bit_for_bit(base: FlowModel) -> None:
+    before = base.snapshot()
+    with torch.no_grad():
+        for weight in base.parameters():
+            weight.add_(0.1)
+    base.restore()
+    after = base.snapshot()
+    assert all(torch.equal(before[part][name], after[part][name]) for part in before for name in before[part])
