@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.upstream import instantid, ip_adapter, photomaker, training
+from benchmarks.upstream import flow, instantid, ip_adapter, photomaker, training
 
 AIM = 1e-5
 PARTS = {
@@ -19,6 +19,7 @@ PARTS = {
     "photomaker": photomaker.compare,
     "instantid": instantid.compare,
     "training": training.compare,
+    "flow": flow.compare,
 }
 
 

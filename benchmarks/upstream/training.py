@@ -30,6 +30,7 @@ from attacks.lora import ADAPTER
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.models.diffusion import base as base_module
+from bench.models.diffusion import finetuning
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
@@ -62,6 +63,11 @@ class Setup:
     def made(cls, base: DiffusionModel, root: Path, steps: int) -> Setup:
         """Write the base and some photos."""
         stock(base).save_pretrained(root / "model")
+        return cls.beside(base, root, steps)
+
+    @classmethod
+    def beside(cls, base: DiffusionModel, root: Path, steps: int) -> Setup:
+        """Write some photos beside a base that lies there already."""
         for seed, name in enumerate(("photos", "class_images")):
             (root / name).mkdir()
             shown = F.interpolate(tiny.person(seed, count=PHOTOS), (base.side, base.side))
@@ -84,12 +90,14 @@ class Method:
         attack: ours.
         settings: of ours; steps and batch are added.
         arguments: of the script; what all have in common is added.
+        part: what the script calls what denoises.
     """
 
     script: str
     attack: str
     settings: dict[str, Any]
     arguments: list[str]
+    part: str = "unet"
 
 
 RATES = {"dreambooth": 5e-6, "lora": 1e-4, "textual_inversion": 2e-3}
@@ -133,25 +141,37 @@ class Draws:
         self.times.append(made)
         return self.times[-1]
 
+    def share(self, weighting_scheme: str, batch_size: int, **_: Any) -> Tensor:
+        """Of a flow's schedule, which begins with the noise, where our timesteps end with it."""
+        made = torch.rand(batch_size, generator=self.random)
+        self.times.append(999 - (1000 * made).long())
+        return made
+
 
 def compare(clones: Path, root: Path) -> Iterator[Comparison]:
     """Losses of all steps, and weights at the end."""
     setup = Setup.made(tiny.tiny_base(root / "parts"), root, steps=6)
     for name, method in METHODS.items():
-        draws = Draws(generator("upstream", name))
-        with noted() as theirs:
-            weights = _by_script(clones, method, setup, root / name, draws)
-        with noted() as ours:
-            artifact = _by_us(method, setup, draws)
-        assert len(ours) == len(theirs) == setup.steps
-        losses = torch.tensor([[step.loss for step in steps] for steps in (ours, theirs)])
-        yield Comparison(REFERENCE, f"{name}: losses", difference(*losses), float(losses[0].std()))
-        before = _start(setup.base, method, artifact)
-        assert artifact.keys() == weights.keys() == before.keys()
-        effect = max(difference(artifact[key], before[key]) for key in artifact)
-        yield Comparison(
-            REFERENCE, f"{name}: weights", max(difference(artifact[key], weights[key]) for key in artifact), effect
-        )
+        yield from compared(clones, setup, name, method)
+
+
+def compared(clones: Path, setup: Setup, name: str, method: Method) -> Iterator[Comparison]:
+    """The same of one method."""
+    draws = Draws(generator("upstream", name))
+    with noted() as theirs:
+        weights = _by_script(clones, method, setup, setup.root / name, draws)
+    with noted() as ours:
+        artifact = _by_us(method, setup, draws)
+    assert len(ours) == len(theirs) == setup.steps
+    losses = torch.tensor([[step.loss for step in steps] for steps in (ours, theirs)])
+    yield Comparison(REFERENCE, f"{name}: losses", difference(*losses), float(losses[0].std()))
+    before = _start(setup.base, method, artifact)
+    buffers = {f"{part}.{name}" for part, module in setup.base.tunable.items() for name, _ in module.named_buffers()}
+    assert artifact.keys() == weights.keys() - buffers == before.keys()
+    effect = max(difference(artifact[key], before[key]) for key in artifact)
+    yield Comparison(
+        REFERENCE, f"{name}: weights", max(difference(artifact[key], weights[key]) for key in artifact), effect
+    )
 
 
 # --- theirs ---------------------------------------------------------------------------------------------------------
@@ -173,7 +193,7 @@ def _by_script(clones: Path, method: Method, setup: Setup, out: Path, draws: Dra
         arguments += ["--with_prior_preservation", "--class_data_dir", root / "class_images"]
         arguments += ["--class_prompt", CLASS_PROMPT, "--num_class_images", PHOTOS]
     words = [str(argument) for argument in arguments]
-    with _told(script, words), _drawn_by(draws), warnings.catch_warnings(action="ignore"):
+    with _told(script, words), _drawn_by(draws, script), warnings.catch_warnings(action="ignore"):
         told = script.parse_args()
         told.report_to = None  # no tracker
         script.args = told  # a global of theirs when run as a script
@@ -191,6 +211,8 @@ def _told(script: Any, words: list[str]) -> Iterator[None]:
         stack.enter_context(replaced(integration, check_peft_version=lambda min_version: None))  # an older one will do
         stack.enter_context(replaced(sys, argv=["script", *words]))
         stack.enter_context(replaced(torch.utils.data, DataLoader=_InTurn))
+        iterdir = Path.iterdir
+        stack.enter_context(replaced(Path, iterdir=lambda folder: iter(sorted(iterdir(folder)))))
         name = "TextualInversionDataset" if hasattr(script, "TextualInversionDataset") else "DreamBoothDataset"
         stack.enter_context(replaced(script, **{name: _sorted(getattr(script, name))}))
         if hasattr(script, "imagenet_templates_small"):
@@ -217,7 +239,7 @@ def _sorted(kind: Any) -> Any:
 
 
 @contextmanager
-def _drawn_by(draws: Draws) -> Iterator[None]:
+def _drawn_by(draws: Draws, script: Any) -> Iterator[None]:
     from diffusers.models.autoencoders import vae
     from peft.tuners.lora.layer import LoraLayer
 
@@ -225,10 +247,12 @@ def _drawn_by(draws: Draws) -> Iterator[None]:
 
     def started(layer: Any, name: str, how: Any) -> None:
         start(layer, name, how)
-        if how == "gaussian":  # and not when they are loaded again at the end
+        if how == "gaussian" and not draws.times:  # and not when they are loaded again at the end
             draws.weights.append(layer.lora_A[name].weight.detach() * RANK)  # as standard normal ones
 
+    density = {name: draws.share for name in ("compute_density_for_timestep_sampling",) if hasattr(script, name)}
     with (
+        replaced(script, **density),
         replaced(vae, randn_tensor=lambda shape, **_: draws.normal(shape)),
         replaced(torch, randn_like=lambda tensor: draws.normal(tensor.shape)),
         replaced(torch, randint=lambda low, high, shape, device=None: draws.time(low, high, shape)),
@@ -245,8 +269,8 @@ def _read(out: Path, method: Method) -> Artifact:
     if method.attack == "lora":
         saved = load_file(out / "pytorch_lora_weights.safetensors")
         return {_lora_name(name): value for name, value in saved.items()}
-    parts = {"unet": "diffusion_pytorch_model", "text_encoder": "model"}
-    chosen = parts if "train_text_encoder" in method.settings else {"unet": parts["unet"]}
+    parts = {method.part: "diffusion_pytorch_model", "text_encoder": "model"}
+    chosen = parts if "train_text_encoder" in method.settings else {method.part: parts[method.part]}
     return {
         f"{part}.{name}": value
         for part, file in chosen.items()
@@ -285,7 +309,8 @@ def _by_us(method: Method, setup: Setup, draws: Draws) -> Artifact:
     normals, times, weights = _in_our_order(draws)
     with (
         replaced(base_module, randn=lambda shape, generator, device: next(normals)),
-        replaced(DiffusionModel, random_timesteps=lambda self, count, generator: next(times)),
+        replaced(finetuning, randn=lambda shape, generator, device: next(normals)),
+        replaced(type(setup.base), random_timesteps=lambda self, count, generator: next(times)),
         replaced(torch, randn=lambda shape, generator=None, **_: next(weights)),
         replaced(torch, randperm=lambda count, generator: torch.arange(count)),
     ):

@@ -138,14 +138,17 @@ def pixel_network(folder: Path, fold: int = 2) -> Path:
     return folder
 
 
-def text_encoder(width: int, projection: int = 0) -> Any:
-    """A CLIP for the shipped tokenizer, whose end of text its configuration gets wrong, as many official ones do."""
+def text_encoder(width: int, projection: int = 0, positions: int | None = None) -> Any:
+    """A CLIP for the shipped tokenizer, whose end of text its configuration gets wrong, as many official ones do.
+
+    It reads as many tokens as the shipped one, or so many.
+    """
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     tokens = CLIPTextConfig.from_pretrained(ZOO / "facelet-1" / "text_encoder")
     config = CLIPTextConfig(
         vocab_size=tokens.vocab_size,
-        max_position_embeddings=tokens.max_position_embeddings,
+        max_position_embeddings=positions or tokens.max_position_embeddings,
         bos_token_id=tokens.bos_token_id,
         eos_token_id=2,
         hidden_size=width,

@@ -17,6 +17,8 @@ from bench.models.weights.files import ZOO
 from tests.support.drawing import GUIDANCE, STEPS, noise, prompts
 from tests.support.tiny import SIDE, WIDTH, autoencoder, text_encoder
 
+TOKENS = 77
+"""That CLIP reads, as many as the published ones: diffusers' training scripts know no others."""
 NO_T5 = {"text_encoder_3": None, "tokenizer_3": None}
 
 
@@ -45,7 +47,7 @@ def sd3(folder: Path, t5: bool = True) -> FlowModel:
         qk_norm="rms_norm",
     )
     parts = {"transformer": _listening(transformer), "vae": autoencoder(16, 32, latents=16)}
-    parts |= {f"text_encoder{suffix}": text_encoder(WIDTH // 2, WIDTH // 2) for suffix in ("", "_2")}
+    parts |= {f"text_encoder{suffix}": text_encoder(WIDTH // 2, WIDTH // 2, TOKENS) for suffix in ("", "_2")}
     parts |= {"text_encoder_3": text_encoder_t5()} if t5 else {}
     return _written(folder, StableDiffusion3Pipeline, parts, {} if t5 else NO_T5, shift=3.0)
 
@@ -69,7 +71,7 @@ def flux(folder: Path) -> FlowModel:
     vae = autoencoder(16, 32, latents=16)
     vae.register_to_config(sample_size=SIDE)
     parts = {"transformer": _listening(transformer), "vae": vae}
-    parts |= {"text_encoder": text_encoder(WIDTH // 2), "text_encoder_2": text_encoder_t5()}
+    parts |= {"text_encoder": text_encoder(WIDTH // 2, positions=TOKENS), "text_encoder_2": text_encoder_t5()}
     return _written(folder, FluxPipeline, parts, {}, shift=3.0, use_dynamic_shifting=True)
 
 
@@ -93,7 +95,9 @@ def _written(
         suffix = name.removeprefix("text_encoder")
         clip = parts[name].config.model_type.startswith("clip")
         parts[f"tokenizer{suffix}"] = (
-            CLIPTokenizer.from_pretrained(ZOO / "facelet-1" / "tokenizer") if clip else t5_words()
+            CLIPTokenizer.from_pretrained(ZOO / "facelet-1" / "tokenizer", model_max_length=TOKENS)
+            if clip
+            else t5_words()
         )
     made = pipeline(scheduler=FlowMatchEulerDiscreteScheduler(**schedule), **parts, **missing)
     made.save_pretrained(folder)
