@@ -71,6 +71,11 @@ class Attack(ABC):
         """What stands for the person in the prompt templates' `{subject}`."""
         return "sks person"
 
+    @property
+    def avoided(self) -> str:
+        """A text that pictures are guided away from (a negative prompt); empty for none."""
+        return ""
+
     reserved: ClassVar[tuple[str, ...]] = ("sks",)
     """Words that the attack puts into a prompt itself, as part of what stands for the person."""
 
@@ -160,7 +165,8 @@ class Attack(ABC):
         self.load(artifact)
         with torch.no_grad():
             condition = self.base.condition([template.format(subject=self.subject) for template in templates])
-            return self.base.sample(condition, noise, steps, guidance)
+            avoided = self.base.condition([self.avoided]) if self.avoided else None
+            return self.base.sample(condition, noise, steps, guidance, away_from=avoided)
 
     def reset(self) -> None:
         """Restore the base exactly."""

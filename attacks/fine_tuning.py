@@ -13,12 +13,10 @@ text encoder does not know), and the guidance is away from that token alone, not
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from attacks import Artifact, Attack
-from bench.core.deferred import Tensor
+from attacks import Attack
 from bench.core.errors import BenchError
 from bench.models.diffusion.recipe import Recipe
 
@@ -67,14 +65,6 @@ class FineTuning(Attack):
             return Recipe.of(self)
         return Recipe.of(self, prompt=f"{Recipe.prompt} with {NOISE}")
 
-    def generate(
-        self, artifact: Artifact, templates: Sequence[str], noise: Tensor, steps: int, guidance: float
-    ) -> Tensor:
-        if not self.decoupled:
-            return super().generate(artifact, templates, noise, steps, guidance)
-        import torch
-
-        self.load(artifact)
-        with torch.no_grad():
-            condition = self.base.condition([template.format(subject=self.subject) for template in templates])
-            return self.base.sample(condition, noise, steps, guidance, away_from=self.base.condition([NOISE]))
+    @property
+    def avoided(self) -> str:
+        return NOISE if self.decoupled else ""

@@ -24,6 +24,7 @@ from bench.core.ranges import Count, Range, Several
 if TYPE_CHECKING:
     from bench.remover.training import Gain, Training
 
+WIDTHS = (16, 32, 48, 64, 96)
 Minutes = Annotated[float, Range(gt=0, le=10_000, unit="minutes")]
 
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--minutes", type=ranged(Minutes), default=40.0, help="of training (40)")
     parser.add_argument("--batch", type=ranged(Count), default=16, help="photos per step (16)")
+    parser.add_argument("--width", type=int, choices=WIDTHS, default=32, help="of the network, channels (32)")
     parser.add_argument("--seed", type=ranged(Several), default=0)
     told = parser.parse_args(arguments)
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
 
     training = Training(
         read_pairs(told.runs, told.without),
-        Schedule(minutes=told.minutes, batch=told.batch, seed=told.seed),
+        Schedule(minutes=told.minutes, batch=told.batch, seed=told.seed, width=told.width),
         told.out,
     )
     people = len({pair.person for pair in training.taught})

@@ -23,8 +23,11 @@ from bench.core.ranges import Range, SamplerSteps
 from bench.core.types import Pixels
 from bench.models import pixel_unet
 from bench.models.weights.checkpoint import Checkpoint
+from bench.models.weights.files import ZOO
 from bench.models.weights.single import locate_network
 from countermeasures import Countermeasure
+
+SHIPPED = ZOO / "countermeasures" / "prior"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class DiffPure(Countermeasure):
 
     @property
     def _located(self) -> Checkpoint:
-        return locate_network("countermeasures/prior", self.weights, "countermeasure.diff_pure.weights")
+        return locate_network("the prior", self.weights, "countermeasure.diff_pure.weights", SHIPPED)
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:

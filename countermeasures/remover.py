@@ -18,8 +18,11 @@ from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Pixels
 from bench.models import pixel_unet
 from bench.models.weights.checkpoint import Checkpoint
+from bench.models.weights.files import ZOO
 from bench.models.weights.single import locate_network
 from countermeasures import Countermeasure
+
+SHIPPED = ZOO / "countermeasures" / "remover"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Remover(Countermeasure):
 
     @property
     def _located(self) -> Checkpoint:
-        return locate_network("countermeasures/remover", self.weights, "countermeasure.remover.weights")
+        return locate_network("the remover", self.weights, "countermeasure.remover.weights", SHIPPED)
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:

@@ -20,24 +20,31 @@ from bench.models.weights.checkpoint import Checkpoint
 from bench.models.weights.single import locate_network
 from countermeasures import Countermeasure
 
+SETTING = "countermeasure.vae_pass.weights"
+
 
 @dataclass(frozen=True)
 class VaePass(Countermeasure):
     """One pass through an autoencoder that is not the attacker's own.
 
     Attributes:
-        weights: "zoo" for the one that is shipped (4:1 along a side and 12:1 in all, faces of 64 px), a folder of an
-            `AutoencoderKL`, or its hub id ("stabilityai/sdxl-vae").
+        weights: a folder of an `AutoencoderKL`, or its hub id ("stabilityai/sdxl-vae"). For faces of 128 px a clone of
+            the project has one that its own bases do not: `bench/zoo/parts/facelet-64/vae`.
     """
 
-    weights: str = "zoo"
+    weights: str | None = None
 
     def files(self) -> dict[str, str]:
         return {"weights": self._located.fingerprint}
 
     @property
     def _located(self) -> Checkpoint:
-        return locate_network("countermeasures/autoencoder", self.weights, "countermeasure.vae_pass.weights")
+        if self.weights is None:
+            raise BenchError(
+                f"{SETTING} is not set, and no autoencoder but the bases' own is shipped.",
+                "Give a folder or a hub id, as stabilityai/sdxl-vae, or, in a clone, bench/zoo/parts/facelet-64/vae.",
+            )
+        return locate_network("an autoencoder", self.weights, SETTING)
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:

@@ -39,6 +39,7 @@ class Schedule:
         rate: highest learning rate of AdamW; it falls to zero as a half cosine.
         save_minutes: between checkpoints.
         seed: of all that is random.
+        width: of the network.
     """
 
     minutes: float = 40.0
@@ -46,6 +47,7 @@ class Schedule:
     rate: float = 1e-3
     save_minutes: float = 3.0
     seed: int = 0
+    width: int = 32
 
 
 Gain = tuple[float, float]
@@ -61,7 +63,7 @@ class Training:
         folder: for checkpoints.
 
     Raises:
-        BenchError: the photos are of one person, or of several sizes.
+        BenchError: the photos are of one person or of several sizes, or the checkpoint is of another network.
     """
 
     def __init__(self, pairs: Sequence[Pair], schedule: Schedule, folder: Path) -> None:
@@ -70,19 +72,22 @@ class Training:
             raise BenchError("The pairs are of one person: nobody is left to measure on.", "Give runs of more people.")
         if len({pair.clean.shape for pair in pairs}) > 1:
             raise BenchError("The pairs are photos of several sizes.", "Give runs with one model.resolution.")
-        held = people[:: max(2, min(HELD, len(people)))]
-        self.held = [pair for pair in pairs if pair.person in held]
-        self.taught = [pair for pair in pairs if pair.person not in held]
         self.schedule, self._file = schedule, folder / STATE
+        state = torch.load(self._file, weights_only=True) if self._file.exists() else {}
+        # Who was held out stays so, whoever joins before the training goes on.
+        self._held = state.get("held", people[:: max(2, min(HELD, len(people)))])
+        self.held = [pair for pair in pairs if pair.person in self._held]
+        self.taught = [pair for pair in pairs if pair.person not in self._held]
         self._clean = to_tensor([pair.clean for pair in self.taught])
         self._cloaked = to_tensor([pair.cloaked for pair in self.taught])
         self._odds = _equal_odds([pair.cloak for pair in self.taught])
         torch.manual_seed(schedule.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network: Any = pixel_unet.small().to(self.device)
+        self.network: Any = pixel_unet.small(schedule.width).to(self.device)
         self._optimiser = torch.optim.AdamW(self.network.parameters(), lr=schedule.rate)
         self.step, self._spent = 0, 0.0
-        self._resume()
+        if state:
+            self._resume(state)
 
     def run(self) -> None:
         """Train to the end of the schedule, with a line of figures now and then."""
@@ -136,6 +141,7 @@ class Training:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "step": self.step,
+            "held": self._held,
             "spent": self._spent,
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -144,12 +150,15 @@ class Training:
         torch.save(state, partial)
         partial.rename(self._file)
 
-    def _resume(self) -> None:
-        if self._file.exists():
-            state = torch.load(self._file, weights_only=True, map_location=self.device)
+    def _resume(self, state: dict[str, Any]) -> None:
+        try:
             self.network.load_state_dict(state["network"])
-            self._optimiser.load_state_dict(state["optimiser"])
-            self.step, self._spent = state["step"], state["spent"]
+        except RuntimeError:
+            raise BenchError(
+                f"{self._file} is the checkpoint of a network of another width.", "Name another folder, or that width."
+            ) from None
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step, self._spent = state["step"], state["spent"]
 
 
 def _equal_odds(cloaks: Sequence[str]) -> Tensor:

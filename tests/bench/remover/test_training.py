@@ -33,7 +33,7 @@ def pairs(people: int = 3, cloaks: tuple[str, ...] = ("none", "stripes")) -> lis
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     small = pixel_unet.small
-    monkeypatch.setattr(pixel_unet, "small", lambda: small(16))
+    monkeypatch.setattr(pixel_unet, "small", lambda width: small(width // 2))
 
 
 def test_it_learns_to_take_a_cloak_off_people_it_never_saw(tmp_path: Path) -> None:
@@ -79,6 +79,19 @@ def test_a_checkpoint_is_gone_on_from(tmp_path: Path) -> None:
     state = again.network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in first.network.state_dict().items())
     assert first._learn() == again._learn()
+
+
+def test_who_was_held_out_stays_so_whoever_joins(tmp_path: Path) -> None:
+    Training(pairs(3)[4:], Schedule(minutes=1e-9), tmp_path).run()  # of persons 1 and 2, the first is held out
+    later = Training(pairs(3), Schedule(minutes=1e-9), tmp_path)
+    assert {pair.person for pair in later.held} == {"person 1"}
+    assert {pair.person for pair in later.taught} == {"person 0", "person 2"}
+
+
+def test_a_checkpoint_of_another_width_is_refused(tmp_path: Path) -> None:
+    Training(pairs(), Schedule(minutes=1e-9), tmp_path).run()
+    with pytest.raises(BenchError, match="another width"):
+        Training(pairs(), Schedule(width=64), tmp_path)
 
 
 def test_one_person_or_several_sizes_are_refused(tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
+from bench.models.weights.files import ZOO
 from bench.models.weights.published import Missing
 from bench.models.weights.single import CONFIG, WEIGHTS, locate_network
 from tests.support import tiny
 
-SETTING = "countermeasure.vae_pass.weights"
+SETTING = "countermeasure.diff_pure.weights"
 
 
 def located(source: str) -> str:
-    return locate_network("countermeasures/autoencoder", source, SETTING).fingerprint
+    return locate_network("the prior", source, SETTING, ZOO / "countermeasures" / "prior").fingerprint
 
 
 def test_the_shipped_one_and_a_folder_have_their_own_fingerprints(tmp_path: Path) -> None:
