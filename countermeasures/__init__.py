@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.registry import Registry
 from bench.core.types import Pixels
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Countermeasure(ABC):
     """Base class of all countermeasures. Fields are the `countermeasure.` settings."""
+
+    moves: ClassVar[bool] = False
+    """Whether it puts what was in one place into another: no cloak can be made through it (`defenses.adaptive`)."""
 
     def files(self) -> dict[str, str]:
         """Setting -> hash of the files that it names: results depend on them, and not on where they lie.

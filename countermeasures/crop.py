@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -25,6 +25,8 @@ class Crop(Countermeasure):
     Attributes:
         scale: side of the part, above 0 and at most 1.
     """
+
+    moves: ClassVar[bool] = True
 
     scale: SomeShare = 0.9
 

@@ -11,7 +11,8 @@ fewer of them, evenly spaced. The published models are of ImageNet, 256 px; ours
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,16 +23,11 @@ from bench.core.images import resize, to_pixels, to_tensor
 from bench.core.ranges import Range, SamplerSteps
 from bench.core.types import Pixels
 from bench.models import pixel_unet
-from bench.models.weights.checkpoint import Checkpoint
-from bench.models.weights.files import ZOO
-from bench.models.weights.single import locate_network
-from countermeasures import Countermeasure
-
-SHIPPED = ZOO / "countermeasures" / "prior"
+from countermeasures.weighted import SHIPPED, Weighted
 
 
 @dataclass(frozen=True)
-class DiffPure(Countermeasure):
+class DiffPure(Weighted):
     """Noise on the pixels, and a pixel-space diffusion model that takes it away.
 
     Attributes:
@@ -46,22 +42,19 @@ class DiffPure(Countermeasure):
     steps: SamplerSteps = 20
     weights: str = "zoo"
 
+    setting: ClassVar[str] = "countermeasure.diff_pure.weights"
+    network: ClassVar[str] = "the prior"
+    shipped: ClassVar[Path | None] = SHIPPED / "prior"
+
     def __post_init__(self) -> None:
         if self.steps > self.timestep:
             raise ValueError(f"there are no {self.steps} steps below timestep {self.timestep}")
-
-    def files(self) -> dict[str, str]:
-        return {"weights": self._located.fingerprint}
-
-    @property
-    def _located(self) -> Checkpoint:
-        return locate_network("the prior", self.weights, "countermeasure.diff_pure.weights", SHIPPED)
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         from diffusers import DDPMScheduler
 
-        files, device = self._located, "cuda" if torch.cuda.is_available() else "cpu"
+        files, device = self.located, self.device
         network = pixel_unet.load(files.path, files.fingerprint, device)
         scheduler = DDPMScheduler.from_pretrained(files.path)
         return [self._purify(photo, network, scheduler, generator) for photo in photos]

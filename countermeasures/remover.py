@@ -10,6 +10,8 @@ ones is nothing. `python -m bench.train_remover` trains one, from all cloaks or 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -17,16 +19,11 @@ from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Pixels
 from bench.models import pixel_unet
-from bench.models.weights.checkpoint import Checkpoint
-from bench.models.weights.files import ZOO
-from bench.models.weights.single import locate_network
-from countermeasures import Countermeasure
-
-SHIPPED = ZOO / "countermeasures" / "remover"
+from countermeasures.weighted import SHIPPED, Weighted
 
 
 @dataclass(frozen=True)
-class Remover(Countermeasure):
+class Remover(Weighted):
     """One pass through a network that was trained to take cloaks off.
 
     Attributes:
@@ -35,17 +32,14 @@ class Remover(Countermeasure):
 
     weights: str = "zoo"
 
-    def files(self) -> dict[str, str]:
-        return {"weights": self._located.fingerprint}
-
-    @property
-    def _located(self) -> Checkpoint:
-        return locate_network("the remover", self.weights, "countermeasure.remover.weights", SHIPPED)
+    setting: ClassVar[str] = "countermeasure.remover.weights"
+    network: ClassVar[str] = "the remover"
+    shipped: ClassVar[Path | None] = SHIPPED / "remover"
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         del generator
-        files, device = self._located, "cuda" if torch.cuda.is_available() else "cpu"
+        files, device = self.located, self.device
         network = pixel_unet.load(files.path, files.fingerprint, device)
         return [pixels for photo in photos for pixels in to_pixels(removed(network, to_tensor([photo]).to(device)))]
 

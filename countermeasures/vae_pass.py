@@ -7,24 +7,20 @@ keeps was made for an encoder that looks elsewhere. The cheapest thing that some
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Pixels
+from bench.models.kept_network import kept_network
 from bench.models.weights.checkpoint import Checkpoint
-from bench.models.weights.single import locate_network
-from countermeasures import Countermeasure
-
-SETTING = "countermeasure.vae_pass.weights"
+from countermeasures.weighted import Weighted
 
 
 @dataclass(frozen=True)
-class VaePass(Countermeasure):
+class VaePass(Weighted):
     """One pass through an autoencoder that is not the attacker's own.
 
     Attributes:
@@ -34,23 +30,23 @@ class VaePass(Countermeasure):
 
     weights: str | None = None
 
-    def files(self) -> dict[str, str]:
-        return {"weights": self._located.fingerprint}
+    setting: ClassVar[str] = "countermeasure.vae_pass.weights"
+    network: ClassVar[str] = "an autoencoder"
 
     @property
-    def _located(self) -> Checkpoint:
+    def located(self) -> Checkpoint:
         if self.weights is None:
             raise BenchError(
-                f"{SETTING} is not set, and no autoencoder but the bases' own is shipped.",
+                f"{self.setting} is not set, and no autoencoder but the bases' own is shipped.",
                 "Give a folder or a hub id, as stabilityai/sdxl-vae, or, in a clone, bench/zoo/parts/facelet-64/vae.",
             )
-        return locate_network("an autoencoder", self.weights, SETTING)
+        return super().located
 
     @torch.no_grad()
     def apply(self, photos: list[Pixels], generator: torch.Generator) -> list[Pixels]:
         del generator
-        files = self._located
-        autoencoder = _autoencoder(files.path, files.fingerprint, "cuda" if torch.cuda.is_available() else "cpu")
+        files = self.located
+        autoencoder = kept_network("AutoencoderKL", files.path, files.fingerprint, self.device)
         return [_pass(photo, autoencoder) for photo in photos]
 
 
@@ -63,19 +59,3 @@ def _pass(photo: Pixels, autoencoder: Any) -> Pixels:
     if not decoded.isfinite().all():
         raise BenchError("The autoencoder made a picture that is not finite.", "Use other weights.")
     return to_pixels((decoded[..., : seen.shape[-2], : seen.shape[-1]] / 2 + 0.5).clamp(0, 1))[0]
-
-
-@lru_cache(maxsize=1)
-def _autoencoder(folder: Path, fingerprint: str, device: str) -> Any:
-    """The autoencoder, kept for the next person; changed files have another fingerprint and are another entry.
-
-    Raises:
-        BenchError: a file does not load.
-    """
-    del fingerprint  # only there to make a changed file another entry of the cache
-    from diffusers import AutoencoderKL
-
-    try:
-        return AutoencoderKL.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BenchError(f"The autoencoder in {folder} does not load: {error}", "Take the files again.") from error

@@ -21,9 +21,6 @@ from countermeasures import COUNTERMEASURES, Countermeasure, Purifier
 from defenses import Defense
 from defenses.pgd import Objective
 
-MOVING = ("crop",)
-"""Those that put what was in one place into another."""
-
 
 @dataclass(frozen=True)
 class Adaptive(Defense):
@@ -37,8 +34,9 @@ class Adaptive(Defense):
 
     def __post_init__(self) -> None:
         for name in self.through:
-            if issubclass(COUNTERMEASURES.get(name), Purifier) or name in MOVING:
-                why = "moves what is on the photo" if name in MOVING else "needs the attacker's base"
+            kind = COUNTERMEASURES.get(name)
+            if kind.moves or issubclass(kind, Purifier):
+                why = "moves what is on the photo" if kind.moves else "needs the attacker's base"
                 raise BenchError(
                     f"defense.through: no cloak can be made through {name}, which {why}.", f"Leave out {name}."
                 )
@@ -46,21 +44,23 @@ class Adaptive(Defense):
     def files(self) -> dict[str, str]:
         if not self.through:
             return super().files()
-        used = [COUNTERMEASURES.create(name, {}) for name in self.through]
-        code = hash_of([[code_version(type(each)), each.files()] for each in used])
+        code = hash_of([[code_version(type(each)), each.files()] for each in self._countermeasures()])
         return super().files() | {CODE: code}
 
     def treated(self, objective: Objective, generator: torch.Generator) -> Objective:
         """An objective of photos as somebody may have treated them, drawn anew at every call."""
         if not self.through:
             return objective
-        used = [COUNTERMEASURES.create(name, {}) for name in self.through]
+        used = self._countermeasures()
 
         def value(photos: Tensor) -> Tensor:
             drawn = int(torch.randint(len(used) + 1, (), generator=generator))
             return objective(seen_through(used[drawn - 1], photos, generator) if drawn else photos)
 
         return value
+
+    def _countermeasures(self) -> list[Countermeasure]:
+        return [COUNTERMEASURES.create(name, {}) for name in self.through]
 
 
 def seen_through(countermeasure: Countermeasure, photos: Tensor, generator: torch.Generator) -> Tensor:

@@ -28,6 +28,9 @@ from defenses.pgd import Objective, pgd
 from defenses.surrogates import AlternatingDefense
 from defenses.targets import pattern
 
+TARGETED = "it predicts the step before on the noise schedule of DDPM (defense.targeted)"
+"""Why `targeted_loss` needs a U-Net."""
+
 
 @dataclass(frozen=True)
 class Aspl(AlternatingDefense):
@@ -47,7 +50,7 @@ class Aspl(AlternatingDefense):
 
     @property
     def unet_only(self) -> str:
-        return "it predicts the step before on the noise schedule of DDPM (defense.targeted)" if self.targeted else ""
+        return TARGETED if self.targeted else ""
 
     def evaluations(self, turns: int) -> float:
         return turns * (self.learning_of_a_round() + self.pgd_steps)

@@ -7,7 +7,6 @@ The stock `UNet2DModel`. One with three channels sees the photo as it is; one wi
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.core.errors import BenchError
+from bench.models.kept_network import kept_network
 
 CHANNELS = 3
 Network = Any
@@ -64,20 +64,13 @@ def _fold(network: Network) -> int:
     return math.isqrt(int(network.config.in_channels) // CHANNELS)
 
 
-@lru_cache(maxsize=2)
 def load(folder: Path, fingerprint: str, device: str) -> Network:
-    """A network, kept for the next person; changed files have another fingerprint and are another entry.
+    """A network of a folder, kept; see `kept_network`.
 
     Raises:
         BenchError: it does not load, or is none on colour pictures.
     """
-    del fingerprint  # only there to make a changed file another entry of the cache
-    from diffusers import UNet2DModel
-
-    try:
-        network = UNet2DModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BenchError(f"The network in {folder} does not load: {error}", "Take the files again.") from error
+    network = kept_network("UNet2DModel", folder, fingerprint, device)
     channels = int(network.config.in_channels)
     if channels != int(network.config.out_channels) or _fold(network) ** 2 * CHANNELS != channels:
         raise BenchError(

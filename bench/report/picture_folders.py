@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.core import numbered
-from bench.core.errors import BenchError
 from bench.core.file_names import file_name, inside
 from bench.core.types import Pixels
-from bench.results import manifest, record
 from bench.results.arms import arms
-from bench.results.record import Record
-from bench.store import Store, default_root
+from bench.results.stored_run import StoredRun
 
 ENLARGED = 8
 """How many times a change is enlarged, so that it can be seen."""
@@ -25,23 +22,17 @@ def write(run: Path, folder: Path) -> int:
     Raises:
         BenchError: the run has no such cells, or the store no longer has a picture.
     """
-    records = [r for r in record.load_all(run) if r.status == "ok"] if run.is_dir() else []
-    if not records:
-        raise BenchError(
-            f"{run}: there are no finished cells in {run / 'cells'}.", "Name the folder of a run: runs/<run>."
-        )
-    plan = manifest.load(run)
-    store = Store(Path(plan.store) if plan else default_root())
-    clean = {r.identity: _load(store, r, "protect") for r in records if r.defense.name == "none"}
+    stored = StoredRun.open(run)
+    clean = {r.identity: stored.pictures(r, "protect") for r in stored.records if r.defense.name == "none"}
     count = 0
-    for arm in arms(records):
+    for arm in arms(stored.records):
         several = len({cell.seed for cell in arm.records}) > 1
         for cell in arm.records:
             label = f"{arm.label} (seed {cell.seed})" if several else arm.label
             place = inside(folder, file_name(cell.identity), file_name(label))
-            pictures = {f"generated/{file_name(cell.attack.name)}": _load(store, cell, "generate")}
+            pictures = {f"generated/{file_name(cell.attack.name)}": stored.pictures(cell, "generate")}
             if cell.attack.name != "none":
-                pictures |= _photos(_load(store, cell, "protect"), clean.get(cell.photos_of or cell.identity))
+                pictures |= _photos(stored.pictures(cell, "protect"), clean.get(cell.photos_of or cell.identity))
             for name, found in pictures.items():
                 count += _write(place / name, found)
     return count
@@ -58,16 +49,6 @@ def _photos(cloaked: list[Pixels], clean: list[Pixels] | None) -> dict[str, list
 def enlarged_change(before: Pixels, after: Pixels) -> Pixels:
     """(h, w, 3) the difference of two pictures, `ENLARGED` times as large, around grey."""
     return (128 + ENLARGED * (after.astype(np.int16) - before)).clip(0, 255).astype(np.uint8)
-
-
-def _load(store: Store, cell: Record, stage: str) -> list[Pixels]:
-    entry = store.find(stage, cell.stages[stage].key)
-    if entry is None:
-        raise BenchError(
-            f"{store.root} no longer has the pictures of {cell.identity} ({stage}).",
-            "Repeat the run's command: it makes them again.",
-        )
-    return numbered.load(entry.path)
 
 
 def _write(folder: Path, pictures: list[Pixels]) -> int:

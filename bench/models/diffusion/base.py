@@ -101,6 +101,10 @@ def learns(module: torch.nn.Module) -> bool:
     return any(weight.requires_grad for weight in module.parameters())
 
 
+def _by_name(kind: str, parts: Sequence[Any]) -> dict[str, Any]:
+    return {f"{kind}_{number}" if number > 1 else kind: part for number, part in enumerate(parts, start=1)}
+
+
 class DiffusionModel(ABC):
     """A latent diffusion model that reads prompts; `bench.models.diffusion.loading` loads one.
 
@@ -167,8 +171,12 @@ class DiffusionModel(ABC):
     @property
     def tunable(self) -> dict[str, Any]:
         """Part name -> module, of all that an attacker may train: the denoiser and the text encoders."""
-        names = (f"text_encoder{suffix}" for suffix in ("", "_2"))
-        return {self.part: self.denoiser} | dict(zip(names, self.text_encoders, strict=False))
+        return {self.part: self.denoiser} | _by_name("text_encoder", self.text_encoders)
+
+    @property
+    def _text_parts(self) -> dict[str, Any]:
+        """What reads prompts and what cuts them into tokens, as official files and pipelines call them."""
+        return _by_name("text_encoder", self.text_encoders) | _by_name("tokenizer", self.tokenizers)
 
     # -- images and latents ------------------------------------------------------------------------------------
 
@@ -357,22 +365,22 @@ class DiffusionModel(ABC):
             away_from: what guidance leads away from (1 condition); by default the empty prompt.
             extra: further arguments of the pipeline's call, such as `ip_adapter_image_embeds`.
         """
-        empty = (away_from or self.unconditional()).expand(len(noise))
-        pooled = {}
-        if condition.pooled is not None:
-            pooled = {"pooled_prompt_embeds": condition.pooled, "negative_pooled_prompt_embeds": empty.pooled}
+        told = {"num_inference_steps": steps, "guidance_scale": guidance, "output_type": "latent", **extra}
         with self._autocast():
-            latents = (pipeline or self.pipeline())(
-                prompt_embeds=condition.hidden,
-                negative_prompt_embeds=empty.hidden,
-                **pooled,
-                latents=noise.to(self.device),
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                output_type="latent",
-                **extra,
-            ).images
+            latents = self._drawn(pipeline or self.pipeline(), condition, noise.to(self.device), away_from, told)
         return self.decode(latents.float())
+
+    def _drawn(
+        self, pipeline: Any, condition: Condition, noise: Tensor, away_from: Condition | None, told: dict[str, Any]
+    ) -> Tensor:
+        """Latents (n, c, h, w) by a pipeline, which is told the rest."""
+        empty = (away_from or self.unconditional()).expand(len(noise))
+        if condition.pooled is not None:
+            told = told | {"pooled_prompt_embeds": condition.pooled, "negative_pooled_prompt_embeds": empty.pooled}
+        latents: Tensor = pipeline(
+            prompt_embeds=condition.hidden, negative_prompt_embeds=empty.hidden, latents=noise, **told
+        ).images
+        return latents
 
     # -- weights -----------------------------------------------------------------------------------------------
 
@@ -387,8 +395,7 @@ class DiffusionModel(ABC):
     @property
     def _shared(self) -> dict[str, Any]:
         """The parts that no training changes."""
-        tokenizers = {f"tokenizer_{index}": tokenizer for index, tokenizer in enumerate(self.tokenizers)}
-        return {"vae": self.vae, "scheduler": self.scheduler} | tokenizers
+        return {"vae": self.vae, "scheduler": self.scheduler} | _by_name("tokenizer", self.tokenizers)
 
     def copy_weights_from(self, other: DiffusionModel) -> None:
         """Overwrite denoiser and text encoders in place with another model's."""

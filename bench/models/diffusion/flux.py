@@ -62,18 +62,10 @@ class FluxModel(FlowModel):
         """Uniform, as diffusers' training scripts draw them."""
         return torch.rand(count, generator=generator)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        condition: Condition,
-        noise: Tensor,
-        steps: int,
-        guidance: float,
-        pipeline: Any = None,
-        away_from: Condition | None = None,
-        **extra: Any,
+    def _drawn(
+        self, pipeline: Any, condition: Condition, noise: Tensor, away_from: Condition | None, told: dict[str, Any]
     ) -> Tensor:
-        """Generate pictures (n, 3, h, w) in [0, 1] with the sampler of `pipeline` and the guidance that is embedded.
+        """With the guidance that is embedded.
 
         Raises:
             BenchError: `away_from` is given, which the guidance that was learned knows nothing of.
@@ -81,19 +73,15 @@ class FluxModel(FlowModel):
         if away_from is not None:
             raise BenchError(f"{self.checkpoint.name} cannot be guided away from a prompt.", "Use another base.")
         height, width = noise.shape[-2:]
-        with self._autocast():
-            tokens = (pipeline or self.pipeline())(
-                prompt_embeds=condition.hidden,
-                pooled_prompt_embeds=condition.pooled,
-                latents=packed(noise.to(self.device)),
-                height=height * self.factor,
-                width=width * self.factor,
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                output_type="latent",
-                **extra,
-            ).images
-        return self.decode(unpacked(tokens.float(), height // PATCH, width // PATCH))
+        tokens: Tensor = pipeline(
+            prompt_embeds=condition.hidden,
+            pooled_prompt_embeds=condition.pooled,
+            latents=packed(noise),
+            height=height * self.factor,
+            width=width * self.factor,
+            **told,
+        ).images
+        return unpacked(tokens, height // PATCH, width // PATCH)
 
     def _pipeline_kind(self) -> Any:
         from diffusers import FluxPipeline
@@ -102,12 +90,7 @@ class FluxModel(FlowModel):
 
     def _pipeline_parts(self) -> dict[str, Any]:
         assert self.t5 is not None
-        return {
-            "text_encoder": self.text_encoder,
-            "text_encoder_2": self.t5.encoder,
-            "tokenizer": self.tokenizer,
-            "tokenizer_2": self.t5.tokenizer,
-        }
+        return self._text_parts | {"text_encoder_2": self.t5.encoder, "tokenizer_2": self.t5.tokenizer}
 
 
 def packed(latents: Tensor) -> Tensor:

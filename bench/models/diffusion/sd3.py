@@ -70,13 +70,5 @@ class Sd3Model(FlowModel):
         return StableDiffusion3Pipeline
 
     def _pipeline_parts(self) -> dict[str, Any]:
-        tokenizer, tokenizer_2 = self.tokenizers
-        text_encoder, text_encoder_2 = self.text_encoders
-        return {
-            "text_encoder": text_encoder,
-            "text_encoder_2": text_encoder_2,
-            "text_encoder_3": self.t5.encoder if self.t5 else None,
-            "tokenizer": tokenizer,
-            "tokenizer_2": tokenizer_2,
-            "tokenizer_3": self.t5.tokenizer if self.t5 else None,
-        }
+        encoder, tokenizer = (self.t5.encoder, self.t5.tokenizer) if self.t5 else (None, None)
+        return self._text_parts | {"text_encoder_3": encoder, "tokenizer_3": tokenizer}

@@ -56,12 +56,4 @@ class SdxlModel(UNetModel):
         return diffusers.StableDiffusionXLControlNetPipeline if controlled else diffusers.StableDiffusionXLPipeline
 
     def _pipeline_parts(self) -> dict[str, Any]:
-        tokenizer, tokenizer_2 = self.tokenizers
-        text_encoder, text_encoder_2 = self.text_encoders
-        return {
-            "text_encoder": text_encoder,
-            "text_encoder_2": text_encoder_2,
-            "tokenizer": tokenizer,
-            "tokenizer_2": tokenizer_2,
-            "add_watermarker": False,
-        }
+        return self._text_parts | {"add_watermarker": False}

@@ -85,9 +85,5 @@ class UNetModel(DiffusionModel):
         return diffusers.StableDiffusionControlNetPipeline if controlled else diffusers.StableDiffusionPipeline
 
     def _pipeline_parts(self) -> dict[str, Any]:
-        return {
-            "text_encoder": self.text_encoder,
-            "tokenizer": self.tokenizer,
-            "safety_checker": None,  # a black picture would count as protection
-            "requires_safety_checker": False,
-        }
+        # A black picture would count as protection.
+        return self._text_parts | {"safety_checker": None, "requires_safety_checker": False}
