@@ -173,9 +173,21 @@ def test_the_surrogate_comes_back_as_it_was_and_one_photo_will_do(
     assert not any(weight.requires_grad for weight in base.unet.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in CLOAKS if issubclass(DEFENSES.get(name), Adaptive)])
+PARTS = ({"layers": [2]}, {"layers": [1], "adft": False}, {"layers": [1], "dsur": False})
+"""DLADiff's objectives one by one."""
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [(name, {}) for name in CLOAKS if issubclass(DEFENSES.get(name), Adaptive)] + [("dladiff", part) for part in PARTS],
+)
 def test_whoever_can_be_made_through_a_countermeasure_is(
-    name: str, make: Make, base: DiffusionModel, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    settings: dict[str, Any],
+    make: Make,
+    base: DiffusionModel,
+    photos: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen, through = [], seen_through
 
@@ -184,9 +196,9 @@ def test_whoever_can_be_made_through_a_countermeasure_is(
         return through(each, photos, generator)
 
     monkeypatch.setattr("defenses.adaptive.seen_through", watched)
-    plain = protect(make(name), base, photos, 8)
+    plain = protect(make(name, **settings), base, photos, 8)
     assert not seen
-    assert not torch.equal(protect(make(name, through=["quantise"]), base, photos, 8), plain)
+    assert not torch.equal(protect(make(name, through=["quantise"], **settings), base, photos, 8), plain)
     assert {type(each) for each in seen} == {Quantise}
 
 

@@ -6,6 +6,7 @@ an attack forgets to use it.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -118,15 +119,15 @@ def vae_folder(folder: Path) -> Path:
     return folder
 
 
-def pixel_network(folder: Path, fold: int = 2) -> Path:
+def pixel_network(folder: Path, channels: int = 12) -> Path:
     """A UNet on pixels with random weights and a scheduler beside it, for `remover` and `diff_pure`; 32 px."""
     from diffusers import DDPMScheduler, UNet2DModel
 
     torch.manual_seed(0)
     UNet2DModel(
-        sample_size=SIDE // fold,
-        in_channels=3 * fold**2,
-        out_channels=3 * fold**2,
+        sample_size=SIDE // math.isqrt(channels // 3),
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=(16, 32),
         layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2,

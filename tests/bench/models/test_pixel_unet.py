@@ -46,6 +46,11 @@ def test_a_new_one_says_nothing_and_is_for_photos_of_128_px() -> None:
         assert not pixel_unet.answer(network, torch.rand(1, 3, 128, 128), torch.zeros(1)).any()
 
 
+def test_channels_that_fold_no_colours_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="takes 6 channels and gives 6"):
+        pixel_unet.load(tiny.pixel_network(tmp_path, channels=6), "of six channels", "cpu")
+
+
 def test_what_is_none_on_colour_pictures_is_refused(tmp_path: Path) -> None:
     folder = tiny.pixel_network(tmp_path)
     assert pixel_unet.side(pixel_unet.load(folder, "as it is", "cpu")) == tiny.SIDE

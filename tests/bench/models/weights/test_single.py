@@ -41,6 +41,13 @@ def test_pickled_weights_beside_are_refused_where_they_would_be_loaded(tmp_path:
         located(str(folder))
 
 
+def test_what_would_load_another_model_is_refused(tmp_path: Path) -> None:
+    folder = tiny.vae_folder(tmp_path)
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
+    with pytest.raises(BenchError, match="names another model"):
+        located(str(folder))
+
+
 def test_what_is_not_there_is_told_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=SETTING):
         located(str(tmp_path / "nowhere"))
