@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class IpAdapter(ZeroShot):
     """IP-Adapter: the photos are an image prompt, nothing is trained.
 
     The tokens of several photos stand side by side, as in the stock pipeline. The sampler is that of all attacks; the
-    authors recommend DDIM or Euler for faces.
+    authors recommend DDIM or Euler for faces. On a flow-matching transformer it is one of `attacks.ip_adapter_flow`.
 
     Attributes:
         variant: "base" shows CLIP's embedding of the whole photos; "plus" what CLIP sees in every patch; "plus-face"
@@ -41,7 +41,7 @@ class IpAdapter(ZeroShot):
         shortcut_scale: "faceid-plusv2": weight of the patches beside the embedding.
         recogniser: pack for all variants with faces: one that comes with the package, or a folder (official weights:
             buffalo_l).
-        image_encoder: folder of the CLIP vision tower; null: beside the weights.
+        image_encoder: folder of the vision tower; null: beside the weights.
         weights: see `ZeroShot`.
         references: see `ZeroShot`.
     """
@@ -64,6 +64,14 @@ class IpAdapter(ZeroShot):
     @property
     def recogniser_pack(self) -> str | None:
         return "buffalo_l" if self._faces else None
+
+    def resolved(self, family: str) -> IpAdapter:
+        from attacks.ip_adapter_flow import TRANSFORMERS
+
+        made = super().resolved(family)
+        if family not in TRANSFORMERS:
+            return made
+        return TRANSFORMERS[family](**{each.name: getattr(made, each.name) for each in fields(made) if each.init})
 
     def fit(self, photos: Tensor, context: FitContext) -> Artifact:
         """Embed the photos.

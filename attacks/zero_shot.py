@@ -33,8 +33,8 @@ class ZeroShot(Attack):
     """Base class of the zero-shot attacks.
 
     Attributes:
-        weights: "zoo", the adapter's folder or main file, or the base for which they are published ("sd15", "sdxl");
-            null means "zoo" for the embedded models, and the published ones for others.
+        weights: "zoo", the adapter's folder or main file, or the base for which they are published ("sd15", "sdxl",
+            "sd35-large", "flux"); null means "zoo" for the embedded models, and the published ones for others.
         references: use at most this many photos, the first usable ones; null uses all.
     """
 

@@ -165,18 +165,22 @@ def text_encoder(width: int, projection: int = 0, positions: int | None = None) 
 
 
 def ip_adapter(folder: Path, unet: Any, seed: int = 0) -> Path:
-    draw = _drawer(seed)
+    draw = drawer(seed)
     projection = {"proj.weight": (4 * WIDTH, 32), "proj.bias": (4 * WIDTH,)} | _norm("norm")
-    _write(folder / "ip-adapter.safetensors", image_proj=_made(projection, draw), ip_adapter=_attention(unet, draw))
+    write(
+        folder / "ip-adapter.safetensors",
+        image_proj=random_weights(projection, draw),
+        ip_adapter=_attention(unet, draw),
+    )
     vision_tower(32, seed).save_pretrained(folder / "image_encoder")
     return folder
 
 
 def ip_adapter_plus(folder: Path, unet: Any, seed: int = 0, variant: str = "plus") -> Path:
-    draw = _drawer(seed)
-    shapes = {"latents": (1, 16, 64)} | _resampler(64, HIDDEN, WIDTH)
+    draw = drawer(seed)
+    shapes = {"latents": (1, 16, 64)} | resampler(64, HIDDEN, WIDTH)
     main = folder / f"ip-adapter-{variant}.safetensors"
-    _write(main, image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    write(main, image_proj=random_weights(shapes, draw), ip_adapter=_attention(unet, draw))
     vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
     return folder
 
@@ -186,27 +190,27 @@ def ip_adapter_plus_face(folder: Path, unet: Any, seed: int = 0) -> Path:
 
 
 def ip_adapter_full_face(folder: Path, unet: Any, seed: int = 0) -> Path:
-    draw = _drawer(seed)
+    draw = drawer(seed)
     shapes = {"proj.0.weight": (HIDDEN, HIDDEN), "proj.0.bias": (HIDDEN,)}
     shapes |= {"proj.2.weight": (WIDTH, HIDDEN), "proj.2.bias": (WIDTH,)} | _norm("proj.3")
     main = folder / "ip-adapter-full-face.safetensors"
-    _write(main, image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    write(main, image_proj=random_weights(shapes, draw), ip_adapter=_attention(unet, draw))
     vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
     return folder
 
 
 def ip_adapter_faceid(folder: Path, unet: Any, seed: int = 0) -> Path:
-    draw = _drawer(seed)
+    draw = drawer(seed)
     main = folder / "ip-adapter-faceid.safetensors"
-    _write(main, image_proj=_made(_faceid(), draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
+    write(main, image_proj=random_weights(_faceid(), draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
     return folder
 
 
 def ip_adapter_faceid_plus(folder: Path, unet: Any, seed: int = 0, variant: str = "plus") -> Path:
-    draw = _drawer(seed)
-    projection = _faceid() | _resampler(WIDTH, HIDDEN, WIDTH, "perceiver_resampler.")
+    draw = drawer(seed)
+    projection = _faceid() | resampler(WIDTH, HIDDEN, WIDTH, "perceiver_resampler.")
     main = folder / f"ip-adapter-faceid-{variant}.safetensors"
-    _write(main, image_proj=_made(projection, draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
+    write(main, image_proj=random_weights(projection, draw), ip_adapter=_attention(unet, draw) | _face_lora(unet, draw))
     vision_tower(HIDDEN, seed).save_pretrained(folder / "image_encoder")
     return folder
 
@@ -244,7 +248,7 @@ def _face_lora(unet: Any, draw: Callable[..., Tensor]) -> dict[str, Tensor]:
     return lora
 
 
-def _resampler(width: int, inputs: int, outputs: int, prefix: str = "") -> dict[str, tuple[int, ...]]:
+def resampler(width: int, inputs: int, outputs: int, prefix: str = "") -> dict[str, tuple[int, ...]]:
     """The perceiver of several adapters; the loaders take its depth to be 4 and its heads to be 64 wide."""
     shapes = {"proj_in.weight": (width, inputs), "proj_in.bias": (width,)}
     shapes |= {"proj_out.weight": (outputs, width), "proj_out.bias": (outputs,)} | _norm("norm_out", outputs)
@@ -258,7 +262,7 @@ def _resampler(width: int, inputs: int, outputs: int, prefix: str = "") -> dict[
 
 def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH, second: bool = False) -> Path:
     """Version 1, or the `second`, with the projections that the UNet's type has."""
-    draw = _drawer(seed)
+    draw = drawer(seed)
     xl = unet.config.addition_embed_type == "text_time"
     tower = vision_tower(width // 2 if xl else width, seed)
     encoder = dict(tower.state_dict())
@@ -267,19 +271,19 @@ def photomaker(folder: Path, unet: Any, seed: int = 0, width: int = WIDTH, secon
     for name, inputs in (("mlp1", 2 * width), ("mlp2", width)):
         fuse = {"fc1.weight": (width, inputs), "fc1.bias": (width,), "fc2.weight": (width, width), "fc2.bias": (width,)}
         fuse |= _norm("layernorm", inputs)
-        encoder |= {f"fuse_module.{name}.{key}": value for key, value in _made(fuse, draw).items()}
-    encoder |= _made(_norm("fuse_module.layer_norm", width), draw)
+        encoder |= {f"fuse_module.{name}.{key}": value for key, value in random_weights(fuse, draw).items()}
+    encoder |= random_weights(_norm("fuse_module.layer_norm", width), draw)
     if second:
         shapes = {"token_proj.0.weight": (EMBEDDING, EMBEDDING), "token_proj.0.bias": (EMBEDDING,)}
         shapes |= {"token_proj.2.weight": (2 * width, EMBEDDING), "token_proj.2.bias": (2 * width,)}
-        shapes |= _norm("token_norm", width) | _resampler(width, HIDDEN, width, "perceiver_resampler.")
-        encoder |= {f"qformer_perceiver.{key}": value for key, value in _made(shapes, draw).items()}
+        shapes |= _norm("token_norm", width) | resampler(width, HIDDEN, width, "perceiver_resampler.")
+        encoder |= {f"qformer_perceiver.{key}": value for key, value in random_weights(shapes, draw).items()}
     lora: dict[str, Tensor] = {}
     for name, layer in unet.named_modules():
         if name.endswith(("to_q", "to_v")):
             down, up = _low_rank(layer, draw)
             lora |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
-    _write(folder / "photomaker.safetensors", id_encoder=encoder, lora_weights=lora)
+    write(folder / "photomaker.safetensors", id_encoder=encoder, lora_weights=lora)
     tower.config.save_pretrained(folder)
     return folder
 
@@ -291,9 +295,9 @@ def photomaker_v2(folder: Path, unet: Any, seed: int = 0) -> Path:
 def instantid(folder: Path, unet: Any, seed: int = 0) -> Path:
     from diffusers import ControlNetModel
 
-    draw = _drawer(seed)
-    shapes = {"latents": (1, 16, 64)} | _resampler(64, EMBEDDING, WIDTH)
-    _write(folder / "ip-adapter.safetensors", image_proj=_made(shapes, draw), ip_adapter=_attention(unet, draw))
+    draw = drawer(seed)
+    shapes = {"latents": (1, 16, 64)} | resampler(64, EMBEDDING, WIDTH)
+    write(folder / "ip-adapter.safetensors", image_proj=random_weights(shapes, draw), ip_adapter=_attention(unet, draw))
     torch.manual_seed(seed)
     net = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32))
     with torch.no_grad():
@@ -344,18 +348,18 @@ def _norm(name: str, width: int = WIDTH) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
-def _drawer(seed: int) -> Callable[..., Tensor]:
+def drawer(seed: int) -> Callable[..., Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(shape, generator=generator) / shape[-1] ** 0.5 * (2 if len(shape) > 1 else 1)
 
 
-def _made(shapes: dict[str, tuple[int, ...]], draw: Callable[..., Tensor]) -> dict[str, Tensor]:
+def random_weights(shapes: dict[str, tuple[int, ...]], draw: Callable[..., Tensor]) -> dict[str, Tensor]:
     """Random weights; those of normalisations are around one."""
     made = {name: draw(*shape) for name, shape in shapes.items()}
     return {k: 1 + v if k.endswith("weight") and v.dim() == 1 else v for k, v in made.items()}
 
 
-def _write(file: Path, **groups: dict[str, Tensor]) -> None:
+def write(file: Path, **groups: dict[str, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"{group}.{k}": v.contiguous() for group, values in groups.items() for k, v in values.items()}, file)
 

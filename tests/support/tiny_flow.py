@@ -135,13 +135,13 @@ def published(folder: Path, base: FlowModel) -> Any:
     return made
 
 
-def called(pipeline: Any, base: FlowModel, subject: str = "person") -> Tensor:
+def called(pipeline: Any, base: FlowModel, subject: str = "person", **extra: Any) -> Tensor:
     """The few pictures of `tests.support.drawing`, by a published pipeline."""
     start: dict[str, Any] = {"latents": noise(base)}
     if isinstance(base, FluxModel):
         start = {"latents": pipeline._pack_latents(noise(base), *noise(base).shape)}
         start |= {"height": base.side, "width": base.side}
     made: Tensor = pipeline(
-        prompt=prompts(subject), num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="pt", **start
+        prompt=prompts(subject), num_inference_steps=STEPS, guidance_scale=GUIDANCE, output_type="pt", **start | extra
     ).images
     return made

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.core.deferred import Tensor, torch
 from bench.core.images import to_pixels
+from bench.models.adapters.tower import check_kind
 
 
 def clip_pixels(photos: Tensor, side: int) -> Tensor:
@@ -31,9 +32,14 @@ def clip_pixels(photos: Tensor, side: int) -> Tensor:
 
 
 def load_image_encoder(folder: Path, device: str = "cpu") -> Any:
-    """A stock `CLIPVisionModelWithProjection`, in fp32."""
+    """A stock `CLIPVisionModelWithProjection`, in fp32.
+
+    Raises:
+        BenchError: the folder has another kind of tower.
+    """
     from transformers import CLIPVisionModelWithProjection
 
+    check_kind(folder, "CLIP", "clip", "clip_vision_model")
     return CLIPVisionModelWithProjection.from_pretrained(folder, dtype=torch.float32).to(device).eval()
 
 

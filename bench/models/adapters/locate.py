@@ -7,6 +7,8 @@ The files have the layout and the names of the official releases:
     photomaker/           photomaker.safetensors   config.json (of its vision tower, a `CLIPVisionConfig`; the official
                                                    files have none, and CLIP ViT-L/14)
     instantid/            ip-adapter.safetensors   ControlNetModel/{config.json,diffusion_pytorch_model.safetensors}
+    ip-adapter-sd3/       ip-adapter.safetensors   image_encoder/{config.json,model.safetensors} (SigLIP)
+    ip-adapter-flux/      ip_adapter.safetensors   image_encoder/{config.json,model.safetensors}
 
 The other IP-Adapters have the image encoder of the first, or one that lies elsewhere: the official releases share one.
 """
@@ -35,13 +37,15 @@ COMPANIONS = {
     "ip-adapter-faceid": (),
     "ip-adapter-faceid-plus": IMAGE_ENCODER,
     "ip-adapter-faceid-plusv2": IMAGE_ENCODER,
+    "ip-adapter-sd3": IMAGE_ENCODER,
+    "ip-adapter-flux": IMAGE_ENCODER,
     "photomaker": (),
     "instantid": ("ControlNetModel/config.json", "ControlNetModel/diffusion_pytorch_model.safetensors"),
 }
 """What lies beside the main file."""
 OPTIONAL = {"photomaker": ("config.json",)}
 """What counts if it lies there."""
-STEMS = {"instantid": "ip-adapter"}
+STEMS = {"instantid": "ip-adapter", "ip-adapter-sd3": "ip-adapter", "ip-adapter-flux": "ip_adapter"}
 """Name of the main file where it is not the adapter's own."""
 SUFFIXES = (".safetensors", ".bin")
 
@@ -54,7 +58,7 @@ class Adapter:
         name: which adapter ("ip-adapter").
         weights: the main file.
         fingerprint: hash of all its files; where they lie and how the main file is called does not count.
-        image_encoder: folder of the CLIP vision tower, for the IP-Adapters that have one.
+        image_encoder: folder of the vision tower, for the IP-Adapters that have one.
     """
 
     name: str
@@ -104,8 +108,8 @@ def locate_adapter(
 
     Args:
         name: a key of `COMPANIONS`, such as "ip-adapter".
-        source: "zoo" for one that comes with the package; the name of a base for which weights are published ("sd15",
-            "sdxl"); a local folder or main file, with its companions beside it; or None for those of the base itself.
+        source: "zoo" for one that comes with the package; the name of a base for which weights are published (such as
+            "sd15"); a local folder or main file, with its companions beside it; or None for those of the base itself.
         base_name: name of the base model it is for ("facelet-1").
         setting: where `source` comes from, for messages.
         image_encoder: folder of the CLIP vision tower; None is "image_encoder" beside the main file.
@@ -139,7 +143,7 @@ def locate_adapter(
             files[companion] = weights.parent / companion
     fix = "Reinstall cloakbench to get it back." if source == "zoo" else f"Put {wanted} into {weights.parent}."
     if image_encoder:
-        fix = "Give the folder of a CLIPVisionModelWithProjection: config.json and model.safetensors."
+        fix = "Give the folder of the vision tower: config.json and model.safetensors."
     return Adapter(name, weights, hash_of(hashes(files, fix)), encoder)
 
 
@@ -166,15 +170,18 @@ def _main_file(name: str, source: str, base_name: str, fix: str) -> Path:
     return found[0]
 
 
-def load_ip_adapter(pipeline: Any, groups: dict[str, dict[str, Tensor]]) -> None:
+def load_ip_adapter(pipeline: Any, source: dict[str, dict[str, Tensor]] | Path) -> None:
     """Load an IP-Adapter that reads embeddings and not pictures, with the stock loader.
 
     Args:
         pipeline: a diffusers pipeline.
-        groups: the adapter's tensors, as `Adapter.tensors` gives them.
+        source: the adapter's tensors, as `Adapter.tensors` gives them, or the file, if the loader shall rename what is
+            in it.
     """
     import diffusers.utils.logging
 
     diffusers.utils.logging.set_verbosity_error()  # a warning that pictures cannot be used: none will be
+    given, name = (str(source), source.name) if isinstance(source, Path) else (source, "")
+    no_encoder = dict.fromkeys(("image_encoder_folder", "image_encoder_pretrained_model_name_or_path"))
     # With low_cpu_mem_usage, a file that lacks tensors would load silently and leave them without values.
-    pipeline.load_ip_adapter(groups, subfolder="", weight_name="", image_encoder_folder=None, low_cpu_mem_usage=False)
+    pipeline.load_ip_adapter(given, subfolder="", weight_name=name, low_cpu_mem_usage=False, **no_encoder)

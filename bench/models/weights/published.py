@@ -21,6 +21,7 @@ T = TypeVar("T")
 INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
 RESEARCH = "non-commercial research only"
 RAIL = "CreativeML OpenRAIL-M"
+FLUX_DEV = "FLUX.1 [dev] Non-Commercial License"
 STABILITY = "Stability AI Community License"
 
 
@@ -172,6 +173,8 @@ PINNED = {
     "h94/IP-Adapter-FaceID": "43907e6f44d079bf1a9102d9a6e56aef7a219bae",
     "InstantX/InstantID": "57b32dfee076092ad2930c71fd6d439c2c3b1820",
     "TencentARC/PhotoMaker": "f68f8e6309bf213d28d68230abff0ccc92de9f30",
+    "InstantX/SD3.5-Large-IP-Adapter": "f1f54ca369ae759f9278ae9c87d46def9f133c78",
+    "XLabs-AI/flux-ip-adapter": "18f6940238ab5dc3744df7a8e30315892279d5f9",
 }
 """Hub id -> the commit that is fetched unless a setting names another: a hub's `main` may change any day."""
 
@@ -187,7 +190,7 @@ MODELS = {
     "stabilityai/stable-diffusion-3-medium-diffusers": (15.5, STABILITY),
     "stabilityai/stable-diffusion-3.5-medium": (16.3, STABILITY),
     "stabilityai/stable-diffusion-3.5-large": (27.6, STABILITY),
-    "black-forest-labs/FLUX.1-dev": (33.7, "FLUX.1 [dev] Non-Commercial License"),
+    "black-forest-labs/FLUX.1-dev": (33.7, FLUX_DEV),
 }
 """Base models, and the upscaler: hub id -> size of the files that are used, and licence."""
 
@@ -221,18 +224,28 @@ class PublishedAdapter:
         return str(Path(self.encoder.files[0]).parent)
 
 
-def _encoder(name: str, folder: str, size: float) -> Published:
-    files = (f"{folder}/config.json", f"{folder}/model.safetensors")
-    return Published(f"The image encoder {name}", "h94/IP-Adapter", files, size, "Apache-2.0")
+def _encoder(
+    name: str, folder: str, size: float, place: str = "h94/IP-Adapter", licence: str = "Apache-2.0"
+) -> Published:
+    files = tuple(str(Path(folder, file)) for file in ("config.json", "model.safetensors"))
+    return Published(f"The image encoder {name}", place, files, size, licence)
 
 
 _VIT_H = _encoder("CLIP ViT-H/14", "models/image_encoder", 2.5)
 _VIT_G = _encoder("CLIP ViT-bigG/14", "sdxl_models/image_encoder", 3.7)
+_VIT_L = _encoder("CLIP ViT-L/14", "", 1.71, "openai/clip-vit-large-patch14", "see its page")
+_SIGLIP = _encoder("SigLIP so400m/14 at 384 px", "", 3.51, "google/siglip-so400m-patch14-384")
 
 
 def _ip_adapter(file: str, size: float, encoder: Published = _VIT_H) -> PublishedAdapter:
     files = Published(Path(file).stem, "h94/IP-Adapter", (file,), size, "Apache-2.0")
     return PublishedAdapter(files, file, encoder)
+
+
+def _for_transformer(
+    title: str, place: str, file: str, size: float, licence: str, encoder: Published
+) -> PublishedAdapter:
+    return PublishedAdapter(Published(title, place, (file,), size, licence), file, encoder)
 
 
 def _faceid(file: str, size: float, encoder: Published | None = None) -> PublishedAdapter:
@@ -265,6 +278,14 @@ ADAPTERS = {
     ("instantid", "sdxl"): PublishedAdapter(
         Published("InstantID", "InstantX/InstantID", ("ip-adapter.bin", *_NET), 4.2, "Apache-2.0"), "ip-adapter.bin"
     ),
+    ("ip-adapter-sd3", "sd35-large"): _for_transformer(
+        "InstantX's IP-Adapter for Stable Diffusion 3.5 large",
+        *("InstantX/SD3.5-Large-IP-Adapter", "ip-adapter.safetensors", 1.6, STABILITY, _SIGLIP),
+    ),
+    ("ip-adapter-flux", "flux"): _for_transformer(
+        "XLabs' IP-Adapter for FLUX.1 dev",
+        *("XLabs-AI/flux-ip-adapter", "ip_adapter.safetensors", 0.98, FLUX_DEV, _VIT_L),
+    ),
 }
 """Adapter and base -> where its weights are. There are none for Stable Diffusion 2, and InstantID and PhotoMaker have
-been published for SDXL alone."""
+been published for SDXL alone. Of Stable Diffusion 3, the large model of 3.5 has one, and the medium none."""

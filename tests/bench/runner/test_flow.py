@@ -32,7 +32,7 @@ def test_generic_methods_are_planned(folder: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("attack=ip_adapter",),
+        ("attack=ip_adapter", "attack.variant=faceid", "attack.weights=sd15"),
         ("attack=textual_inversion", "attack.per_layer=true"),
         ("attack=lora", "defense=simac"),
         ("attack=lora", "defense=aspl", "defense.targeted=true"),
