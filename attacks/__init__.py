@@ -63,6 +63,9 @@ class Attack(ABC):
     """Whether `load` puts the same into the base whoever it is for, and `fit` needs nothing of the base: then it may
     stay there for the next cell of the same attack."""
 
+    families: ClassVar[tuple[str, ...]] = ()
+    """Families of bases (`model.family`) that it works on; empty for all that `unet_only` allows."""
+
     stacks: ClassVar[bool] = False
     """Whether `fit_many` trains all in one pass, so that a run with `fits_together` hands it several."""
 

@@ -15,4 +15,5 @@ BUILTIN: Mapping[str, str] = {
     "ip_adapter": "attacks.ip_adapter:IpAdapter",
     "photomaker": "attacks.photomaker:PhotoMaker",
     "instantid": "attacks.instantid:InstantId",
+    "kontext": "attacks.kontext:Kontext",
 }

@@ -83,6 +83,9 @@ class Defense(ABC):
     paper: ClassVar[str] = ""
     """Where and when the method was published."""
 
+    families: ClassVar[tuple[str, ...]] = ()
+    """Families of bases (`model.family`) that it optimises against; empty for all that `unet_only` allows."""
+
     loop: ClassVar[str] = ""
     """The setting that says how often the cloak's loop turns, which `effort=equal` sets; empty if there is no loop."""
 

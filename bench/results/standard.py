@@ -29,6 +29,7 @@ BASES: dict[str, dict[str, Any]] = {
     "sdxl": _FULL | {"family": "sdxl", "resolution": 1024, "guidance": 5.0},
     "sd35": _FULL | {"family": "sd3", "resolution": 1024, "steps": 40, "guidance": 4.5},
     "flux": _FULL | {"family": "flux", "resolution": 1024, "steps": 50, "guidance": 3.5},
+    "kontext": _FULL | {"family": "flux", "resolution": 1024, "steps": 28, "guidance": 2.5},
 }
 """Base -> how protocol 2 uses it: facts of `bench.results.record.ModelFacts`."""
 _BEFORE = {(1, "facelet"): {"steps": 20}}

@@ -41,7 +41,7 @@ IN_FP32 = ("sdxl", "sd35", "sd35-large")
 STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4, "sd35": 0.2, "sd35-large": 0.4, "flux": 0.4}
 """Seconds that a step with gradients takes however small its batch: launching kernels, of which there are thousands.
 Of the transformers nobody has measured it: they are taken for U-Nets with as many layers."""
-SOURCES = {"stabilityai/stable-diffusion-3.5-large": "sd35-large"}
+SOURCES = {"stabilityai/stable-diffusion-3.5-large": "sd35-large", "black-forest-labs/FLUX.1-Kontext-dev": "flux"}
 """Other models that a base is told to be by its source, and what their sizes are called here."""
 AT_ONCE = 4
 """Photos in a step of a cloak that says nothing else."""
@@ -80,8 +80,12 @@ def counted(stage: str, method: ResolvedMethod[Any]) -> Passes | None:
 
 
 def generation(attack: ResolvedMethod[Any], pictures: int, steps: int, guidance: float) -> Passes:
-    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID."""
-    passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
+    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID.
+
+    Kontext's photo has as many tokens as the picture, which is about a second pass.
+    """
+    twice = (2 if guidance > 1 else 1) * (2 if attack.name == "kontext" else 1)
+    passes = {"plain": pictures * steps * twice, "inputs": 0, "weights": 0}
     more = {"controlnet": passes} if attack.name == "instantid" else {}
     return {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}}
 

@@ -224,7 +224,13 @@ def _weights(
 
 
 def _works_on(method: ResolvedMethod[Any], model: ModelSettings) -> dict[str, str]:
-    """No hashes, but nothing either that needs a U-Net where there is a transformer."""
+    """No hashes, but nothing either that needs a U-Net where there is a transformer, or the other way round."""
+    families = () if isinstance(method.instance, Countermeasure) else method.instance.families
+    if families and model.family not in families:
+        raise BenchError(
+            f"{method.name} does not work on {model.name}: it wants a model of the family {' or '.join(families)}.",
+            "Take another method, or a model of that family (model.family).",
+        )
     if model.flow and (reason := method.instance.unet_only):
         raise BenchError(
             f"{method.name} does not work on {model.name}, a flow-matching transformer: {reason}.",

@@ -190,6 +190,13 @@ PAPERS = {
         "2024",
         "2401.07519",
     ),
+    "kontext": Paper(
+        ("FLUX.1 Kontext",),
+        "Black Forest Labs",
+        "FLUX.1 Kontext: flow matching for in-context image generation and editing in latent space",
+        "2025",
+        "2506.15742",
+    ),
 }
 """Method -> its paper; whatever other names it is registered under."""
 _BY_NAME = {name: paper for paper in PAPERS.values() for name in paper.names}

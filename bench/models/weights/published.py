@@ -191,6 +191,7 @@ MODELS = {
     "stabilityai/stable-diffusion-3.5-medium": (16.3, STABILITY),
     "stabilityai/stable-diffusion-3.5-large": (27.6, STABILITY),
     "black-forest-labs/FLUX.1-dev": (33.7, FLUX_DEV),
+    "black-forest-labs/FLUX.1-Kontext-dev": (33.7, FLUX_DEV),
 }
 """Base models, and the upscaler: hub id -> size of the files that are used, and licence."""
 
@@ -199,6 +200,7 @@ GATED = {
     "stabilityai/stable-diffusion-3.5-medium",
     "stabilityai/stable-diffusion-3.5-large",
     "black-forest-labs/FLUX.1-dev",
+    "black-forest-labs/FLUX.1-Kontext-dev",
 }
 """Those of them that the hub gives only to who accepted the licence."""
 
