@@ -40,7 +40,10 @@ class Witness(Protocol):
         """Hash of the files."""
 
     def describe(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
-        """Every face of every picture: `picture` (m,), `score` (m,), `box` (m, 4) as fractions, `embedding` (m, d)."""
+        """Every face of every picture: `picture` (m,), `score` (m,), `box` (m, 4) as fractions, `embedding` (m, d).
+
+        Embeddings are float32, the rest is float64.
+        """
 
 
 def witness(source: str) -> Witness:
@@ -116,13 +119,13 @@ class PackWitness:
 
 
 def _columns(faces: Iterable[Row]) -> dict[str, Array]:
-    """What `Witness.describe` gives."""
+    """What `Witness.describe` gives; embeddings are rounded to single precision, in which networks compute them."""
     rows = list(faces)
     return {
         "picture": np.array([row[0] for row in rows], np.float64),
         "score": np.array([row[1] for row in rows], np.float64),
         "box": np.array([row[2] for row in rows], np.float64).reshape(-1, 4),
-        "embedding": np.array([row[3] for row in rows], np.float64) if rows else np.empty((0, 0)),
+        "embedding": np.array([row[3] for row in rows], np.float32) if rows else np.empty((0, 0), np.float32),
     }
 
 
@@ -131,5 +134,5 @@ def seen(described: Mapping[str, Array], count: int) -> FaceDetections:
     faces: list[list[Face]] = [[] for _ in range(count)]
     columns = (described[name] for name in ("picture", "score", "box", "embedding"))
     for picture, score, (left, top, right, bottom), embedding in zip(*columns, strict=True):
-        faces[int(picture)].append(Face((left, top, right, bottom), float(score), embedding))
+        faces[int(picture)].append(Face((left, top, right, bottom), float(score), embedding.astype(np.float64)))
     return FaceDetections(tuple(tuple(found) for found in faces))

@@ -20,7 +20,7 @@ from bench.evaluation.image_metrics import Comparison, Quality, measured
 from bench.evaluation.instrument import Instrument, described
 from bench.evaluation.judgement import Judgement
 from bench.evaluation.recognition import Recognition
-from bench.evaluation.shipped_faces import shipped
+from bench.evaluation.shipped_faces import shipped, shipped_description
 from bench.models.faces.panel import Panel
 from bench.store import Store
 from metrics import METRICS, identity, perceptual
@@ -226,7 +226,8 @@ class Scorer:
         return detections.load(folder, len(pictures))
 
     def _witnessed(self, looking: Witness, key: str, pictures: Sequence[Pixels]) -> FaceDetections:
-        return seen(described(self._store, key, pictures, looking), len(pictures))
+        known = shipped_description(key, looking)
+        return seen(described(self._store, key, pictures, looking) if known is None else known, len(pictures))
 
 
 def _one_line(error: BenchError) -> str:

@@ -1,7 +1,7 @@
-"""What the judges see in the invented people's photos; it comes with the package, so that no run looks at them again.
+"""What judges and embedded witnesses see in the invented people's photos; no run looks at them again.
 
-It is taken for the same photos, and while the judges' weights and the code that finds and describes faces are those by
-which it was made. Else the judges look. `bench.zoo.make_faces` makes it anew.
+It comes with the package, and is taken for the same photos, while the weights and the code that find and describe faces
+are those by which it was made. Else they look. `bench.zoo.make_faces` makes it anew.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 from bench.core.code_version import source_version
-from bench.evaluation import detections
+from bench.core.types import Array
+from bench.evaluation import auxiliary, detections
+from bench.evaluation.auxiliary import Witness
 from bench.models.faces.panel import Panel
 from bench.models.weights.files import ZOO, hashes
 
 SHIPPED = ZOO / "faces"
 MADE_BY = "made_by.json"
+JUDGES = "judges"
+"""Their name in `MADE_BY`, beside those of the witnesses."""
 
 
 def shipped(photos: str, panel: Panel) -> Path | None:
@@ -25,12 +31,31 @@ def shipped(photos: str, panel: Panel) -> Path | None:
         BenchError: it is damaged.
     """
     folder = SHIPPED / photos
-    if not folder.is_dir() or json.loads((SHIPPED / MADE_BY).read_text()) != made_by(panel):
-        return None
-    hashes({detections.FACES: folder / detections.FACES}, "Reinstall cloakbench.")
-    return folder
+    return folder if _holds(folder / detections.FACES, JUDGES, panel) else None
 
 
-def made_by(panel: Panel) -> dict[str, str]:
+def shipped_description(photos: str, looking: Witness) -> dict[str, Array] | None:
+    """What a witness sees in photos (`Witness.describe`), by the photos' key; None if nothing that holds is there.
+
+    Raises:
+        BenchError: it is damaged.
+    """
+    file = SHIPPED / photos / f"{looking.name}.safetensors"
+    return dict(load_file(file)) if _holds(file, looking.name, looking) else None
+
+
+def made_by(looking: Panel | Witness) -> dict[str, str]:
     """What it depends on beside the photos."""
-    return {"judges": panel.fingerprint, "code": source_version(detections.__name__)}
+    code = detections if isinstance(looking, Panel) else auxiliary
+    return {"weights": looking.fingerprint, "code": source_version(code.__name__)}
+
+
+def _holds(file: Path, name: str, looking: Panel | Witness) -> bool:
+    """Whether there is something for these photos, and what it depends on is as it was."""
+    if not file.parent.is_dir():
+        return False
+    stated = json.loads((SHIPPED / MADE_BY).read_text()).get(name)
+    if stated is None or stated != made_by(looking):
+        return False
+    hashes({file.name: file}, "Reinstall cloakbench.")
+    return True

@@ -22,6 +22,7 @@ OTHERS = (
     "judges/*.safetensors",
     "faces/*.json",
     "faces/*/*.parquet",
+    "faces/*/*.safetensors",
     "recognisers/*/*.onnx",
     "adapters/**/*.safetensors",
     "adapters/**/*.json",

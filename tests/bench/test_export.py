@@ -19,7 +19,7 @@ from bench.core.errors import BenchError
 from bench.core.types import Identity, Photo
 from bench.results.record import load_all, save
 from bench.runner.run import run
-from tests.support.runs import SMALL, prepared, small_run
+from tests.support.runs import SMALL, places, small_run
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_crops_come_back_as_precomputed_cloaks(tmp_path: Path) -> None:
     words = [word for word in SMALL if not word.startswith("defense")]
     mine = ["defense=precomputed", f"defense.root={crops}", "defense.label=mine", "suite.defenses=null"]
     text = StringIO()
-    assert run(settings_of([*words, *mine, *prepared(tmp_path)]), Console(file=text, width=200)) == 0, text.getvalue()
+    assert run(settings_of([*words, *mine, *places(tmp_path)]), Console(file=text, width=200)) == 0, text.getvalue()
     (cell,) = [r for r in load_all(tmp_path / "out") if r.defense.name == "precomputed"]
     assert cell.metrics["linf"] == 7
     assert "mine 8/255" in text.getvalue()

@@ -20,7 +20,7 @@ from bench.results.record import Record, load_all
 from bench.runner.run import run
 from tests.support.contexts import ROOT
 from tests.support.plugins import forget_plugins
-from tests.support.runs import prepared
+from tests.support.runs import places
 
 PAGES = ROOT / "docs" / "extend"
 INCLUDED = re.compile(r"Save this as `(\w+\.py)`[^`]*:\n\n```{literalinclude} (\S+)\n")
@@ -60,7 +60,7 @@ def follow(page: str, here: Path, *small: str) -> list[Record]:
             elif words[2] == "bench.list":  # `bench.check` is run by `test_commands`
                 assert importlib.import_module("bench.list").main(words[3:]) == 0
     out = StringIO()
-    status = run(settings_of([*runs[-1], *SMALL, *small, *prepared(here)]), Console(file=out, width=200))
+    status = run(settings_of([*runs[-1], *SMALL, *small, *places(here)]), Console(file=out, width=200))
     assert status == 0, out.getvalue()
     return [record for record in load_all(here / "out") if record.attack.name != "none"]
 

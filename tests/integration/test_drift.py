@@ -12,7 +12,7 @@ from bench.config.compose import settings_of
 from bench.runner.run import run
 from leaderboard.review.verify import verify
 from tests.support.contexts import ROOT
-from tests.support.runs import prepared
+from tests.support.runs import places
 
 REFERENCE = ROOT / "results" / "reference-2-synthetic"
 CELLS = ["attack=instantid", "defense=noise", "controls=[]", "budget=16", "data.limit=1", "model.steps=20"]
@@ -25,7 +25,7 @@ The reference was made with 20 sampler steps.
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drift")
-    words = [*CELLS, *prepared(root), "logger=none", "workers=1", "threads=1"]
+    words = [*CELLS, *places(root), "logger=none", "workers=1", "threads=1"]
     assert run(settings_of(words), Console(file=StringIO())) == 0
     return root
 

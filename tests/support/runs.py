@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
-from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -20,7 +14,6 @@ from bench.results.record import Record, load_all
 from bench.runner.pipeline import Pipeline
 from bench.runner.plan import Cell
 from bench.runner.run import run
-from tests.support.contexts import ROOT
 
 SMALL = [
     "defense=aspl",
@@ -39,38 +32,15 @@ SMALL = [
 ]
 
 
-@cache
-def acquainted() -> Path:
-    """A store that knows what the witnesses see in the invented people, which is most of the work of a small run.
-
-    Made by a process of its own: the first test that asks may have broken something in this one.
-    """
-    made = Path(tempfile.mkdtemp(prefix="acquainted-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    words = [word for word in SMALL if not word.startswith(("attack.", "defense."))]
-    nobody = ["suite.defenses=[none]", "suite.attacks=[none]", "threads=1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, *nobody, *places(made)], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return made / "store"
-
-
 def places(folder: Path) -> list[str]:
+    """Where a run puts things."""
     return [f"out={folder / 'out'}", f"store={folder / 'store'}"]
-
-
-def prepared(folder: Path) -> list[str]:
-    """Where a run puts things; its store, if it is new, knows what the witnesses see in the invented people."""
-    if not (folder / "store").exists():
-        shutil.copytree(acquainted() / "describe", folder / "store" / "describe")
-    return places(folder)
 
 
 def small_run(folder: Path, *words: str) -> tuple[int, list[Record], str]:
     """A run in this process: exit status, records and what was printed."""
     text = StringIO()
-    status = run(settings_of([*SMALL, *prepared(folder), *words]), Console(file=text, width=200))
+    status = run(settings_of([*SMALL, *places(folder), *words]), Console(file=text, width=200))
     return status, load_all(folder / "out"), text.getvalue()
 
 

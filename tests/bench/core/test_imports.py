@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.contexts import ROOT
-from tests.support.runs import SMALL, prepared
+from tests.support.runs import SMALL, places
 
 SHADOWS = (
     "attacks",
@@ -59,7 +59,7 @@ def test_commands_are_those_of_the_program(folder: Path, words: list[str]) -> No
 
 def test_a_run_with_workers_is_that_of_the_program(folder: Path) -> None:
     """Workers start Python anew, and would look around first."""
-    done = call(folder, "-m", "bench", *SMALL, *prepared(folder / "places"), "suite.defenses=[none]", "workers=2")
+    done = call(folder, "-m", "bench", *SMALL, *places(folder / "places"), "suite.defenses=[none]", "workers=2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "shadowed" not in done.stdout + done.stderr
 
@@ -106,7 +106,7 @@ sys.exit(run(settings, Console(width=200)))
 def test_a_script_needs_no_guard_and_can_define_methods(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "helper_of_a_script.py").write_text("def same(photos):\n    return photos\n")
-    done = call(tmp_path, "script.py", *SMALL, *prepared(tmp_path), "workers=2")
+    done = call(tmp_path, "script.py", *SMALL, *places(tmp_path), "workers=2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("begun") == 1
     assert "idle 8/255" in done.stdout
@@ -115,7 +115,7 @@ def test_a_script_needs_no_guard_and_can_define_methods(tmp_path: Path) -> None:
 def test_workers_that_cannot_begin_end_the_run_with_what_to_do(tmp_path: Path) -> None:
     plugin = tmp_path / "unwilling.py"
     plugin.write_text("import multiprocessing as m\nif m.parent_process(): raise RuntimeError('not here')\n")
-    done = call(tmp_path, "-m", "bench", *SMALL, *prepared(tmp_path), "workers=2", f"plugins=[{plugin}]")
+    done = call(tmp_path, "-m", "bench", *SMALL, *places(tmp_path), "workers=2", f"plugins=[{plugin}]")
     assert done.returncode == 1
     assert "end before they can begin" in done.stderr
     assert "RuntimeError: not here" in done.stderr

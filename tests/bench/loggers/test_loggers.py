@@ -44,7 +44,7 @@ from bench.runner.run import default_out, run
 from tests.support.contexts import ROOT
 from tests.support.plain_records import defense
 from tests.support.records import FULL, record
-from tests.support.runs import SMALL, places, prepared, small_run
+from tests.support.runs import SMALL, places, small_run
 from tests.support.settings import composed, parsed
 from tests.support.two_attacks import LEAKS, PEOPLE
 from tests.support.two_attacks import run as standing_records
@@ -726,7 +726,7 @@ def default_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     with pytest.MonkeyPatch.context() as patch:
         be_nobody(patch, tmp_path_factory.mktemp("home"))
         done = subprocess.run(
-            [sys.executable, "-m", "bench", *words, *prepared(folder)],
+            [sys.executable, "-m", "bench", *words, *places(folder)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,

@@ -29,7 +29,7 @@ from bench.runner.pipeline import Pipeline
 from bench.runner.places import nearest, refuse_full, refuse_unwritable
 from bench.runner.plan import Cell
 from bench.runner.run import logger_of, run
-from tests.support.runs import SMALL, acquainted
+from tests.support.runs import SMALL, places
 
 PEOPLE = sorted(folder.name for folder in SYNTHETIC.iterdir() if folder.is_dir())
 
@@ -44,11 +44,8 @@ def people(tmp_path: Path) -> Path:
 
 def words(folder: Path, *more: str) -> list[str]:
     """A run of these people that asks for the clean arm alone."""
-    if not (folder / "store").exists():
-        shutil.copytree(acquainted() / "describe", folder / "store" / "describe")
     own = ["data=folder", f"data.root={folder / 'people'}", "data.crop=centre", "data.limit=0", "controls=[none]"]
-    places = [f"out={folder / 'out'}", f"store={folder / 'store'}"]
-    return [*(word for word in SMALL if not word.startswith("d")), *own, *places, "defense=none", *more]
+    return [*(word for word in SMALL if not word.startswith("d")), *own, *places(folder), "defense=none", *more]
 
 
 def prepared(folder: Path, *more: str) -> tuple[list[Cell], Pipeline]:

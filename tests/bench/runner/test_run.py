@@ -35,7 +35,7 @@ from bench.runner.stages.generate import noise_seeds
 from defenses import DEFENSES
 from tests.support.contexts import ROOT
 from tests.support.plugins import forget_plugins
-from tests.support.runs import BROKEN, SMALL, finished, flaky, places, prepared, results, small_run
+from tests.support.runs import BROKEN, SMALL, finished, flaky, places, results, small_run
 
 __all__ = ["finished"]  # a fixture
 
@@ -44,7 +44,7 @@ JUDGES = ("mobilefacenet", "faceres")
 
 
 def command(folder: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "bench", *SMALL, *prepared(folder), *words]
+    return [sys.executable, "-m", "bench", *SMALL, *places(folder), *words]
 
 
 def test_a_run_has_its_arms_and_files(finished: tuple[Path, list[Record]]) -> None:
@@ -247,7 +247,7 @@ def test_what_a_run_of_real_people_leaves_names_nobody_and_no_folder_of_the_mach
     own = [f"plugins=[{plugin}]", "defense=leaky", f"defense.weights={tmp_path}", "controls=[none]", "attack=lora"]
     words = [word for word in SMALL if not word.startswith(("defense", "attack", "logger"))]
     chosen = [*folder_words(people), "data.identities=['Ada Lovelace']", "logger=csv", "attack.steps=1"]
-    text, places_ = StringIO(), prepared(tmp_path)
+    text, places_ = StringIO(), places(tmp_path)
     command = [*words, *own, *chosen, *places_]
     run(settings_of(command), Console(file=text, width=500), command)
     records = load_all(tmp_path / "out")
@@ -272,7 +272,7 @@ def test_a_broken_defense_is_a_failure_and_never_protection(tmp_path: Path) -> N
     broken = ",".join(f"{{name: broken, how: {how}}}" for how in reasons)
     asked = [f"plugins=[{plugin}]", f"suite.defenses=[none,{broken}]"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, *prepared(tmp_path), *asked],
+        [sys.executable, "-m", "bench", *words, *places(tmp_path), *asked],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -371,7 +371,7 @@ def test_a_run_goes_on_after_a_failure_unless_asked_to_stop(tmp_path: Path, monk
 def test_the_attack_leaks_on_clean_photos_and_the_base_does_not(tmp_path: Path) -> None:
     """The default recipe at full size: without this, no cloak can be judged."""
     words = ["attack=dreambooth", "defense=none", "controls=[none]", "logger=none"]
-    run(settings_of([*words, *prepared(tmp_path)]), Console(file=StringIO()))
+    run(settings_of([*words, *places(tmp_path)]), Console(file=StringIO()))
     records = load_all(tmp_path / "out")
     leaks = {
         attack: [r.metrics["ilr"] or 0 for r in records if r.attack.name == attack] for attack in ("none", "dreambooth")

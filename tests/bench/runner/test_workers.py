@@ -28,7 +28,7 @@ from bench.runner.worker_count import how_many, threads, threads_of
 from bench.runner.workers import _next, _order, execute
 from bench.store import Store
 from tests.support.contexts import ROOT
-from tests.support.runs import SMALL, finished, prepared, results, small_run
+from tests.support.runs import SMALL, finished, places, results, small_run
 
 __all__ = ["finished"]  # a fixture
 
@@ -153,7 +153,7 @@ def test_a_worker_that_dies_costs_its_cell_and_no_other(tmp_path: Path) -> None:
     words = [w for w in SMALL if not w.startswith(("defense", "workers"))]
     suite = ["suite.defenses=[none,noise,deadly]", "suite.budgets=[4,8]", f"plugins=[{tmp_path / 'deadly.py'}]"]
     # A process of its own: what a plug-in registers stays.
-    asked = [sys.executable, "-m", "bench", *words, *suite, *prepared(tmp_path), "workers=2"]
+    asked = [sys.executable, "-m", "bench", *words, *suite, *places(tmp_path), "workers=2"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     found = {(r.defense.name, r.defense.budget, r.attack.name): r for r in load_all(tmp_path / "out")}
     dead = found.pop(("deadly", 8.0, "dreambooth"))

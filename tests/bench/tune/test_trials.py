@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,6 @@ from bench.tune.space import Space
 from bench.tune.table import gain, markdown, winner_of
 from bench.tune.trials import Trial, summary
 from tests.support.boards import record
-from tests.support.runs import acquainted
 from tests.support.tuning import write_people
 
 HALVES = {("ann", "dreambooth"): (0.2, 0.4), ("ann", "lora"): (0.4, 0.6), ("bo", "dreambooth"): (0.0, 0.8)}
@@ -123,12 +121,11 @@ def test_a_trial_with_a_failed_cell_is_no_result(tmp_path: Path, monkeypatch: py
 def test_a_whole_tuning_goes_on_from_its_store(tmp_path: Path) -> None:
     """Invented people under the names of those who are kept for tuning."""
     write_people(tmp_path / "people.parquet", [*tuning_people(), "7201"])
-    shutil.copytree(acquainted(), tmp_path / "store")
     small = ["model.steps=2", "protocol.images_per_prompt=2", "workers=1", "data.crop=centre"]
     small.append(f"store={tmp_path / 'store'}")
     words = [f"data={tmp_path / 'people.parquet'}", f"out={tmp_path / 'tuned'}", "people=1", "trials=2", "effort=8"]
     config = settings("defense=mist", *words, "attacks=[{name: dreambooth, steps: 1, batch: 1}]")
-    config.run = small  # the store knows the invented people
+    config.run = small
     tuning = read(config)
     assert isinstance(tuning.defense, Space)
     first = tune(tuning)

@@ -76,7 +76,7 @@ def test_every_shipped_file_is_published_and_unchanged() -> None:
 
 
 def test_the_family_is_small() -> None:
-    assert size(shipped_files()) <= 94e6, "with what else is in the wheel, package indexes take no more"
+    assert size(shipped_files()) <= 95e6, "with what else is in the wheel, package indexes take no more"
 
 
 def test_a_file_that_is_there_twice_counts_once(tmp_path: Path) -> None:
