@@ -2,7 +2,7 @@
 
     python -m benchmarks.work          # an hour on a core; goes on after what the file has
 
-Methods run with their published settings on tiny models of Stable Diffusion's and SDXL's type with random weights:
+Methods run with their published settings on tiny models of Stable Diffusion's and FLUX's type with random weights:
 passes do not depend on what the weights are. The cost of a pass, the parameters and what a training step keeps are
 counted on the real architectures, on PyTorch's device without data.
 """
@@ -30,7 +30,7 @@ from bench.models.diffusion.base import DiffusionModel, Posterior
 from bench.runner.flops import FILE, comparable
 from bench.runner.stages.surrogate import tuned
 from defenses import DEFENSES, PHOTOS, Context
-from tests.support import tiny
+from tests.support import tiny, tiny_flow
 
 UNETS: dict[str, dict[str, Any]] = {
     "sd15": {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
@@ -121,7 +121,8 @@ def methods(root: Path, base: DiffusionModel) -> Iterator[tuple[str, str, Any]]:
     }
     names = [name for name in DEFENSES.names() if name not in ("none", "noise", "jpeg", "placebo", "precomputed")]
     for name in sorted(names, key=lambda name: name == "metacloak"):  # the longest last
-        yield "protect", name, DEFENSES.create(name, needs.get(name, {})).resolved("sd")
+        family = next(iter(DEFENSES.get(name).families), "sd")
+        yield "protect", name, DEFENSES.create(name, needs.get(name, {})).resolved(family)
 
 
 def count(stage: str, method: Any, base: DiffusionModel, photos: Tensor) -> Passes:
@@ -313,7 +314,8 @@ def main() -> None:
     known = json.loads(FILE.read_text())["counted"] if FILE.exists() else []
     networks = network_costs()
     with tempfile.TemporaryDirectory() as folder:
-        base = tiny.tiny_base(Path(folder) / "base")
+        base: DiffusionModel = tiny.tiny_base(Path(folder) / "base")
+        transformer = tiny_flow.flux(Path(folder) / "flux")
         draw = torch.rand(PHOTOS, 3, tiny.SIDE, tiny.SIDE, generator=generator("photos"))
         photos = (0.4 + 0.5 * draw).mul(255).round().div(255)
         for stage, name, method in methods(Path(folder), base):
@@ -321,7 +323,7 @@ def main() -> None:
             entry = {"stage": stage, "name": name, "settings": settings, "photos": PHOTOS}
             if any(all(other[key] == value for key, value in entry.items()) for other in known):
                 continue
-            known.append(entry | {"passes": count(stage, method, base, photos)})
+            known.append(entry | {"passes": count(stage, method, transformer if method.families else base, photos)})
             print(stage, name, json.dumps(known[-1]["passes"]), flush=True)
             FILE.write_text(json.dumps({"networks": networks, "counted": known}, indent=1) + "\n")
 

@@ -33,5 +33,6 @@ BUILTIN: Mapping[str, str] = {
     "antipure": "defenses.antipure:AntiPure",
     "adapter_shield": "defenses.adapter_shield:AdapterShield",
     "diffusionguard": "defenses.diffusionguard:DiffusionGuard",
+    "decontext": "defenses.decontext:DeContext",
     "precomputed": "defenses.precomputed:Precomputed",
 }

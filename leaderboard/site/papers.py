@@ -69,6 +69,13 @@ PAPERS = {
     "caat": Paper(
         ("CAAT",), "Xu and others", "Perturbing attention gives you more bang for the buck", "2024", "2404.15081"
     ),
+    "decontext": Paper(
+        ("DeContext",),
+        "Shen and others",
+        "DeContext as defense: safe image editing in diffusion transformers",
+        "2025",
+        "2512.16625",
+    ),
     "diffusionguard": Paper(
         ("DiffusionGuard",),
         "Choi and others",

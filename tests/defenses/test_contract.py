@@ -55,7 +55,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "antipure": {"steps": 4, "step": 0.6},
     "placebo": {"of": {"name": "advdm", "steps": 4, "step": 0.6}},
 }
-NAMES = [name for name in DEFENSES.names() if name != "precomputed"]
+NAMES = [name for name in DEFENSES.names() if name != "precomputed" and not DEFENSES.get(name).families]
 CLOAKS = [name for name in NAMES if name not in ("none", "jpeg")]
 
 Make = Callable[..., Defense]

@@ -41,22 +41,46 @@ class FluxModel(FlowModel):
             hidden = self.t5.read(prompts, TOKENS)
         return Condition(hidden, pooled.float())
 
-    def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
+    def predict(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        condition: Condition,
+        *,
+        photo: Tensor | None = None,
+        guidance: float = TRAINED_AT,
+        **more: Any,
+    ) -> Tensor:
+        """See `DiffusionModel.predict`.
+
+        Args:
+            latents: (n, c, h, w).
+            timesteps: (n,).
+            condition: n conditions.
+            photo: (n, c, h', w') latents of a photo beside each picture, which Kontext looks at (arXiv 2506.15742).
+            guidance: what the transformer is told.
+            more: for the transformer.
+        """
         height, width = (side // PATCH for side in latents.shape[-2:])
+        given, where = packed(latents), places(height, width, self.device)
+        if photo is not None:
+            rows, columns = (side // PATCH for side in photo.shape[-2:])
+            given = torch.cat([given, packed(photo)], dim=1)
+            where = torch.cat([where, places(rows, columns, self.device, of_photo=True)])
         told = self.transformer.config.guidance_embeds
         with self._autocast():
             predicted: Tensor = self.transformer(
-                hidden_states=packed(latents),
+                hidden_states=given,
                 timestep=self.sigma(timesteps).flatten(),
-                guidance=torch.full((len(latents),), TRAINED_AT, device=self.device) if told else None,
+                guidance=torch.full((len(latents),), guidance, device=self.device) if told else None,
                 encoder_hidden_states=condition.hidden,
                 pooled_projections=condition.pooled,
                 txt_ids=torch.zeros(condition.hidden.shape[1], 3, device=self.device),
-                img_ids=places(height, width, self.device),
+                img_ids=where,
                 return_dict=False,
                 **more,
             )[0]
-        return unpacked(predicted.float(), height, width)
+        return unpacked(predicted[:, : height * width].float(), height, width)
 
     def _shares(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, as diffusers' training scripts draw them."""
@@ -103,9 +127,9 @@ def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
     return pixel_shuffle(tokens.mT.reshape(len(tokens), -1, height, width), PATCH)
 
 
-def places(height: int, width: int, device: torch.device) -> Tensor:
-    """(h x w, 3) where tokens are in the picture: zero, row, column."""
+def places(height: int, width: int, device: torch.device, of_photo: bool = False) -> Tensor:
+    """(h x w, 3) where tokens are: zero in the picture and one in a photo beside it, row, column."""
     rows, columns = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    return torch.stack([torch.zeros_like(rows), rows, columns], dim=-1).flatten(0, 1).float()
+    return torch.stack([torch.full_like(rows, int(of_photo)), rows, columns], dim=-1).flatten(0, 1).float()
