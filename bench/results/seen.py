@@ -16,6 +16,7 @@ PARTS = ("base", "recogniser", "image encoder")
 UNKNOWN = ("precomputed",)
 """Defenses whose cloaks were made elsewhere, by means that no record states."""
 TOWERS = {"sdxl base": "ViT-bigG/14", "sdxl": "ViT-H/14", "sd15": "ViT-H/14"}
+TOWERS |= {"flux": "ViT-L/14", "sd35-large": "SigLIP so400m/14"}
 """Published IP-Adapters, by base, and by variant where that makes a difference -> their image encoder."""
 
 
