@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
+from bench.config.schema import FLOW
 from bench.core.presets import fill
 from bench.core.registry import Registry
 from bench.core.types import Budget, Identity
@@ -152,11 +153,17 @@ class Defense(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named settings of a defense with a `preset` field: "auto" takes that of the surrogate's family, or the first."""
 
+    on_transformers: ClassVar[Mapping[str, Any]] = {}
+    """What presets say instead for the flow-matching transformers' families; None leaves a setting open."""
+
     def resolved(self, family: str) -> Self:
         """This defense with settings that depend on the surrogate's family (`facelet`, `sd`) filled in."""
         if not self.presets:
             return self
-        return fill(self, self.presets, family if family in self.presets else next(iter(self.presets)))
+        presets = self.presets
+        if family in FLOW.values():
+            presets = {name: {**preset, **self.on_transformers} for name, preset in presets.items()}
+        return fill(self, presets, family if family in presets else next(iter(presets)))
 
     @abstractmethod
     def protect(self, photos: Tensor, context: Context) -> Tensor:

@@ -13,12 +13,16 @@ these balls add up: here to the budget, there to six times what was asked for. `
 tunes the prompt in every round and has one ball around the clean photo.
 Different from the released code: gradients of the UNet are really clipped (there, the iterator handed over is already
 empty), and a last tuning of the prompt, which nothing uses, is left out.
+On Stable Diffusion 3.5 and FLUX the cross-attention is the image-to-text block of joint attention, as the joint softmax
+has it, so that a place may also turn to the picture; of 8 blocks spread evenly over the network. The prompt that is
+tuned is the text's states; the pooled one stays.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -29,7 +33,6 @@ from torch import Tensor
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.core.types import Budget
 from bench.models.diffusion.base import Condition, DiffusionModel
-from bench.models.diffusion.cross_attention import queried
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd, project
@@ -51,7 +54,8 @@ class AntiDiffusion(Defense):
         learning_rate: AdamW learning rate of the UNet (published: 5e-7).
         weight_decay: AdamW weight decay.
         attention_weight: weight of the attention loss (published: 1).
-        sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
+        sides: sides of the attention maps, latent pixels (published: 16, of latents of 64); of a transformer, tokens,
+            and whatever it has by default.
     """
 
     paper: ClassVar[str] = "AAAI 2025, arXiv 2503.05595"
@@ -75,9 +79,7 @@ class AntiDiffusion(Defense):
         "facelet": {"step": 1.0, "learning_rate": 1e-4, "sides": (8, 16)},
     }
 
-    @property
-    def unet_only(self) -> str:
-        return "it looks at cross-attention maps"
+    on_transformers: ClassVar[Mapping[str, Any]] = {"sides": None}
 
     def evaluations(self, turns: int) -> float:
         tuned = turns - 1 if self.variant == "as_released" and turns > 1 else turns
@@ -142,9 +144,8 @@ class AntiDiffusion(Defense):
         generator: torch.Generator,
     ) -> Tensor:
         def objective(candidates: Tensor) -> Tensor:
-            with queried(base.unet, self.sides or ()) as queries:
+            with base.attention_to_prompt(self.sides) as maps:
                 error = denoise(base, candidates, condition, generator).error
-            maps = [query.shares(query.layer.to_k(condition.hidden)) for query in queries]
             return error - self.attention_weight * amount(maps, half=self.variant == "as_released")
 
         return pgd(cloaked, centre, objective, budget, float(self.step or 0), self.pgd_steps)

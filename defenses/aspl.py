@@ -28,9 +28,6 @@ from defenses.pgd import Objective, pgd
 from defenses.surrogates import AlternatingDefense
 from defenses.targets import pattern
 
-TARGETED = "it predicts the step before on the noise schedule of DDPM (defense.targeted)"
-"""Why `targeted_loss` needs a U-Net."""
-
 
 @dataclass(frozen=True)
 class Aspl(AlternatingDefense):
@@ -47,10 +44,6 @@ class Aspl(AlternatingDefense):
     loop: ClassVar[str] = "rounds"
 
     targeted: bool = False
-
-    @property
-    def unet_only(self) -> str:
-        return TARGETED if self.targeted else ""
 
     def evaluations(self, turns: int) -> float:
         return turns * (self.learning_of_a_round() + self.pgd_steps)
@@ -69,8 +62,8 @@ class Aspl(AlternatingDefense):
 def targeted_loss(base: DiffusionModel, prompt: str, count: int, generator: torch.Generator) -> Objective:
     """The denoising loss minus the distance of the predicted previous latent to the target's (T-ASPL, T-FSMG).
 
-    Both are taken one timestep earlier: the prediction as the mean of DDPM's reverse step, the target's latent noised
-    by the same noise.
+    Both are taken one timestep earlier: the prediction as the mean of DDPM's reverse step (on a flow-matching
+    transformer, an Euler step), the target's latent noised by the same noise.
     """
     condition = caption(base, prompt, count)
     with torch.no_grad():
@@ -78,16 +71,8 @@ def targeted_loss(base: DiffusionModel, prompt: str, count: int, generator: torc
 
     def loss(photos: Tensor) -> Tensor:
         step = denoise(base, photos, condition, generator, lambda: base.random_timesteps(count, generator).clamp(min=1))
-        former = previous(base, step.noised, step.predicted, step.timesteps)
+        former = base.previous(step.noised, step.predicted, step.timesteps)
         wanted = base.add_noise(target, step.noise, step.timesteps - 1)
         return step.error - (former - wanted).square().mean()
 
     return loss
-
-
-def previous(base: DiffusionModel, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
-    """The mean of DDPM's reverse step (Ho et al. 2020, eq. 7) from timesteps of at least 1 to those before."""
-    now, before = base.alpha_bar(timesteps), base.alpha_bar(timesteps - 1)
-    ratio = now / before
-    clean = base.predict_x0(noised, predicted, timesteps)
-    return (before.sqrt() * (1 - ratio) * clean + ratio.sqrt() * (1 - before) * noised) / (1 - now)

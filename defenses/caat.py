@@ -6,6 +6,8 @@ Attacks: fine-tuning. Published budget: 6.4. Cost per photo: as many UNet passes
 
 Different from the released code: the weights of the UNet themselves are trained (there, copies in attention
 processors of their own), without prior preservation (its branch there takes half of the photos for class pictures).
+On Stable Diffusion 3.5 and FLUX, the keys and values that learn are those of the text in joint attention. FLUX's blocks
+that project text and image by the same weights have none of their own, and learn nothing.
 """
 
 from __future__ import annotations
@@ -51,20 +53,12 @@ class Caat(Defense):
         "facelet": {"steps": 150, "step": 1.0, "learning_rate": 1e-3},
     }
 
-    @property
-    def unet_only(self) -> str:
-        return "it trains the keys and values of cross-attention"
-
     def evaluations(self, turns: int) -> float:
         return turns
 
     def protect(self, photos: Tensor, context: Context) -> Tensor:
         base = context.surrogates[0]
-        weights = [
-            weight.requires_grad_(True)
-            for name, weight in base.unet.named_parameters()
-            if "attn2.to_k" in name or "attn2.to_v" in name
-        ]
+        weights = [weight.requires_grad_(True) for weight in base.prompt_weights]
         optimizer = torch.optim.AdamW(weights, lr=float(self.learning_rate or 0), weight_decay=self.weight_decay)
 
         def learn() -> None:

@@ -10,6 +10,9 @@ Different from the released code: the token is found by its text (there by a fix
 prompt), and as `defenses.aspl`. There, the model that the cloak is moved against is the surrogate itself, which has
 just learned from clean photos and then learns from cloaked ones: what the authors ran, and so the default;
 `variant=intended` is the loop that the paper takes from ASPL, where it is a copy.
+On Stable Diffusion 3.5 and FLUX the maps are the image-to-text blocks of joint attention, as the joint softmax has
+them, of 8 blocks spread evenly over the network. The person's tokens are those of every reader whose states are in
+the text: of CLIP and T5 for Stable Diffusion 3.5, of T5 for FLUX.
 """
 
 from __future__ import annotations
@@ -24,9 +27,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bench.core.errors import BenchError
 from bench.core.ranges import Count, Weight
-from bench.models.diffusion.attention import Maps, watched
+from bench.models.diffusion.attention import Maps
 from bench.models.diffusion.base import DiffusionModel
 from defenses import Context
 from defenses.objectives import caption, denoise
@@ -42,7 +44,8 @@ class DisDiff(AlternatingDefense):
     Attributes:
         variant: "as_released", or "intended", where the cloak is moved against a copy of the surrogate.
         erasure_weight: weight of the erasure (published: 0.1).
-        sides: sides of the attention maps, latent pixels (published: 16, of latents of 64).
+        sides: sides of the attention maps, latent pixels (published: 16, of latents of 64); of a transformer, tokens,
+            and whatever it has by default.
         search: choose timesteps as SimAC does (the released script does).
         token: the word whose attention is erased.
         preset, rounds and others: see `defenses.surrogates.AlternatingDefense` and `Learner`; `step` is the largest.
@@ -67,9 +70,7 @@ class DisDiff(AlternatingDefense):
         "facelet": {**AlternatingDefense.presets["facelet"], "sides": (8, 16)},
     }
 
-    @property
-    def unet_only(self) -> str:
-        return "it erases cross-attention maps"
+    on_transformers: ClassVar[Mapping[str, Any]] = {"sides": None}
 
     def evaluations(self, turns: int) -> float:
         return SEARCH * self.search + turns * (self.learning_of_a_round() + self.pgd_steps)
@@ -80,13 +81,13 @@ class DisDiff(AlternatingDefense):
         choose = lambda: base.random_timesteps(count, generator)  # noqa: E731
         if self.search:
             choose = greedy_timesteps(base, photos, self.prompt, context.budget, step, generator)
-        words, places = token_places(base, self.prompt, self.prompt), token_places(base, self.prompt, self.token)
+        words, places = base.token_places(self.prompt, self.prompt), base.token_places(self.prompt, self.token)
 
         def move(student: DiffusionModel, cloaked: Tensor) -> Tensor:
             condition, last = caption(student, self.prompt, count), photos.new_zeros(count)
 
             def objective(candidates: Tensor) -> Tensor:
-                with watched(student.unet, self.sides or ()) as maps:
+                with student.watched(self.sides) as maps:
                     made = denoise(student, candidates, condition, generator, choose)
                 last.copy_(made.timesteps)
                 return made.error + self.erasure_weight * erasure(maps, places, words)
@@ -121,17 +122,3 @@ def erasure(maps: Maps, places: Sequence[int], words: Sequence[int]) -> Tensor:
         energy = torch.softmax(100 * torch.cat(some).mean(dim=0)[:, list(words)], dim=-1).square()
         values.append((1 - energy[:, erased].sum() / energy.sum()).square())
     return torch.stack(values).mean()
-
-
-def token_places(base: DiffusionModel, prompt: str, word: str) -> list[int]:
-    """Positions of a word's tokens in a prompt's condition.
-
-    Raises:
-        BenchError: the prompt does not contain the word.
-    """
-    before, found, _ = prompt.partition(word)
-    if not found:
-        raise BenchError(f"The prompt {prompt!r} does not contain {word!r}.", "Choose a word of the prompt.")
-    start = len(base.tokenizer(before.rstrip(), add_special_tokens=False).input_ids) + 1  # after the start token
-    length = len(base.tokenizer(word, add_special_tokens=False).input_ids)
-    return list(range(start, start + length))

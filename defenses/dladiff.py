@@ -21,6 +21,9 @@ Different from the paper: steps go by the gradient's sign (the printed raw gradi
 fine-tuning with fp32 master weights; a photo's layer 2 ends when *all* recognisers are at the threshold, as in Alg.
 2, but each photo by itself; and with `equal_budget` both layers share one ball, so that the whole cloak is as large
 as every other defense's.
+On Stable Diffusion 3.5 and FLUX, which the paper does not have: the maps are the image-to-text and image-to-image
+blocks of joint attention, as the joint softmax has them, of 8 blocks spread evenly over the network; together their
+distances are those of whole rows. The image alone is what Stable Diffusion 3.5 medium's second attentions see.
 """
 
 from __future__ import annotations
@@ -36,7 +39,6 @@ from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.core.ranges import Count, Range, Rate, Several, Sigma, StepLevels
 from bench.core.types import Budget
-from bench.models.diffusion.attention import watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.recipe import Recipe
 from defenses import PHOTOS, Context, P
@@ -71,7 +73,7 @@ class DLADiff(Adaptive):
         dynamic_steps: fine-tuning steps of the dynamic surrogate per epoch (iter3).
         dynamic_rate: its Adam learning rate.
         step: size of a step of layer 1 in grey levels (published: 5e-3 of [0, 1]).
-        sides: sides of the attention maps, latent pixels.
+        sides: sides of the attention maps, latent pixels; of a transformer, tokens, and whatever it has by default.
         heads: compare the "mean" of an attention layer's heads, or "each".
         clean: X_clean, which the static surrogate learns: the "reference" photos, the "photos" to cloak, or "both".
         direction: steps go by the gradient's "sign", or along the "gradient", a step then being the root mean square.
@@ -141,6 +143,8 @@ class DLADiff(Adaptive):
         },
     }
 
+    on_transformers: ClassVar[Mapping[str, Any]] = {"sides": None}
+
     def resolved(self, family: str) -> Self:
         if sorted(self.layers) not in ([1], [2], [1, 2]):
             raise BenchError(f"Bad setting defense.layers={list(self.layers)}.", "Choose [1, 2], [1] or [2].")
@@ -149,10 +153,6 @@ class DLADiff(Adaptive):
 
     def files(self) -> dict[str, str]:
         return super().files() | (fingerprints(self.recognisers or ()) if 2 in self.layers else {})
-
-    @property
-    def unet_only(self) -> str:
-        return "it compares attention maps of a U-Net (defense.dsur)" if 1 in self.layers and self.dsur else ""
 
     def evaluations(self, turns: int) -> float:
         if 1 not in self.layers:
@@ -193,7 +193,7 @@ class DLADiff(Adaptive):
                 dynamic,
                 photos,
                 self.prompt,
-                self.sides or (),
+                self.sides,
                 context.generator,
                 by_head=self.heads == "each",
             )
@@ -267,7 +267,7 @@ def attention_distance(
     dynamic: DiffusionModel,
     clean: Tensor,
     prompt: str,
-    sides: Collection[int],
+    sides: Collection[int] | None,
     generator: torch.Generator,
     by_head: bool = False,
 ) -> Objective:
@@ -281,7 +281,7 @@ def attention_distance(
         dynamic: the surrogate that learns the cloak; its text encoder does not change.
         clean: (n, 3, h, w) the clean photos.
         prompt: their caption.
-        sides: of the maps, latent pixels.
+        sides: of the maps, latent pixels; None for all.
         generator: of timesteps and noise.
         by_head: compare each head's map, instead of their means.
     """
@@ -291,9 +291,9 @@ def attention_distance(
 
     def distance(photos: Tensor) -> Tensor:
         same = twin(generator)
-        with watched(dynamic.unet, sides, by_head) as mine:
+        with dynamic.watched(sides, by_head) as mine:
             step = denoise(dynamic, photos, condition, generator)
-        with torch.no_grad(), watched(static.unet, sides, by_head) as ideal:
+        with torch.no_grad(), static.watched(sides, by_head) as ideal:
             noised = static.add_noise(original.sample(same), step.noise, step.timesteps)
             static.predict(noised, step.timesteps, static_condition)
         pairs = [*zip(mine.cross, ideal.cross, strict=True), *zip(mine.self, ideal.self, strict=True)]

@@ -21,7 +21,7 @@ from torch import Tensor
 from bench.core.ranges import Count, Several, StepLevels
 from bench.models.diffusion.recipe import Recipe
 from defenses import Context
-from defenses.aspl import TARGETED, targeted_loss
+from defenses.aspl import targeted_loss
 from defenses.objectives import denoising_loss
 from defenses.pgd import pgd
 from defenses.surrogates import Learner, class_posterior, learn
@@ -67,10 +67,6 @@ class Fsmg(Learner):
             "class_count": 0,
         },
     }
-
-    @property
-    def unet_only(self) -> str:
-        return TARGETED if self.targeted else ""
 
     def evaluations(self, turns: int) -> float:
         return self.learning(int(self.surrogate_steps or 0), self.batch) + turns

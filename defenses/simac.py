@@ -7,14 +7,14 @@ and 165 UNet passes for the choice: 1365 as published.
 
 Different from the released code: the feature loss has a gradient, and its clean branch sees the clean photo (there it
 is detached, so it changes nothing: `variant=as_released`); further as `defenses.aspl`.
+On Stable Diffusion 3.5 and FLUX the features are the image's states after each of the last three blocks, every token's
+normalised as the next layer reads it (layer norm), so that their size, which grows from block to block, does not count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from bench.core.ranges import Weight
 from bench.models.diffusion.base import DiffusionModel
-from bench.models.diffusion.eager import eager
 from defenses import Context
 from defenses.objectives import Timesteps, caption, denoise, twin
 from defenses.pgd import Objective, pgd
@@ -45,10 +44,6 @@ class SimAC(AlternatingDefense):
 
     variant: Literal["intended", "as_released"] = "intended"
     feature_weight: Weight = 1.0
-
-    @property
-    def unet_only(self) -> str:
-        return "it compares the features of a U-Net's last blocks"
 
     def evaluations(self, turns: int) -> float:
         looks = 2 if self.variant == "intended" and self.feature_weight else 1
@@ -78,30 +73,14 @@ def interference(
 
     def loss(photos: Tensor) -> Tensor:
         same = twin(generator)
-        with last_features(base.unet) as mine:
+        with base.last_features() as mine:
             step = denoise(base, photos, condition, generator, timesteps)
         if not weight:
             return step.error
-        with torch.no_grad(), last_features(base.unet) as theirs:
+        with torch.no_grad(), base.last_features() as theirs:
             noised = base.add_noise(original.sample(same), step.noise, step.timesteps)
             base.predict(noised, step.timesteps, condition)
         changes = [F.mse_loss(a.float(), b.float()) for a, b in zip(mine, theirs, strict=True)]
         return step.error + weight * torch.stack(changes).mean()
 
     return loss
-
-
-@contextmanager
-def last_features(unet: Any) -> Iterator[list[Tensor]]:
-    """Outputs of the last up-block's residual blocks (layers 9 to 11 of Stable Diffusion), as they are computed."""
-    seen: list[Tensor] = []
-    hooks = [
-        block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-        for block in unet.up_blocks[-1].resnets
-    ]
-    try:
-        with eager(unet):
-            yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -16,7 +16,7 @@ from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import finetune
 from bench.models.diffusion.recipe import Recipe
 from benchmarks.oracles import LEVELS, Row, attentive, cloaks, number, photos, protect, slopes, vectors
-from defenses.disdiff import erasure, token_places
+from defenses.disdiff import erasure
 from defenses.objectives import caption, denoise
 from tests.support.plain_steps import PROMPT, Plain, projected, shares
 
@@ -35,7 +35,7 @@ def compare(root: Path) -> Iterator[Row]:
         return _losses(base, x, torch.Generator().manual_seed(7))[:2]
 
     def ours(x: Tensor) -> tuple[Tensor, Tensor]:
-        words, places = token_places(base, PROMPT, PROMPT), token_places(base, PROMPT, "sks")
+        words, places = base.token_places(PROMPT, PROMPT), base.token_places(PROMPT, "sks")
         with watched(base.unet, {SIDE}) as maps:
             error = denoise(base, x, caption(base, PROMPT, len(x)), torch.Generator().manual_seed(7)).error
         return error, erasure(maps, places, words)

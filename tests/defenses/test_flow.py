@@ -16,9 +16,13 @@ from tests.support.contexts import defend_context
 from tests.support.drawing import plain
 from tests.support.tiny import SIDE
 
-LEARNING = {"learning_rate": 1e-3, "prior_weight": 0.0, "rounds": 1}
+LEARNING = {"learning_rate": 1e-3, "prior_weight": 0.0}
+IN_TURNS = LEARNING | {"rounds": 1, "surrogate_steps": 1, "batch": 2, "pgd_steps": 1, "step": 2}
+SHORT = {"layers": [1], "epochs": 1, "loss_steps": 1, "dynamic_steps": 1, "step": 2}
+DSUR = SHORT | {"static_steps": 1, "static_rate": 1e-3, "attention_steps": 1}
 WORKING: dict[str, dict[str, Any]] = {
-    "aspl": LEARNING | {"surrogate_steps": 1, "batch": 2, "pgd_steps": 1, "step": 2},
+    "aspl": IN_TURNS,
+    "aspl, targeted": IN_TURNS | {"targeted": True},
     "advdm": {"steps": 1},
     "mist": {"steps": 1},
     "photoguard": {"steps": 1},
@@ -26,6 +30,7 @@ WORKING: dict[str, dict[str, Any]] = {
     "sds": {"steps": 1},
     "ace": {"rounds": 1, "pgd_steps": 1, "lora_steps": 1, "step": 2},
     "fsmg": {"surrogate_steps": 1, "pgd_steps": 1, "step": 2, "prior_weight": 0.0},
+    "fsmg, targeted": {"surrogate_steps": 1, "pgd_steps": 1, "step": 2, "prior_weight": 0.0, "targeted": True},
     "metacloak": {
         "pool_steps": 1,
         "snapshots": 1,
@@ -35,21 +40,20 @@ WORKING: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
     },
     "diffusionguard": {"steps": 1, "step": 2},
-    "dladiff": {"layers": [1], "dsur": False, "epochs": 1, "loss_steps": 1, "dynamic_steps": 1, "step": 2},
+    "dladiff": DSUR,
+    "dladiff, by head": DSUR | {"heads": "each", "adft": False},
+    "dladiff, without attention": SHORT | {"dsur": False},
+    "disdiff": IN_TURNS | {"search": False, "step": 8},
+    "antidiffusion": {"rounds": 1, "prompt_steps": 1, "pgd_steps": 1, "surrogate_steps": 1, "step": 2},
+    "caat": {"steps": 1, "step": 2},
+    "simac": IN_TURNS,
 }
 REFUSED: dict[str, dict[str, Any]] = {
-    "simac": {},
-    "disdiff": {},
-    "antidiffusion": {},
-    "caat": {},
     "antipure": {},
     "idguardian": {},
     "faceshield": {},
-    "aspl": {"targeted": True},
-    "fsmg": {"targeted": True},
     "photoguard": {"variant": "diffusion"},
-    "dladiff": {},
-    "placebo": {"of": {"name": "simac"}},
+    "placebo": {"of": {"name": "antipure"}},
 }
 
 
@@ -65,8 +69,11 @@ def photos() -> Tensor:
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_a_cloak_is_made_and_keeps_its_budget(base: FlowModel, photos: Tensor, name: str) -> None:
-    defense = DEFENSES.create(name, WORKING[name]).resolved("sd3")
+def test_a_cloak_is_made_and_keeps_its_budget(
+    base: FlowModel, photos: Tensor, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("defenses.timesteps.ROUNDS", 2)
+    defense = DEFENSES.create(name.partition(",")[0], WORKING[name]).resolved("sd3")
     assert not defense.unet_only
     before = plain(base)
     cloaked = defense.protect(photos, defend_context(base, photos=photos))

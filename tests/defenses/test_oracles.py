@@ -26,8 +26,8 @@ from bench.models.diffusion.recipe import Recipe
 from defenses import DEFENSES, Context
 from defenses.antidiffusion import amount
 from defenses.antipure import high_frequencies
-from defenses.aspl import previous, targeted_loss
-from defenses.disdiff import erasure, token_places
+from defenses.aspl import targeted_loss
+from defenses.disdiff import erasure
 from defenses.dladiff import attention_distance
 from defenses.objectives import denoising_loss, latent_shift, score_distillation
 from defenses.photoguard import edited
@@ -121,7 +121,7 @@ def test_the_previous_latent_is_the_schedulers(base: DiffusionModel, kind: str) 
             made = scheduler.step(predicted, t, noised, generator=torch.Generator().manual_seed(0)).prev_sample
             noise = torch.randn(noised.shape, generator=torch.Generator().manual_seed(0))
             mean = made - scheduler._get_variance(t) ** 0.5 * noise
-            assert torch.allclose(previous(base, noised, predicted, torch.tensor([t, t])), mean, atol=1e-4, rtol=1e-4)
+            assert torch.allclose(base.previous(noised, predicted, torch.tensor([t, t])), mean, atol=1e-4, rtol=1e-4)
     finally:
         base.scheduler = before
 
@@ -272,9 +272,9 @@ def test_erasure_and_amount_of_attention_by_hand() -> None:
 
 def test_the_tokens_of_a_word(base: DiffusionModel) -> None:
     tokens = base.tokenizer(PROMPT).input_ids
-    places = token_places(base, PROMPT, "sks")
+    places = base.token_places(PROMPT, "sks")
     assert base.tokenizer.decode([tokens[place] for place in places]).strip() == "sks"
-    assert token_places(base, PROMPT, "person")[0] == places[-1] + 1
+    assert base.token_places(PROMPT, "person")[0] == places[-1] + 1
 
 
 # --- whole steps ----------------------------------------------------------------------------------------------------

@@ -98,11 +98,11 @@ def test_it_does_more_than_noise(
 def test_disdiff_takes_attention_from_the_persons_token(base: DiffusionModel, photos: Tensor) -> None:
     """The erasure alone, at timesteps where steps are large."""
     from bench.models.diffusion.attention import watched
-    from defenses.disdiff import erasure, token_places
+    from defenses.disdiff import erasure
 
     def erased(seen: Tensor) -> float:
         condition, values = base.condition([PROMPT]).expand(len(seen)), []
-        words, places = token_places(base, PROMPT, PROMPT), token_places(base, PROMPT, "sks")
+        words, places = base.token_places(PROMPT, PROMPT), base.token_places(PROMPT, "sks")
         for index in range(8):
             draw = generator("test", index)
             timesteps = torch.randint(0, 400, (len(seen),), generator=draw)

@@ -15,13 +15,14 @@ from bench.models.diffusion.eager import eager
 
 @dataclass
 class Maps:
-    """Attention maps of a forward pass, one entry per layer, in the UNet's order.
+    """Attention maps of a forward pass, one entry per layer, in the denoiser's order.
 
     Attributes:
         cross: (n, positions, tokens) each: how much a place in the picture attends to a token of the prompt.
         self: (n, positions, positions) each: how much it attends to every other place.
 
-    All are shares (rows sum to 1) and means over the heads.
+    All are shares and means over the heads, or (n, heads, ...) by head. Rows sum to 1; where a layer attends to prompt
+    and picture in one softmax (joint attention), `cross` and `self` are its two blocks, whose rows together sum to 1.
     """
 
     cross: list[Tensor] = field(default_factory=list)
@@ -29,14 +30,15 @@ class Maps:
 
 
 @contextmanager
-def watched(unet: Any, sides: Collection[int], by_head: bool = False) -> Iterator[Maps]:
+def watched(unet: Any, sides: Collection[int] | None = None, by_head: bool = False) -> Iterator[Maps]:
     """Record the attention maps whose picture has one of these sides (in latent pixels), until the context ends.
 
     Watched layers compute attention plainly, since fused attention keeps no maps.
 
     Args:
         unet: a stock `UNet2DConditionModel`; one forward pass is made in the context.
-        sides: of the feature maps, such as {16, 32}; the memory of self-attention grows with the fourth power.
+        sides: of the feature maps, such as {16, 32}; the memory of self-attention grows with the fourth power. None
+            for all.
         by_head: keep each head's map, instead of their mean.
 
     Raises:
@@ -44,7 +46,7 @@ def watched(unet: Any, sides: Collection[int], by_head: bool = False) -> Iterato
     """
     maps, seen, before = Maps(), set[int](), dict(unet.attn_processors)
     unet.set_attn_processor(
-        {name: _Watching(maps, seen, set(sides), by_head, "attn2" in name, old) for name, old in before.items()}
+        {name: _Watching(maps, seen, sides, by_head, "attn2" in name, old) for name, old in before.items()}
     )
     try:
         with eager(unet):
@@ -52,17 +54,22 @@ def watched(unet: Any, sides: Collection[int], by_head: bool = False) -> Iterato
     finally:
         unet.set_attn_processor(before)
     if not maps.cross:
-        raise BenchError(
-            f"The surrogate has no attention maps with a side of {' or '.join(map(str, sides))}.",
-            f"Set defense.sides to some of {sorted(seen)}.",
-        )
+        raise none_of(sides, seen)
+
+
+def none_of(sides: Collection[int] | None, seen: Collection[int]) -> BenchError:
+    """The error that there are no attention maps of these sides, only of those that were seen."""
+    return BenchError(
+        f"The surrogate has no attention maps with a side of {' or '.join(map(str, sides or ())) or 'any kind'}.",
+        f"Set defense.sides to some of {sorted(seen)}.",
+    )
 
 
 class _Watching:
     """An attention processor that keeps the shares."""
 
     def __init__(
-        self, maps: Maps, seen: set[int], sides: Collection[int], by_head: bool, cross: bool, before: Any
+        self, maps: Maps, seen: set[int], sides: Collection[int] | None, by_head: bool, cross: bool, before: Any
     ) -> None:
         self._maps, self._seen, self._sides, self._by_head = maps, seen, sides, by_head
         self._cross, self._before = cross, before
@@ -72,7 +79,7 @@ class _Watching:
     ) -> Tensor:
         side = math.isqrt(hidden_states.shape[1])
         self._seen.add(side)
-        if side not in self._sides:
+        if self._sides is not None and side not in self._sides:
             unwatched: Tensor = self._before(attention, hidden_states, encoder_hidden_states, **more)
             return unwatched
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states

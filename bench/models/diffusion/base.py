@@ -15,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from bench.config.compute import Computing
 from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.core.profiling import countable
+from bench.models.diffusion.attention import Maps
 from bench.models.diffusion.batching import in_batches
 from bench.models.weights.checkpoint import Checkpoint
 
@@ -94,6 +96,12 @@ def to_device(drawn: Tensor, device: torch.device) -> Tensor:
 def randn(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
     """Standard normal fp32 noise drawn on the CPU, so that the same seed gives the same noise on every device."""
     return to_device(torch.randn(tuple(shape), generator=generator, dtype=torch.float32), device)
+
+
+def places_of(tokenizer: Any, before: str, word: str, start: int) -> list[int]:
+    """Positions of a word's tokens after those of a text, whose first is at `start`."""
+    earlier, tokens = (len(tokenizer(text, add_special_tokens=False).input_ids) for text in (before, word))
+    return list(range(start + earlier, start + earlier + tokens))
 
 
 def learns(module: torch.nn.Module) -> bool:
@@ -381,6 +389,56 @@ class DiffusionModel(ABC):
             prompt_embeds=condition.hidden, negative_prompt_embeds=empty.hidden, latents=noise, **told
         ).images
         return latents
+
+    @abstractmethod
+    def previous(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The latents one timestep earlier, by a prediction for noised latents; timesteps are at least 1."""
+
+    # -- a look inside -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def watched(self, sides: Collection[int] | None = None, by_head: bool = False) -> AbstractContextManager[Maps]:
+        """Record who attends to whom in the one pass that is made in the context, differentiably.
+
+        Args:
+            sides: of the pictures of the layers that are looked at (in latent pixels; of a transformer in tokens, the
+                same in all layers); None for all.
+            by_head: keep each head's map, instead of their mean.
+
+        Raises:
+            BenchError: no layer has these sides.
+        """
+
+    @abstractmethod
+    def attention_to_prompt(self, sides: Collection[int] | None = None) -> AbstractContextManager[list[Tensor]]:
+        """Record the maps (n, heads, positions, tokens) of attention to the prompt; complete when the context ends.
+
+        The pass itself is as without. Arguments and errors as `watched`.
+        """
+
+    @abstractmethod
+    def last_features(self) -> AbstractContextManager[list[Tensor]]:
+        """Record what the last layers before the prediction make of the picture, as it is computed."""
+
+    @property
+    @abstractmethod
+    def prompt_weights(self) -> list[torch.nn.Parameter]:
+        """The denoiser's weights that make keys and values of the prompt's tokens."""
+
+    def token_places(self, prompt: str, word: str) -> list[int]:
+        """Where a word's tokens are in the condition of a prompt, wherever one of its readers puts them.
+
+        Raises:
+            BenchError: the prompt does not contain the word.
+        """
+        before, found, _ = prompt.partition(word)
+        if not found:
+            raise BenchError(f"The prompt {prompt!r} does not contain {word!r}.", "Choose a word of the prompt.")
+        return self._token_places(before.rstrip(), word)
+
+    def _token_places(self, before: str, word: str) -> list[int]:
+        """By CLIP, which puts a token before the first."""
+        return places_of(self.tokenizer, before, word, 1)
 
     # -- weights -----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.core.errors import BenchError
+from bench.models.diffusion.attention import none_of
 from bench.models.diffusion.eager import eager
 
 
@@ -22,10 +22,12 @@ class Query:
     Attributes:
         layer: the layer, a diffusers `Attention`.
         query: (n, positions, width), projected; gradients reach what the UNet was given.
+        told: (n, tokens, dim) states of the prompt that it was told, not projected.
     """
 
     layer: Any
     query: Tensor
+    told: Tensor
 
     def shares(self, key: Tensor) -> Tensor:
         """(n, heads, positions, tokens) attention to projected keys (n, tokens, width); its rows sum to 1."""
@@ -34,8 +36,8 @@ class Query:
 
 
 @contextmanager
-def queried(unet: Any, sides: Collection[int]) -> Iterator[list[Query]]:
-    """Record the queries of the cross-attentions whose picture has one of these sides (in latent pixels).
+def queried(unet: Any, sides: Collection[int] | None = None) -> Iterator[list[Query]]:
+    """Record the queries of the cross-attentions whose picture has one of these sides (in latent pixels; None: any).
 
     The forward pass itself is as without. The list grows with every pass until the context ends.
 
@@ -44,15 +46,18 @@ def queried(unet: Any, sides: Collection[int]) -> Iterator[list[Query]]:
     """
     found: list[Query] = []
     seen: set[int] = set()
+    asked: list[Tensor] = []
 
-    def record(layer: Any, query: Tensor) -> None:
+    def record(layer: Any, told: Tensor) -> None:
+        query = asked.pop()
         side = math.isqrt(query.shape[1])
         seen.add(side)
-        if side in sides:
-            found.append(Query(layer, query))
+        if sides is None or side in sides:
+            found.append(Query(layer, query, told))
 
     layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
-    hooks = [layer.to_q.register_forward_hook(lambda _m, _i, out, of=layer: record(of, out)) for layer in layers]
+    hooks = [layer.to_q.register_forward_hook(lambda _m, _i, out: asked.append(out)) for layer in layers]
+    hooks += [layer.to_k.register_forward_hook(lambda _m, into, _o, of=layer: record(of, into[0])) for layer in layers]
     try:
         with eager(unet):
             yield found
@@ -60,7 +65,4 @@ def queried(unet: Any, sides: Collection[int]) -> Iterator[list[Query]]:
         for hook in hooks:
             hook.remove()
     if not found:
-        raise BenchError(
-            f"The surrogate has no attention maps with a side of {' or '.join(map(str, sides))}.",
-            f"Set defense.sides to some of {sorted(seen)}.",
-        )
+        raise none_of(sides, seen)

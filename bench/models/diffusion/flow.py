@@ -8,18 +8,26 @@ shift that the checkpoint's scheduler states.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
+from bench.models.diffusion.attention import Maps
 from bench.models.diffusion.base import DiffusionModel, to_device
+from bench.models.diffusion.eager import eager
+from bench.models.diffusion.joint_attention import blocks, watched
 from bench.models.diffusion.t5 import T5
 from bench.models.weights.checkpoint import Checkpoint
+
+LAST = 3
+"""Blocks whose features are the last ones: as many as residual blocks in the last level of Stable Diffusion."""
 
 
 class FlowModel(DiffusionModel):
@@ -89,6 +97,42 @@ class FlowModel(DiffusionModel):
     @abstractmethod
     def _shares(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) shares of the schedule in [0, 1] at which a training's timesteps lie."""
+
+    def previous(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """A step of the Euler sampler."""
+        return noised + (self.sigma(timesteps - 1) - self.sigma(timesteps)) * predicted
+
+    def watched(self, sides: Collection[int] | None = None, by_head: bool = False) -> AbstractContextManager[Maps]:
+        """Blocks of joint attention."""
+        return watched(self.transformer, sides, by_head)
+
+    @contextmanager
+    def attention_to_prompt(self, sides: Collection[int] | None = None) -> Iterator[list[Tensor]]:
+        """Image-to-text blocks of joint attention."""
+        with watched(self.transformer, sides, by_head=True, to_picture=False) as maps:
+            yield maps.cross
+
+    @contextmanager
+    def last_features(self) -> Iterator[list[Tensor]]:
+        """The picture's states after the last blocks, normalised as whatever comes next reads them."""
+        seen: list[Tensor] = []
+
+        def record(_module: Any, _inputs: Any, streams: tuple[Tensor, Tensor]) -> None:
+            seen.append(functional.layer_norm(streams[1].float(), streams[1].shape[-1:]))
+
+        hooks = [block.register_forward_hook(record) for block in blocks(self.transformer)[-LAST:]]
+        try:
+            with eager(self.transformer):
+                yield seen
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @property
+    def prompt_weights(self) -> list[torch.nn.Parameter]:
+        """Those of joint attention; in blocks that project prompt and picture by the same weights there are none."""
+        named = self.transformer.named_parameters()
+        return [weight for name, weight in named if "add_k_proj" in name or "add_v_proj" in name]
 
     def pipeline(self, controlnet: Any = None) -> Any:
         """With the Euler sampler of flow matching, by which these models are published."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import Condition
+from bench.models.diffusion.base import Condition, places_of
 from bench.models.diffusion.flow import FlowModel
 
 TOKENS = 512
@@ -81,6 +81,11 @@ class FluxModel(FlowModel):
                 **more,
             )[0]
         return unpacked(predicted[:, : height * width].float(), height, width)
+
+    def _token_places(self, before: str, word: str) -> list[int]:
+        """By T5 alone: of CLIP, the pooled state is no token."""
+        assert self.t5 is not None
+        return places_of(self.t5.tokenizer, before, word, 0)
 
     def _shares(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, as diffusers' training scripts draw them."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.models.diffusion.base import Condition
+from bench.models.diffusion.base import Condition, places_of
 from bench.models.diffusion.flow import FlowModel
 
 TOKENS = 256
@@ -51,6 +51,13 @@ class Sd3Model(FlowModel):
                 **more,
             )[0]
         return predicted.float()
+
+    def _token_places(self, before: str, word: str) -> list[int]:
+        """By the CLIP encoders, whose tokens lie side by side, and after theirs by T5."""
+        by_clip = super()._token_places(before, word)
+        if self.t5 is None:
+            return by_clip
+        return by_clip + places_of(self.t5.tokenizer, before, word, int(self.tokenizer.model_max_length))
 
     def _shares(self, count: int, generator: torch.Generator) -> Tensor:
         """Logit-normal with mean 0 and deviation 1: denser in the middle."""

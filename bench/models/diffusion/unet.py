@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
-from bench.core.deferred import Tensor
+from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
+from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.cross_attention import queried
+from bench.models.diffusion.eager import eager
 
 
 class UNetModel(DiffusionModel):
@@ -63,6 +67,44 @@ class UNetModel(DiffusionModel):
     def alpha_bar(self, timesteps: Tensor) -> Tensor:
         alphas: Tensor = self.scheduler.alphas_cumprod
         return alphas.to(self.device)[timesteps][:, None, None, None]
+
+    def previous(self, noised: Tensor, predicted: Tensor, timesteps: Tensor) -> Tensor:
+        """The mean of DDPM's reverse step (Ho et al. 2020, eq. 7)."""
+        now, before = self.alpha_bar(timesteps), self.alpha_bar(timesteps - 1)
+        ratio = now / before
+        clean = self.predict_x0(noised, predicted, timesteps)
+        return (before.sqrt() * (1 - ratio) * clean + ratio.sqrt() * (1 - before) * noised) / (1 - now)
+
+    def watched(self, sides: Collection[int] | None = None, by_head: bool = False) -> AbstractContextManager[Maps]:
+        return watched(self.unet, sides, by_head)
+
+    @contextmanager
+    def attention_to_prompt(self, sides: Collection[int] | None = None) -> Iterator[list[Tensor]]:
+        maps: list[Tensor] = []
+        with queried(self.unet, sides) as queries:
+            yield maps
+        maps += [query.shares(query.layer.to_k(query.told)) for query in queries]
+
+    @contextmanager
+    def last_features(self) -> Iterator[list[Tensor]]:
+        """Outputs of the last up-block's residual blocks (layers 9 to 11 of Stable Diffusion)."""
+        seen: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+            for block in self.unet.up_blocks[-1].resnets
+        ]
+        try:
+            with eager(self.unet):
+                yield seen
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @property
+    def prompt_weights(self) -> list[torch.nn.Parameter]:
+        """Those of cross-attention."""
+        named = self.unet.named_parameters()
+        return [weight for name, weight in named if "attn2.to_k" in name or "attn2.to_v" in name]
 
     def pipeline(self, controlnet: Any = None) -> Any:
         """With the DPM-Solver++ scheduler."""

@@ -29,13 +29,24 @@ def test_generic_methods_are_planned(folder: Path) -> None:
     assert {cell.attack.settings.get("preset") for cell in found} == {None, "hf_sd3"}
 
 
+@pytest.mark.parametrize("name", ["dladiff", "disdiff", "antidiffusion"])
+def test_sides_are_left_to_the_transformer_unless_they_are_set(folder: Path, name: str) -> None:
+    """Those of presets are a U-Net's."""
+    asked = [*ON, f"model.source={folder}", f"defense={name}", "attack=lora"]
+    asked += ["defense.layers=[1]"] if name == "dladiff" else []
+    for more, sides in ((), None), (("defense.sides=[64]",), [64]), (("defense.preset=facelet",), None):
+        (cell,) = [cell for cell in planned(*asked, *more) if cell.defense.name == name]
+        assert cell.defense.settings["sides"] == sides
+        assert not cell.skip
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("attack=ip_adapter", "attack.variant=faceid", "attack.weights=sd15"),
         ("attack=textual_inversion", "attack.per_layer=true"),
-        ("attack=lora", "defense=simac"),
-        ("attack=lora", "defense=aspl", "defense.targeted=true"),
+        ("attack=lora", "defense=antipure"),
+        ("attack=lora", "defense=photoguard", "defense.variant=diffusion"),
         ("attack=lora", "countermeasure=grid_pure"),
     ],
     ids=lambda words: words[-1],
@@ -47,7 +58,7 @@ def test_what_needs_a_unet_is_refused_before_any_work(folder: Path, words: tuple
 
 def test_a_surrogate_with_a_unet_has_what_a_defense_looks_at(folder: Path) -> None:
     surrogate = "surrogates=[{name: facelet-1, family: facelet, resolution: 32, precision: fp32}]"
-    found = planned(*ON, f"model.source={folder}", "attack=lora", "defense=simac", surrogate)
+    found = planned(*ON, f"model.source={folder}", "attack=lora", "defense=antipure", surrogate)
     assert not any(cell.skip for cell in found)
 
 
