@@ -43,6 +43,8 @@ STEP = {"sd15": 0.2, "sd21": 0.2, "sdxl": 0.4, "sd35": 0.2, "sd35-large": 0.4, "
 Of the transformers nobody has measured it: they are taken for U-Nets with as many layers."""
 SOURCES = {"stabilityai/stable-diffusion-3.5-large": "sd35-large", "black-forest-labs/FLUX.1-Kontext-dev": "flux"}
 """Other models that a base is told to be by its source, and what their sizes are called here."""
+BESIDE = ("kontext", "decontext")
+"""Methods with a photo beside the picture: as many tokens again, which is about a second pass of the transformer."""
 AT_ONCE = 4
 """Photos in a step of a cloak that says nothing else."""
 
@@ -80,14 +82,17 @@ def counted(stage: str, method: ResolvedMethod[Any]) -> Passes | None:
 
 
 def generation(attack: ResolvedMethod[Any], pictures: int, steps: int, guidance: float) -> Passes:
-    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID.
-
-    Kontext's photo has as many tokens as the picture, which is about a second pass.
-    """
-    twice = (2 if guidance > 1 else 1) * (2 if attack.name == "kontext" else 1)
-    passes = {"plain": pictures * steps * twice, "inputs": 0, "weights": 0}
+    """What making pictures computes: twice the steps with guidance, a ControlNet beside the UNet for InstantID."""
+    passes = {"plain": pictures * steps * (2 if guidance > 1 else 1), "inputs": 0, "weights": 0}
     more = {"controlnet": passes} if attack.name == "instantid" else {}
-    return {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}}
+    return _beside(attack, {"unet": passes, **more, "decoder": {"plain": pictures, "inputs": 0, "weights": 0}})
+
+
+def _beside(method: ResolvedMethod[Any], passes: Passes) -> Passes:
+    """Passes, with those of the transformer twice where the method shows it a photo (`BESIDE`)."""
+    if method.name not in BESIDE:
+        return passes
+    return passes | {"unet": {how: 2 * count for how, count in passes["unet"].items()}}
 
 
 def pretuning(recipe: Recipe, photos: int) -> Passes:
@@ -212,7 +217,7 @@ def _pieces(cell: Cell) -> Iterator[tuple[str, str, str, Any, Passes, int]]:
                 learned, references = (cell.identity.name, str(recipe)), len(cell.taught)
                 yield "surrogate", cell.defense.name, base, learned, pretuning(recipe, references), recipe.batch
                 passes = _but_for_pretuning(passes, cell.defense.instance)
-            yield "protect", cell.defense.name, base, cloak, passes, at_once(cell.defense)
+            yield "protect", cell.defense.name, base, cloak, _beside(cell.defense, passes), at_once(cell.defense)
     if base := sized(cell.model):
         passes, model = counted("fit", cell.attack), cell.model
         if passes is not None:

@@ -116,3 +116,15 @@ def test_a_dry_run_tells_of_licence_access_memory_and_hours(
     pictures, steps = len(found[0].protocol.asked), found[0].model.steps
     expected = passes * pictures * steps * networks()[base]["unet"] / 1e15
     assert float(generate[1]) == pytest.approx(expected, rel=0.1), "and the decoder"
+
+
+def test_a_photo_beside_the_picture_counts_as_a_second_pass() -> None:
+    found = planned("model=kontext", "attack=kontext", "defense=decontext", "data.limit=1", "dry_run=true")
+    told = StringIO()
+    Console(file=told, width=150).print(table(found))
+    rows = {tuple(line.split()[:3]): line.split()[3:] for line in told.getvalue().splitlines()}
+    alone, beside = (float(rows["generate", name, "flux"][1]) for name in ("none", "kontext"))
+    pictures, steps, a_pass = len(found[0].protocol.asked), found[0].model.steps, networks()["flux"]["unet"] / 1e15
+    assert beside - alone == pytest.approx(pictures * steps * a_pass, abs=0.11)
+    protect, photos, gradients = float(rows["protect", "decontext", "flux"][1]), 4, 2
+    assert protect == pytest.approx(2 * gradients * 800 * photos * a_pass, rel=0.05), "and the encoder"
