@@ -9,8 +9,14 @@ import torch
 from torch import Tensor
 
 from bench.core.seeding import generator
+from bench.core.types import Budget
 from bench.models.diffusion.flow import FlowModel
 from defenses import DEFENSES
+from defenses.antidiffusion import amount
+from defenses.disdiff import erasure
+from defenses.dladiff import attention_distance
+from defenses.objectives import caption, denoise
+from defenses.pgd import pgd
 from tests.support import tiny_flow
 from tests.support.contexts import defend_context
 from tests.support.drawing import plain
@@ -82,6 +88,32 @@ def test_a_cloak_is_made_and_keeps_its_budget(
     assert bool((change > 0.5).all())
     assert bool((change < 8.001).all())
     assert torch.equal(plain(base), before)
+
+
+@pytest.mark.parametrize("name", ["distance", "erasure", "amount"])
+def test_what_looks_at_joint_attention_moves_it(base: FlowModel, photos: Tensor, name: str) -> None:
+    """DLADiff's distance grows, which is nothing for the same photos; DisDiff's erasure grows, and the rest shrinks."""
+    prompt = "a photo of sks person"
+    condition = caption(base, prompt, len(photos))
+    words, places = base.token_places(prompt, prompt), base.token_places(prompt, "sks")
+
+    def asked(candidates: Tensor) -> Tensor:
+        draw = generator("draw")
+        if name == "distance":
+            return attention_distance(base, base, photos, prompt, None, draw)(candidates)
+        if name == "erasure":
+            with base.watched() as maps:
+                denoise(base, candidates, condition, draw)
+            return erasure(maps, places, words)
+        with base.attention_to_prompt() as by_head:
+            denoise(base, candidates, condition, draw)
+        return -amount(by_head)
+
+    before = float(asked(photos))
+    assert name != "distance" or before == 0
+    start = (photos + 1 / 255).clamp(0, 1) if name == "distance" else photos
+    moved = pgd(start, photos, asked, Budget(16), 2.0, 5)
+    assert float(asked(moved)) > float(asked(start))
 
 
 @pytest.mark.parametrize("name", REFUSED)

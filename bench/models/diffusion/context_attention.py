@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from bench.models.diffusion.eager import eager
+from bench.models.diffusion.joint_attention import heads, rotated
 
 
 @contextmanager
@@ -40,14 +41,14 @@ def attention_to_photo(transformer: Any, blocks: int) -> Iterator[list[Tensor]]:
 
     def look(layer: Any, _inputs: Any, named: dict[str, Any], _output: Any) -> None:
         states, rotary = named["hidden_states"], named["image_rotary_emb"]
-        query = _rotated(layer.norm_q, layer.to_q(states), layer, rotary)
-        key = _rotated(layer.norm_k, layer.to_k(states), layer, rotary)
+        query = rotated(heads(layer, layer.to_q(states), layer.norm_q), rotary)
+        key = rotated(heads(layer, layer.to_k(states), layer.norm_k), rotary)
         first, last = layout["prompt"], layout["prompt"] + layout["picture"]
-        heads = [
+        each = [
             checkpoint(_share, query[:, first:last, head], key[:, :, head], last, use_reentrant=False)
             for head in range(query.shape[2])
         ]
-        shares.append(torch.stack(heads).mean(dim=0))
+        shares.append(torch.stack(each).mean(dim=0))
 
     hooks = [transformer.register_forward_pre_hook(begin, with_kwargs=True)]
     for block in transformer.single_transformer_blocks[:blocks]:
@@ -58,14 +59,6 @@ def attention_to_photo(transformer: Any, blocks: int) -> Iterator[list[Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _rotated(norm: Any, projected: Tensor, layer: Any, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """(n, sequence, heads, width of a head), normalised and rotated by its place."""
-    from diffusers.models.embeddings import apply_rotary_emb
-
-    apart = norm(projected.reshape(*projected.shape[:-1], layer.heads, -1))
-    return torch.as_tensor(apply_rotary_emb(apart, rotary, sequence_dim=1))
 
 
 def _share(query: Tensor, key: Tensor, photo: int) -> Tensor:

@@ -121,12 +121,12 @@ class _Watch:
         self.seen.add(side)
         if (self._sides is not None and side not in self._sides) or not (tokens or self._to_picture):
             return
-        query = _heads(layer, made["to_q"], layer.norm_q)[:, before:]
-        key = _heads(layer, made["to_k"], layer.norm_k)
+        query = heads(layer, made["to_q"], layer.norm_q)[:, before:]
+        key = heads(layer, made["to_k"], layer.norm_k)
         if "add_k_proj" in made:
-            key = torch.cat([_heads(layer, made["add_k_proj"], layer.norm_added_k), key], dim=1)
+            key = torch.cat([heads(layer, made["add_k_proj"], layer.norm_added_k), key], dim=1)
         if rotary is not None:
-            query, key = _rotated(query, [part[tokens:] for part in rotary]), _rotated(key, rotary)
+            query, key = rotated(query, [part[tokens:] for part in rotary]), rotated(key, rotary)
         shares = self._shares(query, key, key.shape[1] if self._to_picture else tokens)
         if tokens:
             self.maps.cross.append(shares[..., :tokens])
@@ -135,25 +135,25 @@ class _Watch:
 
     def _shares(self, query: Tensor, key: Tensor, kept: int) -> Tensor:
         """(n, positions, kept) means over the heads, or (n, heads, positions, kept), of the first keys' shares."""
-        heads = query.shape[2]
+        count = query.shape[2]
         each = (
-            checkpoint(_of_head, query[:, :, head], key[:, :, head], kept, use_reentrant=False) for head in range(heads)
+            checkpoint(_of_head, query[:, :, head], key[:, :, head], kept, use_reentrant=False) for head in range(count)
         )
         if self._by_head:
             return torch.stack([*each], dim=1)
         total = next(each)
         for shares in each:
             total = total + shares
-        return torch.as_tensor(total / heads)
+        return torch.as_tensor(total / count)
 
 
-def _heads(layer: Any, projected: Tensor, norm: Any) -> Tensor:
+def heads(layer: Any, projected: Tensor, norm: Any) -> Tensor:
     """(n, sequence, heads, width of a head), normalised if the layer does so."""
     apart = projected.reshape(*projected.shape[:2], layer.heads, -1)
     return apart if norm is None else torch.as_tensor(norm(apart))
 
 
-def _rotated(apart: Tensor, rotary: Sequence[Tensor]) -> Tensor:
+def rotated(apart: Tensor, rotary: Sequence[Tensor]) -> Tensor:
     """With the rotary embedding of where each of the sequence is."""
     from diffusers.models.embeddings import apply_rotary_emb
 
