@@ -12,8 +12,8 @@ from torch.nn import functional
 from bench.models.diffusion.base import Condition, places_of
 from bench.models.diffusion.flow import FlowModel
 
-TOKENS = 256
-"""Of T5, as the published pipeline reads them; diffusers' training script reads 77."""
+CLIP, T5 = 77, 256
+"""Tokens that the published models read; diffusers' training script has T5 read 77."""
 
 
 class Sd3Model(FlowModel):
@@ -34,11 +34,17 @@ class Sd3Model(FlowModel):
                 told = encoder(self.ids(prompts, which), output_hidden_states=True)
                 states.append(told.hidden_states[-2].float())
                 pooled.append(told.text_embeds.float())
-            missing = torch.zeros(len(prompts), TOKENS, width, device=self.device)
-            by_t5 = self.t5.read(prompts, TOKENS) if self.t5 else missing
+            missing = torch.zeros(len(prompts), self._t5_tokens, width, device=self.device)
+            by_t5 = self.t5.read(prompts, self._t5_tokens) if self.t5 else missing
         by_clip = torch.cat(states, dim=-1)
         by_clip = functional.pad(by_clip, (0, width - by_clip.shape[-1]))
         return Condition(torch.cat([by_clip, by_t5], dim=1), torch.cat(pooled, dim=-1))
+
+    @property
+    def _t5_tokens(self) -> int:
+        """A small model whose CLIP reads fewer tokens has T5 read as many (`max_sequence_length` of the pipeline)."""
+        tokens = int(self.tokenizer.model_max_length)
+        return T5 if tokens == CLIP else tokens
 
     def predict(self, latents: Tensor, timesteps: Tensor, condition: Condition, **more: Any) -> Tensor:
         with self._autocast():

@@ -6,7 +6,6 @@ The loss is DDPM's with min-SNR weights (Hang et al. 2023, gamma 5), for epsilon
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,8 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from bench.zoo.train.captions import caption
-from bench.zoo.train.loop import Part, Schedule, train
+from bench.zoo.train.captioned import PROMPTS, Captioned
+from bench.zoo.train.loop import Schedule, train
 from bench.zoo.train.photos import Faces
 from bench.zoo.train.precision import autocast, device, plain_attention
 from bench.zoo.train.syllables import with_syllables
@@ -37,7 +36,6 @@ GAMMA = 5.0
 """Of min-SNR."""
 NOISE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 """The noise schedule of Stable Diffusion 1 and 2."""
-PROMPTS = ("a photo of a man", "a photo of a woman", "a dslr portrait of a person", "a portrait of an old man")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Step:
     predicted: Tensor
 
 
-class Diffusion(Part):
+class Diffusion(Captioned):
     """A base on the cached latents.
 
     Args:
@@ -71,13 +69,12 @@ class Diffusion(Part):
         v: bool,
         compiled: bool = False,
     ) -> None:
+        super().__init__(tokenizer, views)
         self.module = nn.ModuleDict({"unet": unet, "text_encoder": text_encoder})
         plain_attention(unet)
         self._compiled = torch.compile(unet) if compiled else unet
-        self._tokenizer, self._views = tokenizer, views
         self._scheduler = DDPMScheduler(**NOISE, prediction_type="v_prediction" if v else "epsilon")
         self._signal = self._scheduler.alphas_cumprod.to(device())  # (1000,) share of the signal at every timestep
-        self._train, self._held = views.of("train"), views.of("held")[:256]
 
     def loss(self, count: int, random: torch.Generator) -> Tensor:
         error, weight = self._errors(self._step(self._draw(count, random), random))
@@ -119,10 +116,6 @@ class Diffusion(Part):
             requires_safety_checker=False,
         )
 
-    def _draw(self, count: int, random: torch.Generator) -> Tensor:
-        """(n,) random training views."""
-        return self._train[torch.randint(len(self._train), (count,), generator=random)]
-
     def _step(self, rows: Tensor, random: torch.Generator) -> Step:
         """One denoising step of some views at random timesteps."""
         latents = self._views.latents[rows].float()
@@ -157,14 +150,6 @@ class Diffusion(Part):
         unet = self._compiled if self.module.training else self.module["unet"]
         predicted: Tensor = unet(noised, timesteps, hidden, return_dict=False)[0]
         return predicted
-
-    def _captions(self, rows: Tensor, generator: torch.Generator) -> list[str]:
-        pick = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-        return [caption(*self._views.facts(int(row)), pick, self._views.name(int(row))) for row in rows]
-
-    def _ids(self, texts: list[str]) -> Tensor:
-        tokens: Tensor = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        return tokens.to(device())
 
 
 def denoised(

@@ -151,6 +151,7 @@ CONFIGS = {
     "bench.zoo.train.vae": "vae",
     "bench.zoo.train.base": "facelet-1",
     "bench.zoo.train.names": "names",
+    "bench.zoo.train.flow_base": "facelet-3",
     "bench.zoo.train.image_encoder": "image_encoder",
     "bench.zoo.train.ip_adapter": "ip-adapter",
     "bench.zoo.train.photomaker": "photomaker",
