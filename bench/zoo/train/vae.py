@@ -67,7 +67,7 @@ class Autoencoder(Part):
         witness: nn.Sequential | None = None,
     ) -> None:
         self.module = nn.ModuleDict({"vae": vae} | ({"critic": Critic()} if adversary else {}))
-        self._vae: Any = vae.to(memory_format=torch.channels_last)
+        self._vae: Any = vae
         self._smaller = _fixed(smaller)
         self._teachers = [_fixed(network) for network in teachers]
         self._weight, self._adversary, self._witness = weight, adversary, _fixed(witness)
@@ -83,7 +83,7 @@ class Autoencoder(Part):
         crop, flip = random_crops(self._faces, row, random), torch.rand(count, generator=random) < 0.5
         photos = show(self._faces, row, crop, flip, torch.zeros(count).bool()) * 2 - 1
         with autocast():
-            posterior = self._vae.encode(photos.to(memory_format=torch.channels_last)).latent_dist
+            posterior = self._vae.encode(photos).latent_dist
             restored = self._vae.decode(posterior.sample(random)).sample.float()
         kl = posterior.kl().float().mean() / photos[0].numel() * 4
         loss: Tensor = reconstruction(restored, photos) + KL * kl
