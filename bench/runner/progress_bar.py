@@ -65,10 +65,10 @@ class Display:
             self._beat(f"{stage} {label}", done)
 
     def _beat(self, doing: str, done: float) -> None:
-        """A line on how far it has come."""
+        """A line on how far it has come; time left only after a first cell, whose cloak may serve many others."""
         self._told = now = self._clock()
         spent = now - self._started
-        left = f", about {_span(spent / done * (self._count - done))} left" if done else ""
+        left = f", about {_span(spent / done * (self._count - done))} left" if self._done else ""
         words = f"... {self._done} of {self._count} cells, {_span(spent)}{left}: {doing}"
         self._console.print(Text(words), soft_wrap=True)
 

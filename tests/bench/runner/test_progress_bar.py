@@ -46,8 +46,8 @@ def test_without_a_terminal_a_line_says_every_half_minute_that_the_run_lives(mon
             display.show("bob, clean", "protect", 0.5)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line for line in lines if line.startswith("...")] == [
-        "... 0 of 2 cells, 0:00:31, about 0:04:39 left: protect ann, clean",
-        "... 0 of 2 cells, 0:01:02, about 0:09:18 left: protect ann, clean",
+        "... 0 of 2 cells, 0:00:31: protect ann, clean",
+        "... 0 of 2 cells, 0:01:02: protect ann, clean",
         "... 1 of 2 cells, 0:01:51, about 0:01:14 left: protect bob, clean",
     ]
 
