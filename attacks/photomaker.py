@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.ranges import Scale, Share
 from bench.models.adapters.clip import clip_pixels
 from bench.models.adapters.locate import Adapter
-from bench.models.diffusion.base import Condition
+from bench.models.diffusion.condition import Condition
 
 if TYPE_CHECKING:
     from bench.models.adapters.photomaker import PhotoMakerEncoder

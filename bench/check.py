@@ -32,7 +32,8 @@ from bench.core.seeding import generator
 from bench.core.terminal import terminal
 from bench.core.types import Budget
 from bench.data.synthetic import Synthetic
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from bench.models.diffusion.loading import load_base
 from bench.models.weights.checkpoint import locate
 from bench.runner.stages.class_images import class_latents

@@ -26,7 +26,8 @@ from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import Passes, counting
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import DiffusionModel, Posterior
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.latents import Posterior
 from bench.runner.flops import FILE, comparable
 from bench.runner.stages.surrogate import tuned
 from defenses import DEFENSES, PHOTOS, Context

@@ -17,7 +17,8 @@ from torch import Tensor
 from bench.core.images import to_pixels, to_tensor
 from bench.core.ranges import Count, SamplerSteps, Share
 from bench.core.types import Pixels
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from countermeasures import Purifier
 
 

@@ -20,7 +20,8 @@ from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.ranges import Count, Range, Rate, Share, Weight
 from bench.core.types import Pixels
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from countermeasures import Purifier
 
 

@@ -44,7 +44,7 @@ class ImageToImage(Purifier):
     def purify(self, photos: list[Pixels], generator: torch.Generator, base: DiffusionModel) -> list[Pixels]:
         import torch
 
-        from bench.models.diffusion.base import randn
+        from bench.models.diffusion.devices import randn
 
         scheduler = base.pipeline().scheduler
         scheduler.set_timesteps(self.steps)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from bench.models.diffusion.base import DiffusionModel, Posterior
+    from bench.models.diffusion.base import DiffusionModel
+    from bench.models.diffusion.latents import Posterior
     from bench.models.diffusion.recipe import Recipe
 
 Pretuned: TypeAlias = "Callable[[DiffusionModel, Tensor, Recipe], DiffusionModel]"

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, Range, Sigma, StepLevels
-from bench.models.diffusion.base import randn
+from bench.models.diffusion.devices import randn
 from defenses import Context, Defense
 from defenses.encoders import (
     FACELET,

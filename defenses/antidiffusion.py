@@ -32,7 +32,8 @@ from torch import Tensor
 
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
 from bench.core.types import Budget
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
 from defenses import Context, Defense
 from defenses.objectives import caption, denoise
 from defenses.pgd import pgd, project

@@ -28,7 +28,8 @@ from scipy.fft import dct
 from torch import Tensor
 
 from bench.core.ranges import Count, Range, SomeShare, Weight
-from bench.models.diffusion.base import DiffusionModel, to_device
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import to_device
 from defenses import Context, Defense
 from defenses.objectives import denoise
 from defenses.pgd import Objective, pgd, share_of

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from bench.core.errors import BenchError
 from bench.core.ranges import Count, SomeShare, StepLevels
-from bench.models.diffusion.base import randn, to_device
 from bench.models.diffusion.context_attention import attention_to_photo
+from bench.models.diffusion.devices import randn, to_device
 from bench.models.diffusion.flux import FluxModel
 from defenses import Context
 from defenses.adaptive import Adaptive

@@ -27,7 +27,8 @@ from torch import Tensor
 from bench.config.prompts import Caption
 from bench.core.ranges import Count, StepLevels
 from bench.models.adapters.locate import Adapter, locate_adapter
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from bench.models.faces.alignment import ALIGNED
 from defenses import Context
 from defenses.adapter import AdapterCloak, adapted, coarse_clip_input

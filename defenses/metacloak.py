@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, Several, SomeShare
-from bench.models.diffusion.base import DiffusionModel, Posterior, Snapshot
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.latents import Posterior
+from bench.models.diffusion.parts import Snapshot
 from bench.models.diffusion.recipe import Recipe
 from defenses import PHOTOS, Context
 from defenses.objectives import denoising_loss

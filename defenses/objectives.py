@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from bench.core.deferred import Tensor, torch
 from bench.core.deferred import functional as F
-from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.devices import randn
+from bench.models.diffusion.latents import Posterior
 from defenses.pgd import Objective
 
 Timesteps = Callable[[], Tensor]

@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 from bench.core.ranges import Count, SamplerSteps, SomeShare
-from bench.models.diffusion.base import Condition, DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.devices import randn
 from defenses import Context
 from defenses.adaptive import Adaptive
 from defenses.objectives import caption, latent_distance

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from bench.config.prompts import Caption
 from bench.core.deferred import Tensor, torch
 from bench.core.ranges import Count, Decay, Rate, Several, StepLevels, Weight
-from bench.models.diffusion.base import DiffusionModel, Posterior
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.latents import Posterior
 from bench.models.diffusion.recipe import Recipe
 from defenses import PHOTOS, Context
 from defenses.adaptive import Adaptive

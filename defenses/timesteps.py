@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from bench.core.types import Budget
-from bench.models.diffusion.base import Condition, DiffusionModel, to_device
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.devices import to_device
 from defenses.objectives import Timesteps, caption, denoise
 from defenses.pgd import project
 

@@ -131,6 +131,9 @@ def api() -> str:
         "Data sets": "bench.data",
         "Loggers": "bench.loggers",
         "Base models": "bench.models.diffusion.base",
+        "Base models: what a denoiser is told": "bench.models.diffusion.condition",
+        "Base models: photos and latents": "bench.models.diffusion.latents",
+        "Base models: weights": "bench.models.diffusion.parts",
     }
     parts = ["# Python"]
     parts += [

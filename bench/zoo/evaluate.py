@@ -31,7 +31,8 @@ from bench.core.seeding import generator
 from bench.core.types import Array, Pixels
 from bench.data.photo_reader import read_image
 from bench.models.adapters.clip import load_image_encoder, see
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from bench.models.diffusion.loading import load_base
 from bench.models.faces.alignment import face_box
 from bench.models.faces.insightface import FaceAnalyser, Recogniser, largest, locate_pack

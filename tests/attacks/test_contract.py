@@ -13,8 +13,10 @@ from attacks import ATTACKS, Attack
 from attacks.dreambooth import DreamBooth
 from attacks.lora import Lora
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
 from bench.models.diffusion.finetuning import finetune
+from bench.models.diffusion.latents import Posterior
 from bench.models.diffusion.recipe import Recipe
 from tests.support.contexts import fit_context
 from tests.support.drawing import pictures, plain, second

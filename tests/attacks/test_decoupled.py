@@ -12,7 +12,8 @@ from attacks import ATTACKS, FitContext
 from attacks.fine_tuning import NOISE, FineTuning
 from bench.core.errors import BenchError
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
 from tests.support.drawing import GUIDANCE, STEPS, TEMPLATES, call, noise, stock
 
 SMALL = {"steps": 2, "batch": 2, "learning_rate": 1e-3, "decoupled": True, "class_count": 2}

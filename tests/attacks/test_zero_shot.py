@@ -24,7 +24,8 @@ from bench.core.errors import BenchError, FitFailed
 from bench.core.images import to_pixels
 from bench.models.adapters.clip import clip_pixels
 from bench.models.adapters.locate import locate_adapter
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
 from bench.models.faces.insightface import FaceAnalyser, locate_pack
 from bench.runner.stages import fit
 from tests.support import tiny

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Condition, DiffusionModel, Posterior
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.latents import Posterior
 from bench.models.diffusion.recipe import Recipe
 from defenses import DEFENSES
 from defenses.antidiffusion import AntiDiffusion

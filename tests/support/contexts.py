@@ -10,7 +10,8 @@ from torch import Tensor
 from attacks import FitContext
 from bench.core.seeding import generator
 from bench.core.types import Budget
-from bench.models.diffusion.base import DiffusionModel, Posterior
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.latents import Posterior
 from bench.runner.stages.surrogate import tuned
 from defenses import Context
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from attacks import Artifact, Attack
 from bench.core.seeding import generator
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from tests.support.contexts import fit_context
 
 TEMPLATES = ["a photo of {subject}", "a dslr portrait of {subject}"]

@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from bench.core.deferred import Tensor, torch
-from bench.models.diffusion.base import Condition, DiffusionModel, Posterior, learns, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.devices import randn
+from bench.models.diffusion.latents import Posterior
+from bench.models.diffusion.parts import learns
 from bench.models.diffusion.recipe import Recipe
 
 D = TypeVar("D")

@@ -20,7 +20,8 @@ from torch.nn import functional
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
 from bench.models.diffusion.attention import Maps
-from bench.models.diffusion.base import DiffusionModel, to_device
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import to_device
 from bench.models.diffusion.eager import eager
 from bench.models.diffusion.joint_attention import blocks, watched
 from bench.models.diffusion.t5 import T5

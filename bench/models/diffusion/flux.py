@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import Condition, places_of
+from bench.models.diffusion.condition import Condition, places_of
 from bench.models.diffusion.flow import FlowModel
 
 TOKENS = 512

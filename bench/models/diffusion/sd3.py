@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.models.diffusion.base import Condition, places_of
+from bench.models.diffusion.condition import Condition, places_of
 from bench.models.diffusion.flow import FlowModel
 
 CLIP, T5 = 77, 256

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import Condition
+from bench.models.diffusion.condition import Condition
 from bench.models.diffusion.unet import UNetModel
 
 

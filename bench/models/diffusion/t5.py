@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.models.diffusion.base import to_device
+from bench.models.diffusion.devices import to_device
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from bench.core.deferred import Tensor, torch
 from bench.core.errors import BenchError
 from bench.models.diffusion.attention import Maps, watched
-from bench.models.diffusion.base import Condition, DiffusionModel
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.condition import Condition
 from bench.models.diffusion.cross_attention import queried
 from bench.models.diffusion.eager import eager
 

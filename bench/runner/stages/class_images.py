@@ -12,9 +12,11 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels, to_tensor
 from bench.core.seeding import generator
 from bench.core.types import Pixels
-from bench.models.diffusion.base import DiffusionModel, Posterior, randn
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.batching import in_batches
+from bench.models.diffusion.devices import randn
 from bench.models.diffusion.fingerprint import fingerprint
+from bench.models.diffusion.latents import Posterior
 from bench.store import Store
 
 PROMPT = "a photo of person"

@@ -16,8 +16,9 @@ from bench.core.hashing import hash_of
 from bench.core.images import to_pixels
 from bench.core.seeding import derive
 from bench.core.types import Pixels
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.batching import in_batches
+from bench.models.diffusion.devices import randn
 from bench.runner.stages.fit import ARTIFACT
 
 BATCH = 16

@@ -15,7 +15,8 @@ from attacks import ATTACKS
 from bench.config.resolved_method import ResolvedMethod
 from bench.core.profiling import counting
 from bench.core.seeding import generator
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from bench.runner.flops import (
     at_once,
     comparable,

@@ -135,7 +135,7 @@ PLACES = {
     "protect": "defenses.pgd:project",
     "counter": "countermeasures.none:NoCountermeasure.apply",
     "fit": "bench.models.diffusion.base:DiffusionModel.errors_at",
-    "generate": "bench.models.diffusion.base:DiffusionModel.decode",
+    "generate": "bench.models.diffusion.latents:LatentModel.decode",
     "measure": "bench.evaluation.detections:measure",
 }
 """What a run dies in, as soon as it comes there."""

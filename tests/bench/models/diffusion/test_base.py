@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bench.core.errors import BenchError
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 
@@ -61,7 +62,7 @@ def test_many_pictures_are_decoded_some_at_a_time_unless_gradients_are_wanted(
     with torch.no_grad():
         latents = base.encode(photos[torch.arange(5) % len(photos)])
         whole, sizes = base.decode(latents), list[int]()
-        monkeypatch.setattr("bench.models.diffusion.base.DECODED", 2 * photos[0, 0].numel())
+        monkeypatch.setattr("bench.models.diffusion.latents.DECODED", 2 * photos[0, 0].numel())
         handle = base.vae.decoder.register_forward_hook(lambda _, inputs, output: sizes.append(len(output)))
         parts = base.decode(latents)
     base.decode(latents)
@@ -76,7 +77,7 @@ def test_many_photos_are_encoded_some_at_a_time_unless_gradients_are_wanted(
     """The same latents; what the encoder sees at once is as large as it may be."""
     many = photos[torch.arange(5) % len(photos)] * torch.linspace(0.5, 1, 5)[:, None, None, None]
     whole, sizes = base.posterior(many), list[int]()
-    monkeypatch.setattr("bench.models.diffusion.base.ENCODED", 2 * many[0, 0].numel())
+    monkeypatch.setattr("bench.models.diffusion.latents.ENCODED", 2 * many[0, 0].numel())
     handle = base.vae.encoder.register_forward_hook(lambda _, inputs, output: sizes.append(len(output)))
     with torch.no_grad():
         parts = base.posterior(many)

@@ -15,7 +15,8 @@ from torch import Tensor
 from bench.config.compute import Computing
 from bench.core.errors import BenchError
 from bench.core.seeding import generator
-from bench.models.diffusion.base import Condition, randn
+from bench.models.diffusion.condition import Condition
+from bench.models.diffusion.devices import randn
 from bench.models.diffusion.flow import FlowModel
 from bench.models.diffusion.flux import FluxModel
 from bench.models.diffusion.sd3 import Sd3Model

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from attacks import ATTACKS, FitContext
 from bench.core.seeding import generator
-from bench.models.diffusion import base as base_module
-from bench.models.diffusion.base import DiffusionModel, randn
+from bench.models.diffusion import devices
+from bench.models.diffusion.base import DiffusionModel
+from bench.models.diffusion.devices import randn
 from defenses import DEFENSES
 from tests.support import tiny, tiny_flow
 from tests.support.contexts import defend_context
@@ -50,7 +51,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         return tensor
 
     adamw = torch.optim.AdamW
-    monkeypatch.setattr(base_module, "PINNED", ("meta",))
+    monkeypatch.setattr(devices, "PINNED", ("meta",))
     monkeypatch.setattr(Tensor, "pin_memory", pin)
     monkeypatch.setattr(DiffusionModel, "_autocast", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(torch.optim, "AdamW", lambda weights, fused=False, **rest: adamw(weights, **rest))
