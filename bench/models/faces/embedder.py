@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.images import to_pixels
 from bench.models.faces.alignment import ALIGNED, TEMPLATE, compose, similarity, warp
+from bench.models.faces.half_onnx import read_widened
 from bench.models.faces.insightface import Pack, analyser, largest
 
 
@@ -26,7 +27,7 @@ class FaceEmbedder:
 
         network = analyser(pack).recognition
         try:
-            self._network = convert(network.file).to(device).eval().requires_grad_(False)
+            self._network = convert(read_widened(network.file)).to(device).eval().requires_grad_(False)
         except (NotImplementedError, RuntimeError, ValueError) as error:
             raise BenchError(
                 f"The recogniser {network.file} cannot be turned into a torch module: {error}",

@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from bench.core.errors import BenchError
 from bench.core.types import Pixels
 from bench.models.faces.alignment import ALIGNED
+from bench.models.faces.half_onnx import halve, read_widened
 from bench.zoo.train.networks import EMBEDDING, load
 from bench.zoo.train.photos import SIDE, Faces
 from bench.zoo.train.scrfd import STRIDES, Detector, InsightfaceFormat
@@ -58,7 +59,7 @@ def export_recogniser(network: nn.Module, file: Path) -> None:
 
 def _export(network: nn.Module, example: Tensor, file: Path, names: list[str], axes: dict[str, dict[int, str]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    network = _folded(network.eval())
+    network = _folded(network.eval()).half().float()  # weights as they are stored
     # The newer exporter needs another package, and we need nothing of it.
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         torch.onnx.export(
@@ -72,6 +73,7 @@ def _export(network: nn.Module, example: Tensor, file: Path, names: list[str], a
             dynamo=False,
         )
     _without_aliases(file)
+    halve(file)
     _check(network, file, example, names)
 
 
@@ -113,7 +115,7 @@ def _check(network: nn.Module, file: Path, pictures: Tensor, names: list[str]) -
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    converted = onnx2torch.convert(str(file)).eval()
+    converted = onnx2torch.convert(read_widened(file)).eval()
     pictures = pictures.clone().requires_grad_()
     saved = session.run(names, {"input": pictures.detach().numpy()})
     differentiable, expected = _listed(converted(pictures)), _listed(network(pictures))
