@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from bench.core.hashing import hash_of
@@ -202,7 +203,7 @@ def _row(layout: Layout, row: Row, cards: Cards) -> dict[str, Any]:
         "entry": row.entry,
         "others": row.others(),
         "bad": sum(cell.status != "ok" for cell in cells),
-        "seconds": mean([cell.seconds for cell in cells]) if cloaked else None,
+        "seconds": typical([cell.seconds for cell in cells]) if cloaked else None,
         "evaluations": mean([cell.evaluations for cell in cells]) if cloaked else None,
         "published": card.evaluations,
         "sight": {name: _by_person(row, name, layout.people) if cloaked else None for name in SIGHT},
@@ -247,6 +248,12 @@ def scores(cells: Iterable[Cell]) -> dict[str, Any]:
     ok = [cell for cell in cells if cell.status == "ok"]
     halves = {half: mean([cell.halves[i] if cell.halves else None for cell in ok]) for i, half in enumerate(HALVES)}
     return {measure.key: mean([cell.metrics.get(measure.key) for cell in ok]) for measure in MEASURES} | halves
+
+
+def typical(values: Sequence[float | None]) -> float | None:
+    """The median of those there are: of wall times, which are many times too long where a machine had other work."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -13,7 +13,7 @@ from bench.stats import mean_interval
 from leaderboard.entries.reader import Result
 from leaderboard.site.board import ASIDE, SIGHT, Cell, Place, Row
 from leaderboard.site.measures import MEASURES
-from leaderboard.site.page_data import Layout, mean, scores
+from leaderboard.site.page_data import Layout, mean, scores, typical
 
 Spot = tuple[int | None, int | None]
 """Attack and countermeasures, by number."""
@@ -62,7 +62,7 @@ def facts(layout: Layout, row: Row, results: Mapping[str, Result], pictures: Map
         "table": _table(layout, row),
         "strips": _strips(layout, row, pictures),
         "people": _people(layout, row),
-        "seconds": mean([cell.seconds for cell in own]),
+        "seconds": typical([cell.seconds for cell in own]),
         "megabytes": mean([cell.megabytes for cell in own]),
         "evaluations": mean([cell.evaluations for cell in own]),
         "published": card.evaluations if card else None,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attacks import ATTACKS, Attack
@@ -17,7 +16,7 @@ from bench.core.seeding import generator
 from bench.models.diffusion.flow import FlowModel
 from tests.support import tiny_flow
 from tests.support.contexts import fit_context
-from tests.support.drawing import check_taken_out, pictures, plain, second
+from tests.support.drawing import check_independent, check_saved, check_taken_out, pictures, plain, second
 from tests.support.tiny import SIDE
 
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-2}
@@ -71,10 +70,7 @@ def test_a_fit_changes_the_pictures_and_is_taken_out(attack: Attack, faces: Tens
 
 
 def test_people_do_not_depend_on_who_came_before(attack: Attack, faces: Tensor) -> None:
-    alone = attack.fit(faces, fit_context())
-    pictures(attack, attack.fit(faces.flip(-1), fit_context()))
-    again = attack.fit(faces, fit_context())
-    assert all(torch.equal(alone[name], again[name]) for name in alone)
+    check_independent(attack, faces)
 
 
 def test_a_picture_does_not_depend_on_its_batch(attack: Attack, faces: Tensor) -> None:
@@ -85,11 +81,7 @@ def test_a_picture_does_not_depend_on_its_batch(attack: Attack, faces: Tensor) -
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
     attack: Attack, faces: Tensor, tmp_path: Path
 ) -> None:
-    artifact = attack.fit(faces, fit_context())
-    in_memory = pictures(attack, artifact)
-    save_file({name: value.contiguous() for name, value in artifact.items()}, tmp_path / "artifact.safetensors")
-    attack.reset()
-    assert torch.equal(pictures(attack, load_file(tmp_path / "artifact.safetensors")), in_memory)
+    check_saved(attack, faces, tmp_path / "artifact.safetensors")
 
 
 def test_without_personalisation_it_is_the_base(base: FlowModel, family: str, faces: Tensor) -> None:

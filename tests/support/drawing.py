@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attacks import Artifact, Attack
@@ -37,6 +39,23 @@ def check_taken_out(attack: Attack, faces: Tensor) -> None:
     assert not torch.allclose(changed, before, atol=1e-3)
     attack.reset()
     assert torch.equal(plain(attack.base), before)
+
+
+def check_independent(attack: Attack, faces: Tensor) -> None:
+    """A fit to these photos is the same whoever was fitted before."""
+    alone = attack.fit(faces, fit_context())
+    pictures(attack, attack.fit(faces.flip(-1), fit_context()))
+    again = attack.fit(faces, fit_context())
+    assert all(torch.equal(alone[name], again[name]) for name in alone)
+
+
+def check_saved(attack: Attack, faces: Tensor, file: Path) -> None:
+    """What is saved of a fit gives the pictures of the model that was trained."""
+    artifact = attack.fit(faces, fit_context())
+    in_memory = pictures(attack, artifact)
+    save_file({name: value.contiguous() for name, value in artifact.items()}, file)
+    attack.reset()
+    assert torch.equal(pictures(attack, load_file(file)), in_memory)
 
 
 def second(attack: Attack, artifact: Artifact) -> Tensor:

@@ -22,7 +22,7 @@ from bench.core.errors import BenchError
 from bench.models.diffusion.attention import Maps
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.devices import to_device
-from bench.models.diffusion.eager import eager
+from bench.models.diffusion.eager import outputs_of
 from bench.models.diffusion.joint_attention import blocks, watched
 from bench.models.diffusion.t5 import T5
 from bench.models.weights.checkpoint import Checkpoint
@@ -113,21 +113,13 @@ class FlowModel(DiffusionModel):
         with watched(self.transformer, sides, by_head=True, to_picture=False) as maps:
             yield maps.cross
 
-    @contextmanager
-    def last_features(self) -> Iterator[list[Tensor]]:
+    def last_features(self) -> AbstractContextManager[list[Tensor]]:
         """The picture's states after the last blocks, normalised as whatever comes next reads them."""
-        seen: list[Tensor] = []
 
-        def record(_module: Any, _inputs: Any, streams: tuple[Tensor, Tensor]) -> None:
-            seen.append(functional.layer_norm(streams[1].float(), streams[1].shape[-1:]))
+        def picture(streams: tuple[Tensor, Tensor]) -> Tensor:
+            return functional.layer_norm(streams[1].float(), streams[1].shape[-1:])
 
-        hooks = [block.register_forward_hook(record) for block in blocks(self.transformer)[-LAST:]]
-        try:
-            with eager(self.transformer):
-                yield seen
-        finally:
-            for hook in hooks:
-                hook.remove()
+        return outputs_of(self.transformer, blocks(self.transformer)[-LAST:], picture)
 
     @property
     def prompt_weights(self) -> list[torch.nn.Parameter]:

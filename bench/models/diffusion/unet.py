@@ -12,7 +12,7 @@ from bench.models.diffusion.attention import Maps, watched
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.condition import Condition
 from bench.models.diffusion.cross_attention import queried
-from bench.models.diffusion.eager import eager
+from bench.models.diffusion.eager import outputs_of
 
 
 class UNetModel(DiffusionModel):
@@ -86,20 +86,9 @@ class UNetModel(DiffusionModel):
             yield maps
         maps += [query.shares(query.layer.to_k(query.told)) for query in queries]
 
-    @contextmanager
-    def last_features(self) -> Iterator[list[Tensor]]:
+    def last_features(self) -> AbstractContextManager[list[Tensor]]:
         """Outputs of the last up-block's residual blocks (layers 9 to 11 of Stable Diffusion)."""
-        seen: list[Tensor] = []
-        hooks = [
-            block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
-            for block in self.unet.up_blocks[-1].resnets
-        ]
-        try:
-            with eager(self.unet):
-                yield seen
-        finally:
-            for hook in hooks:
-                hook.remove()
+        return outputs_of(self.unet, self.unet.up_blocks[-1].resnets)
 
     @property
     def prompt_weights(self) -> list[torch.nn.Parameter]:

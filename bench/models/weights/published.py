@@ -99,8 +99,10 @@ class Published:
 
 
 def gigabytes(size: float) -> str:
-    """A size for people."""
-    return f"{size:.2f} GB" if size else "size unknown"
+    """A size for people: about, since a hub's pages round it and its files change."""
+    if not size:
+        return "size unknown"
+    return f"about {size:.{1 if size >= 1 else 2}f} GB"
 
 
 class Missing(BenchError):

@@ -29,7 +29,7 @@ window.Columns = (() => {
           (l) => l.attacks[i], (l) => heat(l.attacks[i]), { responsivePriority: 4 })),
       plain("recognised", "share, no attack", "Share of the cloaked photos themselves that a judge still recognises. Where it is low, even an attack that reproduces its photos does not leak.", (l) => Score.sight(l.row, "photos_recognised"), 2),
       plain("psnr", "higher is better", "How close the cloaked photos are to the clean ones, in dB: the higher, the harder the cloak is to see.", (l) => Score.sight(l.row, "psnr"), 1),
-      plain("seconds", "lower is better", "Seconds to cloak one person's photos, on the machine that ran it.", (l) => l.row.seconds, 0),
+      plain("seconds", "lower is better", "Seconds to cloak one person's photos, on the machine that ran it: the median of the people.", (l) => l.row.seconds, 0),
       at("evaluations", COLUMNS.evaluations, "of published", "Network function evaluations: how often a photo went through the UNet to be cloaked, and how often it would with the published settings. The same on every machine.",
         (l) => l.row.evaluations, evaluations),
       plain("budget", "of 255", "The largest change of a pixel's value, in grey levels.", (l) => l.row.budget, 0),

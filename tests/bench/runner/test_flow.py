@@ -85,16 +85,16 @@ def test_a_unet_is_no_transformer() -> None:
 @pytest.mark.parametrize(
     ("words", "gated", "size", "base", "parameters", "passes"),
     [
-        (("model=sd35",), "stabilityai/stable-diffusion-3.5-medium", "16.30 GB", "sd35", 2.24e9, 2),
+        (("model=sd35",), "stabilityai/stable-diffusion-3.5-medium", "16.3 GB", "sd35", 2.24e9, 2),
         (
             ("model=sd35", "model.source=stabilityai/stable-diffusion-3.5-large"),
             "stabilityai/stable-diffusion-3.5-large",
-            "27.60 GB",
+            "27.6 GB",
             "sd35-large",
             8.06e9,
             2,
         ),
-        (("model=flux",), "black-forest-labs/FLUX.1-dev", "33.70 GB", "flux", 11.9e9, 1),
+        (("model=flux",), "black-forest-labs/FLUX.1-dev", "33.7 GB", "flux", 11.9e9, 1),
     ],
     ids=["medium", "large", "flux"],
 )

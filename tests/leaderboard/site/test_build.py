@@ -66,6 +66,17 @@ def test_every_cell_reaches_the_page(tmp_path: Path) -> None:
     assert (group["rows"][1]["seconds"], group["rows"][1]["evaluations"]) == (10, 1210 / 4)
 
 
+def test_one_person_who_took_long_says_nothing_of_what_a_cloak_takes(tmp_path: Path) -> None:
+    """A machine that was suspended meanwhile counts that too."""
+    records = table("mine", {"lora": [0.5, 0.25, 0.5]}) + table("none", {"lora": [0.9, 0.9, 0.9]})
+    for i, seconds in enumerate((11.0, 30_000.0, 12.0)):
+        stage = records[i].stages["protect"].model_copy(update={"seconds": seconds})
+        records[i] = records[i].model_copy(update={"stages": records[i].stages | {"protect": stage}})
+    pack(tmp_path / "results", "mine", records)
+    (group,) = built(tmp_path)["groups"]
+    assert group["rows"][1]["seconds"] == 12.0
+
+
 def test_a_rows_page_has_the_controls_beside_it_its_pictures_and_commands_to_copy(tmp_path: Path) -> None:
     records = [one for name in ("none", "noise", "mine") for one in table(name, {"lora": [0.5, 0.25]})]
     records += table("noise", {"lora": [0.9, 0.9]}, budget=4)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from attacks import ATTACKS, Attack
@@ -22,7 +21,7 @@ from bench.models.diffusion.sdxl import SdxlModel
 from bench.models.weights.checkpoint import locate
 from tests.support import tiny
 from tests.support.contexts import fit_context
-from tests.support.drawing import call, noise, pictures, plain, prompts, stock
+from tests.support.drawing import call, check_independent, check_saved, noise, pictures, plain, prompts, stock
 
 SMALL = {"steps": 3, "batch": 2, "learning_rate": 1e-2}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -156,20 +155,13 @@ def test_both_text_encoders_learn(attack: Attack, faces: Tensor) -> None:
 
 
 def test_people_do_not_depend_on_who_came_before(attack: Attack, faces: Tensor) -> None:
-    alone = attack.fit(faces, fit_context())
-    pictures(attack, attack.fit(faces.flip(-1), fit_context()))
-    again = attack.fit(faces, fit_context())
-    assert all(torch.equal(alone[name], again[name]) for name in alone)
+    check_independent(attack, faces)
 
 
 def test_the_saved_artifact_gives_the_pictures_of_the_trained_model(
     attack: Attack, faces: Tensor, tmp_path: Path
 ) -> None:
-    artifact = attack.fit(faces, fit_context())
-    in_memory = pictures(attack, artifact)
-    save_file({name: value.contiguous() for name, value in artifact.items()}, tmp_path / "artifact.safetensors")
-    attack.reset()
-    assert torch.equal(pictures(attack, load_file(tmp_path / "artifact.safetensors")), in_memory)
+    check_saved(attack, faces, tmp_path / "artifact.safetensors")
 
 
 def test_a_new_word_is_read_by_diffusers(base: DiffusionModel, folder: Path, faces: Tensor) -> None:
