@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from bench.core.cli import guarded
@@ -27,6 +28,8 @@ from bench.report.analysis import RunAnalysis
 from bench.results.arms import Arm
 from bench.results.labels import attack_label
 from bench.results.record import Record
+from bench.stats.agreement import agreement
+from bench.stats.comparison import Scores
 from leaderboard.entries.reader import open_result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,6 +160,32 @@ def eight_people() -> str:
     return _table(["", *attacks], map(row, lines))
 
 
+def two_populations() -> str:
+    """Whether five cloaks come in the same order on people of other data sets, by protocol 1 and by protocol 2."""
+    first = {"layers": [1], "adft": True, "dsur": True}
+    whole = [
+        Line("dladiff, layer 1", "dladiff", settings=first),
+        Line("dladiff", "dladiff", settings={"layers": [1, 2]}),
+    ]
+    lines = [*(Line(name, name) for name in ("antidreambooth", "mist", "photoguard")), *whole]
+    attacks = {"DreamBooth": "dreambooth", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
+
+    def scores(attack: str, entry: str, of_photoguard: str) -> Scores:
+        entries = {"photoguard": of_photoguard}
+        by_line = [_arm(entries.get(one.title, entry), line=one, attack=attack).values("likeness") for one in lines]
+        people = tuple(dict.fromkeys(person for values in by_line for person in values))
+        table = np.array([[values.get(person, np.nan) for values in by_line] for person in people])
+        return Scores(tuple(one.title for one in lines), people, table, lower_is_better=True)
+
+    def row(name: str) -> list[str]:
+        new = scores(attacks[name], "reference-2-held-out", "reference-2-held-out")
+        found = agreement(new, scores(attacks[name], "reference-celebahq", "reference-lite-celebahq"))
+        turned = "; ".join(f"{better} before {worse}" for better, worse in found.turned)
+        return [name, f"{found.tau:.2f}", f"{found.interval.low:.2f} to {found.interval.high:.2f}", turned or "none"]
+
+    return _table(["", "tau", "95 %", "pairs that turn round"], map(row, attacks))
+
+
 def dladiff_paper() -> str:
     """The paper's tables beside what was measured, as `python -m bench.paper` has them."""
     text = paper_claims.report(published.load("dladiff"), records("reference-celebahq") + records("reference-vggface2"))
@@ -169,6 +198,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "encoders": encoders,
     "held-out": held_out,
     "eight-people": eight_people,
+    "two-populations": two_populations,
     "dladiff-paper": dladiff_paper,
 }
 

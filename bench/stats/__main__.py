@@ -1,25 +1,27 @@
 """What a table of person-by-person scores can and cannot show.
 
-python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--lower NAME ...] [--pairs | --against METHOD]
+python -m bench.stats FILE.csv [--metric NAME] [--higher NAME ...] [--lower NAME ...]
+                               [--pairs | --against METHOD | --beside OTHER.csv]
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 
 from bench.core.cli import guarded
-from bench.core.errors import unknown_name
+from bench.core.errors import BenchError, unknown_name
 from bench.core.paths import expanded
 from bench.core.terminal import terminal
+from bench.stats.agreement import agreement
 from bench.stats.comparison import Pair, Ranking, Scores, compare, ranking
 from bench.stats.rule import Judged, judge, verdict
 from bench.stats.summary import COLUMNS, rows, sentences
-from bench.stats.table import read, same_text
+from bench.stats.table import Key, read, same_text
 from metrics import METRICS, plain
 
 
@@ -34,10 +36,15 @@ def main(arguments: Sequence[str]) -> int:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--pairs", action="store_true", help="list every pair of methods")
     shown.add_argument("--against", metavar="METHOD", help="compare all with this one and ask nothing else")
+    shown.add_argument("--beside", type=expanded, metavar="FILE", help="scores of other people: are the orders alike?")
     options = parser.parse_args(arguments)
     console = terminal()
     against = options.against and same_text(options.against)
     tables = read(options.file, options.higher, options.metric, lower=options.lower)
+    if options.beside:
+        others = read(options.beside, options.higher, options.metric, lower=options.lower)
+        console.print(_agreements(tables, others))
+        return 0
     for (metric, budget), scores in tables.items():
         better = "lower" if scores.lower_is_better else "higher"
         title = f"{metric} at budget {budget} ({better} is better)"
@@ -84,6 +91,30 @@ def _pairs(scores: Scores, pairs: Sequence[Pair], title: str) -> Table:
             f"{pair.p:.2g}",
             f"{pair.adjusted:.2g}",
             verdict(pair),
+        )
+    return made
+
+
+def _agreements(tables: Mapping[Key, Scores], others: Mapping[Key, Scores]) -> Table:
+    """How far the orders of two files agree, for every metric and budget that both have.
+
+    Raises:
+        BenchError: they have none in common, or too few methods or people.
+    """
+    names = ("metric", "budget", "methods", "people", "tau", "95 %", "the other way round")
+    made = _columns("orders of two populations (Kendall's tau)", names, words=("metric", "the other way round"))
+    shared = [key for key in tables if key in others]
+    if not shared:
+        raise BenchError("The two files have no metric and budget in common.", "They have to be called the same.")
+    for key in shared:
+        found = agreement(tables[key], others[key])
+        made.add_row(
+            *key,
+            str(len(found.methods)),
+            " and ".join(map(str, found.people)),
+            f"{found.tau:.2f}",
+            f"{found.interval.low:.2f} to {found.interval.high:.2f}",
+            "; ".join(f"{better}, {worse}" for better, worse in found.turned) or "-",
         )
     return made
 
