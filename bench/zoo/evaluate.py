@@ -1,6 +1,6 @@
 """What the embedded family can do, on real photos that no training saw.
 
-python -m bench.zoo.evaluate [folder with lfw_train.parquet; default ../shared/data] [folder of a family in training]
+python -m bench.zoo.evaluate [folder of the data; default ../shared/data] [folder of a family in training]
 python -m bench.zoo.evaluate judges [folder of the data]    # the independent judges, see `bench.zoo.evaluate_judges`
 
 The held-out people are those whom the trainings of both editions left out (`held_out.json` and `split.json`), so that
@@ -40,6 +40,7 @@ from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 from bench.zoo import evaluate_judges
 from bench.zoo.boxes import FOUND, overlap
+from bench.zoo.reconstruction import evaluation_photos, print_kept, through
 from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
@@ -58,22 +59,25 @@ class Family:
     """Folders of a family's parts, by their names; those that are not there yet are left out."""
 
     recognisers: dict[str, Path]
+    autoencoders: dict[str, Path]
     bases: dict[str, Path]
 
     @classmethod
     def shipped(cls) -> Family:
-        return cls._there(ZOO / "recognisers", {name: ZOO / name for name in ("facelet-1", "facelet-2")})
+        bases = {name: ZOO / name for name in ("facelet-1", "facelet-2")}
+        return cls._there(ZOO / "recognisers", ZOO / "facelet-1" / "vae", bases)
 
     @classmethod
     def trained(cls, out: Path) -> Family:
         """What `bench.zoo.train.family` has finished in a folder."""
         bases = {"facelet-1": out / "names" / "final" / "base", "facelet-2": out / "facelet-2" / "final"}
-        return cls._there(out / "recognisers", bases)
+        return cls._there(out / "recognisers", out / "vae" / "final" / "vae", bases)
 
     @classmethod
-    def _there(cls, recognisers: Path, bases: dict[str, Path]) -> Family:
+    def _there(cls, recognisers: Path, autoencoder: Path, bases: dict[str, Path]) -> Family:
         packs = {name: recognisers / name for name in ("facelet-id-a", "facelet-id-b")}
-        return cls(*({name: path for name, path in parts.items() if path.is_dir()} for parts in (packs, bases)))
+        every = (packs, {"autoencoder": autoencoder}, bases)
+        return cls(*({name: path for name, path in parts.items() if path.is_dir()} for parts in every))
 
 
 @dataclass(frozen=True)
@@ -108,24 +112,26 @@ class Held:
 def main(arguments: Sequence[str]) -> int:
     """Print every figure."""
     if len(arguments) > 2 or any(word.startswith("-") for word in arguments):
-        print("usage: python -m bench.zoo.evaluate [folder with lfw_train.parquet] [folder of a family in training]")
+        print("usage: python -m bench.zoo.evaluate [folder of the data] [folder of a family in training]")
         print("       python -m bench.zoo.evaluate judges [folder of the data]")
         return 2
     if arguments[:1] == ["judges"]:
         evaluate_judges.evaluate(expanded(arguments[1] if len(arguments) > 1 else "../shared/data"))
         return 0
-    held = Held.load(expanded(arguments[0] if arguments else "../shared/data"))
+    data = expanded(arguments[0] if arguments else "../shared/data")
+    held, evaluation = Held.load(data), evaluation_photos(data)
     print(f"{len(held.pixels)} held-out photos of {len(set(held.people))} people of LFW")
+    print(f"{len(evaluation)} photos of people of the evaluation, of CelebA")
     families = {"shipped": Family.shipped()}
     if len(arguments) > 1:
         families[arguments[1]] = Family.trained(Path(arguments[1]))
     for name, family in families.items():
         print(f"\n{name}:")
-        measure(family, held)
+        measure(family, held, evaluation)
     return 0
 
 
-def measure(family: Family, held: Held) -> None:
+def measure(family: Family, held: Held, evaluation: list[Pixels]) -> None:
     """Print the figures of one family."""
     for name, pack in family.recognisers.items():
         print(f"{name}: true accepts at 1 % false accepts {accepts(held, pack):.1%}")
@@ -135,9 +141,9 @@ def measure(family: Family, held: Held) -> None:
             f"detector of {name}: recall {recall:.1%}, key points off by {miss:.1%} of the eye distance, "
             f"false alarms {alarms:.1%}"
         )
+    for name, folder in family.autoencoders.items():
+        print_kept(name, through(folder), held.pixels, evaluation)
     bases = {name: load_base(locate(name, str(path)), computing=HALF) for name, path in family.bases.items()}
-    for name, base in bases.items():
-        print(f"{name}: VAE PSNR {psnr(base, held):.2f} dB")
     features = embedded(held.pixels)
     for name, base in bases.items():
         print(f"{name}: KID {kid(embedded(generated(base)), features):.4f}")
@@ -173,17 +179,6 @@ def faceless() -> Iterator[Pixels]:
         side = (SIDE, 64, 32, 16, 8, 4)[index % 6]
         small = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
         yield np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-
-
-@torch.no_grad()
-def psnr(base: DiffusionModel, held: Held) -> float:
-    """Mean PSNR in dB of photos through the VAE and back, at the base's resolution."""
-    values = []
-    for start in range(0, len(held.pixels), BATCH):
-        photos = resized(to_tensor(held.pixels[start : start + BATCH]), base.side)
-        error = (base.decode(base.encode(photos)) - photos).square().mean(dim=(1, 2, 3))
-        values.append(-10 * torch.log10(error))
-    return float(torch.cat(values).mean())
 
 
 def generated(base: DiffusionModel) -> list[Pixels]:

@@ -48,8 +48,11 @@ def test_a_family_in_training_has_the_parts_that_are_finished(tmp_path: Path) ->
     base = tmp_path / "names" / "final" / "base"
     base.mkdir(parents=True)
     (tmp_path / "facelet-2").mkdir()  # not finished
+    (tmp_path / "vae" / "final" / "vae").mkdir(parents=True)
     family = Family.trained(tmp_path)
     assert (family.recognisers, family.bases) == ({}, {"facelet-1": base})
+    assert family.autoencoders == {"autoencoder": tmp_path / "vae" / "final" / "vae"}
+    assert Family.shipped().autoencoders == {"autoencoder": ZOO / "facelet-1" / "vae"}
     assert list(Family.shipped().bases) == ["facelet-1", "facelet-2"]
     assert list(Family.shipped().recognisers) == ["facelet-id-a", "facelet-id-b"]
 
