@@ -13,6 +13,7 @@ from bench.results.labels import (
     ConditionLabels,
     Key,
     arm_label,
+    attack_after_chain,
     attack_label,
     chain_key,
     chain_label,
@@ -106,7 +107,7 @@ def arms(records: Sequence[Record], among: Sequence[Record] | None = None) -> li
 
     def row(record: Record) -> dict[Key, Any]:
         settings = {key: value for key, _, value in _settings(record)}
-        settings |= {("attack",): attack_label(record)}  # of each attack alone: its own files set no arms apart
+        settings |= {("attack",): attack_after_chain(record)}  # of each alone: its own files set no arms apart
         return {("title",): title(record), ("conditions",): labels.texts(record)} | settings
 
     named = distinguishing_settings([row(record) for record in every], quiet=QUIET)

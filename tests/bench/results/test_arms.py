@@ -86,6 +86,18 @@ def test_an_attacks_own_files_set_no_cloak_apart() -> None:
     assert all("files" in label for label in labels(every[1], another))
 
 
+def test_a_countermeasures_own_files_set_no_cloak_apart() -> None:
+    """A cloak has one name after all countermeasures, so that the worst of them on a person can be found."""
+    every = [
+        record(person, countermeasure=[{"name": name, "config": {}}] if name else [], weights=["base", files])
+        for person in ("ann", "bob")
+        for name, files in (("", "none"), ("remover", "network"), ("diff_pure", "prior"))
+    ]
+    for name in ("", "remover", "diff_pure"):
+        own = [one for one in every if [c.name for c in one.countermeasure] == ([name] if name else [])]
+        assert [arm.label for arm in arms(own, among=every)] == ["aspl 8/255"]
+
+
 def test_a_switch_is_named_where_it_is_not_as_in_most_settings() -> None:
     """However many people or attacks have one of them."""
 
