@@ -10,7 +10,6 @@ their figures can be compared; who they are was decided before any training (`be
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,18 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 
 from bench.config.compute import Computing
-from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.paths import expanded
 from bench.core.seeding import generator
 from bench.core.types import Array, Pixels
-from bench.data.photo_reader import read_image
 from bench.models.adapters.clip import load_image_encoder, see
 from bench.models.diffusion.base import DiffusionModel
 from bench.models.diffusion.devices import randn
@@ -40,7 +36,8 @@ from bench.models.weights.checkpoint import locate
 from bench.models.weights.files import ZOO
 from bench.zoo import evaluate_judges
 from bench.zoo.boxes import FOUND, overlap
-from bench.zoo.reconstruction import evaluation_photos, print_kept, through
+from bench.zoo.photo_table import image_of, read_rows
+from bench.zoo.reconstruction import Judged, print_kept, through
 from bench.zoo.verification import at_most, true_accept_rate
 from metrics.distribution import kid
 
@@ -96,14 +93,12 @@ class Held:
             BenchError: the file is not there.
         """
         file = data / "lfw_train.parquet"
-        if not file.is_file():
-            raise BenchError(f"There is no {file}.", "Give the folder that holds it: bench.zoo.evaluate <folder>")
         first = json.loads((ZOO / "held_out.json").read_text())["lfw"]
         second = json.loads((ZOO / "split.json").read_text())["held"]["lfw"]
         held = {*first} & {*second}
-        known = [row for row in pq.read_table(file).to_pylist() if row["identity"] in held]
+        known = [row for row in read_rows(file) if row["identity"] in held]
         rows = [known[i] for i in at_most(np.array([row["identity"] for row in known]), PER_PERSON)]
-        images = [read_image(io.BytesIO(row["image"]["bytes"]), f"{file}, {row['identity']}") for row in rows]
+        images = [image_of(row, f"{file}, {row['identity']}") for row in rows]
         pixels = [np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images]
         points = np.array([np.reshape(row["landmarks"], (5, 2)) for row in rows]) * SIDE
         return cls(pixels, np.array([row["identity"] for row in rows]), points)
@@ -119,9 +114,10 @@ def main(arguments: Sequence[str]) -> int:
         evaluate_judges.evaluate(expanded(arguments[1] if len(arguments) > 1 else "../shared/data"))
         return 0
     data = expanded(arguments[0] if arguments else "../shared/data")
-    held, evaluation = Held.load(data), evaluation_photos(data)
+    held, file = Held.load(data), data / "celeba_eval.parquet"
+    evaluation = Judged([np.asarray(image_of(row, str(file))) for row in read_rows(file)])
     print(f"{len(held.pixels)} held-out photos of {len(set(held.people))} people of LFW")
-    print(f"{len(evaluation)} photos of people of the evaluation, of CelebA")
+    print(f"{len(evaluation)} photos of people of the evaluation, of CelebA, with a face")
     families = {"shipped": Family.shipped()}
     if len(arguments) > 1:
         families[arguments[1]] = Family.trained(Path(arguments[1]))
@@ -131,7 +127,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def measure(family: Family, held: Held, evaluation: list[Pixels]) -> None:
+def measure(family: Family, held: Held, evaluation: Judged) -> None:
     """Print the figures of one family."""
     for name, pack in family.recognisers.items():
         print(f"{name}: true accepts at 1 % false accepts {accepts(held, pack):.1%}")

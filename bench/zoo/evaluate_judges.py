@@ -7,7 +7,6 @@ For reading alone: whatever is chosen about judges is chosen on the training dat
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ import torch
 from PIL import Image
 
 from bench.core.types import Array, Pixels
-from bench.data.photo_reader import read_image
 from bench.evaluation.cohort import Cohort, cohort, thresholds
 from bench.evaluation.thresholds import calibrate
 from bench.models.faces.alignment import face_box
@@ -29,6 +27,7 @@ from bench.models.faces.dlib_recogniser import DlibRecogniser, find_boxes
 from bench.models.faces.face import Face
 from bench.models.faces.panel import Panel
 from bench.zoo.boxes import FOUND, overlap
+from bench.zoo.photo_table import image_of, read_rows
 from bench.zoo.verification import true_accept_rate
 from metrics.identity import centroid, recognised
 
@@ -73,7 +72,7 @@ def evaluate(data: Path) -> None:
     def find(picture: Pixels) -> dict[str, list[Face]]:
         return panel.find(picture) | {"dlib": dlib.find(picture)}
 
-    sets = {name: described(find, rows(data / f"{name}.parquet")) for name in EVALUATION}
+    sets = {name: described(find, read_rows(data / f"{name}.parquet")) for name in EVALUATION}
     for name, photos in sets.items():
         accept_rates(name, photos)
     detection(panel, [row for photos in sets.values() for row in first_of_each(photos)])
@@ -82,16 +81,9 @@ def evaluate(data: Path) -> None:
     groups(panel, data)
 
 
-def rows(file: Path, chosen: Sequence[int] | None = None) -> list[dict[str, Any]]:
-    """Rows of a table, all or those of the given numbers."""
-    table = pq.read_table(file)
-    found: list[dict[str, Any]] = (table if chosen is None else table.take(list(chosen))).to_pylist()
-    return found
-
-
 def described(find: Find, given: Sequence[dict[str, Any]]) -> Photos:
     """Read photos and have their largest faces described."""
-    pixels = [np.asarray(read_image(io.BytesIO(row["image"]["bytes"]), "a photo")) for row in given]
+    pixels = [np.asarray(image_of(row, "a photo")) for row in given]
     seen = [find(picture) for picture in pixels]
     embeddings = {}
     for judge in seen[0]:
@@ -257,7 +249,7 @@ def groups(panel: Panel, data: Path) -> None:
     for (least, most), gender in ((band, gender) for band in AGES for gender in ("man", "woman")):
         members = np.flatnonzero((ages >= least) & (ages <= most) & (genders == gender))
         chosen = np.random.default_rng(0).choice(members, GROUP, replace=False)
-        photos = described(panel.find, rows(file, chosen.tolist()))
+        photos = described(panel.find, read_rows(file, chosen.tolist()))
         for name in panel.names:
             everybody[name].append(present(photos.embeddings[name]))
         rates = between({name: faces[-1] for name, faces in everybody.items()})

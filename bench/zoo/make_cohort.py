@@ -8,22 +8,20 @@ these people alone, by cross-validation, whose figures it prints.
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from scipy.special import logit
 
 from bench.core.paths import expanded
 from bench.core.types import Array
-from bench.data.photo_reader import read_image
 from bench.evaluation.cohort import Cohort, cohort_file
-from bench.models.faces.mtcnn import Detection
 from bench.models.faces.panel import Panel
+from bench.zoo.boxes import largest
+from bench.zoo.photo_table import image_of, read_rows
 
 FILES = ("celeba_train", "lfw_train")
 EXCLUDED = ("7331",)
@@ -73,16 +71,16 @@ def describe(data: Path) -> dict[str, Photos]:
     embeddings: dict[str, list[Array]] = {name: [] for name in panel.names}
     for file in FILES:
         photos: dict[str, int] = {}
-        for row in pq.read_table(data / f"{file}.parquet").to_pylist():
+        for row in read_rows(data / f"{file}.parquet"):
             name = row["identity"]
             photos[name] = photos.get(name, 0) + 1
             if name in EXCLUDED or photos[name] > PER_PERSON:
                 continue
-            picture = np.asarray(read_image(io.BytesIO(row["image"]["bytes"]), f"{file}, {name}"))
+            picture = np.asarray(image_of(row, f"{file}, {name}"))
             if faces := panel.detector.find(picture):
                 people.append(name)
                 for judge in panel.judges:
-                    embeddings[judge.name].append(judge.raw(picture, [_largest(faces)])[0])
+                    embeddings[judge.name].append(judge.raw(picture, [largest(faces)])[0])
     return {name: Photos(np.array(e), np.array(people)) for name, e in embeddings.items()}
 
 
@@ -133,10 +131,6 @@ def show(normal: Array, corrected: Array) -> None:
     for number, rate in enumerate(RATES):
         parts = [f"{r[:, number].mean():.2%} ({np.quantile(r[:, number], 0.9):.2%})" for r in (normal, corrected)]
         print(f"  {rate:6.2%} nominal: {parts[0]}, {parts[1]}")
-
-
-def _largest(faces: Sequence[Detection]) -> Detection:
-    return max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
 
 
 def _unit(vectors: Array) -> Array:

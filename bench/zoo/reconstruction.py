@@ -6,21 +6,18 @@ evaluation; what is chosen is chosen by `bench.zoo.train.vae`, by others.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from bench.core.errors import BenchError
 from bench.core.images import to_pixels, to_tensor
 from bench.core.types import Array, Pixels
-from bench.data.photo_reader import read_image
 from bench.models.faces.panel import Panel
+from bench.zoo.boxes import largest
 
 Restore = Callable[[Tensor], Tensor]
 """Photos (n, 3, h, w) in [0, 1] -> what comes back of them."""
@@ -40,50 +37,53 @@ def through(folder: Path) -> Restore:
     return restore
 
 
-def psnr(restore: Restore, pictures: list[Pixels]) -> float:
+def psnr(restore: Restore, pictures: Sequence[Pixels]) -> float:
     """Mean PSNR in dB of pictures (h, w, 3) uint8 of one size."""
-    values = []
-    for start in range(0, len(pictures), BATCH):
-        photos = to_tensor(pictures[start : start + BATCH])
-        values.append(-10 * torch.log10((restore(photos) - photos).square().mean(dim=(1, 2, 3))))
-    return float(torch.cat(values).mean())
+    errors = [(restored - photos).square().mean(dim=(1, 2, 3)) for photos, restored in _restored(restore, pictures)]
+    return float((-10 * torch.log10(torch.cat(errors))).mean())
 
 
-def seen_again(restore: Restore, pictures: list[Pixels], panel: Panel) -> dict[str, Array]:
-    """Judge -> (n,) cosines of photos and what comes back of them, where the largest face of the photo is in both.
+class Judged:
+    """Photos that have a face, and what the judges say of the largest one of each: once, for all autoencoders.
 
-    Photos in which no face is found are left out.
+    Args:
+        pictures: (h, w, 3) uint8 of one size.
     """
-    found: dict[str, list[float]] = {judge.name: [] for judge in panel.judges}
-    for start in range(0, len(pictures), BATCH):
-        some = pictures[start : start + BATCH]
-        for before, after in zip(some, to_pixels(restore(to_tensor(some))), strict=True):
-            faces = panel.detector.find(before)
-            if not faces:
-                continue
-            face = max(faces, key=lambda one: float(np.prod(one.box[2:] - one.box[:2])))
-            for judge in panel.judges:
-                (mine,), (theirs,) = (judge.embed(picture, [face]) for picture in (before, after))
-                found[judge.name].append(float(mine @ theirs))
-    return {name: np.array(cosines) for name, cosines in found.items()}
+
+    def __init__(self, pictures: Sequence[Pixels]) -> None:
+        self._panel = Panel()
+        found = [(picture, self._panel.detector.find(picture)) for picture in pictures]
+        self._pictures = [picture for picture, faces in found if faces]
+        self._faces = [largest(faces) for _, faces in found if faces]
+        self._said = self._described(self._pictures)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def cosines(self, restore: Restore) -> dict[str, Array]:
+        """Judge -> (n,) cosines of photos and what comes back of them, the face being where the photo has it."""
+        said = self._described([one for _, some in _restored(restore, self._pictures) for one in to_pixels(some)])
+        return {judge: (before * said[judge]).sum(axis=1) for judge, before in self._said.items()}
+
+    def _described(self, pictures: Sequence[Pixels]) -> dict[str, Array]:
+        """Judge -> (n, d) unit embeddings."""
+        placed = list(zip(pictures, self._faces, strict=True))
+        return {
+            judge.name: np.concatenate([judge.embed(picture, [face]) for picture, face in placed])
+            for judge in self._panel.judges
+        }
 
 
-def print_kept(name: str, restore: Restore, held: list[Pixels], evaluation: list[Pixels]) -> None:
+def print_kept(name: str, restore: Restore, held: Sequence[Pixels], evaluation: Judged) -> None:
     """Print the figures of one autoencoder: PSNR on held-out photos, cosines on the evaluation's."""
     print(f"{name}: PSNR {psnr(restore, held):.2f} dB")
-    for judge, cosines in seen_again(restore, evaluation, Panel()).items():
+    for judge, cosines in evaluation.cosines(restore).items():
         lowest = np.sort(cosines)[: max(1, len(cosines) // TENTH)].mean()
         print(f"{name}, {judge}: cosine of photo and reconstruction {cosines.mean():.3f}, lowest tenth {lowest:.3f}")
 
 
-def evaluation_photos(data: Path) -> list[Pixels]:
-    """The photos of `celeba_eval.parquet`, (128, 128, 3) uint8.
-
-    Raises:
-        BenchError: the file is not there.
-    """
-    file = data / "celeba_eval.parquet"
-    if not file.is_file():
-        raise BenchError(f"There is no {file}.", "Give the folder that holds it: bench.zoo.evaluate <folder>")
-    images = pq.read_table(file, columns=["image"])["image"].to_pylist()
-    return [np.asarray(read_image(io.BytesIO(image["bytes"]), "a photo")) for image in images]
+def _restored(restore: Restore, pictures: Sequence[Pixels]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Photos (n, 3, h, w), some at a time, and what comes back of them."""
+    for start in range(0, len(pictures), BATCH):
+        photos = to_tensor(pictures[start : start + BATCH])
+        yield photos, restore(photos)

@@ -9,9 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from bench.core.types import Pixels
-from bench.models.faces.panel import Panel
 from bench.models.weights.files import ZOO
-from bench.zoo.reconstruction import psnr, seen_again, through
+from bench.zoo.reconstruction import Judged, psnr, through
 
 PEOPLE = [np.asarray(Image.open(ZOO / "synthetic" / person / "set_A" / "00.png")) for person in ("p01", "p02", "p03")]
 FACELESS: Pixels = np.full((128, 128, 3), 128, np.uint8)
@@ -26,14 +25,14 @@ def somebody_else(photos: Tensor) -> Tensor:
 
 
 def test_what_comes_back_as_it_was_is_the_same_person_to_every_judge() -> None:
-    found = seen_again(same, [*PEOPLE, FACELESS], Panel())
+    found = Judged([*PEOPLE, FACELESS]).cosines(same)
     assert set(found) == {"mobilefacenet", "faceres"}
     for cosines in found.values():
         np.testing.assert_allclose(cosines, [1, 1, 1], atol=1e-6)
 
 
 def test_somebody_else_is_not() -> None:
-    for cosines in seen_again(somebody_else, PEOPLE, Panel()).values():
+    for cosines in Judged(PEOPLE).cosines(somebody_else).values():
         assert cosines.max() < 0.5
 
 
@@ -46,4 +45,4 @@ def test_decibels_are_those_of_the_mean_squared_error() -> None:
 def test_the_shipped_autoencoder_keeps_a_face() -> None:
     restore = through(ZOO / "facelet-1" / "vae")
     assert psnr(restore, PEOPLE) > 20
-    assert min(cosines.min() for cosines in seen_again(restore, PEOPLE, Panel()).values()) > 0.3
+    assert min(cosines.min() for cosines in Judged(PEOPLE).cosines(restore).values()) > 0.3
