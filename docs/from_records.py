@@ -35,6 +35,10 @@ from leaderboard.entries.reader import open_result
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("README.md", "docs/results.md", "bench/papers/README.md")
 """What has such blocks."""
+ATTACKS = {"DreamBooth": "dreambooth", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
+"""Of the people whom the model never saw."""
+LAYER_1, BOTH_LAYERS = {"layers": [1], "adft": True, "dsur": True}, {"layers": [1, 2]}
+"""Settings of `dladiff`: not its ablations."""
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
@@ -130,16 +134,15 @@ def held_out() -> str:
         *CONTROLS,
         *(Line(f"`{name}`", name) for name in names),
         Line("`dladiff`, layer 1", "dladiff", settings={"layers": [1]}),
-        Line("`dladiff`", "dladiff", settings={"layers": [1, 2]}),
+        Line("`dladiff`", "dladiff", settings=BOTH_LAYERS),
     ]
-    attacks = {"DreamBooth": "dreambooth", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
 
     def row(line: Line) -> list[str]:
-        arms = [_arm("reference-2-held-out", line=line, attack=attack) for attack in attacks.values()]
+        arms = [_arm("reference-2-held-out", line=line, attack=attack) for attack in ATTACKS.values()]
         rates = [f"{_mean(arm, 'ilr')} ({_mean(arm, 'likeness')}, {_interval(arm, 'likeness')})" for arm in arms]
         return [line.title, *rates, _mean(arms[0], "photos_recognised"), _mean(arms[0], "psnr")]
 
-    return _table(["", *attacks, "photos recognised", "PSNR, dB"], map(row, lines))
+    return _table(["", *ATTACKS, "photos recognised", "PSNR, dB"], map(row, lines))
 
 
 def eight_people() -> str:
@@ -148,8 +151,8 @@ def eight_people() -> str:
     lines = [
         *CONTROLS,
         *(Line(f"`{name}`", name) for name in names),
-        Line("`dladiff`, layer 1", "dladiff", settings={"layers": [1], "adft": True, "dsur": True}),
-        Line("`dladiff`", "dladiff", settings={"layers": [1, 2]}),
+        Line("`dladiff`, layer 1", "dladiff", settings=LAYER_1),
+        Line("`dladiff`", "dladiff", settings=BOTH_LAYERS),
     ]
     attacks = {"DreamBooth": "dreambooth", "LoRA": "lora", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
     people = ("reference-celebahq", "reference-vggface2")
@@ -162,28 +165,28 @@ def eight_people() -> str:
 
 def two_populations() -> str:
     """Whether five cloaks come in the same order on people of other data sets, by protocol 1 and by protocol 2."""
-    first = {"layers": [1], "adft": True, "dsur": True}
-    whole = [
-        Line("dladiff, layer 1", "dladiff", settings=first),
-        Line("dladiff", "dladiff", settings={"layers": [1, 2]}),
+    seen = "reference-celebahq"
+    elsewhere = [  # every cloak, and the entry of protocol 1 that has it
+        (Line("antidreambooth", "antidreambooth"), seen),
+        (Line("mist", "mist"), seen),
+        (Line("photoguard", "photoguard"), "reference-lite-celebahq"),
+        (Line("dladiff, layer 1", "dladiff", settings=LAYER_1), seen),
+        (Line("dladiff", "dladiff", settings=BOTH_LAYERS), seen),
     ]
-    lines = [*(Line(name, name) for name in ("antidreambooth", "mist", "photoguard")), *whole]
-    attacks = {"DreamBooth": "dreambooth", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
+    here = [(line, "reference-2-held-out") for line, _ in elsewhere]
 
-    def scores(attack: str, entry: str, of_photoguard: str) -> Scores:
-        entries = {"photoguard": of_photoguard}
-        by_line = [_arm(entries.get(one.title, entry), line=one, attack=attack).values("likeness") for one in lines]
+    def scores(attack: str, entries: Sequence[tuple[Line, str]]) -> Scores:
+        by_line = [_arm(entry, line=line, attack=attack).values("likeness") for line, entry in entries]
         people = tuple(dict.fromkeys(person for values in by_line for person in values))
         table = np.array([[values.get(person, np.nan) for values in by_line] for person in people])
-        return Scores(tuple(one.title for one in lines), people, table, lower_is_better=True)
+        return Scores(tuple(line.title for line, _ in entries), people, table, lower_is_better=True)
 
     def row(name: str) -> list[str]:
-        new = scores(attacks[name], "reference-2-held-out", "reference-2-held-out")
-        found = agreement(new, scores(attacks[name], "reference-celebahq", "reference-lite-celebahq"))
+        found = agreement(scores(ATTACKS[name], here), scores(ATTACKS[name], elsewhere))
         turned = "; ".join(f"{better} before {worse}" for better, worse in found.turned)
         return [name, f"{found.tau:.2f}", f"{found.interval.low:.2f} to {found.interval.high:.2f}", turned or "none"]
 
-    return _table(["", "tau", "95 %", "pairs that turn round"], map(row, attacks))
+    return _table(["", "tau", "95 %", "pairs that turn round"], map(row, ATTACKS))
 
 
 def dladiff_paper() -> str:

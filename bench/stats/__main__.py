@@ -99,15 +99,20 @@ def _agreements(tables: Mapping[Key, Scores], others: Mapping[Key, Scores]) -> T
     """How far the orders of two files agree, for every metric and budget that both have.
 
     Raises:
-        BenchError: they have none in common, or too few methods or people.
+        BenchError: they have none in common, or none with enough methods and people.
     """
     names = ("metric", "budget", "methods", "people", "tau", "95 %", "the other way round")
     made = _columns("orders of two populations (Kendall's tau)", names, words=("metric", "the other way round"))
     shared = [key for key in tables if key in others]
     if not shared:
         raise BenchError("The two files have no metric and budget in common.", "They have to be called the same.")
+    lacking: list[BenchError] = []
     for key in shared:
-        found = agreement(tables[key], others[key])
+        try:
+            found = agreement(tables[key], others[key])
+        except BenchError as error:
+            lacking.append(error)
+            continue
         made.add_row(
             *key,
             str(len(found.methods)),
@@ -116,6 +121,10 @@ def _agreements(tables: Mapping[Key, Scores], others: Mapping[Key, Scores]) -> T
             f"{found.interval.low:.2f} to {found.interval.high:.2f}",
             "; ".join(f"{better}, {worse}" for better, worse in found.turned) or "-",
         )
+    if not made.rows:
+        raise lacking[0]
+    if lacking:
+        made.caption = f"left out: {len(lacking)} that too few methods or people have on both sides"
     return made
 
 

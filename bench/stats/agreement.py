@@ -7,7 +7,6 @@ treatment of ties in ranking problems", 1945).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +57,13 @@ def agreement(first: Scores, second: Scores, seed: int = 0) -> Agreement:
             f"The two have {len(shared)} methods in common; an order takes at least {FEWEST}.",
             "Names must be written the same way in both, controls do not count.",
         )
-    tables = [_complete(scores, shared) for scores in (first, second)]
+    tables = [scores.complete([scores.methods.index(method) for method in shared]) for scores in (first, second)]
+    for scores, table in zip((first, second), tables, strict=True):
+        if len(table) < 2:
+            raise BenchError(
+                f"{len(table)} of {len(scores.people)} people have a value of each of {', '.join(shared)}.",
+                "Two are needed on each side.",
+            )
     signs = [_signs(table.mean(axis=0)) for table in tables]
     drawn = [_signs(table[resampled(len(table), seed + side)].mean(axis=1)) for side, table in enumerate(tables)]
     taus = _tau(*drawn)
@@ -72,18 +77,6 @@ def agreement(first: Scores, second: Scores, seed: int = 0) -> Agreement:
     ]
     people = (len(tables[0]), len(tables[1]))
     return Agreement(shared, people, float(_tau(*signs)), Interval(float(low), float(high)), turned)
-
-
-def _complete(scores: Scores, methods: Sequence[str]) -> Array:
-    """(people, methods) of those with a value of each."""
-    values = scores.values[:, [scores.methods.index(method) for method in methods]]
-    known = values[~np.isnan(values).any(axis=1)]
-    if len(known) < 2:
-        raise BenchError(
-            f"{len(known)} of {len(values)} people have a value of each of {', '.join(methods)}.",
-            "Two are needed on each side.",
-        )
-    return np.asarray(known)
 
 
 def _signs(means: Array) -> Array:

@@ -6,7 +6,7 @@ differences are taken person by person. Which comparisons are made, and what may
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TypeVar
@@ -50,9 +50,9 @@ class Scores:
         """(methods,) means over the people that each was tried on."""
         return np.asarray(np.nanmean(self.values, axis=0))
 
-    def complete(self) -> Array:
-        """(n, ranked methods) the people with a value of each of them."""
-        values = self.values[:, list(self.ranked)]
+    def complete(self, methods: Sequence[int] | None = None) -> Array:
+        """(n, methods) the people with a value of each of some methods, by number; by default of the ranked ones."""
+        values = self.values[:, list(self.ranked if methods is None else methods)]
         return np.asarray(values[~np.isnan(values).any(axis=1)])
 
     def order(self) -> list[int]:

@@ -36,8 +36,8 @@ def _halve(file: Path) -> None:
     with safe_open(file, "pt") as opened:
         notes = opened.metadata()
     weights = load_file(file)
-    whole = {name: value.half() if value.dtype == torch.float32 else value for name, value in weights.items()}
-    save_file({name: value.contiguous() for name, value in whole.items()}, file, notes)
+    halves = {name: value.half() if value.dtype == torch.float32 else value for name, value in weights.items()}
+    save_file({name: value.contiguous() for name, value in halves.items()}, file, notes)
     file.chmod(0o644)
 
 

@@ -93,3 +93,15 @@ def test_the_command_holds_two_files_beside_each_other(tmp_path: Path, capsys: p
         assert wanted in told
     with pytest.raises(BenchError, match="no metric and budget in common"):
         main([str(tmp_path / "here.csv"), "--beside", str(tmp_path / "elsewhere.csv")])
+
+
+def test_the_command_leaves_out_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run's scores hold metrics of clean photos alone, and such that some people lack."""
+    lines = ["method,identity,budget,metric,value", "aspl,p0,16,fdfr,0", "mist,p0,16,fdfr,0", "dladiff,p0,16,fdfr,0"]
+    lines += [f"{method},p{i},16,likeness,0.{i}" for method in ("aspl", "mist", "dladiff") for i in range(3)]
+    lines += ["clean,p0,0,likeness,0.9", "clean,p1,0,likeness,0.9"]
+    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    assert main([str(tmp_path / "scores.csv"), "--beside", str(tmp_path / "scores.csv")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "likeness 16 3 3 and 3" in told
+    assert "left out: 2 that too few methods or people have on both sides" in told
