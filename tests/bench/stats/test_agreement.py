@@ -60,6 +60,14 @@ def test_more_people_make_it_surer() -> None:
     assert few.interval.low <= few.tau <= few.interval.high
 
 
+def test_people_of_both_sides_are_drawn_apart() -> None:
+    """Drawn together, the same scores would always agree with themselves."""
+    close = scores(population([0.30, 0.32, 0.34, 0.36, 0.0], 10, 0))
+    found = agreement(close, close)
+    assert found.tau == 1
+    assert found.interval.low < 0.9
+
+
 def test_people_and_methods_of_one_side_alone_do_not_count() -> None:
     first, second = (population([0.1, 0.3, 0.5, 0.7, 0.0], 8, seed) for seed in range(2))
     first[0, 1] = np.nan

@@ -36,6 +36,23 @@ def test_somebody_else_is_not() -> None:
         assert cosines.max() < 0.5
 
 
+def test_the_largest_face_counts_where_the_photo_has_it() -> None:
+    """Two people on each of two photos, in places of their own; all but the large face comes back as noise."""
+    photos, kept = [], []
+    for large, small, left in ((PEOPLE[0], PEOPLE[1], 0), (PEOPLE[1], PEOPLE[2], 144)):
+        photo = np.full((256, 256, 3), 128, np.uint8)
+        photo[:112, left : left + 112] = np.asarray(Image.fromarray(large).resize((112, 112)))
+        photo[192:, 96:160] = np.asarray(Image.fromarray(small).resize((64, 64)))
+        same = np.zeros((256, 256), bool)
+        same[:112, left : left + 112] = True
+        photos.append(photo)
+        kept.append(same)
+    mask = torch.from_numpy(np.stack(kept))[:, None]
+    noise = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    for cosines in Judged(photos).cosines(lambda given: torch.where(mask, given, noise)).values():
+        assert cosines.min() > 0.9
+
+
 def test_decibels_are_those_of_the_mean_squared_error() -> None:
     assert psnr(lambda photos: photos + 0.1, PEOPLE) == pytest.approx(20, abs=1e-3)
     both = psnr(lambda photos: photos + torch.tensor([0.1, 0.01, 0.01])[:, None, None, None], PEOPLE)

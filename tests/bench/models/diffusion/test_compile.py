@@ -54,6 +54,17 @@ def test_a_unet_that_is_counted_is_one_graph(base: DiffusionModel, graphs: list[
     assert passes["unet"]["plain"] == 4
 
 
+def test_the_last_features_are_seen_and_cost_no_new_graph(base: DiffusionModel, graphs: list[Any]) -> None:
+    """What is compiled passes over hooks that were set later."""
+    with torch.no_grad():
+        plain = predict(base)
+        with base.last_features() as seen:
+            again = predict(base)
+    assert len(seen) == len(base.unet.up_blocks[-1].resnets)
+    assert len(graphs) == 1
+    torch.testing.assert_close(again, plain)
+
+
 def test_looks_at_the_attention_cost_no_new_graph(base: DiffusionModel, graphs: list[Any]) -> None:
     """Cloaks look at every step: compiled, each look would be compiled anew."""
     with torch.no_grad():

@@ -161,6 +161,12 @@ CONFIGS = {
 """The configuration of each module that none is named for."""
 
 
+@pytest.mark.parametrize("file", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)
+def test_no_command_leaves_a_folder_of_hydras_behind(file: Path) -> None:
+    hydra = OmegaConf.load(file).hydra
+    assert (hydra.output_subdir, hydra.run.dir) == (None, ".")
+
+
 def test_some_parts_alone() -> None:
     assert [part.name for part in read_parts(family("only=[id-b,id-a]"))] == ["id-a", "id-b"]
     with pytest.raises(BenchError, match="id-c"):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from bench.core.errors import BenchError
 from bench.core.types import Pixels
 from bench.models.faces.alignment import TEMPLATE, align, face_box
+from bench.models.faces.embedder import FaceEmbedder
+from bench.models.faces.insightface import locate_pack
 from bench.zoo.train.networks import EMBEDDING, NETWORKS
 from bench.zoo.train.scrfd import STRIDES, Detector, Levels, anchors, decode
 
@@ -110,6 +112,22 @@ def test_pack_describes_the_aligned_face(tmp_path: Path, picture: Pixels, networ
     assert mine.shape == face.embedding.shape == (EMBEDDING,)
     assert np.linalg.norm(mine - face.embedding) < 0.02 * np.linalg.norm(mine)
     assert found(tmp_path, picture[None]) == 1
+    with torch.no_grad():
+        ours = FaceEmbedder(locate_pack(str(tmp_path)))(crop / 255)[0].numpy()
+    assert np.linalg.norm(ours - face.embedding) < 0.02 * np.linalg.norm(ours)
+
+
+def test_large_embeddings_are_checked_with_the_weights_that_are_stored(tmp_path: Path) -> None:
+    """They differ by more from those of the weights before these were rounded than two ways to run one network may."""
+    torch.manual_seed(0)
+    recogniser = NETWORKS["fused"]()
+    with torch.no_grad():
+        recogniser(torch.randn(8, 3, 112, 112))
+    norm = recogniser[-1]
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_var is not None
+    norm.running_var /= 900
+    export_recogniser(recogniser, tmp_path / "rec.onnx")
 
 
 def test_pack_that_finds_nothing_is_an_error(tmp_path: Path, picture: Pixels) -> None:
