@@ -240,7 +240,7 @@ def main(config: DictConfig) -> None:
     if config.init:
         graft(unet, UNet2DConditionModel.from_pretrained(config.init, subfolder="unet", dtype=torch.float32))
         graft(text_encoder, CLIPTextModel.from_pretrained(config.init, subfolder="text_encoder", dtype=torch.float32))
-    views = Views.cached(Faces.load(Path(config.photos)), vae, Path(config.out) / "latents.pt")
+    views = Views.cached(Faces.load(Path(config.photos)), vae, Path(config.latents))
     velocity = config.prediction == "v_prediction"
     part = Diffusion(unet, text_encoder, tokenizer, views, velocity, config.compiled)
     train(part, Schedule(**config.schedule), Path(config.out))
