@@ -20,7 +20,7 @@ COLUMNS = (
     *("n", "FDFR", "ISM", "ISM0", "likeness", "ILR", "95 %", "photos", "Linf", "PSNR", "SSIM", "cloak s", "fit s"),
 )
 """n is people; ISM is over detected faces, ISM0 over all pictures; 95 % is the interval of ILR; photos is the share of
-cloaked photos that pass for the person; `cloak s` and `fit s` (fit and generate) are seconds per person."""
+cloaked photos that pass for the person; `cloak s` and `fit s` (fit and generate) are seconds per person, the median."""
 NOT_SHOWN = {"ISM", "ISM0", "SSIM", "fit s"}
 """Left out on a terminal for want of room: close to likeness and PSNR, and what costs nothing to know later."""
 OF_CLOAKS = {"photos", "Linf", "PSNR", "cloak s"}

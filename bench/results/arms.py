@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from bench.core.hashing import hash_of
@@ -60,9 +60,10 @@ class Arm:
         return mean_interval(known, bounds=(0, 1)) if len(known) > 1 else None
 
     def seconds(self, *stages: str) -> float | None:
-        """Mean computing time per person, of the computation that made the output."""
+        """Median wall time per person of the computation that made the output, as on the board: a mean says many times
+        too much where a machine had other work."""
         sums = [sum(r.stages[s].seconds for s in stages if s in r.stages) for r in self.records if r.stages]
-        return sum(sums) / len(sums) if sums else None
+        return median(sums) if sums else None
 
     def values(self, metric: str) -> dict[str, float]:
         """Person -> the metric, of everybody who has it: the mean over seeds."""

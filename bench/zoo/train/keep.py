@@ -11,20 +11,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from bench.core.cli import guarded
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, unknown_name
 from bench.zoo.train.halved import copy_halved
 from bench.zoo.train.loop import FINAL
 
 KEPT = Path("bench/zoo/parts/second")
+PARTS = tuple(OmegaConf.load(Path(__file__).parent / "conf" / "family.yaml").parts)
+"""Of the family."""
 
 
 def keep(out: Path, names: Sequence[str], kept: Path = KEPT) -> None:
     """Copy the finished parts of these names.
 
     Raises:
-        BenchError: one of them is not finished; then none is copied.
+        BenchError: there is no such part, or one is not finished; then none is copied.
     """
+    for name in names:
+        if name not in PARTS:
+            raise unknown_name("part", name, PARTS)
     unfinished = [name for name in names if not (out / name / FINAL).is_dir()]
     if unfinished:
         raise BenchError(

@@ -170,6 +170,16 @@ def test_means_and_intervals_are_over_the_people_who_have_the_metric() -> None:
     assert alone.interval("ilr") is None
 
 
+def test_seconds_are_the_median_which_one_busy_machine_does_not_move() -> None:
+    def took(**seconds: float) -> dict[str, Any]:
+        return {name: {"seconds": s, "peak_mb": 1.0, "key": name, "cached": False} for name, s in seconds.items()}
+
+    runs = took(fit=20.0, generate=4.0), took(fit=22.0, generate=3.0), took(fit=4000.0, generate=4.0)
+    (arm,) = arms([record(f"p{i}", stages=run) for i, run in enumerate(runs)])
+    assert arm.seconds("fit", "generate") == 25.0
+    assert arm.seconds("protect") == 0.0
+
+
 def test_seeds_of_an_arm_are_averaged_person_by_person() -> None:
     leaks = {("ann", 0): 0.2, ("ann", 1): 0.6, ("bob", 0): 0.5}
     (arm,) = arms([record(who, leak, seed=seed, cell=f"{who}{seed}") for (who, seed), leak in leaks.items()])

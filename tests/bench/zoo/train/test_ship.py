@@ -86,6 +86,8 @@ def test_parts_that_are_not_finished_are_not_kept(
 ) -> None:
     with pytest.raises(BenchError, match=r"Not finished in .*: id-b\."):
         keep(out, ["facelet-2", "id-b"], tmp_path / "kept")
+    with pytest.raises(BenchError, match=r"Unknown part 'facelet2'\.\sDid you mean 'facelet-2'\?"):
+        keep(out, ["facelet2"], tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
     assert keep_command([str(out)]) == 2
     assert "usage" in capsys.readouterr().out
