@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from bench.results.record import Record
@@ -35,13 +35,12 @@ class Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("starting", total=count)
+        self._task = self._progress.add_task("starting", total=count, left="")
         self._done = 0
         self._parts: dict[str, float] = {}  # of the cells under way, by label
 
@@ -60,24 +59,29 @@ class Display:
         before = sum(WEIGHTS[name] for name in names[: names.index(stage)])
         self._parts[label] = before + WEIGHTS[stage] * share
         done = self._done + sum(self._parts.values())
-        self._progress.update(self._task, description=f"{stage:8s} {label}", completed=done)
+        self._progress.update(self._task, description=f"{stage:8s} {label}", completed=done, left=self._left(done))
         if not self._console.is_terminal and self._clock() - self._told >= HEARTBEAT:
             self._beat(f"{stage} {label}", done)
 
     def _beat(self, doing: str, done: float) -> None:
-        """A line on how far it has come; time left only after a first cell, whose cloak may serve many others."""
+        """A line on how far it has come."""
         self._told = now = self._clock()
-        spent = now - self._started
-        left = f", about {_span(spent / done * (self._count - done))} left" if self._done else ""
-        words = f"... {self._done} of {self._count} cells, {_span(spent)}{left}: {doing}"
+        far = [f"... {self._done} of {self._count} cells", _span(now - self._started), self._left(done)]
+        words = f"{', '.join(filter(None, far))}: {doing}"
         self._console.print(Text(words), soft_wrap=True)
+
+    def _left(self, done: float) -> str:
+        """Time left; nothing before a first cell is done, since its cloak may serve many others."""
+        spent = self._clock() - self._started
+        return f"about {_span(spent / done * (self._count - done))} left" if self._done else ""
 
     def finish(self, record: Record, label: str) -> None:
         """A cell is done: leave one line about it."""
         self._done += 1
         self._told = self._clock()
         self._parts.pop(label, None)
-        self._progress.update(self._task, completed=self._done + sum(self._parts.values()))
+        done = self._done + sum(self._parts.values())
+        self._progress.update(self._task, completed=done, left=self._left(done))
         work = sum(stage.seconds for stage in record.stages.values() if not stage.cached)
         leak = record.metrics.get("ilr")
         result = f"ILR {leak:.2f}" if leak is not None else record.status

@@ -58,4 +58,17 @@ def test_on_a_terminal_the_bar_says_it() -> None:
     with Display(console, 2, clock=lambda: now[0]) as display:
         now[0] = 100.0
         display.show("ann, clean", "protect", 0.5)
-    assert "..." not in console.file.getvalue()  # type: ignore[attr-defined]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "protect  ann, clean" in text
+    assert "..." not in text
+    assert "left" not in text
+
+
+def test_on_a_terminal_the_time_left_is_there_once_a_cell_is_done() -> None:
+    now = [0.0]
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    with Display(console, 2, clock=lambda: now[0]) as display:
+        now[0] = 80.0
+        display.finish(record(**FAILED), "ann, clean")
+        display.show("bob, clean", "surrogate", 0.0)
+    assert "about 0:01:20 left" in console.file.getvalue()  # type: ignore[attr-defined]
