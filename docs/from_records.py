@@ -33,7 +33,7 @@ from bench.stats.comparison import Scores
 from leaderboard.entries.reader import open_result
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("README.md", "docs/results.md", "bench/papers/README.md")
+FILES = ("README.md", "docs/start/first-run.md", "docs/results.md", "bench/papers/README.md")
 """What has such blocks."""
 ATTACKS = {"DreamBooth": "dreambooth", "FaceID": "ip_adapter (faceid)", "InstantID": "instantid"}
 """Of the people whom the model never saw."""
@@ -100,9 +100,20 @@ def _differs(file: Path, check: bool) -> bool:
 
 
 def first_run() -> str:
-    """The table that a run ends with."""
+    """What the default run would end with, of more people."""
+    return _ending(records("reference-2-synthetic"))
+
+
+def one_defense() -> str:
+    """What a run with one defense and one attack ends with: people whom the model never saw."""
+    arms = {"none": ("none",), "dreambooth": ("none", "noise", "antidreambooth")}
+    return _ending([r for r in records("reference-2-held-out") if r.defense.name in arms.get(r.attack.name, ())])
+
+
+def _ending(of: Sequence[Record]) -> str:
+    """The table that a run ends with, as a terminal shows it."""
     text = io.StringIO()
-    Console(file=text, width=80).print(summary_table.table(RunAnalysis(records("reference-2-synthetic"))))
+    Console(file=text, width=80).print(summary_table.table(RunAnalysis(of)))
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
     start = next(number for number, line in enumerate(lines) if line.startswith(" arm"))  # below the title
     return "\n".join(["```text", *(line for line in lines[start:] if line), "```"])
@@ -198,6 +209,7 @@ def dladiff_paper() -> str:
 CONTROLS = (Line("clean", "none"), Line("noise", "noise"))
 BLOCKS: dict[str, Callable[[], str]] = {
     "first-run": first_run,
+    "one-defense": one_defense,
     "encoders": encoders,
     "held-out": held_out,
     "eight-people": eight_people,

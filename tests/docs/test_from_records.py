@@ -102,3 +102,16 @@ def test_a_table_of_results_that_is_typed_says_so(name: str) -> None:
     tables = [part for part in re.split(r"\n\s*\n", text) if re.search(r"^\|.*\b[01]\.\d\d\b", part, re.MULTILINE)]
     assert tables
     assert all(part.strip().startswith(TYPED) for part in tables)
+
+
+def test_the_example_of_a_run_s_table_is_of_one_attack_and_one_cloak() -> None:
+    text = (ROOT / "docs/start/first-run.md").read_text()
+    rows = text.partition("<!-- results: one-defense -->")[2].partition("<!-- end of results -->")[0]
+    (row,) = (line.split() for line in rows.splitlines() if line.startswith(" antidreambooth"))
+    leaks = [
+        record["metrics"]["ilr"]
+        for record in read("reference-2-held-out")
+        if record["defense"]["name"] == "antidreambooth" and record["attack"]["name"] == "dreambooth"
+    ]
+    assert row[1] == str(len(leaks)) == "24"
+    assert row[4] == f"{fmean(leaks):.2f}"
